@@ -1,0 +1,3 @@
+//! Runs the sessions of one worker process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Owns the listening sockets and hands each connection to a handler.
+
+fn main() {}

@@ -1,0 +1,123 @@
+//! The changes that a log frame records, as values. Each says the state *after* it, never a difference, so that applying it
+//! twice is applying it once. The encoding is drawn in `FORMAT.md`, "Changes".
+
+use crate::ids::{MailboxId, MessageId, ModSeq, Uid, UserId};
+
+/// System flags of a message in a mailbox, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SystemFlags(pub u8);
+
+impl SystemFlags {
+    /// `\Answered`
+    pub const ANSWERED: SystemFlags = SystemFlags(1 << 0);
+    /// `\Flagged`
+    pub const FLAGGED: SystemFlags = SystemFlags(1 << 1);
+    /// `\Deleted`
+    pub const DELETED: SystemFlags = SystemFlags(1 << 2);
+    /// `\Seen`
+    pub const SEEN: SystemFlags = SystemFlags(1 << 3);
+    /// `\Draft`
+    pub const DRAFT: SystemFlags = SystemFlags(1 << 4);
+
+    /// Whether all flags of `other` are set.
+    pub fn contains(self, other: SystemFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// All flags of a message in a mailbox. Bit *i* of `keywords` is the mailbox's keyword number *i*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags {
+    /// The system flags.
+    pub system: SystemFlags,
+    /// The keywords, by their bits in this mailbox.
+    pub keywords: u64,
+}
+
+/// A moment with the zone in which it was stated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ZonedTime {
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub seconds: i64,
+    /// Minutes east of UTC, −1023 to 1023.
+    pub zone_minutes: i16,
+}
+
+/// What a mailbox gets when a message is added to it. All of it but the flags and the modseq stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Identifier in the mailbox.
+    pub uid: Uid,
+    /// The change that added it.
+    pub modseq: ModSeq,
+    /// Its flags there.
+    pub flags: Flags,
+    /// INTERNALDATE (RFC 3501, 2.3.3).
+    pub internal_date: ZonedTime,
+    /// When it was put into this mailbox (RFC 8514), seconds since 1970.
+    pub save_seconds: u32,
+    /// The Date: header, if it has one that can be read.
+    pub sent_date: Option<ZonedTime>,
+    /// RFC822.SIZE in octets.
+    pub size: u32,
+    /// The message.
+    pub message: MessageId,
+}
+
+/// What a mailbox is for (RFC 6154).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SpecialUse {
+    /// `\All`
+    All = 1,
+    /// `\Archive`
+    Archive = 2,
+    /// `\Drafts`
+    Drafts = 3,
+    /// `\Flagged`
+    Flagged = 4,
+    /// `\Junk`
+    Junk = 5,
+    /// `\Sent`
+    Sent = 6,
+    /// `\Trash`
+    Trash = 7,
+    /// `\Important`
+    Important = 8,
+}
+
+/// One change, as a log frame records it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The content of this frame is the message of directory cell `index`; the `Add`s that follow hold it.
+    Message { index: u32 },
+    /// A message was put into a mailbox.
+    Add { mailbox: MailboxId, added: Added },
+    /// Flags of messages are now these.
+    Flags { mailbox: MailboxId, modseq: ModSeq, messages: Vec<(Uid, Flags)> },
+    /// Messages were expunged.
+    Expunge { mailbox: MailboxId, modseq: ModSeq, uids: Vec<Uid> },
+    /// Keyword number `bit` of the mailbox is `name`.
+    Keyword { mailbox: MailboxId, bit: u8, name: String },
+    /// There is a user.
+    UserCreate { user: UserId, name: String },
+    /// A user and all mailboxes are gone.
+    UserDelete { user: UserId },
+    /// There is a mailbox. `placeholder`: it holds no messages, only names below it (`\Noselect`).
+    MailboxCreate {
+        mailbox: MailboxId,
+        list_version: u64,
+        uid_validity: u32,
+        name: String,
+        special_use: Option<SpecialUse>,
+        placeholder: bool,
+    },
+    /// A mailbox has another name.
+    MailboxRename { mailbox: MailboxId, list_version: u64, name: String },
+    /// A mailbox is gone.
+    MailboxDelete { mailbox: MailboxId, list_version: u64 },
+    /// A name is subscribed, or no longer.
+    Subscribe { user: UserId, list_version: u64, name: String, subscribed: bool },
+    /// What a mailbox is for.
+    SpecialUse { mailbox: MailboxId, list_version: u64, special_use: Option<SpecialUse> },
+}

@@ -1,0 +1,3 @@
+//! The project's own checks: formatting, lints, arrows between crates, list of unsafe.
+
+fn main() {}
