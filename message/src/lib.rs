@@ -1,1 +1,26 @@
 //! Turns the bytes of a mail into facts: envelope, structure, offsets, words.
+//!
+//! A message streams through a [`Scanner`] once, in chunks of any size, and leaves an [`Analysis`]. [`encode`] makes the record of
+//! it that the store keeps; [`Record`] answers from those bytes what IMAP asks about a message without opening the message:
+//! ENVELOPE, BODY, BODYSTRUCTURE, where each section lies, dates, keys to sort and thread by, and the text of the headers that
+//! are searched most.
+//!
+//! Nothing here does I/O or reads a clock. Whatever the bytes are, work is linear in their number, memory is bounded by the
+//! limits in [`limits`], and nothing panics.
+
+pub mod limits;
+pub mod record;
+pub mod search;
+
+mod analysis;
+mod header;
+mod scan;
+mod section;
+mod sent_date;
+
+pub use analysis::Analysis;
+pub use header::header_fields;
+pub use record::{Damaged, Record, encode};
+pub use scan::Scanner;
+pub use section::{Encoding, HeaderKind, Media, PartKind, Section, SectionText, SortKey};
+pub use sent_date::SentDate;
