@@ -1,6 +1,8 @@
 //! The changes that a log frame records, as values. Each says the state *after* it, never a difference, so that applying it
 //! twice is applying it once. The encoding is drawn in `FORMAT.md`, "Changes".
 
+pub(crate) mod codec;
+
 use crate::ids::{MailboxId, MessageId, ModSeq, Uid, UserId};
 
 /// System flags of a message in a mailbox, as bits.
@@ -41,6 +43,27 @@ pub struct ZonedTime {
     pub seconds: i64,
     /// Minutes east of UTC, −1023 to 1023.
     pub zone_minutes: i16,
+}
+
+impl ZonedTime {
+    /// One number, never 0, that orders like the time itself ("packed date" in `FORMAT.md`). Times beyond ±2^52 seconds are
+    /// brought back into that range.
+    pub fn pack(self) -> u64 {
+        let seconds = self.seconds.clamp(-(1 << 52) + 1, (1 << 52) - 1) + (1 << 52);
+        let zone = i64::from(self.zone_minutes.clamp(-1023, 1023)) + 1024;
+        (seconds as u64) << 11 | zone as u64
+    }
+
+    /// The time that `packed` stands for; `None` for 0.
+    pub fn unpack(packed: u64) -> Option<ZonedTime> {
+        if packed == 0 {
+            return None;
+        }
+        Some(ZonedTime {
+            seconds: (packed >> 11) as i64 - (1 << 52),
+            zone_minutes: (packed & 0x7ff) as i16 - 1024,
+        })
+    }
 }
 
 /// What a mailbox gets when a message is added to it. All of it but the flags and the modseq stays as it is.
@@ -86,11 +109,28 @@ pub enum SpecialUse {
     Important = 8,
 }
 
+impl SpecialUse {
+    /// The use that a file calls `number`.
+    pub fn from_number(number: u8) -> Option<SpecialUse> {
+        Some(match number {
+            1 => SpecialUse::All,
+            2 => SpecialUse::Archive,
+            3 => SpecialUse::Drafts,
+            4 => SpecialUse::Flagged,
+            5 => SpecialUse::Junk,
+            6 => SpecialUse::Sent,
+            7 => SpecialUse::Trash,
+            8 => SpecialUse::Important,
+            _ => return None,
+        })
+    }
+}
+
 /// One change, as a log frame records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The content of this frame is the message of directory cell `index`; the `Add`s that follow hold it.
-    Message { index: u32 },
+    /// The content of this frame is the message of directory cell `index` in the page of the log.
+    Message { index: u32, header_size: u32 },
     /// A message was put into a mailbox.
     Add { mailbox: MailboxId, added: Added },
     /// Flags of messages are now these.

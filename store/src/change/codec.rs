@@ -1,0 +1,462 @@
+//! Changes as octets, the way a log frame holds them (`FORMAT.md`, "Changes"). Decoding trusts nothing: it allocates no more
+//! than the octets it was given can stand for.
+
+use crate::change::{Added, Change, Flags, SpecialUse, SystemFlags, ZonedTime};
+use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
+
+const MESSAGE: u8 = 1;
+const ADD: u8 = 2;
+const FLAGS: u8 = 3;
+const EXPUNGE: u8 = 4;
+const KEYWORD: u8 = 5;
+const USER_CREATE: u8 = 6;
+const MAILBOX_CREATE: u8 = 7;
+const MAILBOX_RENAME: u8 = 8;
+const MAILBOX_DELETE: u8 = 9;
+const SUBSCRIBE: u8 = 10;
+const SPECIAL_USE: u8 = 11;
+const USER_DELETE: u8 = 12;
+const ADD_SAME: u8 = 13;
+
+/// The octets are no changes that this release knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Appends `changes` to `out`.
+pub(crate) fn encode(changes: &[Change], out: &mut Vec<u8>) {
+    let mut before: Option<&Added> = None;
+    for change in changes {
+        if let Change::Add { mailbox, added } = change {
+            encode_add(*mailbox, added, before, out);
+            before = Some(added);
+        } else {
+            encode_other(change, out);
+        }
+    }
+}
+
+fn encode_add(mailbox: MailboxId, added: &Added, before: Option<&Added>, out: &mut Vec<u8>) {
+    let same = before.is_some_and(|before| {
+        before.message == added.message
+            && before.internal_date == added.internal_date
+            && before.save_seconds == added.save_seconds
+            && before.sent_date == added.sent_date
+            && before.size == added.size
+    });
+    out.push(if same { ADD_SAME } else { ADD });
+    put_mailbox(out, mailbox);
+    put(out, u64::from(added.uid.get()));
+    put(out, added.modseq.0);
+    put_flags(out, added.flags);
+    if same {
+        return;
+    }
+    out.extend_from_slice(&added.internal_date.pack().to_le_bytes());
+    put(out, u64::from(added.save_seconds));
+    out.extend_from_slice(&added.sent_date.map_or(0, ZonedTime::pack).to_le_bytes());
+    put(out, u64::from(added.size));
+    put(out, u64::from(added.message.page.0));
+    put(out, u64::from(added.message.index));
+}
+
+fn encode_other(change: &Change, out: &mut Vec<u8>) {
+    match change {
+        Change::Add { mailbox, added } => encode_add(*mailbox, added, None, out),
+        Change::Message { index, header_size } => {
+            out.push(MESSAGE);
+            put(out, u64::from(*index));
+            put(out, u64::from(*header_size));
+        }
+        Change::Flags { mailbox, modseq, messages } => {
+            out.push(FLAGS);
+            put_mailbox(out, *mailbox);
+            put(out, modseq.0);
+            put(out, messages.len() as u64);
+            let mut before = 0;
+            for (uid, flags) in messages {
+                put(out, u64::from(uid.get().wrapping_sub(before)));
+                put_flags(out, *flags);
+                before = uid.get();
+            }
+        }
+        Change::Expunge { mailbox, modseq, uids } => {
+            out.push(EXPUNGE);
+            put_mailbox(out, *mailbox);
+            put(out, modseq.0);
+            put(out, uids.len() as u64);
+            let mut before = 0;
+            for uid in uids {
+                put(out, u64::from(uid.get().wrapping_sub(before)));
+                before = uid.get();
+            }
+        }
+        Change::Keyword { mailbox, bit, name } => {
+            out.push(KEYWORD);
+            put_mailbox(out, *mailbox);
+            out.push(*bit);
+            put_text(out, name);
+        }
+        Change::UserCreate { user, name } => {
+            out.push(USER_CREATE);
+            put(out, u64::from(user.0));
+            put_text(out, name);
+        }
+        Change::UserDelete { user } => {
+            out.push(USER_DELETE);
+            put(out, u64::from(user.0));
+        }
+        Change::MailboxCreate { mailbox, list_version, uid_validity, name, special_use, placeholder } => {
+            out.push(MAILBOX_CREATE);
+            put_mailbox(out, *mailbox);
+            put(out, *list_version);
+            put(out, u64::from(*uid_validity));
+            put_text(out, name);
+            out.push(special_use.map_or(0, |special_use| special_use as u8));
+            out.push(u8::from(*placeholder));
+        }
+        Change::MailboxRename { mailbox, list_version, name } => {
+            out.push(MAILBOX_RENAME);
+            put_mailbox(out, *mailbox);
+            put(out, *list_version);
+            put_text(out, name);
+        }
+        Change::MailboxDelete { mailbox, list_version } => {
+            out.push(MAILBOX_DELETE);
+            put_mailbox(out, *mailbox);
+            put(out, *list_version);
+        }
+        Change::Subscribe { user, list_version, name, subscribed } => {
+            out.push(SUBSCRIBE);
+            put(out, u64::from(user.0));
+            put(out, *list_version);
+            put_text(out, name);
+            out.push(u8::from(*subscribed));
+        }
+        Change::SpecialUse { mailbox, list_version, special_use } => {
+            out.push(SPECIAL_USE);
+            put_mailbox(out, *mailbox);
+            put(out, *list_version);
+            out.push(special_use.map_or(0, |special_use| special_use as u8));
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_mailbox(out: &mut Vec<u8>, mailbox: MailboxId) {
+    put(out, u64::from(mailbox.user.0));
+    put(out, u64::from(mailbox.number));
+}
+
+fn put_flags(out: &mut Vec<u8>, flags: Flags) {
+    out.push(flags.system.0);
+    put(out, flags.keywords);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Decodes all of `bytes`.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Change>, Malformed> {
+    let mut input = Input { bytes };
+    let mut changes = Vec::new();
+    let mut before: Option<Added> = None;
+    while !input.bytes.is_empty() {
+        let change = input.change(before.as_ref())?;
+        if let Change::Add { added, .. } = &change {
+            before = Some(*added);
+        }
+        changes.push(change);
+    }
+    Ok(changes)
+}
+
+struct Input<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    fn change(&mut self, before: Option<&Added>) -> Result<Change, Malformed> {
+        Ok(match self.octet()? {
+            MESSAGE => Change::Message { index: self.number32()?, header_size: self.number32()? },
+            ADD => Change::Add { mailbox: self.mailbox()?, added: self.added(None)? },
+            ADD_SAME => {
+                let before = before.ok_or(Malformed)?;
+                Change::Add { mailbox: self.mailbox()?, added: self.added(Some(before))? }
+            }
+            FLAGS => {
+                let (mailbox, modseq) = (self.mailbox()?, ModSeq(self.number()?));
+                let count = self.count()?;
+                let mut messages = Vec::with_capacity(count);
+                let mut before = 0;
+                for _ in 0..count {
+                    let uid = self.uid_after(&mut before)?;
+                    messages.push((uid, self.flags()?));
+                }
+                Change::Flags { mailbox, modseq, messages }
+            }
+            EXPUNGE => {
+                let (mailbox, modseq) = (self.mailbox()?, ModSeq(self.number()?));
+                let count = self.count()?;
+                let mut uids = Vec::with_capacity(count);
+                let mut before = 0;
+                for _ in 0..count {
+                    uids.push(self.uid_after(&mut before)?);
+                }
+                Change::Expunge { mailbox, modseq, uids }
+            }
+            KEYWORD => {
+                Change::Keyword { mailbox: self.mailbox()?, bit: self.keyword_bit()?, name: self.text()? }
+            }
+            USER_CREATE => Change::UserCreate { user: UserId(self.number32()?), name: self.text()? },
+            USER_DELETE => Change::UserDelete { user: UserId(self.number32()?) },
+            MAILBOX_CREATE => Change::MailboxCreate {
+                mailbox: self.mailbox()?,
+                list_version: self.number()?,
+                uid_validity: self.number32()?,
+                name: self.text()?,
+                special_use: self.special_use()?,
+                placeholder: self.boolean()?,
+            },
+            MAILBOX_RENAME => Change::MailboxRename {
+                mailbox: self.mailbox()?,
+                list_version: self.number()?,
+                name: self.text()?,
+            },
+            MAILBOX_DELETE => {
+                Change::MailboxDelete { mailbox: self.mailbox()?, list_version: self.number()? }
+            }
+            SUBSCRIBE => Change::Subscribe {
+                user: UserId(self.number32()?),
+                list_version: self.number()?,
+                name: self.text()?,
+                subscribed: self.boolean()?,
+            },
+            SPECIAL_USE => Change::SpecialUse {
+                mailbox: self.mailbox()?,
+                list_version: self.number()?,
+                special_use: self.special_use()?,
+            },
+            _ => return Err(Malformed),
+        })
+    }
+
+    fn added(&mut self, before: Option<&Added>) -> Result<Added, Malformed> {
+        let uid = Uid::new(self.number32()?).ok_or(Malformed)?;
+        let modseq = ModSeq(self.number()?);
+        let flags = self.flags()?;
+        if let Some(before) = before {
+            return Ok(Added { uid, modseq, flags, ..*before });
+        }
+        Ok(Added {
+            uid,
+            modseq,
+            flags,
+            internal_date: ZonedTime::unpack(self.fixed()?).ok_or(Malformed)?,
+            save_seconds: self.number32()?,
+            sent_date: ZonedTime::unpack(self.fixed()?),
+            size: self.number32()?,
+            message: MessageId { page: PageId(self.number32()?), index: self.number32()? },
+        })
+    }
+
+    fn octet(&mut self) -> Result<u8, Malformed> {
+        let (first, rest) = self.bytes.split_first().ok_or(Malformed)?;
+        self.bytes = rest;
+        Ok(*first)
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(Malformed)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn fixed(&mut self) -> Result<u64, Malformed> {
+        let bytes = self.take(8)?;
+        Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| Malformed)?))
+    }
+
+    fn number(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let octet = self.octet()?;
+            let bits = u64::from(octet & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Malformed);
+            }
+            value |= bits << shift;
+            if octet & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed)
+    }
+
+    fn number32(&mut self) -> Result<u32, Malformed> {
+        u32::try_from(self.number()?).map_err(|_| Malformed)
+    }
+
+    /// A number of things that take at least one octet each.
+    fn count(&mut self) -> Result<usize, Malformed> {
+        let count = usize::try_from(self.number()?).map_err(|_| Malformed)?;
+        if count > self.bytes.len() { Err(Malformed) } else { Ok(count) }
+    }
+
+    fn uid_after(&mut self, before: &mut u32) -> Result<Uid, Malformed> {
+        *before = before.checked_add(self.number32()?).ok_or(Malformed)?;
+        Uid::new(*before).ok_or(Malformed)
+    }
+
+    fn flags(&mut self) -> Result<Flags, Malformed> {
+        Ok(Flags { system: SystemFlags(self.octet()? & 0x1f), keywords: self.number()? })
+    }
+
+    fn mailbox(&mut self) -> Result<MailboxId, Malformed> {
+        Ok(MailboxId { user: UserId(self.number32()?), number: self.number32()? })
+    }
+
+    fn keyword_bit(&mut self) -> Result<u8, Malformed> {
+        let bit = self.octet()?;
+        if bit < 64 { Ok(bit) } else { Err(Malformed) }
+    }
+
+    fn boolean(&mut self) -> Result<bool, Malformed> {
+        match self.octet()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn special_use(&mut self) -> Result<Option<SpecialUse>, Malformed> {
+        match self.octet()? {
+            0 => Ok(None),
+            number => SpecialUse::from_number(number).map(Some).ok_or(Malformed),
+        }
+    }
+
+    fn text(&mut self) -> Result<String, Malformed> {
+        let len = self.count()?;
+        let bytes = self.take(len)?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mailbox(number: u32) -> MailboxId {
+        MailboxId { user: UserId(300), number }
+    }
+
+    fn added(uid: u32) -> Added {
+        Added {
+            uid: Uid::new(uid).expect("not 0"),
+            modseq: ModSeq(1 << 40),
+            flags: Flags { system: SystemFlags::SEEN, keywords: 1 << 63 },
+            internal_date: ZonedTime { seconds: -5, zone_minutes: -570 },
+            save_seconds: 1_800_000_000,
+            sent_date: None,
+            size: u32::MAX,
+            message: MessageId { page: PageId(20_000), index: 7 },
+        }
+    }
+
+    fn one_of_each() -> Vec<Change> {
+        let uid = |value| Uid::new(value).expect("not 0");
+        vec![
+            Change::Message { index: 7, header_size: 900 },
+            Change::Add { mailbox: mailbox(1), added: added(1) },
+            Change::Add { mailbox: mailbox(2), added: added(9) },
+            Change::Add {
+                mailbox: mailbox(3),
+                added: Added {
+                    sent_date: Some(ZonedTime { seconds: 1 << 40, zone_minutes: 840 }),
+                    ..added(u32::MAX)
+                },
+            },
+            Change::Flags {
+                mailbox: mailbox(1),
+                modseq: ModSeq(u64::MAX),
+                messages: vec![(uid(1), Flags::default()), (uid(u32::MAX), added(1).flags)],
+            },
+            Change::Expunge { mailbox: mailbox(1), modseq: ModSeq(3), uids: vec![uid(2), uid(4)] },
+            Change::Keyword { mailbox: mailbox(1), bit: 63, name: "$Junk".to_string() },
+            Change::UserCreate { user: UserId(0), name: "ann".to_string() },
+            Change::UserDelete { user: UserId(u32::MAX) },
+            Change::MailboxCreate {
+                mailbox: mailbox(4),
+                list_version: 5,
+                uid_validity: 6,
+                name: "Entwürfe".to_string(),
+                special_use: Some(SpecialUse::Drafts),
+                placeholder: true,
+            },
+            Change::MailboxRename { mailbox: mailbox(4), list_version: 6, name: String::new() },
+            Change::MailboxDelete { mailbox: mailbox(4), list_version: 7 },
+            Change::Subscribe {
+                user: UserId(1),
+                list_version: 8,
+                name: "a/b".to_string(),
+                subscribed: true,
+            },
+            Change::SpecialUse { mailbox: mailbox(4), list_version: 9, special_use: None },
+        ]
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let changes = one_of_each();
+        let mut bytes = Vec::new();
+        encode(&changes, &mut bytes);
+        assert_eq!(decode(&bytes), Ok(changes));
+    }
+
+    #[test]
+    fn the_same_message_for_another_recipient_is_short() {
+        let mut changes = vec![Change::Add { mailbox: mailbox(1), added: added(1) }];
+        let mut one = Vec::new();
+        encode(&changes, &mut one);
+        changes.push(Change::Add { mailbox: mailbox(2), added: added(1) });
+        let mut two = Vec::new();
+        encode(&changes, &mut two);
+        assert!(two.len() - one.len() <= one.len() - 20);
+    }
+
+    #[test]
+    fn cut_or_altered_octets_never_panic() {
+        let mut bytes = Vec::new();
+        encode(&one_of_each(), &mut bytes);
+        for len in 0..bytes.len() {
+            let _ = decode(&bytes[..len]);
+        }
+        for at in 0..bytes.len() {
+            for value in [0, 1, 13, 14, 0x7f, 0x80, 0xff] {
+                let mut altered = bytes.clone();
+                altered[at] = value;
+                let _ = decode(&altered);
+            }
+        }
+    }
+
+    #[test]
+    fn packed_dates_come_back() {
+        for seconds in [0, -1, 1, 1_800_000_000, -(1 << 51), (1 << 52) - 1] {
+            for zone_minutes in [-1023, -1, 0, 60, 1023] {
+                let time = ZonedTime { seconds, zone_minutes };
+                assert_eq!(ZonedTime::unpack(time.pack()), Some(time));
+            }
+        }
+        assert_eq!(ZonedTime::unpack(0), None);
+    }
+}
