@@ -1,0 +1,495 @@
+#![allow(unsafe_code)]
+//! A growable shared mapping of a view file. Nothing but atomic loads and stores goes in and out, so that any process may
+//! write while any other reads; no reference into the mapping leaves this file.
+//!
+//! Invariants:
+//! - Every access is bounds checked against the mapped length, which never exceeds the file's length at the time of mapping.
+//!   View files are never shrunk in place, so a mapped octet stays backed by the file.
+//! - A file grows by `fallocate`: a full disk is an error of [`Mapping::grow`], never a SIGBUS at a later store.
+//! - Growing makes a new, longer [`Region`]; a reader that holds an old one goes on with it. Both map the same pages, so what
+//!   is stored through one is seen through the other.
+//!
+//! Used by the mailbox cells and by the page directory. Under miri the region is plain memory of this one `Mapping`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::error::{Result, StoreError};
+
+/// Octets of a cell, and the unit of [`Region::line`].
+pub const LINE_BYTES: usize = 64;
+
+const SMALLEST_STEP_BYTES: u64 = 4096;
+const BIGGEST_STEP_BYTES: u64 = 1 << 20;
+
+/// An open view file and its mapping of now.
+#[derive(Debug)]
+pub struct Mapping {
+    path: Arc<PathBuf>,
+    file: File,
+    current: RwLock<Arc<Region>>,
+    /// Held while a longer region takes the place of `current`, so that two threads do not map the same growth twice.
+    growing: Mutex<()>,
+}
+
+impl Mapping {
+    /// Maps the file at `path` as long as it is.
+    pub fn open(path: &Path) -> Result<Mapping> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(StoreError::io(path, "open"))?;
+        Mapping::over(path, file)
+    }
+
+    /// Makes a file of `bytes` zero octets, their space taken on the disk, and maps it. The file must not be there yet.
+    pub fn create(path: &Path, bytes: u64) -> Result<Mapping> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(StoreError::io(path, "create"))?;
+        allocate(path, &file, bytes)?;
+        Mapping::over(path, file)
+    }
+
+    fn over(path: &Path, file: File) -> Result<Mapping> {
+        let path = Arc::new(path.to_path_buf());
+        let length = file_length(&path, &file)?;
+        let region = Arc::new(Region::map(&path, &file, length)?);
+        Ok(Mapping { path, file, current: RwLock::new(region), growing: Mutex::new(()) })
+    }
+
+    /// The file's path when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// States that the file has another name now (it was renamed), for what errors say.
+    pub fn renamed(&mut self, path: &Path) {
+        self.path = Arc::new(path.to_path_buf());
+        let region = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(region) = Arc::get_mut(region) {
+            region.path = Arc::clone(&self.path);
+        }
+    }
+
+    /// The file this maps, for reading its metadata.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The region of now. Cheap; a scan takes it once and works on it.
+    pub fn region(&self) -> Arc<Region> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Octets mapped now.
+    pub fn len(&self) -> u64 {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A region of at least `bytes` octets, which some process has already made room for.
+    ///
+    /// Errors: `Corrupt` if the file is shorter than that.
+    pub fn ensure_len(&self, bytes: u64) -> Result<Arc<Region>> {
+        let region = self.region();
+        if region.len() >= bytes {
+            return Ok(region);
+        }
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.remap(bytes)
+    }
+
+    /// Makes the file at least `bytes` long, space taken on the disk, and maps it. Grows in steps: as much again as there is,
+    /// at least 4 KiB and at most 1 MiB beyond what is needed. Needs a lock of the caller's against other processes growing it.
+    ///
+    /// Errors: `Io` when the disk is full (`is_out_of_space`); the file is as it was or longer, and everything mapped stays usable.
+    pub fn grow(&self, bytes: u64) -> Result<Arc<Region>> {
+        let region = self.region();
+        if region.len() >= bytes {
+            return Ok(region);
+        }
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = file_length(&self.path, &self.file)?;
+        if length < bytes {
+            let step = length.clamp(SMALLEST_STEP_BYTES, BIGGEST_STEP_BYTES);
+            let wanted = bytes.max(length + step).next_multiple_of(SMALLEST_STEP_BYTES);
+            match allocate(&self.path, &self.file, wanted) {
+                Ok(()) => (),
+                // A nearly full disk may still have room for what is needed just now.
+                Err(error) if error.is_out_of_space() => allocate(&self.path, &self.file, bytes)?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.remap(bytes)
+    }
+
+    fn remap(&self, bytes: u64) -> Result<Arc<Region>> {
+        let region = self.region();
+        if region.len() >= bytes {
+            return Ok(region);
+        }
+        let length = file_length(&self.path, &self.file)?;
+        if length < bytes {
+            return Err(StoreError::corrupt(&self.path, length, "the file ends before what it should hold"));
+        }
+        let longer = Arc::new(region.longer(&self.path, &self.file, length)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&longer);
+        Ok(longer)
+    }
+}
+
+fn file_length(path: &Path, file: &File) -> Result<u64> {
+    file.metadata().map(|metadata| metadata.len()).map_err(StoreError::io(path, "look at"))
+}
+
+#[cfg(not(miri))]
+fn allocate(path: &Path, file: &File, bytes: u64) -> Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let length = libc::off_t::try_from(bytes)
+        .map_err(|_| StoreError::io(path, "grow")(std::io::ErrorKind::FileTooLarge.into()))?;
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EINTR) => (),
+            Err(errno) => return Err(StoreError::io(path, "grow")(errno.into())),
+        }
+    }
+}
+
+#[cfg(miri)]
+fn allocate(path: &Path, file: &File, bytes: u64) -> Result<()> {
+    file.set_len(bytes).map_err(StoreError::io(path, "grow"))
+}
+
+/// One mapping of a view file, of fixed length.
+pub struct Region {
+    path: Arc<PathBuf>,
+    memory: Memory,
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Region").field("path", &self.path).field("len", &self.len()).finish()
+    }
+}
+
+impl Region {
+    fn map(path: &Arc<PathBuf>, file: &File, length: u64) -> Result<Region> {
+        Ok(Region { path: Arc::clone(path), memory: Memory::map(path, file, length)? })
+    }
+
+    #[cfg(not(miri))]
+    fn longer(&self, path: &Arc<PathBuf>, file: &File, length: u64) -> Result<Region> {
+        Region::map(path, file, length)
+    }
+
+    #[cfg(miri)]
+    fn longer(&self, path: &Arc<PathBuf>, file: &File, length: u64) -> Result<Region> {
+        let longer = Region::map(path, file, length)?;
+        for offset in (0..self.len()).step_by(8) {
+            longer.store_u64(offset, self.load_u64(offset, Ordering::Relaxed)?, Ordering::Relaxed)?;
+        }
+        Ok(longer)
+    }
+
+    /// The path of the file, for errors.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Octets mapped.
+    pub fn len(&self) -> u64 {
+        self.memory.length as u64
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.memory.length == 0
+    }
+
+    /// The 64 octets from `offset`, a multiple of 64. One check here, none at the accesses through it.
+    #[inline]
+    pub fn line(&self, offset: u64) -> Result<Line<'_>> {
+        let start = self.place(offset, LINE_BYTES)?;
+        Ok(Line { start, _region: self })
+    }
+
+    /// Loads four octets at `offset`, a multiple of 4.
+    #[inline]
+    pub fn load_u32(&self, offset: u64, ordering: Ordering) -> Result<u32> {
+        Ok(u32::from_le(self.word32(offset)?.load(ordering)))
+    }
+
+    /// Stores four octets at `offset`, a multiple of 4.
+    #[inline]
+    pub fn store_u32(&self, offset: u64, value: u32, ordering: Ordering) -> Result<()> {
+        self.word32(offset)?.store(value.to_le(), ordering);
+        Ok(())
+    }
+
+    /// Loads eight octets at `offset`, a multiple of 8.
+    #[inline]
+    pub fn load_u64(&self, offset: u64, ordering: Ordering) -> Result<u64> {
+        Ok(u64::from_le(self.word64(offset)?.load(ordering)))
+    }
+
+    /// Stores eight octets at `offset`, a multiple of 8.
+    #[inline]
+    pub fn store_u64(&self, offset: u64, value: u64, ordering: Ordering) -> Result<()> {
+        self.word64(offset)?.store(value.to_le(), ordering);
+        Ok(())
+    }
+
+    /// Adds to the number at `offset`, wrapping, and returns what was there before.
+    pub fn fetch_add_u32(&self, offset: u64, by: u32, ordering: Ordering) -> Result<u32> {
+        Ok(u32::from_le(self.word32(offset)?.fetch_add(by, ordering)))
+    }
+
+    /// Subtracts from the number at `offset`, wrapping, and returns what was there before.
+    pub fn fetch_sub_u32(&self, offset: u64, by: u32, ordering: Ordering) -> Result<u32> {
+        Ok(u32::from_le(self.word32(offset)?.fetch_sub(by, ordering)))
+    }
+
+    /// Puts `new` at `offset` if `expected` is there. The inner result is `Ok` with the old number if so, `Err` with the number
+    /// that is there if not.
+    pub fn compare_exchange_u32(
+        &self,
+        offset: u64,
+        expected: u32,
+        new: u32,
+        ordering: Ordering,
+    ) -> Result<std::result::Result<u32, u32>> {
+        let failure = on_failure(ordering);
+        let word = self.word32(offset)?;
+        Ok(word
+            .compare_exchange(expected.to_le(), new.to_le(), ordering, failure)
+            .map(u32::from_le)
+            .map_err(u32::from_le))
+    }
+
+    /// Puts `new` at `offset` if `expected` is there, as [`Region::compare_exchange_u32`].
+    pub fn compare_exchange_u64(
+        &self,
+        offset: u64,
+        expected: u64,
+        new: u64,
+        ordering: Ordering,
+    ) -> Result<std::result::Result<u64, u64>> {
+        let failure = on_failure(ordering);
+        let word = self.word64(offset)?;
+        Ok(word
+            .compare_exchange(expected.to_le(), new.to_le(), ordering, failure)
+            .map(u64::from_le)
+            .map_err(u64::from_le))
+    }
+
+    /// Copies the 64 octets at `offset` out, word by word. Each word of 8 is whole; the cell is whole if nobody writes to it.
+    pub fn copy_out(&self, offset: u64) -> Result<[u8; LINE_BYTES]> {
+        Ok(self.line(offset)?.copy_out())
+    }
+
+    /// Copies 64 octets in, word by word, as [`Region::copy_out`].
+    pub fn copy_in(&self, offset: u64, bytes: &[u8; LINE_BYTES]) -> Result<()> {
+        self.line(offset)?.copy_in(bytes);
+        Ok(())
+    }
+
+    /// The address of `size` octets at `offset`, checked to be mapped and aligned to `size`.
+    #[inline]
+    fn place(&self, offset: u64, size: usize) -> Result<NonNull<u8>> {
+        let length = self.memory.length as u64;
+        if offset % size as u64 != 0 || offset >= length || length - offset < size as u64 {
+            return Err(self.outside(offset));
+        }
+        // SAFETY: `offset + size <= length`, so the address is inside the one mapping or allocation that starts at `start`.
+        Ok(unsafe { self.memory.start.add(offset as usize) })
+    }
+
+    #[cold]
+    fn outside(&self, offset: u64) -> StoreError {
+        StoreError::corrupt(&self.path, offset, "the place is outside of what is mapped, or not aligned")
+    }
+
+    #[inline]
+    fn word32(&self, offset: u64) -> Result<&AtomicU32> {
+        let place = self.place(offset, 4)?;
+        // SAFETY: `place` checked bounds and alignment (the start is aligned to a line); the memory lives as long as `self`,
+        // was zero or file content from the start, and everybody reaches it through atomics only.
+        Ok(unsafe { AtomicU32::from_ptr(place.as_ptr().cast()) })
+    }
+
+    #[inline]
+    fn word64(&self, offset: u64) -> Result<&AtomicU64> {
+        let place = self.place(offset, 8)?;
+        // SAFETY: as in `word32`.
+        Ok(unsafe { AtomicU64::from_ptr(place.as_ptr().cast()) })
+    }
+}
+
+fn on_failure(ordering: Ordering) -> Ordering {
+    match ordering {
+        Ordering::AcqRel | Ordering::Acquire => Ordering::Acquire,
+        Ordering::SeqCst => Ordering::SeqCst,
+        _ => Ordering::Relaxed,
+    }
+}
+
+/// A checked cell of 64 octets. Offsets are constants, checked when this is compiled.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    start: NonNull<u8>,
+    _region: &'a Region,
+}
+
+impl<'a> Line<'a> {
+    #[inline]
+    fn word32<const OFFSET: usize>(self) -> &'a AtomicU32 {
+        const { assert!(OFFSET % 4 == 0 && OFFSET + 4 <= LINE_BYTES) };
+        // SAFETY: `Region::line` checked that 64 octets from `start` are mapped and aligned; the assertion keeps the word
+        // inside and aligned; the region outlives `'a`; all access is atomic.
+        unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(OFFSET).cast()) }
+    }
+
+    #[inline]
+    fn word64<const OFFSET: usize>(self) -> &'a AtomicU64 {
+        const { assert!(OFFSET % 8 == 0 && OFFSET + 8 <= LINE_BYTES) };
+        // SAFETY: as in `word32`.
+        unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(OFFSET).cast()) }
+    }
+
+    /// Loads the four octets at `OFFSET` of the line.
+    #[inline]
+    pub fn load_u32<const OFFSET: usize>(self, ordering: Ordering) -> u32 {
+        u32::from_le(self.word32::<OFFSET>().load(ordering))
+    }
+
+    /// Stores four octets at `OFFSET` of the line.
+    #[inline]
+    pub fn store_u32<const OFFSET: usize>(self, value: u32, ordering: Ordering) {
+        self.word32::<OFFSET>().store(value.to_le(), ordering);
+    }
+
+    /// Loads the eight octets at `OFFSET` of the line.
+    #[inline]
+    pub fn load_u64<const OFFSET: usize>(self, ordering: Ordering) -> u64 {
+        u64::from_le(self.word64::<OFFSET>().load(ordering))
+    }
+
+    /// Stores eight octets at `OFFSET` of the line.
+    #[inline]
+    pub fn store_u64<const OFFSET: usize>(self, value: u64, ordering: Ordering) {
+        self.word64::<OFFSET>().store(value.to_le(), ordering);
+    }
+
+    /// Raises the four octets at `OFFSET` to `value` if they are lower; returns what was there before.
+    pub fn fetch_max_u32<const OFFSET: usize>(self, value: u32, ordering: Ordering) -> u32 {
+        let word = self.word32::<OFFSET>();
+        let mut seen = word.load(Ordering::Relaxed);
+        while u32::from_le(seen) < value {
+            match word.compare_exchange_weak(seen, value.to_le(), ordering, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        u32::from_le(seen)
+    }
+
+    /// Copies the line out, word by word.
+    #[inline]
+    pub fn copy_out(self) -> [u8; LINE_BYTES] {
+        let mut bytes = [0; LINE_BYTES];
+        for (index, eight) in bytes.chunks_exact_mut(8).enumerate() {
+            // SAFETY: index < 8, so the word is one of the eight of this line; otherwise as in `word32`.
+            let word = unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(index * 8).cast()) };
+            eight.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Copies a line in, word by word.
+    pub fn copy_in(self, bytes: &[u8; LINE_BYTES]) {
+        for (index, eight) in bytes.chunks_exact(8).enumerate() {
+            // SAFETY: as in `copy_out`.
+            let word = unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(index * 8).cast()) };
+            let mut value = [0; 8];
+            value.copy_from_slice(eight);
+            word.store(u64::from_ne_bytes(value), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Mapped or allocated octets, aligned to a line at least.
+struct Memory {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the memory is owned by this value alone and is only reached through atomics.
+unsafe impl Send for Memory {}
+// SAFETY: as above; atomics may be used from several threads at once.
+unsafe impl Sync for Memory {}
+
+#[cfg(not(miri))]
+impl Memory {
+    fn map(path: &Path, file: &File, length: u64) -> Result<Memory> {
+        use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+        use std::num::NonZeroUsize;
+        let length = usize::try_from(length)
+            .map_err(|_| StoreError::corrupt(path, 0, "the file is too long to be mapped"))?;
+        let Some(bytes) = NonZeroUsize::new(length) else {
+            return Ok(Memory { start: NonNull::<[u64; 8]>::dangling().cast(), length: 0 });
+        };
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses the address, so no memory of ours is replaced; the mapping is shared with other
+        // processes, and only atomics reach it; it is unmapped in `drop` and nowhere else.
+        let start = unsafe { mmap(None, bytes, protection, MapFlags::MAP_SHARED, file, 0) }
+            .map_err(|errno| StoreError::io(path, "map")(errno.into()))?;
+        Ok(Memory { start: start.cast(), length })
+    }
+}
+
+#[cfg(not(miri))]
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.length != 0 {
+            // SAFETY: exactly what `map` mapped; nobody refers to it, for references borrow the region that owns this. That
+            // it fails is impossible for a mapping that is there, and there would be nothing to do about it.
+            let _ = unsafe { nix::sys::mman::munmap(self.start.cast(), self.length) };
+        }
+    }
+}
+
+#[cfg(miri)]
+impl Memory {
+    fn layout(length: usize) -> std::alloc::Layout {
+        std::alloc::Layout::from_size_align(length.max(LINE_BYTES), LINE_BYTES).expect("a length that fits")
+    }
+
+    fn map(_path: &Path, _file: &File, length: u64) -> Result<Memory> {
+        let length = length as usize;
+        // SAFETY: the layout's size is not 0.
+        let start = unsafe { std::alloc::alloc_zeroed(Memory::layout(length)) };
+        Ok(Memory { start: NonNull::new(start).expect("memory"), length })
+    }
+}
+
+#[cfg(miri)]
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `map` with the same layout.
+        unsafe { std::alloc::dealloc(self.start.as_ptr(), Memory::layout(self.length)) };
+    }
+}
