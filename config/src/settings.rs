@@ -1,0 +1,314 @@
+//! The settings file: one TOML table, read once at start and again on SIGHUP.
+//!
+//! Every option has a default, so an empty file is a valid one. A key that is not known is an error, because a
+//! misspelt option that is silently ignored is worse than a refused start. [`Settings::parse`] checks the form,
+//! [`Settings::check`] the meaning; [`Settings::load`] does both and is what daemons call.
+
+mod check;
+mod listen;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use listen::Listen;
+
+/// Where the settings are when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/lode/lode.toml";
+
+/// The environment variable that names the settings file.
+pub const PATH_VARIABLE: &str = "LODE_CONFIG";
+
+/// A settings file larger than this is somebody's mistake, and is refused unread.
+const FILE_OCTETS_MAX: u64 = 1 << 20;
+
+/// Everything an administrator may choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the mail is.
+    pub store: Store,
+    /// Where things live that last as long as the daemons run.
+    pub runtime: Runtime,
+    /// Where clients and mail servers connect.
+    pub listen: Listeners,
+    /// How many processes and sessions there may be.
+    pub handlers: Handlers,
+    /// Who may log in, and how.
+    pub auth: Auth,
+    /// For whom mail is taken.
+    pub lmtp: Lmtp,
+    /// How long and how large things may get.
+    pub limits: Limits,
+    /// As whom the daemons run.
+    pub run: Run,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// The folder of the store.
+    pub path: PathBuf,
+}
+
+/// `[runtime]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Runtime {
+    /// The folder of control socket and pid file; the name of the shared table follows from it.
+    pub dir: PathBuf,
+}
+
+/// `[listen]`: any number of addresses for each protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listeners {
+    /// IMAP without TLS.
+    pub imap: Vec<Listen>,
+    /// IMAP with TLS from the first octet. Understood, and refused by [`Settings::check`].
+    pub imaps: Vec<Listen>,
+    /// POP3 without TLS.
+    pub pop3: Vec<Listen>,
+    /// POP3 with TLS from the first octet. Understood, and refused by [`Settings::check`].
+    pub pop3s: Vec<Listen>,
+    /// LMTP; the one protocol that may also listen on a Unix socket.
+    pub lmtp: Vec<Listen>,
+}
+
+/// `[handlers]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Handlers {
+    /// The most handler processes, 1 to 64.
+    pub max: u32,
+    /// Sessions each of them may hold, 1 to 65,536.
+    pub sessions: u32,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// The users file, see [`crate::users`].
+    pub users: PathBuf,
+    /// How long a verified password is remembered, in seconds; 0 checks the hash at every login.
+    pub remember_seconds: u32,
+    /// From where a password may come without TLS.
+    pub plaintext: Plaintext,
+}
+
+/// From where a password may come without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plaintext {
+    /// From this machine only.
+    Loopback,
+    /// From everywhere.
+    Always,
+}
+
+/// `[lmtp]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lmtp {
+    /// Domains mail is taken for; empty takes any.
+    pub domains: Vec<String>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Silence after which an IMAP session ends; RFC 3501 section 5.4 asks for at least 30 minutes.
+    pub imap_idle_seconds: u32,
+    /// Silence after which a POP3 session ends; RFC 1939 section 3 asks for at least 10 minutes.
+    pub pop3_idle_seconds: u32,
+    /// Silence after which an LMTP session ends.
+    pub lmtp_idle_seconds: u32,
+    /// Time from connection to login.
+    pub login_seconds: u32,
+    /// The largest message that is taken, in octets; less than 4 GiB.
+    pub message_bytes: u64,
+    /// Connections that may wait for room when every handler is full.
+    pub queue: u32,
+    /// Time running commands get to finish when the daemons are stopped.
+    pub grace_seconds: u32,
+}
+
+/// `[run]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Run {
+    /// The user root becomes once the sockets are bound; empty keeps who started it.
+    pub user: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store { path: "/var/lib/lode".into() }
+    }
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Runtime { dir: "/run/lode".into() }
+    }
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        let any = |port| Listen::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], port)));
+        Listeners {
+            imap: vec![any(143)],
+            imaps: Vec::new(),
+            pop3: vec![any(110)],
+            pop3s: Vec::new(),
+            lmtp: vec![Listen::Unix("/run/lode/lmtp".into())],
+        }
+    }
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        Handlers { max: 16, sessions: 1000 }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Auth { users: "/etc/lode/users".into(), remember_seconds: 3600, plaintext: Plaintext::Loopback }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            imap_idle_seconds: 1800,
+            pop3_idle_seconds: 600,
+            lmtp_idle_seconds: 300,
+            login_seconds: 60,
+            message_bytes: 50 << 20,
+            queue: 1024,
+            grace_seconds: 30,
+        }
+    }
+}
+
+impl Settings {
+    /// The file to read: what the command line named, else `$LODE_CONFIG` if it is not empty, else
+    /// [`DEFAULT_PATH`].
+    pub fn path(argument: Option<&Path>) -> PathBuf {
+        Settings::path_from(argument, std::env::var_os(PATH_VARIABLE))
+    }
+
+    /// [`Settings::path`] with the value of the environment variable given.
+    pub fn path_from(argument: Option<&Path>, variable: Option<OsString>) -> PathBuf {
+        match (argument, variable) {
+            (Some(path), _) => path.to_path_buf(),
+            (None, Some(value)) if !value.is_empty() => PathBuf::from(value),
+            (None, _) => PathBuf::from(DEFAULT_PATH),
+        }
+    }
+
+    /// Reads, parses and checks a settings file. What this returns can be used as it is.
+    pub fn load(path: &Path) -> Result<Settings, SettingsError> {
+        let settings = Settings::read(path)?;
+        match settings.check() {
+            problems if problems.is_empty() => Ok(settings),
+            problems => Err(SettingsError::Refused { path: path.to_path_buf(), problems }),
+        }
+    }
+
+    /// Reads and parses a settings file without asking whether the values make sense together.
+    pub fn read(path: &Path) -> Result<Settings, SettingsError> {
+        let unreadable = |error| SettingsError::Unreadable { path: path.to_path_buf(), error };
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if size > FILE_OCTETS_MAX {
+            return Err(unreadable(std::io::Error::other("larger than 1 MiB, which no settings file is")));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Settings::parse(&text, path)
+    }
+
+    /// Parses the text of a settings file; `path` is for the error only.
+    pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsError> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| line_of(text, span.start));
+            SettingsError::Malformed { path: path.to_path_buf(), line, what: error.message().to_owned() }
+        })
+    }
+}
+
+/// The line of the octet at `offset`, counted from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|octet| *octet == b'\n').count()
+}
+
+/// Why settings cannot be used. Its text names the file and says what to do.
+#[derive(Debug)]
+pub enum SettingsError {
+    /// The file cannot be opened or read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not TOML, or has an option or a value that is not known.
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The values cannot be used, each for a reason of its own.
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What [`Settings::check`] found, never empty.
+        problems: Vec<String>,
+    },
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SettingsError::Unreadable { path, error } => {
+                write!(f, "cannot read the settings file {}: {error}", path.display())?;
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    write!(f, " (name another with --config or ${PATH_VARIABLE}, or write one with")?;
+                    write!(f, " `lode config default > {}`)", path.display())?;
+                }
+                Ok(())
+            }
+            SettingsError::Malformed { path, line, what } => {
+                write!(f, "{}", path.display())?;
+                if let Some(line) = line {
+                    write!(f, ":{line}")?;
+                }
+                write!(f, ": {} (`lode config default` shows every option)", what.trim_end())
+            }
+            SettingsError::Refused { path, problems } => {
+                write!(f, "{}: {}", path.display(), problems.join("; "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SettingsError::Unreadable { error, .. } => Some(error),
+            SettingsError::Malformed { .. } | SettingsError::Refused { .. } => None,
+        }
+    }
+}

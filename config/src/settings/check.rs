@@ -1,0 +1,145 @@
+//! Whether settings that are well formed can be used. Looks at the values alone, never at the machine, so that
+//! `lode config check` says the same everywhere.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::{Listen, Settings};
+
+/// The longest path of a Unix socket (`sun_path` less its final zero).
+const SOCKET_PATH_OCTETS_MAX: usize = 107;
+
+/// What the runtime folder's own socket names need of that.
+const SOCKET_NAME_OCTETS_MAX: usize = 24;
+
+/// A week: a longer time limit is no limit, and a shorter one keeps every sum of times small.
+const SECONDS_MAX: u32 = 7 * 86_400;
+
+impl Settings {
+    /// Everything that is wrong with the values, one sentence each, naming the option and what to do; empty when
+    /// they can be used.
+    pub fn check(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        self.check_paths(&mut problems);
+        self.check_listeners(&mut problems);
+        self.check_ranges(&mut problems);
+        self.check_names(&mut problems);
+        problems
+    }
+
+    fn check_paths(&self, problems: &mut Vec<String>) {
+        let paths = [
+            ("[store] path", &self.store.path),
+            ("[runtime] dir", &self.runtime.dir),
+            ("[auth] users", &self.auth.users),
+        ];
+        for (option, path) in paths {
+            if let Some(what) = path_problem(path) {
+                problems.push(format!("{option} {what}"));
+            }
+        }
+        if self.runtime.dir.as_os_str().len() > SOCKET_PATH_OCTETS_MAX - SOCKET_NAME_OCTETS_MAX {
+            problems.push(format!(
+                "[runtime] dir is too long for the sockets in it: at most {} octets",
+                SOCKET_PATH_OCTETS_MAX - SOCKET_NAME_OCTETS_MAX
+            ));
+        }
+        if self.store.path == self.runtime.dir {
+            problems.push("[store] path and [runtime] dir are the same folder: give each its own".to_owned());
+        }
+    }
+
+    fn check_listeners(&self, problems: &mut Vec<String>) {
+        let listen = &self.listen;
+        let tcp_only = [
+            ("imap", &listen.imap),
+            ("imaps", &listen.imaps),
+            ("pop3", &listen.pop3),
+            ("pop3s", &listen.pop3s),
+        ];
+        for (option, list) in tcp_only {
+            if list.iter().any(|address| matches!(address, Listen::Unix(_))) {
+                problems.push(format!("[listen] {option} has a unix: address, which only lmtp may have"));
+            }
+        }
+        for (option, list, plain) in [("imaps", &listen.imaps, "imap"), ("pop3s", &listen.pop3s, "pop3")] {
+            if !list.is_empty() {
+                problems.push(format!(
+                    "[listen] {option} needs TLS, which this release does not have: remove it, and put a TLS proxy \
+                     (stunnel, HAProxy, nginx) in front of {plain}"
+                ));
+            }
+        }
+        if listen.imap.is_empty() && listen.pop3.is_empty() && listen.lmtp.is_empty() {
+            problems.push("[listen] is empty: give at least one address to imap, pop3 or lmtp".to_owned());
+        }
+        let mut seen = HashSet::new();
+        for (option, list) in tcp_only.into_iter().chain([("lmtp", &listen.lmtp)]) {
+            for address in list {
+                // Port 0 lets the system choose, so two of them are two different addresses.
+                let free_choice = matches!(address, Listen::Tcp(socket) if socket.port() == 0);
+                if !free_choice && !seen.insert(address) {
+                    problems.push(format!("[listen] {option} has {address}, which is already listened on"));
+                }
+                if let Listen::Unix(path) = address {
+                    if let Some(what) = path_problem(path) {
+                        problems.push(format!("[listen] {option} {what}"));
+                    }
+                    if path.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
+                        problems.push(format!(
+                            "[listen] {option}: the path of a unix socket may have {SOCKET_PATH_OCTETS_MAX} octets, \
+                             {address} has more"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_ranges(&self, problems: &mut Vec<String>) {
+        let mut range = |option: &str, value: u64, least: u64, most: u64| {
+            if value < least || value > most {
+                problems.push(format!("{option} is {value}: it must be from {least} to {most}"));
+            }
+        };
+        let seconds_max = u64::from(SECONDS_MAX);
+        let limits = &self.limits;
+        range("[handlers] max", self.handlers.max.into(), 1, 64);
+        range("[handlers] sessions", self.handlers.sessions.into(), 1, 65_536);
+        range("[auth] remember_seconds", self.auth.remember_seconds.into(), 0, seconds_max);
+        range("[limits] imap_idle_seconds", limits.imap_idle_seconds.into(), 1, seconds_max);
+        range("[limits] pop3_idle_seconds", limits.pop3_idle_seconds.into(), 1, seconds_max);
+        range("[limits] lmtp_idle_seconds", limits.lmtp_idle_seconds.into(), 1, seconds_max);
+        range("[limits] login_seconds", limits.login_seconds.into(), 1, seconds_max);
+        range("[limits] message_bytes", limits.message_bytes, 1024, u64::from(u32::MAX));
+        range("[limits] queue", limits.queue.into(), 0, 65_536);
+        range("[limits] grace_seconds", limits.grace_seconds.into(), 0, 3600);
+    }
+
+    fn check_names(&self, problems: &mut Vec<String>) {
+        if self.run.user.chars().any(|c| c.is_control() || c.is_whitespace() || c == ':' || c == '/') {
+            problems.push("[run] user is not a user name of this system".to_owned());
+        }
+        for domain in &self.lmtp.domains {
+            let known = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':');
+            if domain.is_empty() || domain.starts_with('.') || !domain.chars().all(known) {
+                problems.push(format!(
+                    "[lmtp] domains has `{domain}`, which is not a domain: write \"example.org\""
+                ));
+            }
+        }
+    }
+}
+
+/// What is wrong with a path, as the end of a sentence about it.
+fn path_problem(path: &Path) -> Option<String> {
+    if path.as_os_str().is_empty() {
+        Some("is empty: give an absolute path".to_owned())
+    } else if !path.is_absolute() {
+        Some(format!("is `{}`: give an absolute path, a daemon has no folder of its own", path.display()))
+    } else if path.to_str().is_none_or(|text| text.contains(char::is_control)) {
+        Some("has a control character or is not UTF-8".to_owned())
+    } else {
+        None
+    }
+}

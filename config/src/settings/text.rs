@@ -1,0 +1,75 @@
+//! Settings as text: the commented file of defaults, and the file that says what is in force.
+
+use super::Settings;
+
+/// What `lode config default` prints. It parses to [`Settings::default`], which a test holds it to.
+const DEFAULT_TEXT: &str = r#"# Settings of Lode. Every option is shown with its default; what is left out keeps it.
+# `lode config check` looks for mistakes, `lode config show` prints what is in force.
+
+[store]
+# The folder of the store. It must be on a local file system.
+path = "/var/lib/lode"
+
+[runtime]
+# The folder of the control socket and the pid file.
+dir = "/run/lode"
+
+[listen]
+# Addresses as "host:port"; lmtp may also have "unix:/path". An empty list turns a protocol off.
+# For IPv6 add "[::]:143" and so on.
+imap = ["0.0.0.0:143"]
+imaps = []
+pop3 = ["0.0.0.0:110"]
+pop3s = []
+lmtp = ["unix:/run/lode/lmtp"]
+
+[handlers]
+# The most handler processes (1 to 64), and the sessions each may hold.
+max = 16
+sessions = 1000
+
+[auth]
+# One user a line, "name:{SCHEME}hash"; `lode user add` writes it.
+users = "/etc/lode/users"
+# How long a password that was found right is remembered, so that clients that reconnect often cost little.
+# 0 computes the hash at every login.
+remember_seconds = 3600
+# Passwords that are not under TLS are taken from this machine only ("loopback") or from everywhere ("always").
+plaintext = "loopback"
+
+[lmtp]
+# Domains mail is taken for, for example ["example.org", "example.net"]. Empty takes any domain.
+# A recipient is the user with the full address as name, else the user with the local part as name.
+domains = []
+
+[limits]
+# A session that is silent for so long is ended.
+imap_idle_seconds = 1800
+pop3_idle_seconds = 600
+lmtp_idle_seconds = 300
+# A connection that has not logged in by then is ended.
+login_seconds = 60
+# The largest message that is taken, in octets (50 MiB; less than 4 GiB).
+message_bytes = 52428800
+# Connections that may wait for room when every handler is full.
+queue = 1024
+# What running commands get to finish when the daemons are stopped.
+grace_seconds = 30
+
+[run]
+# The user to become after binding the sockets, when started as root. Empty stays as started.
+user = ""
+"#;
+
+impl Settings {
+    /// A commented file that sets every option to its default.
+    pub fn default_text() -> &'static str {
+        DEFAULT_TEXT
+    }
+
+    /// These settings as a file, without comments; [`Settings::parse`] gives them back. Paths that are not UTF-8,
+    /// which [`Settings::check`] refuses, make this an empty text.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
