@@ -1,1 +1,37 @@
 //! The table of sessions in shared memory, and the records that travel between processes.
+//!
+//! The router makes one [`Table`] and starts handlers with a [`Channel`] each. Handlers write their own rows and
+//! session cells; tools read a [`TableView`]. The layout, its rules and its version are in `ABI.md`.
+//!
+//! Invariants: the segment is touched through atomics only; no reference into it leaves this crate; what is read
+//! from it is checked before it becomes a type. Time is always given by the caller, in milliseconds since 1970.
+
+mod cell;
+mod channel;
+mod control;
+mod handler_row;
+mod handover;
+mod layout;
+mod notify;
+mod process;
+mod segment;
+mod start;
+mod table;
+mod text;
+mod wire;
+
+pub use cell::{Cell, CellState, Endpoint, SessionInfo};
+pub use channel::{Channel, Incoming, ReceiveError, SendError};
+pub use control::{ControlAnswer, ControlRequest, RouterStatus};
+pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};
+pub use handover::{
+    Accepted, BootKey, Connection, FromHandler, Hello, Protocol, Refusal, Refused, TlsFacts, ToHandler,
+};
+pub use layout::{ABI_VERSION, COMMAND_OCTETS, MAX_HANDLERS, MAX_SESSIONS, USER_OCTETS};
+pub use notify::{RowIndex, Watches};
+pub use process::{Process, process_start_ticks};
+pub use start::StartWait;
+pub use table::{
+    Limits, Table, TableError, TableInfo, TableView, read_table_name, table_name, write_table_name,
+};
+pub use wire::{MAX_RECORD_OCTETS, WireError, decode, encode};

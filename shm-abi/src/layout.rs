@@ -1,0 +1,209 @@
+//! Where everything is in the segment: the fixed structures, their sizes, the version and the fingerprint.
+//!
+//! Owned by this file alone: no other file computes an offset. The drawings are in `ABI.md`. A change here that
+//! moves or re-means a word raises [`ABI_VERSION`]; the fingerprint catches the change that forgot to.
+
+use std::mem::{offset_of, size_of};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Version of the layout and of its rules.
+pub const ABI_VERSION: u32 = 1;
+/// Most handlers one table can hold: the width of a mailbox row's bitmap.
+pub const MAX_HANDLERS: u32 = 64;
+/// Most sessions one handler can hold.
+pub const MAX_SESSIONS: u32 = 65_536;
+/// Octets kept of a user's name; longer names are cut at a character border.
+pub const USER_OCTETS: usize = 64;
+/// Octets kept of the command being run.
+pub const COMMAND_OCTETS: usize = 32;
+
+/// "LodeTabl", stored last when a table is made.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LodeTabl");
+/// Room for the start event of a handler row, in octets.
+pub(crate) const START_EVENT_OCTETS: usize = 128;
+/// Words of a session cell reserved for its parked state.
+pub(crate) const PARKED_WORDS: usize = 32;
+
+/// The head of the segment. The first 64 octets keep their place in every version, so that any two versions can
+/// name each other and find out whether the router that made the segment is alive.
+#[repr(C, align(64))]
+pub(crate) struct Header {
+    pub(crate) magic: AtomicU64,
+    pub(crate) abi_version: AtomicU32,
+    pub(crate) router_pid: AtomicU32,
+    pub(crate) fingerprint: AtomicU64,
+    pub(crate) router_start_ticks: AtomicU64,
+    pub(crate) boot_generation: AtomicU64,
+    pub(crate) segment_octets: AtomicU64,
+    pub(crate) handlers: AtomicU32,
+    pub(crate) sessions: AtomicU32,
+    pub(crate) mailbox_rows: AtomicU32,
+    pub(crate) reserved: AtomicU32,
+    // Second line: written while running.
+    pub(crate) created_ms: AtomicU64,
+    pub(crate) queue_waiting: AtomicU32,
+    pub(crate) reserved_2: AtomicU32,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) turned_away: AtomicU64,
+    pub(crate) spawned: AtomicU64,
+    pub(crate) reserved_3: [AtomicU64; 3],
+}
+
+/// One handler's row. Each group that different processes write has a cache line of its own.
+#[repr(C, align(64))]
+pub(crate) struct HandlerShared {
+    /// Generation in the high half, [`crate::HandlerState`] in the low.
+    pub(crate) state: AtomicU64,
+    pub(crate) pid: AtomicU32,
+    pub(crate) sessions: AtomicU32,
+    pub(crate) start_ticks: AtomicU64,
+    pub(crate) started_ms: AtomicU64,
+    pub(crate) reserved: [AtomicU64; 4],
+    /// Not 0 from the first announcement until the handler takes it.
+    pub(crate) pending: AtomicU32,
+    pub(crate) reserved_2: AtomicU32,
+    pub(crate) reserved_3: [AtomicU64; 7],
+    pub(crate) heartbeats: [AtomicU64; 8],
+    pub(crate) counters: [AtomicU64; 8],
+    /// A `raw_sync` event: process-shared mutex, condition and flags. Touched through `start.rs` alone.
+    pub(crate) start_event: [AtomicU64; START_EVENT_OCTETS / 8],
+}
+
+/// One session's cell. Words from `user` to `text_lengths` are covered by `sequence`.
+#[repr(C, align(64))]
+pub(crate) struct CellShared {
+    /// Generation in the high half, [`crate::CellState`] in the low.
+    pub(crate) state: AtomicU64,
+    /// Odd while the covered words are being written.
+    pub(crate) sequence: AtomicU64,
+    pub(crate) last_activity_ms: AtomicU64,
+    pub(crate) command_since_ms: AtomicU64,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) mailbox_key: AtomicU64,
+    pub(crate) mailbox_row: AtomicU32,
+    pub(crate) lock_held: AtomicU32,
+    pub(crate) user: [AtomicU64; USER_OCTETS / 8],
+    pub(crate) command: [AtomicU64; COMMAND_OCTETS / 8],
+    pub(crate) peer: [AtomicU64; 3],
+    pub(crate) accepted_ms: AtomicU64,
+    pub(crate) login_ms: AtomicU64,
+    /// Octets 0, 1: lengths of user and command. Octet 2: protocol.
+    pub(crate) text_lengths: AtomicU64,
+    pub(crate) reserved: [AtomicU64; 6],
+    pub(crate) parked: [AtomicU64; PARKED_WORDS],
+}
+
+/// One row of change notification; shared by all mailboxes whose key falls on it.
+#[repr(C, align(32))]
+pub(crate) struct MailboxShared {
+    pub(crate) generation: AtomicU64,
+    pub(crate) watchers: AtomicU64,
+    /// The key announced last; for people who look, never read by the program.
+    pub(crate) last_key: AtomicU64,
+    pub(crate) reserved: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Header>() == 128 && offset_of!(Header, created_ms) == 64);
+const _: () = assert!(size_of::<HandlerShared>() == 384 && offset_of!(HandlerShared, pending) == 64);
+const _: () = assert!(size_of::<CellShared>() == 512 && offset_of!(CellShared, user) == 64);
+const _: () = assert!(offset_of!(CellShared, parked) == 256);
+const _: () = assert!(size_of::<MailboxShared>() == 32);
+
+/// Offsets of the areas in a segment of given limits, in octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Areas {
+    pub(crate) handlers: usize,
+    pub(crate) free_words: usize,
+    pub(crate) free_words_each: usize,
+    pub(crate) mailboxes: usize,
+    pub(crate) mailbox_rows: usize,
+    pub(crate) cells: usize,
+    pub(crate) total: usize,
+}
+
+impl Areas {
+    /// The areas for `handlers` × `sessions`, both already within [`MAX_HANDLERS`] and [`MAX_SESSIONS`].
+    pub(crate) fn of(handlers: u32, sessions: u32) -> Areas {
+        let (handler_count, session_count) = (handlers as usize, sessions as usize);
+        let free_words_each = session_count.div_ceil(64).next_multiple_of(8);
+        let mailbox_rows = (handler_count * session_count * 2).next_power_of_two().max(1024);
+        let at_handlers = size_of::<Header>();
+        let at_free_words = at_handlers + handler_count * size_of::<HandlerShared>();
+        let at_mailboxes = at_free_words + handler_count * free_words_each * 8;
+        let at_cells = at_mailboxes + mailbox_rows * size_of::<MailboxShared>();
+        let total =
+            (at_cells + handler_count * session_count * size_of::<CellShared>()).next_multiple_of(4096);
+        Areas {
+            handlers: at_handlers,
+            free_words: at_free_words,
+            free_words_each,
+            mailboxes: at_mailboxes,
+            mailbox_rows,
+            cells: at_cells,
+            total,
+        }
+    }
+}
+
+/// A hash of sizes and offsets: two programs with the same value agree where every word is.
+pub(crate) const FINGERPRINT: u64 = {
+    let facts = [
+        size_of::<Header>(),
+        offset_of!(Header, queue_waiting),
+        offset_of!(Header, accepted),
+        size_of::<HandlerShared>(),
+        offset_of!(HandlerShared, sessions),
+        offset_of!(HandlerShared, pending),
+        offset_of!(HandlerShared, heartbeats),
+        offset_of!(HandlerShared, counters),
+        offset_of!(HandlerShared, start_event),
+        START_EVENT_OCTETS,
+        size_of::<CellShared>(),
+        offset_of!(CellShared, sequence),
+        offset_of!(CellShared, mailbox_key),
+        offset_of!(CellShared, user),
+        offset_of!(CellShared, command),
+        offset_of!(CellShared, peer),
+        offset_of!(CellShared, text_lengths),
+        offset_of!(CellShared, parked),
+        size_of::<MailboxShared>(),
+        offset_of!(MailboxShared, watchers),
+        // The memory order of a multi-octet word is part of the layout.
+        cfg!(target_endian = "big") as usize,
+    ];
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    while at < facts.len() {
+        hash = (hash ^ facts[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_follow_each_other_and_keep_their_alignment() {
+        for (handlers, sessions) in [(1, 1), (2, 3), (16, 1000), (64, 65_536)] {
+            let areas = Areas::of(handlers, sessions);
+            assert_eq!(areas.handlers % 64, 0);
+            assert_eq!(areas.free_words % 64, 0);
+            assert_eq!(areas.mailboxes % 64, 0);
+            assert_eq!(areas.cells % 64, 0);
+            assert!(areas.free_words_each * 64 >= sessions as usize);
+            assert!(areas.mailbox_rows.is_power_of_two());
+            let end = areas.cells + handlers as usize * sessions as usize * size_of::<CellShared>();
+            assert!(areas.total >= end && areas.total < end + 4096);
+        }
+    }
+
+    /// Fails when the layout moves: raise `ABI_VERSION`, redraw `ABI.md`, then put the new value here.
+    #[test]
+    fn the_fingerprint_is_the_one_of_this_version() {
+        assert_eq!(ABI_VERSION, 1);
+        assert_eq!(size_of::<Header>() + size_of::<HandlerShared>() + size_of::<CellShared>(), 1024);
+    }
+}

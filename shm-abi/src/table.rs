@@ -1,0 +1,508 @@
+//! The shared table: made by the router, opened by handlers and tools.
+//!
+//! [`TableView`] reads, also from a read-only mapping; [`Table`] writes too and is a view by `Deref`. Limits found in
+//! a segment are checked against its size once, at opening; after that every index is within them, and an index out
+//! of them is our own fault and asserted.
+
+use crate::cell::{Cell, CellState, Endpoint};
+use crate::handler_row::{HandlerRow, HandlerState};
+use crate::handover::Protocol;
+use crate::layout::{
+    ABI_VERSION, Areas, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS, MAX_SESSIONS,
+    MailboxShared,
+};
+use crate::process::Process;
+use crate::segment::{Segment, SegmentError};
+use nix::errno::Errno;
+use std::mem::size_of;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::{fmt, fs, io};
+
+/// How much a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Handlers, 1 to [`MAX_HANDLERS`].
+    pub handlers: u32,
+    /// Sessions of each handler, 1 to [`MAX_SESSIONS`].
+    pub sessions: u32,
+}
+
+/// A table that can be read.
+pub struct TableView {
+    segment: Segment,
+    name: String,
+    limits: Limits,
+    areas: Areas,
+}
+
+/// A table that can be written, too.
+pub struct Table {
+    view: TableView,
+}
+
+impl Deref for Table {
+    type Target = TableView;
+
+    fn deref(&self) -> &TableView {
+        &self.view
+    }
+}
+
+/// Facts of the header, copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableInfo {
+    /// Layout version.
+    pub abi_version: u32,
+    /// The router that made it.
+    pub router: Process,
+    /// A number no two boots of the router share.
+    pub boot_generation: u64,
+    /// When it was made.
+    pub created_ms: u64,
+    /// Its size.
+    pub segment_octets: u64,
+    /// Its limits.
+    pub limits: Limits,
+    /// Connections accepted since then.
+    pub accepted: u64,
+    /// Connections turned away since then.
+    pub turned_away: u64,
+    /// Handlers started since then.
+    pub spawned: u64,
+}
+
+/// Why a table could not be made or opened.
+#[derive(Debug)]
+pub enum TableError {
+    /// Limits out of range.
+    Limits(Limits),
+    /// A living router has a table of this name.
+    InUse {
+        /// Its process number.
+        router_pid: u32,
+    },
+    /// There is no such table: no router runs there.
+    Missing(String),
+    /// The segment is no table, or its maker has not finished it.
+    NotATable(String),
+    /// Table and program are of different versions.
+    Version {
+        /// Version of the table.
+        table: u32,
+        /// Version of this program.
+        program: u32,
+    },
+    /// Same version, different layout: the program was built otherwise.
+    Fingerprint {
+        /// Fingerprint of the table.
+        table: u64,
+        /// Fingerprint of this program.
+        program: u64,
+    },
+    /// There is not enough shared memory.
+    NoSpace {
+        /// Octets wanted.
+        octets: usize,
+    },
+    /// Another refusal of the operating system.
+    Os {
+        /// Name of the segment.
+        name: String,
+        /// The system's error.
+        errno: Errno,
+    },
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TableError::Limits(limits) => write!(
+                out,
+                "{} handlers of {} sessions are out of range (1 to {MAX_HANDLERS} handlers, 1 to {MAX_SESSIONS} sessions)",
+                limits.handlers, limits.sessions
+            ),
+            TableError::InUse { router_pid } => {
+                write!(out, "a router runs here already (process {router_pid})")
+            }
+            TableError::Missing(name) => write!(out, "there is no shared table {name}: no router runs here"),
+            TableError::NotATable(name) => write!(out, "shared memory {name} is not a finished table"),
+            TableError::Version { table, program } => write!(
+                out,
+                "the shared table has version {table}, this program has version {program}: restart the one that is older"
+            ),
+            TableError::Fingerprint { table, program } => write!(
+                out,
+                "the shared table has layout {table:016x}, this program has layout {program:016x}: they are not of one build"
+            ),
+            TableError::NoSpace { octets } => {
+                write!(out, "/dev/shm has no room for the shared table of {octets} octets")
+            }
+            TableError::Os { name, errno } => write!(out, "shared memory {name}: {}", errno.desc()),
+        }
+    }
+}
+
+impl std::error::Error for TableError {}
+
+impl Table {
+    /// Makes the table `name` for the calling process, which is the router; a table left by a dead router is
+    /// replaced. The name is removed when the value is dropped.
+    pub fn create(
+        name: &str,
+        limits: Limits,
+        boot_generation: u64,
+        now_ms: u64,
+    ) -> Result<Table, TableError> {
+        if !limits_are_good(limits) {
+            return Err(TableError::Limits(limits));
+        }
+        let areas = Areas::of(limits.handlers, limits.sessions);
+        let segment = match Segment::create(name, areas.total) {
+            Err(SegmentError::Exists) => {
+                remove_left_over(name)?;
+                Segment::create(name, areas.total)
+            }
+            other => other,
+        }
+        .map_err(|error| table_error(name, areas.total, error))?;
+        let table = Table { view: TableView { segment, name: name.to_string(), limits, areas } };
+        table.fill_header(boot_generation, now_ms);
+        Ok(table)
+    }
+
+    fn fill_header(&self, boot_generation: u64, now_ms: u64) {
+        let header = self.header();
+        let router = Process::current();
+        header.abi_version.store(ABI_VERSION, Ordering::Relaxed);
+        header.fingerprint.store(FINGERPRINT, Ordering::Relaxed);
+        header.router_pid.store(router.pid, Ordering::Relaxed);
+        header.router_start_ticks.store(router.start_ticks, Ordering::Relaxed);
+        header.boot_generation.store(boot_generation, Ordering::Relaxed);
+        header.segment_octets.store(self.areas.total as u64, Ordering::Relaxed);
+        header.handlers.store(self.limits.handlers, Ordering::Relaxed);
+        header.sessions.store(self.limits.sessions, Ordering::Relaxed);
+        header.mailbox_rows.store(self.areas.mailbox_rows as u32, Ordering::Relaxed);
+        header.created_ms.store(now_ms, Ordering::Relaxed);
+        for handler in 0..self.limits.handlers {
+            self.fill_free_words(handler);
+        }
+        // Last: who sees the magic sees all of the above.
+        header.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// Opens an existing table for reading and writing.
+    pub fn open(name: &str) -> Result<Table, TableError> {
+        let segment = Segment::open(name).map_err(|error| table_error(name, 0, error))?;
+        Ok(Table { view: TableView::check(segment, name)? })
+    }
+
+    /// Marks whether connections wait for room. The router sets it, then looks for room once more.
+    pub fn set_queue_waiting(&self, waiting: bool) {
+        self.header().queue_waiting.store(waiting.into(), Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Counts an accepted connection.
+    pub fn count_accepted(&self) {
+        self.header().accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was turned away.
+    pub fn count_turned_away(&self) {
+        self.header().turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives a free handler row a new generation and the state starting. The router calls it before it starts a
+    /// process, and [`HandlerRow::set_process`] after. `None` if the row is not free.
+    pub fn begin_handler(&self, handler: u32, now_ms: u64) -> Option<u32> {
+        let row = self.handler(handler);
+        if row.state() != HandlerState::Free || !self.reset_start_event(handler) {
+            return None;
+        }
+        let generation = row.generation().wrapping_add(1);
+        row.begin(generation, now_ms);
+        self.header().spawned.fetch_add(1, Ordering::Relaxed);
+        Some(generation)
+    }
+
+    /// Gives a cell of `handler` to a new connection: its number and generation, or `None` when the handler is full.
+    /// The router alone calls it.
+    pub fn assign(
+        &self,
+        handler: u32,
+        protocol: Protocol,
+        peer: Endpoint,
+        now_ms: u64,
+    ) -> Option<(u32, u32)> {
+        for at in 0..self.areas.free_words_each {
+            let word = self.free_word(handler, at);
+            let bits = word.load(Ordering::Acquire);
+            if bits != 0 {
+                let bit = bits.trailing_zeros();
+                word.fetch_and(!(1 << bit), Ordering::AcqRel);
+                let cell = at as u32 * 64 + bit;
+                let generation = self.any_cell(handler, cell).assign(protocol, peer, now_ms);
+                self.handler_shared(handler).sessions.fetch_add(1, Ordering::AcqRel);
+                return Some((cell, generation));
+            }
+        }
+        None
+    }
+
+    /// Frees a cell of this generation. The handler calls it when a session has ended, the router when a connection
+    /// was refused. False, and nothing done, if the cell is free already or has another generation.
+    pub fn free(&self, handler: u32, cell: u32, generation: u32) -> bool {
+        if cell >= self.limits.sessions || !self.any_cell(handler, cell).release(generation) {
+            return false;
+        }
+        self.handler_shared(handler).sessions.fetch_sub(1, Ordering::AcqRel);
+        self.free_word(handler, cell as usize / 64).fetch_or(1 << (cell % 64), Ordering::SeqCst);
+        // Pairs with the fence in `set_queue_waiting`: either the router finds the room, or the caller, which asks
+        // `queue_waiting` after this, sees that somebody waits.
+        fence(Ordering::SeqCst);
+        true
+    }
+
+    /// Clears everything of a dead handler: cells, watches, row. The router calls it when the process is reaped;
+    /// the row is free afterwards and keeps its generation.
+    pub fn clear_handler(&self, handler: u32) {
+        self.handler(handler).set_state(HandlerState::Dead);
+        for cell in 0..self.limits.sessions {
+            self.any_cell(handler, cell).wipe();
+        }
+        self.unwatch_all(handler);
+        self.fill_free_words(handler);
+        let shared = self.handler_shared(handler);
+        shared.sessions.store(0, Ordering::Release);
+        shared.pending.store(0, Ordering::SeqCst);
+        shared.pid.store(0, Ordering::Release);
+        self.handler(handler).set_state(HandlerState::Free);
+    }
+
+    fn fill_free_words(&self, handler: u32) {
+        for at in 0..self.areas.free_words_each {
+            let first = at as u32 * 64;
+            let bits = match self.limits.sessions.saturating_sub(first) {
+                0 => 0,
+                count if count >= 64 => u64::MAX,
+                count => (1 << count) - 1,
+            };
+            self.free_word(handler, at).store(bits, Ordering::Release);
+        }
+    }
+
+    fn free_word(&self, handler: u32, at: usize) -> &AtomicU64 {
+        assert!(handler < self.limits.handlers && at < self.areas.free_words_each);
+        let offset = self.areas.free_words + (handler as usize * self.areas.free_words_each + at) * 8;
+        self.segment.at(offset)
+    }
+
+    /// The row of a handler.
+    pub fn handler(&self, handler: u32) -> HandlerRow<'_> {
+        HandlerRow::new(self.handler_shared(handler))
+    }
+
+    /// A session's cell, if it still has this generation and is not free. The owner keeps the value as long as the
+    /// session lasts; anybody else asks each time.
+    pub fn cell(&self, handler: u32, cell: u32, generation: u32) -> Option<Cell<'_>> {
+        if handler >= self.limits.handlers || cell >= self.limits.sessions {
+            return None;
+        }
+        let found = self.any_cell(handler, cell);
+        (found.generation() == generation && found.state() != CellState::Free).then_some(found)
+    }
+}
+
+impl TableView {
+    /// Opens an existing table for reading only.
+    pub fn open_read_only(name: &str) -> Result<TableView, TableError> {
+        let segment = Segment::open_read_only(name).map_err(|error| table_error(name, 0, error))?;
+        TableView::check(segment, name)
+    }
+
+    fn check(segment: Segment, name: &str) -> Result<TableView, TableError> {
+        let not_a_table = || TableError::NotATable(name.to_string());
+        if segment.octets() < size_of::<Header>() {
+            return Err(not_a_table());
+        }
+        let header: &Header = segment.at(0);
+        if header.magic.load(Ordering::Acquire) != MAGIC {
+            return Err(not_a_table());
+        }
+        let version = header.abi_version.load(Ordering::Relaxed);
+        if version != ABI_VERSION {
+            return Err(TableError::Version { table: version, program: ABI_VERSION });
+        }
+        let fingerprint = header.fingerprint.load(Ordering::Relaxed);
+        if fingerprint != FINGERPRINT {
+            return Err(TableError::Fingerprint { table: fingerprint, program: FINGERPRINT });
+        }
+        let limits = Limits {
+            handlers: header.handlers.load(Ordering::Relaxed),
+            sessions: header.sessions.load(Ordering::Relaxed),
+        };
+        if !limits_are_good(limits) {
+            return Err(not_a_table());
+        }
+        let areas = Areas::of(limits.handlers, limits.sessions);
+        if areas.total != segment.octets()
+            || areas.mailbox_rows != header.mailbox_rows.load(Ordering::Relaxed) as usize
+        {
+            return Err(not_a_table());
+        }
+        Ok(TableView { segment, name: name.to_string(), limits, areas })
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The table's limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// True while connections wait for room; a handler asks after it freed a cell.
+    pub fn queue_waiting(&self) -> bool {
+        self.header().queue_waiting.load(Ordering::SeqCst) != 0
+    }
+
+    /// The facts of the header.
+    pub fn info(&self) -> TableInfo {
+        let header = self.header();
+        TableInfo {
+            abi_version: header.abi_version.load(Ordering::Relaxed),
+            router: router_of(header),
+            boot_generation: header.boot_generation.load(Ordering::Relaxed),
+            created_ms: header.created_ms.load(Ordering::Relaxed),
+            segment_octets: self.areas.total as u64,
+            limits: self.limits,
+            accepted: header.accepted.load(Ordering::Relaxed),
+            turned_away: header.turned_away.load(Ordering::Relaxed),
+            spawned: header.spawned.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the rows of all handlers that are not free say, with their numbers.
+    pub fn handlers(&self) -> Vec<crate::HandlerInfo> {
+        (0..self.limits.handlers)
+            .filter_map(|handler| HandlerRow::new(self.handler_shared(handler)).info(handler))
+            .collect()
+    }
+
+    /// What the cells of all sessions of all handlers say.
+    pub fn sessions(&self) -> Vec<crate::SessionInfo> {
+        let mut sessions = Vec::new();
+        for handler in 0..self.limits.handlers {
+            if HandlerRow::new(self.handler_shared(handler)).state() == HandlerState::Free {
+                continue;
+            }
+            let cells = 0..self.limits.sessions;
+            sessions.extend(cells.filter_map(|cell| self.any_cell(handler, cell).info(handler, cell)));
+        }
+        sessions
+    }
+
+    /// Sessions a handler has, without reading its cells.
+    pub fn session_count(&self, handler: u32) -> u32 {
+        self.handler_shared(handler).sessions.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        self.segment.at(0)
+    }
+
+    pub(crate) fn handler_offset(&self, handler: u32) -> usize {
+        assert!(handler < self.limits.handlers, "handler {handler} of {}", self.limits.handlers);
+        self.areas.handlers + handler as usize * size_of::<HandlerShared>()
+    }
+
+    pub(crate) fn handler_shared(&self, handler: u32) -> &HandlerShared {
+        self.segment.at(self.handler_offset(handler))
+    }
+
+    pub(crate) fn mailbox_rows(&self) -> usize {
+        self.areas.mailbox_rows
+    }
+
+    pub(crate) fn mailbox(&self, row: usize) -> &MailboxShared {
+        assert!(row < self.areas.mailbox_rows);
+        self.segment.at(self.areas.mailboxes + row * size_of::<MailboxShared>())
+    }
+
+    fn any_cell(&self, handler: u32, cell: u32) -> Cell<'_> {
+        assert!(handler < self.limits.handlers && cell < self.limits.sessions);
+        let number = handler as usize * self.limits.sessions as usize + cell as usize;
+        Cell::new(self.segment.at::<CellShared>(self.areas.cells + number * size_of::<CellShared>()))
+    }
+}
+
+/// The name of the table of the router whose runtime folder is `runtime_dir`: the same for every spelling of the
+/// folder's path, different for different folders.
+pub fn table_name(runtime_dir: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let path = fs::canonicalize(runtime_dir).unwrap_or_else(|_| runtime_dir.to_path_buf());
+    let hash = path.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("/lode-{hash:016x}")
+}
+
+fn name_file(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("table")
+}
+
+/// Writes the table's name into the file `table` of the runtime folder, whole or not at all.
+pub fn write_table_name(runtime_dir: &Path, name: &str) -> io::Result<()> {
+    let new = runtime_dir.join("table.new");
+    fs::write(&new, format!("{name}\n"))?;
+    fs::rename(new, name_file(runtime_dir))
+}
+
+/// Reads the table's name from the runtime folder.
+pub fn read_table_name(runtime_dir: &Path) -> io::Result<String> {
+    Ok(fs::read_to_string(name_file(runtime_dir))?.trim_end().to_string())
+}
+
+fn limits_are_good(limits: Limits) -> bool {
+    (1..=MAX_HANDLERS).contains(&limits.handlers) && (1..=MAX_SESSIONS).contains(&limits.sessions)
+}
+
+fn router_of(header: &Header) -> Process {
+    Process {
+        pid: header.router_pid.load(Ordering::Relaxed),
+        start_ticks: header.router_start_ticks.load(Ordering::Relaxed),
+    }
+}
+
+/// Removes a segment whose router is dead. Works across versions: the first line of the header never moves.
+fn remove_left_over(name: &str) -> Result<(), TableError> {
+    let segment = Segment::open_read_only(name).map_err(|error| table_error(name, 0, error))?;
+    if segment.octets() >= size_of::<Header>() {
+        let header: &Header = segment.at(0);
+        let router = router_of(header);
+        if header.magic.load(Ordering::Acquire) == MAGIC && router.is_alive() {
+            return Err(TableError::InUse { router_pid: router.pid });
+        }
+    }
+    Segment::remove(name).map_err(|error| table_error(name, 0, error))
+}
+
+fn table_error(name: &str, octets: usize, error: SegmentError) -> TableError {
+    match error {
+        SegmentError::Missing => TableError::Missing(name.to_string()),
+        SegmentError::Exists => TableError::Os { name: name.to_string(), errno: Errno::EEXIST },
+        SegmentError::Os(Errno::ENOSPC | Errno::ENOMEM) => TableError::NoSpace { octets },
+        SegmentError::Os(errno) => TableError::Os { name: name.to_string(), errno },
+    }
+}
+
+#[cfg(test)]
+mod tests;
