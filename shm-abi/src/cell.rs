@@ -323,6 +323,11 @@ impl<'a> Cell<'a> {
         sequence.store(odd.wrapping_add(1), Ordering::Release);
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared_for_test(&self) -> &'a CellShared {
+        self.shared
+    }
+
     /// One state of the covered words, or `None` if a writer stopped in the middle.
     fn read_texts(&self) -> Option<Texts> {
         let shared = self.shared;

@@ -1,1 +1,251 @@
+//! Tests of making, opening, assigning, freeing and reading without tearing.
+
 use super::*;
+use crate::notify::RowIndex;
+use crate::{StartWait, USER_OCTETS};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+const SMALL: Limits = Limits { handlers: 2, sessions: 70 };
+
+fn peer() -> Endpoint {
+    Endpoint::Inet("192.0.2.7:4242".parse().unwrap())
+}
+
+fn make(test: &str) -> Table {
+    Table::create(&format!("/lode-test-{}-{test}", std::process::id()), SMALL, 7, 1000).unwrap()
+}
+
+#[test]
+fn what_one_mapping_writes_another_reads() {
+    let table = make("read");
+    let opened = Table::open(table.name()).unwrap();
+    let view = TableView::open_read_only(table.name()).unwrap();
+    assert_eq!(view.limits(), SMALL);
+    assert_eq!(view.info().router, Process::current());
+    assert_eq!(view.info().boot_generation, 7);
+    assert!(view.sessions().is_empty() && view.handlers().is_empty());
+
+    let generation = table.begin_handler(1, 2000).unwrap();
+    assert_eq!(table.begin_handler(1, 2000), None, "the row is taken");
+    let (cell, cell_generation) = table.assign(1, Protocol::Imap, peer(), 3000).unwrap();
+    let own = opened.cell(1, cell, cell_generation).unwrap();
+    own.set_user("ann@example.org", 3100);
+    own.set_state(CellState::Running);
+    own.set_mailbox(Some((RowIndex(5), 99)));
+    own.begin_command("UID FETCH", 3200);
+    own.add_bytes(10, 2000, 3300);
+
+    let sessions = view.sessions();
+    assert_eq!(sessions.len(), 1);
+    let session = &sessions[0];
+    assert_eq!((session.handler, session.cell, session.generation), (1, cell, cell_generation));
+    assert_eq!(session.user, "ann@example.org");
+    assert_eq!(session.protocol, Some(Protocol::Imap));
+    assert_eq!(session.peer, Some(peer()));
+    assert_eq!(session.state, CellState::Running);
+    assert_eq!(session.mailbox, Some((RowIndex(5), 99)));
+    assert_eq!((session.command.as_str(), session.command_since_ms), ("UID FETCH", 3200));
+    assert_eq!((session.accepted_ms, session.login_ms, session.last_activity_ms), (3000, 3100, 3300));
+    assert_eq!((session.bytes_in, session.bytes_out), (10, 2000));
+
+    own.end_command(3400);
+    assert_eq!(view.sessions()[0].command, "");
+    let handlers = view.handlers();
+    assert_eq!((handlers.len(), handlers[0].sessions, handlers[0].generation), (1, 1, generation));
+}
+
+#[test]
+fn a_cell_is_given_once_and_freed_once() {
+    let table = make("cells");
+    table.begin_handler(0, 0).unwrap();
+    let given: Vec<_> =
+        (0..SMALL.sessions).map(|_| table.assign(0, Protocol::Pop3, peer(), 0).unwrap()).collect();
+    let mut numbers: Vec<_> = given.iter().map(|(cell, _)| *cell).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..SMALL.sessions).collect::<Vec<_>>());
+    assert_eq!(table.assign(0, Protocol::Pop3, peer(), 0), None, "full");
+    assert_eq!(table.session_count(0), SMALL.sessions);
+
+    let (cell, generation) = given[65];
+    assert!(table.free(0, cell, generation));
+    assert!(!table.free(0, cell, generation), "a second time is nothing");
+    assert!(table.cell(0, cell, generation).is_none());
+    let (again, next) = table.assign(0, Protocol::Lmtp, peer(), 0).unwrap();
+    assert_eq!((again, next), (cell, generation + 1));
+    assert!(!table.free(0, cell, generation), "an old generation frees nobody else's session");
+    assert!(table.cell(0, cell, generation).is_none());
+    assert!(table.cell(0, SMALL.sessions, 1).is_none() && table.cell(9, 0, 1).is_none());
+    assert!(!table.free(0, SMALL.sessions, 1));
+
+    table.watch(0, 77);
+    table.clear_handler(0);
+    assert_eq!((table.session_count(0), table.sessions().len()), (0, 0));
+    let mut woken = 0;
+    table.announce(77, |_| woken += 1);
+    assert_eq!(woken, 0, "the dead watch nothing");
+    table.begin_handler(0, 0).unwrap();
+    assert_eq!(table.assign(0, Protocol::Imap, peer(), 0).map(|given| given.0), Some(0));
+}
+
+#[test]
+fn a_table_of_a_dead_router_is_replaced_and_one_of_a_living_is_not() {
+    let table = make("again");
+    let name = table.name().to_string();
+    assert!(matches!(
+        Table::create(&name, SMALL, 8, 0),
+        Err(TableError::InUse { router_pid }) if router_pid == std::process::id()
+    ));
+    // The same pid with another start time is another process.
+    table.header().router_start_ticks.store(1, Ordering::Relaxed);
+    let new = Table::create(&name, Limits { handlers: 1, sessions: 3 }, 9, 0).unwrap();
+    assert_eq!(TableView::open_read_only(&name).unwrap().info().boot_generation, 9);
+    drop(new);
+    drop(table);
+    assert!(matches!(Table::open(&name), Err(TableError::Missing(_))));
+}
+
+#[test]
+fn other_versions_and_layouts_are_refused_by_name() {
+    let table = make("versions");
+    let open = || TableView::open_read_only(table.name()).err().unwrap().to_string();
+    table.header().abi_version.store(ABI_VERSION + 41, Ordering::Relaxed);
+    assert!(open().contains("version 42, this program has version 1"), "{}", open());
+    table.header().abi_version.store(ABI_VERSION, Ordering::Relaxed);
+    table.header().fingerprint.store(0xabc, Ordering::Relaxed);
+    assert!(open().contains("layout 0000000000000abc"), "{}", open());
+    table.header().fingerprint.store(FINGERPRINT, Ordering::Relaxed);
+    table.header().sessions.store(60_000, Ordering::Relaxed);
+    assert!(open().contains("is not a finished table"), "{}", open());
+    table.header().magic.store(0, Ordering::Relaxed);
+    assert!(open().contains("is not a finished table"), "{}", open());
+}
+
+#[test]
+fn bad_limits_and_too_much_memory_are_errors() {
+    for (handlers, sessions) in [(0, 1), (65, 1), (1, 0), (1, 65_537)] {
+        let limits = Limits { handlers, sessions };
+        assert!(matches!(Table::create("/lode-test-limits", limits, 0, 0), Err(TableError::Limits(_))));
+    }
+}
+
+/// Runs itself again where /dev/shm is too small, which takes a mount namespace of its own.
+#[test]
+fn a_full_dev_shm_is_an_error_at_creation() {
+    const INNER: &str = "LODE_TEST_SMALL_SHM";
+    if std::env::var_os(INNER).is_some() {
+        let limits = Limits { handlers: 4, sessions: 1000 };
+        let error = Table::create("/lode-test-full", limits, 0, 0).err().unwrap();
+        assert!(matches!(error, TableError::NoSpace { .. }), "{error}");
+        assert!(
+            matches!(Table::open("/lode-test-full"), Err(TableError::Missing(_))),
+            "nothing is left behind"
+        );
+        return;
+    }
+    let script = "mount -t tmpfs -o size=256k tmpfs /dev/shm || exit 77; exec \"$0\" --exact \"$1\"";
+    let done = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg("table::tests::a_full_dev_shm_is_an_error_at_creation")
+        .env(INNER, "1")
+        .output();
+    match done {
+        Ok(done) if done.status.success() => {
+            assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"));
+        }
+        Ok(done) if done.status.code() == Some(101) => {
+            panic!("{}", String::from_utf8_lossy(&done.stdout));
+        }
+        _ => println!("skipped: no mount namespace can be made here"),
+    }
+}
+
+#[test]
+fn the_name_follows_the_folder() {
+    let here = table_name(Path::new("."));
+    assert_eq!(here, table_name(Path::new("./.")));
+    assert_ne!(here, table_name(Path::new("/")));
+    assert!(here.starts_with("/lode-") && here.len() == 22);
+}
+
+#[test]
+fn readers_never_see_half_a_text() {
+    let table = Arc::new(make("torn"));
+    table.begin_handler(0, 0).unwrap();
+    let (cell, generation) = table.assign(0, Protocol::Imap, peer(), 0).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (table, stop) = (table.clone(), stop.clone());
+        thread::spawn(move || {
+            let own = table.cell(0, cell, generation).unwrap();
+            let users: Vec<String> = ('a'..='z')
+                .map(|letter| letter.to_string().repeat(letter as usize % USER_OCTETS + 1))
+                .collect();
+            while !stop.load(Ordering::Relaxed) {
+                for user in &users {
+                    own.set_user(user, user.len() as u64);
+                    for _ in 0..200 {
+                        std::hint::spin_loop();
+                    }
+                }
+            }
+        })
+    };
+    let view = TableView::open_read_only(table.name()).unwrap();
+    let (mut seen, mut last, mut changes) = (0, 0, 0);
+    for _ in 0..200_000 {
+        let session = view.sessions().pop().unwrap();
+        if session.peer.is_none() {
+            continue; // The writer was in the middle every time.
+        }
+        seen += 1;
+        changes += u32::from(session.login_ms != last);
+        last = session.login_ms;
+        assert_eq!(session.user.len() as u64, session.login_ms, "{:?}", session.user);
+        let first = session.user.chars().next();
+        assert!(session.user.chars().all(|letter| Some(letter) == first), "{:?}", session.user);
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    assert!(seen > 1000 && changes > 10, "{seen} readings, {changes} changes");
+}
+
+#[test]
+fn a_writer_that_died_in_the_middle_hides_its_texts_until_cleared() {
+    let table = make("died");
+    table.begin_handler(0, 0).unwrap();
+    let (cell, _) = table.assign(0, Protocol::Imap, peer(), 0).unwrap();
+    table.any_cell(0, cell).shared_for_test().sequence.fetch_or(1, Ordering::Relaxed);
+    let session = table.sessions().pop().unwrap();
+    assert_eq!((session.user.as_str(), session.peer), ("", None));
+    table.clear_handler(0);
+    table.begin_handler(0, 0).unwrap();
+    table.assign(0, Protocol::Imap, peer(), 0).unwrap();
+    assert_eq!(table.sessions().pop().unwrap().peer, Some(peer()));
+}
+
+#[test]
+fn waiting_for_a_start_ends_three_ways() {
+    let table = Arc::new(make("start"));
+    let generation = table.begin_handler(0, 0).unwrap();
+    assert_eq!(table.wait_for_start(0, generation, 1), StartWait::TimedOut);
+
+    let (told, tells) = mpsc::channel();
+    let waiter = {
+        let table = table.clone();
+        thread::spawn(move || told.send(table.wait_for_start(0, generation, 5)))
+    };
+    let other_side = Table::open(table.name()).unwrap();
+    other_side.handler(0).set_state(HandlerState::Serving);
+    assert!(other_side.post_start(0));
+    assert_eq!(tells.recv_timeout(std::time::Duration::from_millis(900)), Ok(StartWait::Started));
+    waiter.join().unwrap().unwrap();
+
+    table.clear_handler(0);
+    assert_eq!(table.wait_for_start(0, generation, 5), StartWait::Gone);
+    let next = table.begin_handler(0, 0).unwrap();
+    assert_eq!(next, generation + 1);
+    assert_eq!(table.wait_for_start(0, next, 1), StartWait::TimedOut, "the old post does not count");
+}
