@@ -1,0 +1,451 @@
+//! A server of its own for each test: folder, settings, users, processes; gone when dropped.
+
+use crate::imap::Imap;
+use crate::lmtp::Lmtp;
+use crate::pop3::Pop3;
+use crate::process;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The password of every user.
+pub const PASSWORD: &str = "secret";
+/// How long starting, stopping and replacing a process may take before a test fails.
+pub const PROCESS_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a test wants to be different from the default.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Users to make, all with [`PASSWORD`].
+    pub users: Vec<String>,
+    /// `handlers.max`
+    pub handlers: u32,
+    /// `handlers.sessions`
+    pub sessions: u32,
+    /// Further settings: table, key and value in TOML.
+    pub settings: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let users = ["ann", "bob"].map(str::to_string).to_vec();
+        Options { users, handlers: 4, sessions: 1000, settings: Vec::new() }
+    }
+}
+
+impl Options {
+    /// Adds a setting; the value as TOML.
+    pub fn set(mut self, table: &'static str, key: &'static str, value: &str) -> Options {
+        self.settings.push((table, key, value.to_string()));
+        self
+    }
+
+    /// Sets the number of handlers and of sessions each.
+    pub fn handlers(mut self, handlers: u32, sessions: u32) -> Options {
+        (self.handlers, self.sessions) = (handlers, sessions);
+        self
+    }
+
+    /// Sets the users.
+    pub fn users(mut self, users: &[&str]) -> Options {
+        self.users = users.iter().map(|user| (*user).to_string()).collect();
+        self
+    }
+}
+
+/// Where the protocols are spoken.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// IMAP
+    pub imap: SocketAddr,
+    /// POP3
+    pub pop3: SocketAddr,
+    /// LMTP over TCP
+    pub lmtp: SocketAddr,
+}
+
+/// A server that somebody else runs: `LODE_TEST_PEER=dovecot,HOST:IMAP,HOST:POP3,HOST:LMTP`. Users need not be made there; all
+/// have [`PASSWORD`]. Tests that kill processes or look into them skip themselves.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// What it is, as the scripts under `wire/` call it.
+    pub name: String,
+    /// Where it is.
+    pub addresses: Addresses,
+}
+
+impl Peer {
+    /// The peer named in the environment.
+    pub fn named() -> Option<Peer> {
+        let text = std::env::var("LODE_TEST_PEER").ok()?;
+        let mut parts = text.split(',');
+        let name = parts.next()?.to_string();
+        let mut address = || parts.next().and_then(|each| each.parse().ok());
+        let addresses = Addresses { imap: address()?, pop3: address()?, lmtp: address()? };
+        Some(Peer { name, addresses })
+    }
+}
+
+enum Kind {
+    Lode { child: Option<Child>, settings: PathBuf },
+    Peer(Peer),
+}
+
+/// A running server.
+pub struct Server {
+    folder: tempfile::TempDir,
+    addresses: Addresses,
+    kind: Kind,
+    suffix: String,
+}
+
+/// Which processes [`Server::crash`] kills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// One handler, by its place in the order of start.
+    Handler(usize),
+    /// The router alone; handlers have to leave by themselves.
+    Router,
+    /// All at once.
+    All,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Server {
+    /// Starts one with the default options.
+    pub fn start() -> Server {
+        Server::with(Options::default())
+    }
+
+    /// Starts one and waits until it answers.
+    pub fn with(options: Options) -> Server {
+        let folder = tempfile::Builder::new().prefix("lode-test-").tempdir().expect("a folder for the test");
+        if let Some(peer) = Peer::named() {
+            let suffix = format!("-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            return Server { folder, addresses: peer.addresses, kind: Kind::Peer(peer), suffix };
+        }
+        let addresses = Addresses { imap: free(), pop3: free(), lmtp: free() };
+        let settings = folder.path().join("lode.toml");
+        fs::write(&settings, settings_text(folder.path(), &addresses, &options)).expect("settings written");
+        let users: String =
+            options.users.iter().map(|user| format!("{user}:{{PLAIN}}{PASSWORD}\n")).collect();
+        fs::write(folder.path().join("users"), users).expect("users written");
+        let kind = Kind::Lode { child: None, settings };
+        let mut server = Server { folder, addresses, kind, suffix: String::new() };
+        server.launch();
+        server
+    }
+
+    /// Where the protocols are spoken.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The server's folder: `store`, `run`, `users`, `lode.toml`, `log`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The name under which the server knows a user of the options.
+    pub fn user(&self, name: &str) -> String {
+        format!("{name}{}", self.suffix)
+    }
+
+    /// Whether this is Lode, whose processes a test may kill and look into.
+    pub fn is_lode(&self) -> bool {
+        matches!(self.kind, Kind::Lode { .. })
+    }
+
+    /// The peer's name; nothing for Lode.
+    pub fn peer(&self) -> Option<&str> {
+        if let Kind::Peer(peer) = &self.kind { Some(&peer.name) } else { None }
+    }
+
+    /// Says why a test is skipped if the server is not Lode.
+    pub fn skip_on_peer(&self, what: &str) -> bool {
+        if !self.is_lode() {
+            println!("skipped: {what} needs Lode itself");
+        }
+        !self.is_lode()
+    }
+
+    /// An IMAP session of a user.
+    #[track_caller]
+    pub fn imap(&self, user: &str) -> Imap {
+        Imap::login(self.addresses.imap, &self.user(user), PASSWORD)
+            .unwrap_or_else(|fault| panic!("login: {fault}{}", self.tail()))
+    }
+
+    /// A POP3 session of a user.
+    #[track_caller]
+    pub fn pop3(&self, user: &str) -> Pop3 {
+        Pop3::login(self.addresses.pop3, &self.user(user), PASSWORD)
+            .unwrap_or_else(|fault| panic!("login: {fault}{}", self.tail()))
+    }
+
+    /// An LMTP session.
+    #[track_caller]
+    pub fn lmtp(&self) -> Lmtp {
+        Lmtp::connect(self.addresses.lmtp).unwrap_or_else(|fault| panic!("lmtp: {fault}{}", self.tail()))
+    }
+
+    /// Delivers to one user; must be accepted.
+    #[track_caller]
+    pub fn deliver(&self, user: &str, message: &[u8]) {
+        let accepted = self
+            .lmtp()
+            .deliver(&[&self.user(user)], message)
+            .unwrap_or_else(|fault| panic!("deliver: {fault}"));
+        assert_eq!(accepted, [true], "delivery refused{}", self.tail());
+    }
+
+    /// The router's process.
+    pub fn router(&self) -> u32 {
+        match &self.kind {
+            Kind::Lode { child: Some(child), .. } => child.id(),
+            _ => panic!("there is no router"),
+        }
+    }
+
+    /// The handlers' processes, oldest first.
+    pub fn handlers(&self) -> Vec<u32> {
+        process::children(self.router())
+    }
+
+    /// Router and handlers.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut all = vec![self.router()];
+        all.extend(self.handlers());
+        all
+    }
+
+    /// Sends a signal to the router.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.router() as i32), signal).expect("the router is there");
+    }
+
+    /// SIGTERM; waits for the end and returns the exit status.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let handlers = self.handlers();
+        self.signal(Signal::SIGTERM);
+        let status = self.wait();
+        for handler in handlers {
+            self.until_gone(handler);
+        }
+        status
+    }
+
+    /// SIGTERM; has to end with 0.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let status = self.terminate();
+        assert!(status.success(), "the router ended with {status}{}", self.tail());
+    }
+
+    /// Stops if it runs, and starts on the same folder and ports.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        if matches!(&self.kind, Kind::Peer(_)) {
+            return;
+        }
+        if matches!(&self.kind, Kind::Lode { child: Some(_), .. }) {
+            self.stop();
+        }
+        self.launch();
+    }
+
+    /// `kill -9`, then starts again what does not start by itself.
+    #[track_caller]
+    pub fn crash(&mut self, victim: Victim) {
+        if !self.is_lode() {
+            return;
+        }
+        let handlers = self.handlers();
+        let die = |pid: u32| {
+            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+        };
+        match victim {
+            Victim::Handler(index) => {
+                if let Some(pid) = handlers.get(index % handlers.len().max(1)) {
+                    die(*pid);
+                    self.until_gone(*pid);
+                }
+                return;
+            }
+            Victim::Router => die(self.router()),
+            Victim::All => {
+                die(self.router());
+                handlers.iter().copied().for_each(die);
+            }
+        }
+        self.wait();
+        for handler in handlers {
+            self.until_gone(handler);
+        }
+        self.launch();
+    }
+
+    /// Runs `lode` with this server's settings; its output. Has to succeed.
+    #[track_caller]
+    pub fn lode(&self, arguments: &[&str]) -> String {
+        let output = self.lode_command(arguments).output().expect("lode starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "lode {arguments:?} ended with {}: {text}{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr),
+            self.tail()
+        );
+        text
+    }
+
+    /// `lode` with arguments and this server's settings.
+    pub fn lode_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("lode"));
+        command.env("LODE_CONFIG", self.folder().join("lode.toml")).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// The end of the log, for a failure's message.
+    pub fn tail(&self) -> String {
+        let text = fs::read(self.folder().join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().rev().take(30).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().collect();
+        if lines.is_empty() {
+            String::new()
+        } else {
+            format!("\n--- log of the server ---\n{}", lines.join("\n"))
+        }
+    }
+
+    fn launch(&mut self) {
+        let log = self.folder.path().join("log");
+        let log = File::options().create(true).append(true).open(log).expect("a log file");
+        let Kind::Lode { child, settings } = &mut self.kind else { return };
+        let mut command = tied_to_us(&binary("router"));
+        command.arg("--config").arg(&*settings).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a log file")).stderr(log);
+        *child = Some(command.spawn().expect("the router starts"));
+        self.until_answering();
+    }
+
+    #[track_caller]
+    fn until_answering(&mut self) {
+        let deadline = Instant::now() + PROCESS_PATIENCE;
+        loop {
+            let all = [self.addresses.imap, self.addresses.pop3, self.addresses.lmtp];
+            if all.iter().all(|address| TcpStream::connect(address).is_ok()) {
+                break;
+            }
+            if let Kind::Lode { child: Some(child), .. } = &mut self.kind
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                panic!("the router ended at once with {status}{}", self.tail());
+            }
+            assert!(Instant::now() < deadline, "the router does not listen{}", self.tail());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PROCESS_PATIENCE;
+        let Kind::Lode { child: slot, .. } = &mut self.kind else { panic!("there is no router") };
+        let mut child = slot.take().expect("the router runs");
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait().expect("a child to wait for") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("the router does not end{}", self.tail());
+    }
+
+    #[track_caller]
+    fn until_gone(&self, pid: u32) {
+        let deadline = Instant::now() + PROCESS_PATIENCE;
+        while process::alive(pid) {
+            assert!(Instant::now() < deadline, "handler {pid} does not end{}", self.tail());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Kind::Lode { child: Some(child), .. } = &mut self.kind else { return };
+        let handlers = process::children(child.id());
+        let _ = child.kill();
+        let _ = child.wait();
+        for handler in handlers {
+            let _ = kill(Pid::from_raw(handler as i32), Signal::SIGKILL);
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.tail());
+        }
+    }
+}
+
+/// The path of one of the project's programs: in `LODE_BIN_DIR`, or beside the test's own executable.
+pub fn binary(name: &str) -> PathBuf {
+    let beside = || {
+        let own = std::env::current_exe().expect("a test has a path");
+        own.ancestors().nth(2).expect("a target folder").to_path_buf()
+    };
+    let folder = std::env::var_os("LODE_BIN_DIR").map_or_else(beside, PathBuf::from);
+    let path = folder.join(name);
+    assert!(path.is_file(), "{} is missing: build it with `cargo build --workspace` first", path.display());
+    path
+}
+
+/// A command that dies with the test, even when the test is killed.
+fn tied_to_us(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
+/// A port that nobody listens on.
+pub fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+fn settings_text(folder: &Path, addresses: &Addresses, options: &Options) -> String {
+    let quoted = |text: String| format!("{text:?}");
+    let within = |name: &str| quoted(folder.join(name).display().to_string());
+    let mut tables: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    let mut set = |table, key, value| tables.entry(table).or_default().insert(key, value);
+    set("store", "path", within("store"));
+    set("runtime", "dir", within("run"));
+    set("listen", "imap", format!("[\"{}\"]", addresses.imap));
+    set("listen", "pop3", format!("[\"{}\"]", addresses.pop3));
+    set("listen", "lmtp", format!("[\"{}\", \"unix:{}\"]", addresses.lmtp, folder.join("lmtp").display()));
+    set("handlers", "max", options.handlers.to_string());
+    set("handlers", "sessions", options.sessions.to_string());
+    set("auth", "users", within("users"));
+    for (table, key, value) in &options.settings {
+        set(table, key, value.clone());
+    }
+    let mut text = String::new();
+    for (table, keys) in tables {
+        text.push_str(&format!("[{table}]\n"));
+        keys.iter().for_each(|(key, value)| text.push_str(&format!("{key} = {value}\n")));
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! A buffered connection with a deadline on every read, shared by the three clients.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long a client waits for octets unless told otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a conversation could not go on.
+#[derive(Debug)]
+pub enum Fault {
+    /// The server closed the connection; what it had sent before is inside.
+    Closed(Vec<u8>),
+    /// Nothing complete came in time; what had come is inside.
+    Silent(Vec<u8>),
+    /// The operating system said no.
+    Io(std::io::Error),
+    /// The server said something that the protocol does not allow here.
+    Wrong(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Closed(rest) => write!(out, "closed by the server after {:?}", show(rest)),
+            Fault::Silent(rest) => write!(out, "no answer in time; had {:?}", show(rest)),
+            Fault::Io(error) => write!(out, "{error}"),
+            Fault::Wrong(what) => write!(out, "{what}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Fault {
+        match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+                Fault::Closed(Vec::new())
+            }
+            _ => Fault::Io(error),
+        }
+    }
+}
+
+/// Octets as text for a message, the middle of long ones left out.
+pub fn show(octets: &[u8]) -> String {
+    if octets.len() <= 600 {
+        return String::from_utf8_lossy(octets).into_owned();
+    }
+    format!(
+        "{} … ({} octets) … {}",
+        String::from_utf8_lossy(&octets[..300]),
+        octets.len(),
+        String::from_utf8_lossy(&octets[octets.len() - 200..])
+    )
+}
+
+/// One end of a TCP connection, with what was read and not yet taken.
+#[derive(Debug)]
+pub struct Stream {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+    taken: usize,
+    patience: Duration,
+}
+
+impl Stream {
+    /// Connects within [`PATIENCE`].
+    pub fn connect(address: SocketAddr) -> Result<Stream, Fault> {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        socket.set_nodelay(true)?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(Stream { socket, buffer: Vec::new(), taken: 0, patience: PATIENCE })
+    }
+
+    /// Sets how long later reads wait.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Sends octets as they are.
+    pub fn send(&mut self, octets: &[u8]) -> Result<(), Fault> {
+        Ok(self.socket.write_all(octets)?)
+    }
+
+    /// The next line, without its CRLF (or LF).
+    pub fn line(&mut self) -> Result<Vec<u8>, Fault> {
+        let deadline = Instant::now() + self.patience;
+        let mut seen = 0;
+        loop {
+            let waiting = &self.buffer[self.taken..];
+            if let Some(end) = waiting[seen..].iter().position(|&octet| octet == b'\n') {
+                let end = seen + end;
+                let mut line = waiting[..end].to_vec();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                self.taken += end + 1;
+                return Ok(line);
+            }
+            seen = waiting.len();
+            self.fill(deadline)?;
+        }
+    }
+
+    /// Exactly `count` octets.
+    pub fn exactly(&mut self, count: usize) -> Result<Vec<u8>, Fault> {
+        let deadline = Instant::now() + self.patience;
+        while self.buffer.len() - self.taken < count {
+            self.fill(deadline)?;
+        }
+        let octets = self.buffer[self.taken..self.taken + count].to_vec();
+        self.taken += count;
+        Ok(octets)
+    }
+
+    /// Whether octets are waiting or come within `time`. A close counts as nothing.
+    pub fn ready(&mut self, time: Duration) -> bool {
+        self.buffer.len() > self.taken || self.fill(Instant::now() + time).is_ok()
+    }
+
+    /// Reads until the server closes; everything that came.
+    pub fn rest(&mut self) -> Result<Vec<u8>, Fault> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.fill(deadline) {
+                Ok(()) => {}
+                Err(Fault::Closed(octets)) => return Ok(octets),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Ends the client's direction only.
+    pub fn finish_sending(&mut self) -> Result<(), Fault> {
+        Ok(self.socket.shutdown(std::net::Shutdown::Write)?)
+    }
+
+    fn fill(&mut self, deadline: Instant) -> Result<(), Fault> {
+        if self.taken > 1 << 16 || self.taken == self.buffer.len() {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Fault::Silent(self.buffer[self.taken..].to_vec()));
+        }
+        self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        let mut chunk = [0u8; 65536];
+        match self.socket.read(&mut chunk) {
+            Ok(0) => Err(Fault::Closed(self.buffer[self.taken..].to_vec())),
+            Ok(count) => {
+                self.buffer.extend_from_slice(&chunk[..count]);
+                Ok(())
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                    Err(Fault::Silent(self.buffer[self.taken..].to_vec()))
+                }
+                ErrorKind::Interrupted => Ok(()),
+                ErrorKind::ConnectionReset => Err(Fault::Closed(self.buffer[self.taken..].to_vec())),
+                _ => Err(Fault::Io(error)),
+            },
+        }
+    }
+}
