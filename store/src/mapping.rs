@@ -111,8 +111,8 @@ impl Mapping {
         self.remap(bytes)
     }
 
-    /// Makes the file at least `bytes` long, space taken on the disk, and maps it. Grows in steps: as much again as there is,
-    /// at least 4 KiB and at most 1 MiB beyond what is needed. Needs a lock of the caller's against other processes growing it.
+    /// Makes the file at least `bytes` long, space taken on the disk, and maps it. Grows in steps: by half of what there is,
+    /// at least 4 KiB and at most 1 MiB. Needs a lock of the caller's against other processes growing it.
     ///
     /// Errors: `Io` when the disk is full (`is_out_of_space`); the file is as it was or longer, and everything mapped stays usable.
     pub fn grow(&self, bytes: u64) -> Result<Arc<Region>> {
@@ -123,7 +123,7 @@ impl Mapping {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let length = file_length(&self.path, &self.file)?;
         if length < bytes {
-            let step = length.clamp(SMALLEST_STEP_BYTES, BIGGEST_STEP_BYTES);
+            let step = (length / 2).clamp(SMALLEST_STEP_BYTES, BIGGEST_STEP_BYTES);
             let wanted = bytes.max(length + step).next_multiple_of(SMALLEST_STEP_BYTES);
             match allocate(&self.path, &self.file, wanted) {
                 Ok(()) => (),

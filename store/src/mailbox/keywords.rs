@@ -1,4 +1,12 @@
-//! The names of a mailbox's keywords.
+//! The names of a mailbox's keywords: block 1 of the file, a line for each, length and octets. A name never changes once its
+//! bit is counted in `keywords used`, so readers copy the names without a lock.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::layout::{self, KEYWORD_NAME_BYTES, header_tail};
+use super::tail;
+use crate::error::{Result, StoreError};
+use crate::mapping::{LINE_BYTES, Region};
 
 /// Keyword names of a mailbox, copied out: bit → name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,11 +18,7 @@ impl Keywords {
     /// Keywords a mailbox can have.
     pub const MOST: usize = 64;
     /// Octets of the longest name.
-    pub const LONGEST_NAME_BYTES: usize = 63;
-
-    pub(super) fn new(names: Vec<String>) -> Keywords {
-        Keywords { names }
-    }
+    pub const LONGEST_NAME_BYTES: usize = KEYWORD_NAME_BYTES;
 
     /// The bit of a keyword; case is ignored (RFC 3501, 9: flag keywords are atoms, compared without case).
     pub fn find(&self, name: &str) -> Option<u8> {
@@ -36,4 +40,43 @@ impl Keywords {
     pub fn first_free(&self) -> Option<u8> {
         (0..Keywords::MOST as u8).find(|bit| self.name(*bit).is_none())
     }
+}
+
+/// The names that are there.
+pub(super) fn read(region: &Region) -> Result<Keywords> {
+    let used = tail(region).load_u32::<{ header_tail::KEYWORDS_USED }>(Acquire) as usize;
+    if used > Keywords::MOST {
+        let place = header_tail::LINE + header_tail::KEYWORDS_USED as u64;
+        return Err(StoreError::corrupt(region.path(), place, "more keywords than there can be"));
+    }
+    let mut names = Vec::with_capacity(used);
+    for bit in 0..used {
+        let offset = name_offset(bit);
+        let line = region.copy_out(offset)?;
+        let name = line.get(1..1 + usize::from(line[0])).and_then(|name| std::str::from_utf8(name).ok());
+        let damaged = || StoreError::corrupt(region.path(), offset, "a keyword's name cannot be read");
+        names.push(name.ok_or_else(damaged)?.to_owned());
+    }
+    Ok(Keywords { names })
+}
+
+/// Names bit `bit`. Under the mailbox's lock; the same again changes nothing.
+pub(super) fn write(region: &Region, bit: u8, name: &str) -> Result<()> {
+    let bit = usize::from(bit);
+    let offset = name_offset(bit);
+    if bit >= Keywords::MOST || name.is_empty() || name.len() > KEYWORD_NAME_BYTES {
+        return Err(StoreError::corrupt(region.path(), offset, "a log names a keyword that cannot be"));
+    }
+    let mut line = [0; LINE_BYTES];
+    line[0] = name.len() as u8;
+    line[1..1 + name.len()].copy_from_slice(name.as_bytes());
+    region.copy_in(offset, &line)?;
+    let tail = tail(region);
+    let used = tail.load_u32::<{ header_tail::KEYWORDS_USED }>(Relaxed);
+    tail.store_u32::<{ header_tail::KEYWORDS_USED }>(used.max(bit as u32 + 1), Release);
+    Ok(())
+}
+
+fn name_offset(bit: usize) -> u64 {
+    layout::KEYWORDS_OFFSET + (bit * LINE_BYTES) as u64
 }

@@ -1,143 +1,356 @@
-//! A mailbox's cells file: signatures.
-#![allow(missing_docs, unused_variables)]
+//! One mailbox: its cells file, mapped by every process that has it open.
+//!
+//! Invariants:
+//! - Only [`Writer`] and recovery store into the file, under the mailbox's lock; the one exception is the mark up to which
+//!   messages were \Recent for some session, which any session raises atomically.
+//! - Readers take no lock and never wait. Who has read `highest_modseq` *H* (acquire) sees every change up to *H* whole.
+//! - Cells are in strictly ascending order of UIDs and keep their places; an expunged one stays as a tombstone with its data.
+//! - The file is a view: whatever is wrong with it is reported as `Corrupt` and can be made again from the logs.
+//!
+//! `layout` is the drawing, `cells` reading without locks, `writer` patching, `repair` what follows a death or a power cut.
 
+mod cells;
 mod keywords;
+mod layout;
+mod repair;
+#[cfg(test)]
+mod tests;
+mod writer;
 
+use std::fs;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
 
-use crate::change::{Added, Flags, ZonedTime};
+use crate::change::{Flags, ZonedTime};
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid};
+use crate::mapping::{Line, Mapping, Region};
+use layout::{header, header_tail};
 
+pub(crate) use cells::low_bits;
+pub use cells::{BlockSummary, Cells};
 pub use keywords::Keywords;
+pub use repair::PowerCutReport;
+pub(crate) use writer::{AddOutcome, Writer};
+
+/// How often a reader tries for numbers of one moment before it takes what is there. A writer needs some 20 ns to store them.
+const CONSISTENT_TRIES: u32 = 1000;
 
 /// An open cells file. Share it as `Arc<Mailbox>`; all reading is lock-free.
 #[derive(Debug)]
-pub struct Mailbox {}
+pub struct Mailbox {
+    id: MailboxId,
+    uid_validity: u32,
+    mapping: Mapping,
+}
 
-/// What STATUS and SELECT say, consistent in itself.
+/// What STATUS and SELECT say, all of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailboxStatus {
+    /// Messages.
     pub exists: u32,
+    /// Messages without \Seen.
     pub unseen: u32,
+    /// Messages with \Deleted.
     pub deleted: u32,
-    pub recent: u32,
-    /// RFC822.SIZE of all live messages together.
+    /// RFC822.SIZE of all messages together.
     pub size: u64,
+    /// No message has this UID or a higher one.
     pub uid_next: u32,
+    /// UIDVALIDITY.
     pub uid_validity: u32,
+    /// HIGHESTMODSEQ.
     pub highest_modseq: ModSeq,
 }
 
 /// One cell, copied out and its checksum verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
+    /// Identifier in the mailbox.
     pub uid: Uid,
+    /// Its flags; of a tombstone, those it had last.
     pub flags: Flags,
+    /// Whether it is a tombstone.
     pub expunged: bool,
+    /// The last change of it.
     pub modseq: ModSeq,
+    /// INTERNALDATE.
     pub internal_date: ZonedTime,
+    /// The Date: header, if it could be read.
     pub sent_date: Option<ZonedTime>,
+    /// When it was put into this mailbox, seconds since 1970.
     pub save_seconds: u32,
+    /// RFC822.SIZE in octets.
     pub size: u32,
+    /// The message.
     pub message: MessageId,
 }
 
-/// What changes often in a cell.
+/// What changes in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellFlags {
-    /// 0 only in a damaged file
-    pub uid: u32,
+    /// Identifier in the mailbox.
+    pub uid: Uid,
+    /// Its flags; of a tombstone, those it had last.
     pub flags: Flags,
+    /// The last change of it.
     pub modseq: ModSeq,
+    /// Whether it is a tombstone.
     pub expunged: bool,
 }
 
-/// A fixed look at the cells: one mapping, so many cells. What a scan works on; values in it still change under writers.
-#[derive(Clone, Debug)]
-pub struct Cells {}
-
-impl Cells {
-    pub fn count(&self) -> u32 { todo!() }
-    pub fn uid(&self, index: CellIndex) -> Option<Uid> { todo!() }
-    pub fn flags(&self, index: CellIndex) -> Option<CellFlags> { todo!() }
-    pub fn cell(&self, index: CellIndex) -> Result<Cell> { todo!() }
-    /// The cell of `uid` (perhaps a tombstone), or the place of the first cell with a higher one.
-    pub fn find_uid(&self, uid: Uid) -> std::result::Result<CellIndex, CellIndex> { todo!() }
-}
-
+/// How far a mailbox's changes go: what a view is brought up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddOutcome { New, Already }
-
-/// What `after_power_cut` found.
-#[derive(Debug, Default)]
-pub struct PowerCutReport {
-    /// Cells that were holes or whose checksum was wrong; they are gone.
-    pub damaged: Vec<StoreError>,
-    /// Messages for which the caller's verdict was no; their cells are tombstones now.
-    pub dropped: Vec<(Uid, MessageId)>,
+pub(crate) struct Marks {
+    pub(crate) highest_modseq: ModSeq,
+    pub(crate) uid_next: u32,
 }
 
 impl Mailbox {
-    /// Makes a mailbox's cells file at `path` (`.../m<number>/cells`; the folder is made), in place of one that may be there.
-    pub fn create(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<Mailbox> { todo!() }
-    /// Opens and verifies the header. If `epoch()` then is below the store's, call `after_power_cut` under the mailbox's lock.
-    pub fn open(path: &Path, id: MailboxId) -> Result<Mailbox> { todo!() }
-    pub fn path(&self) -> &Path { todo!() }
-    pub fn id(&self) -> MailboxId { todo!() }
-    pub fn uid_validity(&self) -> u32 { todo!() }
-    pub fn epoch(&self) -> u32 { todo!() }
-    pub fn is_deleted(&self) -> bool { todo!() }
-    pub fn uid_next(&self) -> u32 { todo!() }
-    pub fn highest_modseq(&self) -> ModSeq { todo!() }
-    pub fn status(&self) -> Result<MailboxStatus> { todo!() }
-    pub fn cells(&self) -> Result<Cells> { todo!() }
-    pub fn cell_count(&self) -> u32 { todo!() }
-    pub fn cell(&self, index: CellIndex) -> Result<Cell> { todo!() }
-    pub fn find_uid(&self, uid: Uid) -> Result<std::result::Result<CellIndex, CellIndex>> { todo!() }
-    pub fn uid_at(&self, index: CellIndex) -> Result<Uid> { todo!() }
-    pub fn flags_at(&self, index: CellIndex) -> Result<(Flags, ModSeq)> { todo!() }
-    pub fn keywords(&self) -> Result<Keywords> { todo!() }
-    /// Takes the \Recent messages up to `uid_upto` for the caller's session: the UIDs that are recent in it alone.
-    pub fn claim_recent(&self, uid_upto: u32) -> Range<u32> { todo!() }
-    /// How many live messages no session has claimed as \Recent.
-    pub fn recent_count(&self) -> Result<u32> { todo!() }
+    /// Makes an empty cells file at `path` (its folder is made, too) in place of one that may be there. It appears whole or
+    /// not at all. Under the mailbox's lock.
+    pub fn create(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<Mailbox> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(StoreError::io(folder, "create"))?;
+        }
+        let temporary = path.with_extension("new");
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StoreError::io(&temporary, "remove")(error));
+            }
+            _ => (),
+        }
+        let mut mapping = Mapping::create(&temporary, layout::EMPTY_FILE_BYTES)?;
+        let region = mapping.region();
+        let line = region.line(0)?;
+        line.store_u64::<{ header::MAGIC }>(layout::MAGIC, Relaxed);
+        line.store_u32::<{ header::FORMAT }>(layout::FORMAT, Relaxed);
+        line.store_u32::<{ header::EPOCH }>(epoch, Relaxed);
+        line.store_u32::<{ header::USER }>(id.user.0, Relaxed);
+        line.store_u32::<{ header::MAILBOX }>(id.number, Relaxed);
+        line.store_u32::<{ header::UID_VALIDITY }>(uid_validity, Relaxed);
+        line.store_u32::<{ header::UID_NEXT }>(1, Relaxed);
+        line.store_u64::<{ header::HIGHEST_MODSEQ }>(1, Relaxed);
+        let tail = region.line(header_tail::LINE)?;
+        tail.store_u32::<{ header_tail::FIRST_RECENT_UID }>(1, Relaxed);
+        tail.store_u32::<{ header_tail::CRC }>(layout::header_crc(&line.copy_out()), Relaxed);
+        drop(region);
+        fs::rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
+        mapping.renamed(path);
+        Ok(Mailbox { id, uid_validity, mapping })
+    }
 
-    /// Recovery only, under the mailbox's lock, before anything else reads it. `keep` says of each live cell whether its
-    /// message is really there. Raises `uid_next` and `highest_modseq` above what was known and seen, and sets the epoch.
-    pub(crate) fn after_power_cut(
-        &self,
-        epoch: u32,
-        known_uid_next: u32,
-        known_modseq: ModSeq,
-        keep: &mut dyn FnMut(&Cell) -> bool,
-    ) -> Result<PowerCutReport> { todo!() }
-    /// Room for `cells` more, before anything is logged. Under the mailbox's lock.
-    pub(crate) fn reserve(&self, cells: u32) -> Result<()> { todo!() }
-    /// Starts a patch. Under the mailbox's lock, which is held until `publish`. If an earlier writer died within its patch,
-    /// all summaries and counts are made again from the cells first; then apply its changes again.
-    pub(crate) fn writer(&self) -> Result<Writer<'_>> { todo!() }
+    /// Opens the cells file at `path` and verifies its header. If [`Mailbox::epoch`] is then below the store's, recovery comes
+    /// first (`after_power_cut`).
+    ///
+    /// Errors: `NotFound` if there is no file, `Corrupt` if it is not the file of this mailbox.
+    pub fn open(path: &Path, id: MailboxId) -> Result<Mailbox> {
+        let mapping = match Mapping::open(path) {
+            Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {
+                return Err(StoreError::NotFound("mailbox"));
+            }
+            mapping => mapping?,
+        };
+        if mapping.len() < layout::EMPTY_FILE_BYTES {
+            return Err(StoreError::corrupt(path, mapping.len(), "the file ends within its header"));
+        }
+        let region = mapping.region();
+        let bytes = region.copy_out(0)?;
+        let tail = region.copy_out(header_tail::LINE)?;
+        if layout::u64_at(&bytes, header::MAGIC) != layout::MAGIC {
+            return Err(StoreError::corrupt(path, header::MAGIC as u64, "this is not a cells file"));
+        }
+        if layout::u32_at(&bytes, header::FORMAT) != layout::FORMAT {
+            return Err(StoreError::corrupt(path, header::FORMAT as u64, "the format is unknown"));
+        }
+        if layout::header_crc(&bytes) != layout::u32_at(&tail, header_tail::CRC) {
+            return Err(StoreError::corrupt(path, 0, "the checksum of the header is wrong"));
+        }
+        let owner = (layout::u32_at(&bytes, header::USER), layout::u32_at(&bytes, header::MAILBOX));
+        if owner != (id.user.0, id.number) {
+            return Err(StoreError::corrupt(path, header::USER as u64, "this is another mailbox's file"));
+        }
+        Ok(Mailbox { id, uid_validity: layout::u32_at(&bytes, header::UID_VALIDITY), mapping })
+    }
+
+    /// The cells file.
+    pub fn path(&self) -> &Path {
+        self.mapping.path()
+    }
+
+    /// Which mailbox this is.
+    pub fn id(&self) -> MailboxId {
+        self.id
+    }
+
+    /// UIDVALIDITY.
+    pub fn uid_validity(&self) -> u32 {
+        self.uid_validity
+    }
+
+    /// The store's epoch when the file was last made sure of.
+    pub fn epoch(&self) -> u32 {
+        head(&self.mapping.region()).load_u32::<{ header::EPOCH }>(Acquire)
+    }
+
+    /// Whether the mailbox was deleted; what is in it can still be read.
+    pub fn is_deleted(&self) -> bool {
+        let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
+        flags & header_tail::FLAG_DELETED != 0
+    }
+
+    /// UIDNEXT.
+    pub fn uid_next(&self) -> u32 {
+        head(&self.mapping.region()).load_u32::<{ header::UID_NEXT }>(Acquire)
+    }
+
+    /// HIGHESTMODSEQ; all changes up to it are visible to whoever has read it.
+    pub fn highest_modseq(&self) -> ModSeq {
+        ModSeq(head(&self.mapping.region()).load_u64::<{ header::HIGHEST_MODSEQ }>(Acquire))
+    }
+
+    /// The numbers of this moment. Reads the header alone.
+    pub fn status(&self) -> MailboxStatus {
+        let region = self.mapping.region();
+        let line = head(&region);
+        self.of_one_moment(&region, || MailboxStatus {
+            exists: line.load_u32::<{ header::LIVE }>(Relaxed),
+            unseen: line.load_u32::<{ header::UNSEEN }>(Relaxed),
+            deleted: line.load_u32::<{ header::DELETED }>(Relaxed),
+            size: line.load_u64::<{ header::SIZE }>(Relaxed),
+            uid_next: line.load_u32::<{ header::UID_NEXT }>(Relaxed),
+            uid_validity: self.uid_validity,
+            highest_modseq: ModSeq(line.load_u64::<{ header::HIGHEST_MODSEQ }>(Acquire)),
+        })
+    }
+
+    /// `highest_modseq` and the `uid_next` that goes with it. Should a writer have died while it stored them, `uid_next` may
+    /// be a later one: its cells are visible, too, and are only told of twice.
+    pub(crate) fn marks(&self) -> Marks {
+        let region = self.mapping.region();
+        let line = head(&region);
+        self.of_one_moment(&region, || Marks {
+            highest_modseq: ModSeq(line.load_u64::<{ header::HIGHEST_MODSEQ }>(Acquire)),
+            uid_next: line.load_u32::<{ header::UID_NEXT }>(Acquire),
+        })
+    }
+
+    /// Reads between two publications, by the counter that a writer makes odd while it stores into the header. A writer that
+    /// died there leaves it odd; then what is there is taken after some tries, for nobody may wait here.
+    fn of_one_moment<T>(&self, region: &Region, read: impl Fn() -> T) -> T {
+        let tail = tail(region);
+        for _ in 0..CONSISTENT_TRIES {
+            let before = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Acquire);
+            let value = read();
+            fence(Acquire);
+            let after = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Relaxed);
+            if before == after && before % 2 == 0 {
+                return value;
+            }
+            std::hint::spin_loop();
+        }
+        read()
+    }
+
+    /// The cells of now.
+    ///
+    /// Errors: `Corrupt` if the file is shorter than its header says.
+    pub fn cells(&self) -> Result<Cells> {
+        let region = self.mapping.region();
+        let count = head(&region).load_u32::<{ header::CELLS_USED }>(Acquire);
+        let bytes = layout::bytes_for(count);
+        let region = if region.len() >= bytes { region } else { self.mapping.ensure_len(bytes)? };
+        Ok(Cells::new(region, count))
+    }
+
+    /// Cells, tombstones among them.
+    pub fn cell_count(&self) -> u32 {
+        head(&self.mapping.region()).load_u32::<{ header::CELLS_USED }>(Acquire)
+    }
+
+    /// One cell, as [`Cells::cell`]. For more than a few, take [`Mailbox::cells`] once.
+    pub fn cell(&self, index: CellIndex) -> Result<Cell> {
+        self.cells()?.cell(index)
+    }
+
+    /// The place of a UID, as [`Cells::find_uid`].
+    pub fn find_uid(&self, uid: Uid) -> Result<std::result::Result<CellIndex, CellIndex>> {
+        Ok(self.cells()?.find_uid(uid))
+    }
+
+    /// The UID of a cell.
+    pub fn uid_at(&self, index: CellIndex) -> Result<Uid> {
+        self.cells()?.uid(index).ok_or(StoreError::NotFound("message"))
+    }
+
+    /// Flags and modseq of a cell.
+    pub fn flags_at(&self, index: CellIndex) -> Result<(Flags, ModSeq)> {
+        let flags = self.cells()?.flags(index).ok_or(StoreError::NotFound("message"))?;
+        Ok((flags.flags, flags.modseq))
+    }
+
+    /// The keywords of now.
+    pub fn keywords(&self) -> Result<Keywords> {
+        keywords::read(&self.mapping.region())
+    }
+
+    /// Takes the messages up to `uid_upto` that were \Recent in no session yet for the caller's session; their UIDs.
+    pub fn claim_recent(&self, uid_upto: u32) -> Range<u32> {
+        let end = uid_upto.saturating_add(1);
+        let region = self.mapping.region();
+        let first = tail(&region).fetch_max_u32::<{ header_tail::FIRST_RECENT_UID }>(end, AcqRel);
+        first.min(end)..end
+    }
+
+    /// From this UID on, messages were \Recent in no session yet.
+    pub fn first_recent_uid(&self) -> u32 {
+        tail(&self.mapping.region()).load_u32::<{ header_tail::FIRST_RECENT_UID }>(Acquire)
+    }
+
+    /// How many messages were \Recent in no session yet.
+    pub fn recent_count(&self) -> Result<u32> {
+        let cells = self.cells()?;
+        let first = cells.count_up_to(self.first_recent_uid().saturating_sub(1));
+        let mut recent = 0;
+        for block in first / layout::CELLS_PER_BLOCK..cells.blocks() {
+            let start = block * layout::CELLS_PER_BLOCK;
+            let wanted = low_bits(cells.count() - start) & !low_bits(first.saturating_sub(start));
+            recent += (cells.block_summary(block).live & wanted).count_ones();
+        }
+        Ok(recent)
+    }
+
+    /// Makes room for `cells` more, before anything is logged. Under the mailbox's lock.
+    ///
+    /// Errors: `Io` when the disk is full, `Corrupt` when there can be no more cells.
+    pub(crate) fn reserve(&self, cells: u32) -> Result<()> {
+        let count = self.cell_count().checked_add(cells).ok_or_else(|| {
+            StoreError::corrupt(self.path(), header::CELLS_USED as u64, "more cells than can be counted")
+        })?;
+        self.mapping.grow(layout::bytes_for(count)).map(|_| ())
+    }
 }
 
-/// A patch of one mailbox's views. Each `apply_…` is idempotent. Ends with `publish`; dropped without, the next writer repairs.
-pub(crate) struct Writer<'a> {
-    mailbox: &'a Mailbox,
+/// The first line of the header.
+fn head(region: &Region) -> Line<'_> {
+    region.line(0).expect("the header was mapped when the file was opened")
 }
 
-impl Writer<'_> {
-    pub(crate) fn apply_add(&mut self, added: &Added) -> Result<AddOutcome> { todo!() }
-    /// Whether the flags are now these through this change (false: no such UID, expunged, or changed later).
-    pub(crate) fn apply_flags(&mut self, uid: Uid, flags: Flags, modseq: ModSeq) -> Result<bool> { todo!() }
-    /// The message whose reference falls, if it was not expunged already.
-    pub(crate) fn apply_expunge(&mut self, uid: Uid, modseq: ModSeq) -> Result<Option<MessageId>> { todo!() }
-    pub(crate) fn apply_keyword(&mut self, bit: u8, name: &str) -> Result<()> { todo!() }
-    /// The mailbox is deleted; sessions that have it open see that.
-    pub(crate) fn mark_deleted(&mut self) { todo!() }
-    /// Everything up to `highest_modseq` is visible. Neither number ever falls.
-    pub(crate) fn publish(self, highest_modseq: ModSeq, uid_next: u32) { todo!() }
+/// The second line of the header.
+fn tail(region: &Region) -> Line<'_> {
+    region.line(header_tail::LINE).expect("the header was mapped when the file was opened")
 }
 
-#[allow(unused)]
-fn unused(_: Arc<Mailbox>) {}
+/// Has `store` put numbers of one moment into the header; see `of_one_moment`.
+fn count_publication(region: &Arc<Region>, store: impl FnOnce(Line<'_>)) {
+    let tail = tail(region);
+    let begun = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Relaxed) | 1;
+    tail.store_u32::<{ header_tail::PUBLICATIONS }>(begun, Relaxed);
+    fence(Release);
+    store(head(region));
+    tail.store_u32::<{ header_tail::PUBLICATIONS }>(begun.wrapping_add(1), Release);
+}

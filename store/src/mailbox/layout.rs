@@ -1,0 +1,256 @@
+//! Where everything is in a cells file: the drawing "Mailbox cells" of `FORMAT.md` as constants, and the encoding of dates,
+//! flags and checksums. Nothing here touches a file.
+
+use crate::change::{Added, Flags, SystemFlags, ZonedTime};
+use crate::mapping::LINE_BYTES;
+
+/// `LODEMBX1` as the file has it.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LODEMBX1");
+/// The format this code reads and writes.
+pub(crate) const FORMAT: u32 = 1;
+/// Octets of a block.
+pub(crate) const BLOCK_BYTES: u64 = 4096;
+/// Cells of a block, and summaries of a summary block.
+pub(crate) const CELLS_PER_BLOCK: u32 = 64;
+/// Blocks of a group: a summary block and the 63 blocks it tells of.
+pub(crate) const BLOCKS_PER_GROUP: u64 = 64;
+/// Octets of a file without cells: header and keyword names.
+pub(crate) const EMPTY_FILE_BYTES: u64 = 2 * BLOCK_BYTES;
+/// Where the keyword names begin.
+pub(crate) const KEYWORDS_OFFSET: u64 = BLOCK_BYTES;
+/// Octets of a keyword's name at most.
+pub(crate) const KEYWORD_NAME_BYTES: usize = LINE_BYTES - 1;
+
+/// First line of the header, offsets in the file.
+pub(crate) mod header {
+    pub(crate) const MAGIC: usize = 0;
+    pub(crate) const FORMAT: usize = 8;
+    pub(crate) const EPOCH: usize = 12;
+    pub(crate) const USER: usize = 16;
+    pub(crate) const MAILBOX: usize = 20;
+    pub(crate) const UID_VALIDITY: usize = 24;
+    pub(crate) const UID_NEXT: usize = 28;
+    pub(crate) const HIGHEST_MODSEQ: usize = 32;
+    pub(crate) const CELLS_USED: usize = 40;
+    pub(crate) const LIVE: usize = 44;
+    pub(crate) const UNSEEN: usize = 48;
+    pub(crate) const DELETED: usize = 52;
+    pub(crate) const SIZE: usize = 56;
+}
+
+/// Second line of the header, offsets in that line.
+pub(crate) mod header_tail {
+    /// Where the line is in the file.
+    pub(crate) const LINE: u64 = 64;
+    pub(crate) const FIRST_RECENT_UID: usize = 0;
+    pub(crate) const PATCHES: usize = 4;
+    pub(crate) const KEYWORDS_USED: usize = 8;
+    pub(crate) const FLAGS: usize = 12;
+    pub(crate) const PUBLICATIONS: usize = 16;
+    pub(crate) const CRC: usize = 60;
+    /// A flag: the mailbox was deleted.
+    pub(crate) const FLAG_DELETED: u32 = 1;
+}
+
+/// A mailbox cell, offsets in its line.
+pub(crate) mod cell {
+    pub(crate) const UID: usize = 0;
+    pub(crate) const FLAGS: usize = 4;
+    pub(crate) const KEYWORDS: usize = 8;
+    pub(crate) const MODSEQ: usize = 16;
+    pub(crate) const INTERNAL_DATE: usize = 24;
+    pub(crate) const SENT_DATE: usize = 32;
+    pub(crate) const SIZE: usize = 40;
+    pub(crate) const SAVE_DATE: usize = 44;
+    pub(crate) const PAGE: usize = 48;
+    pub(crate) const DIRECTORY: usize = 52;
+    pub(crate) const THREAD: usize = 56;
+    pub(crate) const CRC: usize = 60;
+    /// The bit of the flags that makes a cell a tombstone.
+    pub(crate) const EXPUNGED: u32 = 1 << 31;
+}
+
+/// A block summary, offsets in its line.
+pub(crate) mod summary {
+    pub(crate) const MAX_MODSEQ: usize = 0;
+    pub(crate) const MAX_EXPUNGE_MODSEQ: usize = 8;
+    pub(crate) const LIVE: usize = 16;
+    pub(crate) const SEEN: usize = 24;
+    pub(crate) const ANSWERED: usize = 32;
+    pub(crate) const FLAGGED: usize = 40;
+    pub(crate) const DELETED: usize = 48;
+    pub(crate) const DRAFT: usize = 56;
+}
+
+const _: () = {
+    assert!(header::SIZE + 8 == LINE_BYTES);
+    assert!(header_tail::CRC + 4 == LINE_BYTES);
+    assert!(header_tail::PUBLICATIONS + 4 <= header_tail::CRC);
+    assert!(cell::CRC + 4 == LINE_BYTES);
+    assert!(cell::UID + 4 == cell::FLAGS && cell::MODSEQ + 8 == cell::INTERNAL_DATE);
+    assert!(cell::THREAD + 4 == cell::CRC);
+    assert!(summary::DRAFT + 8 == LINE_BYTES);
+    assert!(CELLS_PER_BLOCK as u64 * LINE_BYTES as u64 == BLOCK_BYTES);
+    assert!(BLOCKS_PER_GROUP * LINE_BYTES as u64 == BLOCK_BYTES);
+    // The header's two lines are the summary slots of block 0 itself and of the keyword names, which need none.
+    assert!(header_tail::LINE == LINE_BYTES as u64);
+    assert!(file_block(0) == 2 && file_block(61) == 63 && file_block(62) == 65);
+    assert!(summary_offset(0) == 128 && summary_offset(62) == 64 * BLOCK_BYTES + 64);
+};
+
+/// The block of the file that holds cell block `block`: every 64th block holds summaries, and block 1 keyword names.
+pub(crate) const fn file_block(block: u32) -> u64 {
+    let ordinal = block as u64 + 1;
+    let each = BLOCKS_PER_GROUP - 1;
+    ordinal / each * BLOCKS_PER_GROUP + ordinal % each + 1
+}
+
+/// Where the summary of cell block `block` is.
+pub(crate) const fn summary_offset(block: u32) -> u64 {
+    let place = file_block(block);
+    place / BLOCKS_PER_GROUP * BLOCKS_PER_GROUP * BLOCK_BYTES + place % BLOCKS_PER_GROUP * LINE_BYTES as u64
+}
+
+/// Where cell `index` is.
+pub(crate) const fn cell_offset(index: u32) -> u64 {
+    let within = (index % CELLS_PER_BLOCK) as u64;
+    file_block(index / CELLS_PER_BLOCK) * BLOCK_BYTES + within * LINE_BYTES as u64
+}
+
+/// Octets of a file with room for `cells`.
+pub(crate) const fn bytes_for(cells: u32) -> u64 {
+    if cells == 0 { EMPTY_FILE_BYTES } else { (file_block((cells - 1) / CELLS_PER_BLOCK) + 1) * BLOCK_BYTES }
+}
+
+/// Cell blocks that a file of `bytes` has whole.
+pub(crate) fn blocks_in(bytes: u64) -> u32 {
+    let blocks = bytes / BLOCK_BYTES;
+    let groups = blocks / BLOCKS_PER_GROUP;
+    let rest = (blocks % BLOCKS_PER_GROUP).saturating_sub(1);
+    u32::try_from((groups * (BLOCKS_PER_GROUP - 1) + rest).saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
+const SECONDS_BIAS: i64 = 1 << 52;
+const ZONE_BITS: u32 = 11;
+const ZONE_BIAS: i64 = 1 << (ZONE_BITS - 1);
+
+/// A date as a cell keeps it; times beyond 140 million years are brought to that.
+pub(crate) fn pack_date(date: Option<ZonedTime>) -> u64 {
+    let Some(date) = date else { return 0 };
+    let seconds = date.seconds.clamp(1 - SECONDS_BIAS, SECONDS_BIAS - 1) + SECONDS_BIAS;
+    let zone = i64::from(date.zone_minutes).clamp(1 - ZONE_BIAS, ZONE_BIAS - 1) + ZONE_BIAS;
+    (seconds as u64) << ZONE_BITS | zone as u64
+}
+
+/// The date that a cell keeps so.
+pub(crate) fn unpack_date(packed: u64) -> Option<ZonedTime> {
+    if packed == 0 {
+        return None;
+    }
+    let zone = (packed & ((1 << ZONE_BITS) - 1)) as i64 - ZONE_BIAS;
+    Some(ZonedTime { seconds: (packed >> ZONE_BITS) as i64 - SECONDS_BIAS, zone_minutes: zone as i16 })
+}
+
+/// The flags word of a cell that is not expunged.
+pub(crate) fn flags_word(flags: Flags) -> u32 {
+    u32::from(flags.system.0 & 0x1f)
+}
+
+/// The flags that a cell's words say.
+pub(crate) fn flags_of(word: u32, keywords: u64) -> Flags {
+    Flags { system: SystemFlags((word & 0x1f) as u8), keywords }
+}
+
+/// A whole new cell.
+pub(crate) fn encode_cell(added: &Added) -> [u8; LINE_BYTES] {
+    let mut bytes = [0; LINE_BYTES];
+    let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
+    put(cell::UID, &added.uid.get().to_le_bytes());
+    put(cell::FLAGS, &flags_word(added.flags).to_le_bytes());
+    put(cell::KEYWORDS, &added.flags.keywords.to_le_bytes());
+    put(cell::MODSEQ, &added.modseq.0.to_le_bytes());
+    put(cell::INTERNAL_DATE, &pack_date(Some(added.internal_date)).to_le_bytes());
+    put(cell::SENT_DATE, &pack_date(added.sent_date).to_le_bytes());
+    put(cell::SIZE, &added.size.to_le_bytes());
+    put(cell::SAVE_DATE, &added.save_seconds.to_le_bytes());
+    put(cell::PAGE, &added.message.page.0.to_le_bytes());
+    put(cell::DIRECTORY, &added.message.index.to_le_bytes());
+    let crc = cell_crc(&bytes);
+    bytes[cell::CRC..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// CRC-32C of the part of a cell that never changes.
+pub(crate) fn cell_crc(bytes: &[u8; LINE_BYTES]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[..cell::FLAGS]), &bytes[cell::INTERNAL_DATE..cell::CRC])
+}
+
+/// Four octets of a copied line.
+pub(crate) fn u32_at(bytes: &[u8; LINE_BYTES], offset: usize) -> u32 {
+    let mut value = [0; 4];
+    value.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_le_bytes(value)
+}
+
+/// Eight octets of a copied line.
+pub(crate) fn u64_at(bytes: &[u8; LINE_BYTES], offset: usize) -> u64 {
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_le_bytes(value)
+}
+
+/// CRC-32C of the part of a header that never changes.
+pub(crate) fn header_crc(first_line: &[u8; LINE_BYTES]) -> u32 {
+    crc32c::crc32c_append(
+        crc32c::crc32c(&first_line[..header::EPOCH]),
+        &first_line[header::USER..header::UID_NEXT],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_cells_summaries_and_names_do_not_overlap() {
+        let mut taken = std::collections::BTreeSet::from([0, 1]);
+        for block in 0..1000 {
+            assert!(taken.insert(file_block(block)), "block {block}");
+            let place = summary_offset(block);
+            assert_eq!(place / BLOCK_BYTES % BLOCKS_PER_GROUP, 0);
+            assert_eq!(place / BLOCK_BYTES, file_block(block) / BLOCKS_PER_GROUP * BLOCKS_PER_GROUP);
+            assert!(place >= 128, "the header is two lines");
+        }
+        for group in 0..10 {
+            assert_eq!(taken.contains(&(group * BLOCKS_PER_GROUP)), group == 0);
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_blocks_its_length_promises() {
+        assert_eq!(bytes_for(0), 8192);
+        assert_eq!(bytes_for(64), 12288);
+        assert_eq!(bytes_for(65), 16384);
+        assert_eq!(bytes_for(62 * 64 + 1), 66 * 4096);
+        for block in 0..1000 {
+            let bytes = bytes_for(block * CELLS_PER_BLOCK + 1);
+            assert_eq!(blocks_in(bytes), block + 1);
+            assert_eq!(blocks_in(bytes - 1), block);
+        }
+        assert_eq!(blocks_in(0), 0);
+    }
+
+    #[test]
+    fn dates_come_back_with_their_zones() {
+        for seconds in [0, -1, 1_700_000_000, SECONDS_BIAS - 1, 1 - SECONDS_BIAS] {
+            for zone_minutes in [0, 60, -570, 1023, -1023] {
+                let date = Some(ZonedTime { seconds, zone_minutes });
+                assert_eq!(unpack_date(pack_date(date)), date);
+            }
+        }
+        assert_eq!(pack_date(None), 0);
+        assert_eq!(unpack_date(0), None);
+        let far = unpack_date(pack_date(Some(ZonedTime { seconds: i64::MAX, zone_minutes: i16::MAX })));
+        assert_eq!(far, Some(ZonedTime { seconds: SECONDS_BIAS - 1, zone_minutes: 1023 }));
+    }
+}

@@ -1,0 +1,214 @@
+//! What makes a mailbox's view right again: counting after a writer that died within its patch, and recovery after a power cut,
+//! when any part of the file may be old.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::cells::{BlockSummary, Cells, read_flags};
+use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail, summary};
+use super::writer::Counts;
+use super::{Cell, Mailbox, count_publication, head, tail};
+use crate::change::SystemFlags;
+use crate::error::{Result, StoreError};
+use crate::ids::{CellIndex, MessageId, ModSeq, Uid};
+use crate::mapping::{LINE_BYTES, Region};
+
+/// UIDs that may have been given out and lost by a power cut.
+const UIDS_SKIPPED: u32 = 1 << 20;
+/// Modseqs likewise.
+const MODSEQS_SKIPPED: u64 = 1 << 32;
+/// Damaged cells that a report names; the others are only counted.
+const DAMAGE_REPORTED: usize = 100;
+
+/// What `after_power_cut` found.
+#[derive(Debug, Default)]
+pub struct PowerCutReport {
+    /// Cells that are gone: never written, out of order, or with a wrong checksum.
+    pub damaged_cells: u32,
+    /// The first of them.
+    pub damages: Vec<StoreError>,
+    /// Messages that the caller did not want kept; their cells are tombstones now.
+    pub dropped: Vec<(Uid, MessageId)>,
+}
+
+impl Mailbox {
+    /// Brings the file of an older epoch to this one: drops cells that are not whole, makes tombstones of those whose message
+    /// `keep` does not know, counts everything anew, and raises `uid_next` and `highest_modseq` above all that may have been
+    /// given out. Only then come the changes that must be replayed. Under the mailbox's lock, before anything else reads it;
+    /// doing it again is harmless.
+    pub(crate) fn after_power_cut(
+        &self,
+        epoch: u32,
+        known_uid_next: u32,
+        known_modseq: ModSeq,
+        keep: &mut dyn FnMut(&Cell) -> bool,
+    ) -> Result<PowerCutReport> {
+        let region = self.mapping.region();
+        let mut report = PowerCutReport::default();
+        begin_patch(&region);
+        let line = head(&region);
+        let mut count = line.load_u32::<{ header::CELLS_USED }>(Acquire);
+        if layout::bytes_for(count) > region.len() {
+            report.damaged(&region, header::CELLS_USED as u64, "more cells than the file has");
+            count = layout::blocks_in(region.len()).saturating_mul(CELLS_PER_BLOCK);
+        }
+        let kept = compact(&region, count, &mut report)?;
+        line.store_u32::<{ header::CELLS_USED }>(kept, Release);
+
+        let cells = Cells::new(Arc::clone(&region), kept);
+        let last_uid = kept.checked_sub(1).and_then(|last| cells.uid(CellIndex(last))).map_or(0, Uid::get);
+        let seen = (0..kept).filter_map(|index| cells.flags(CellIndex(index))).map(|flags| flags.modseq).max();
+        let modseq = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
+        let modseq = modseq.max(known_modseq.0).max(seen.unwrap_or_default().0).saturating_add(MODSEQS_SKIPPED);
+        let uid_next = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
+        let uid_next = uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED);
+
+        for index in (0..kept).map(CellIndex) {
+            let cell = cells.cell(index)?;
+            if !cell.expunged && !keep(&cell) {
+                report.dropped.push((cell.uid, cell.message));
+                if let Some(line) = cells.line(index) {
+                    line.store_u64::<{ cell::MODSEQ }>(modseq, Release);
+                    let word = line.load_u32::<{ cell::FLAGS }>(Relaxed);
+                    line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED, Release);
+                }
+            }
+        }
+        self.recount()?;
+        count_publication(&region, |line| {
+            line.store_u32::<{ header::UID_NEXT }>(uid_next, Release);
+            line.store_u64::<{ header::HIGHEST_MODSEQ }>(modseq, Release);
+        });
+        line.store_u32::<{ header::EPOCH }>(epoch, Release);
+        let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
+        tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Release);
+        Ok(report)
+    }
+
+    /// Makes all block summaries and the header's counts from the cells. Under the mailbox's lock; readers may be about.
+    pub(super) fn recount(&self) -> Result<()> {
+        let cells = self.cells()?;
+        let counts = self.recount_cells(&cells, 0)?;
+        count_publication(&self.mapping.region(), |line| {
+            line.store_u32::<{ header::LIVE }>(counts.live, Relaxed);
+            line.store_u32::<{ header::UNSEEN }>(counts.unseen, Relaxed);
+            line.store_u32::<{ header::DELETED }>(counts.deleted, Relaxed);
+            line.store_u64::<{ header::SIZE }>(counts.size, Relaxed);
+        });
+        Ok(())
+    }
+
+    /// Makes the block summaries from `first_block` on from `cells`, also those of blocks behind them. The counts it returns are
+    /// of these blocks.
+    pub(super) fn recount_cells(&self, cells: &Cells, first_block: u32) -> Result<Counts> {
+        let region = self.mapping.region();
+        let mut counts = Counts { cells_used: cells.count(), ..Counts::default() };
+        for block in first_block..layout::blocks_in(region.len()) {
+            let made = summarize(cells, block, &mut counts);
+            store_summary(&region, block, &made)?;
+        }
+        Ok(counts)
+    }
+}
+
+impl PowerCutReport {
+    fn damaged(&mut self, region: &Region, offset: u64, what: &'static str) {
+        self.damaged_cells = self.damaged_cells.saturating_add(1);
+        if self.damages.len() < DAMAGE_REPORTED {
+            self.damages.push(StoreError::corrupt(region.path(), offset, what));
+        }
+    }
+}
+
+fn begin_patch(region: &Region) {
+    let patches = tail(region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
+    tail(region).store_u32::<{ header_tail::PATCHES }>(patches, Relaxed);
+}
+
+/// Moves the cells that are whole together; returns how many there are.
+fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u32> {
+    let mut kept = 0;
+    let mut last_uid = 0;
+    for index in 0..count {
+        let offset = layout::cell_offset(index);
+        let bytes = region.copy_out(offset)?;
+        let uid = layout::u32_at(&bytes, cell::UID);
+        if uid == 0 {
+            report.damaged(region, offset, "a cell was never written");
+        } else if layout::cell_crc(&bytes) != layout::u32_at(&bytes, cell::CRC)
+            || layout::u64_at(&bytes, cell::INTERNAL_DATE) == 0
+        {
+            report.damaged(region, offset, "the checksum of a mailbox cell is wrong");
+        } else if uid <= last_uid {
+            report.damaged(region, offset, "a cell is out of order");
+        } else {
+            if kept != index {
+                region.copy_in(layout::cell_offset(kept), &bytes)?;
+            }
+            kept += 1;
+            last_uid = uid;
+        }
+    }
+    for index in kept..count {
+        region.copy_in(layout::cell_offset(index), &[0; LINE_BYTES])?;
+    }
+    Ok(kept)
+}
+
+/// What a block's summary should be; its cells are added to `counts`.
+pub(super) fn summarize(cells: &Cells, block: u32, counts: &mut Counts) -> BlockSummary {
+    let mut made = BlockSummary::default();
+    if block >= cells.blocks() {
+        return made;
+    }
+    for bit in 0..CELLS_PER_BLOCK {
+        let Some(line) = cells.line(CellIndex(block * CELLS_PER_BLOCK + bit)) else { break };
+        let (word, _, modseq) = read_flags(line);
+        made.max_modseq = made.max_modseq.max(modseq);
+        if word & cell::EXPUNGED != 0 {
+            made.max_expunge_modseq = made.max_expunge_modseq.max(modseq);
+            continue;
+        }
+        let flags = layout::flags_of(word, 0).system;
+        let with = |flag: SystemFlags| u64::from(flags.contains(flag)) << bit;
+        made.live |= 1 << bit;
+        made.seen |= with(SystemFlags::SEEN);
+        made.answered |= with(SystemFlags::ANSWERED);
+        made.flagged |= with(SystemFlags::FLAGGED);
+        made.deleted |= with(SystemFlags::DELETED);
+        made.draft |= with(SystemFlags::DRAFT);
+        counts.live += 1;
+        counts.unseen += u32::from(!flags.contains(SystemFlags::SEEN));
+        counts.deleted += u32::from(flags.contains(SystemFlags::DELETED));
+        counts.size += u64::from(line.load_u32::<{ cell::SIZE }>(Relaxed));
+    }
+    made
+}
+
+/// Stores a summary in the order that readers rely on (head of `cells`). What is there already is not stored again: blocks
+/// that need nothing stay clean.
+fn store_summary(region: &Region, block: u32, made: &BlockSummary) -> Result<()> {
+    let line = region.line(layout::summary_offset(block))?;
+    let mut bytes = [0; LINE_BYTES];
+    let mut put = |offset: usize, value: u64| bytes[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+    put(summary::MAX_MODSEQ, made.max_modseq.0);
+    put(summary::MAX_EXPUNGE_MODSEQ, made.max_expunge_modseq.0);
+    put(summary::LIVE, made.live);
+    put(summary::SEEN, made.seen);
+    put(summary::ANSWERED, made.answered);
+    put(summary::FLAGGED, made.flagged);
+    put(summary::DELETED, made.deleted);
+    put(summary::DRAFT, made.draft);
+    if line.copy_out() == bytes {
+        return Ok(());
+    }
+    line.store_u64::<{ summary::MAX_MODSEQ }>(made.max_modseq.0, Relaxed);
+    line.store_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(made.max_expunge_modseq.0, Relaxed);
+    line.store_u64::<{ summary::LIVE }>(made.live, Release);
+    line.store_u64::<{ summary::SEEN }>(made.seen, Relaxed);
+    line.store_u64::<{ summary::ANSWERED }>(made.answered, Relaxed);
+    line.store_u64::<{ summary::FLAGGED }>(made.flagged, Relaxed);
+    line.store_u64::<{ summary::DELETED }>(made.deleted, Relaxed);
+    line.store_u64::<{ summary::DRAFT }>(made.draft, Relaxed);
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Patching one mailbox's view, under its lock: cells, block summaries, and last of all the header.
+//!
+//! Each operation says the state after it, so that doing it again changes nothing. Counts in the header are kept beside until
+//! `publish`, which stores them all in one moment. While a patch is under way the header's `patches` is odd; whoever gets the
+//! lock and finds it so follows a writer that died, and makes summaries and counts from the cells before it goes on
+//! (`repair`). Cells not counted yet by the header are not there, whatever is in them.
+//!
+//! The orders of stores that readers rely on are argued at the head of `cells`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::cells::{Cells, read_flags};
+use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail, summary};
+use super::{Mailbox, count_publication, head, keywords, tail};
+use crate::change::{Added, Flags, SystemFlags};
+use crate::error::{Result, StoreError};
+use crate::ids::{CellIndex, MessageId, ModSeq, PageId, Uid};
+use crate::mapping::{Line, Region};
+
+/// Whether a message was added just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddOutcome {
+    /// Its cell is new.
+    New,
+    /// It had its cell already.
+    Already,
+}
+
+/// The header's counts, as they will be when published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) cells_used: u32,
+    pub(super) live: u32,
+    pub(super) unseen: u32,
+    pub(super) deleted: u32,
+    pub(super) size: u64,
+}
+
+/// A patch of one mailbox. Ends with [`Writer::publish`]; dropped without, the next one repairs.
+pub(crate) struct Writer<'a> {
+    mailbox: &'a Mailbox,
+    cells: Cells,
+    counts: Counts,
+    epoch_owed: Option<u32>,
+}
+
+impl Mailbox {
+    /// Starts a patch. Under the mailbox's lock, which is held until it is published. After a writer that died, apply its
+    /// changes again first.
+    pub(crate) fn writer(&self) -> Result<Writer<'_>> {
+        let region = self.mapping.region();
+        let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed);
+        if patches % 2 == 1 {
+            self.recount()?;
+        } else {
+            tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Relaxed);
+        }
+        let cells = self.cells()?;
+        let line = head(&region);
+        let counts = Counts {
+            cells_used: cells.count(),
+            live: line.load_u32::<{ header::LIVE }>(Relaxed),
+            unseen: line.load_u32::<{ header::UNSEEN }>(Relaxed),
+            deleted: line.load_u32::<{ header::DELETED }>(Relaxed),
+            size: line.load_u64::<{ header::SIZE }>(Relaxed),
+        };
+        Ok(Writer { mailbox: self, cells, counts, epoch_owed: None })
+    }
+}
+
+impl Writer<'_> {
+    /// Puts a message in. Its UID is above all others, but for recovery after a power cut, where it may fill a gap.
+    ///
+    /// Errors: none for space that was reserved.
+    pub(crate) fn apply_add(&mut self, added: &Added) -> Result<AddOutcome> {
+        let index = match self.cells.find_uid(added.uid) {
+            Ok(_) => {
+                self.apply_flags(added.uid, added.flags, added.modseq)?;
+                return Ok(AddOutcome::Already);
+            }
+            Err(index) => index,
+        };
+        let count = self.counts.cells_used.checked_add(1).ok_or_else(|| {
+            let path = self.mailbox.path();
+            StoreError::corrupt(path, header::CELLS_USED as u64, "more cells than can be counted")
+        })?;
+        let region = self.mailbox.mapping.grow(layout::bytes_for(count))?;
+        let cells = Cells::new(Arc::clone(&region), count);
+        if index.0 + 1 < count {
+            self.make_gap(&region, &cells, index.0)?;
+        }
+        self.cells = cells;
+        self.counts.cells_used = count;
+        region.copy_in(layout::cell_offset(index.0), &layout::encode_cell(added))?;
+        if index.0 + 1 < count {
+            self.mailbox.recount_cells(&self.cells, index.0 / CELLS_PER_BLOCK)?;
+        } else {
+            let line = self.summary_of(index)?;
+            self.raise_max_modseq(line, added.modseq);
+            let bit = 1 << (index.0 % CELLS_PER_BLOCK);
+            set_flag_bits(line, bit, added.flags.system);
+            let live = line.load_u64::<{ summary::LIVE }>(Relaxed);
+            line.store_u64::<{ summary::LIVE }>(live | bit, Release);
+        }
+        self.counts.live += 1;
+        self.counts.size += u64::from(added.size);
+        self.count_flags(None, Some(added.flags.system));
+        Ok(AddOutcome::New)
+    }
+
+    /// The flags of a message are these. False if it is not there (any more) or was changed later.
+    pub(crate) fn apply_flags(&mut self, uid: Uid, flags: Flags, modseq: ModSeq) -> Result<bool> {
+        let Ok(index) = self.cells.find_uid(uid) else { return Ok(false) };
+        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
+        let (word, _, known_modseq) = read_flags(line);
+        if word & cell::EXPUNGED != 0 || known_modseq > modseq {
+            return Ok(false);
+        }
+        line.store_u32::<{ cell::FLAGS }>(layout::flags_word(flags), Relaxed);
+        line.store_u64::<{ cell::KEYWORDS }>(flags.keywords, Relaxed);
+        line.store_u64::<{ cell::MODSEQ }>(modseq.0, Release);
+        let summary_line = self.summary_of(index)?;
+        self.raise_max_modseq(summary_line, modseq);
+        set_flag_bits(summary_line, 1 << (index.0 % CELLS_PER_BLOCK), flags.system);
+        self.count_flags(Some(layout::flags_of(word, 0).system), Some(flags.system));
+        Ok(true)
+    }
+
+    /// A message is expunged. Returns the one whose reference falls, unless it was expunged before.
+    pub(crate) fn apply_expunge(&mut self, uid: Uid, modseq: ModSeq) -> Result<Option<MessageId>> {
+        let Ok(index) = self.cells.find_uid(uid) else { return Ok(None) };
+        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
+        let (word, _, known_modseq) = read_flags(line);
+        if word & cell::EXPUNGED != 0 {
+            return Ok(None);
+        }
+        let modseq = modseq.max(known_modseq);
+        let summary_line = self.summary_of(index)?;
+        self.raise_max_modseq(summary_line, modseq);
+        let newest = summary_line.load_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(Relaxed).max(modseq.0);
+        summary_line.store_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(newest, Relaxed);
+        line.store_u64::<{ cell::MODSEQ }>(modseq.0, Release);
+        line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED, Release);
+        let bit = 1 << (index.0 % CELLS_PER_BLOCK);
+        let live = summary_line.load_u64::<{ summary::LIVE }>(Relaxed);
+        summary_line.store_u64::<{ summary::LIVE }>(live & !bit, Release);
+        clear_flag_bits(summary_line, bit);
+        let size = line.load_u32::<{ cell::SIZE }>(Relaxed);
+        let message = MessageId {
+            page: PageId(line.load_u32::<{ cell::PAGE }>(Relaxed)),
+            index: line.load_u32::<{ cell::DIRECTORY }>(Relaxed),
+        };
+        self.counts.live = self.counts.live.saturating_sub(1);
+        self.counts.size = self.counts.size.saturating_sub(u64::from(size));
+        self.count_flags(Some(layout::flags_of(word, 0).system), None);
+        Ok(Some(message))
+    }
+
+    /// Keyword number `bit` is `name`.
+    ///
+    /// Errors: `Corrupt` if there can be no such keyword; callers look at `Keywords::MOST` and its longest name before they log.
+    pub(crate) fn apply_keyword(&mut self, bit: u8, name: &str) -> Result<()> {
+        keywords::write(&self.mailbox.mapping.region(), bit, name)
+    }
+
+    /// The mailbox is deleted; sessions that have it open see that.
+    pub(crate) fn mark_deleted(&mut self) {
+        let region = self.mailbox.mapping.region();
+        let line = tail(&region);
+        let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed) | header_tail::FLAG_DELETED;
+        line.store_u32::<{ header_tail::FLAGS }>(flags, Release);
+    }
+
+    /// Ends the patch: everything up to `highest_modseq` is visible, and no UID below `uid_next` is given out again. Neither
+    /// number ever falls.
+    pub(crate) fn publish(self, highest_modseq: ModSeq, uid_next: u32) {
+        let region = self.mailbox.mapping.region();
+        let counts = self.counts;
+        count_publication(&region, |line| {
+            line.store_u32::<{ header::LIVE }>(counts.live, Relaxed);
+            line.store_u32::<{ header::UNSEEN }>(counts.unseen, Relaxed);
+            line.store_u32::<{ header::DELETED }>(counts.deleted, Relaxed);
+            line.store_u64::<{ header::SIZE }>(counts.size, Relaxed);
+            // Cells, then the UIDs that count them in, then the modseq: who sees one of them sees those before it.
+            line.store_u32::<{ header::CELLS_USED }>(counts.cells_used, Release);
+            let known = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
+            line.store_u32::<{ header::UID_NEXT }>(known.max(uid_next), Release);
+            let known = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
+            line.store_u64::<{ header::HIGHEST_MODSEQ }>(known.max(highest_modseq.0), Release);
+        });
+        if let Some(epoch) = self.epoch_owed {
+            head(&region).store_u32::<{ header::EPOCH }>(epoch, Release);
+        }
+        let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
+        tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Release);
+    }
+
+    /// Moves the cells from `index` on by one place. Only recovery comes here, when nobody looks. Should it die on the way, the
+    /// epoch of 0 sends the next one through `after_power_cut`, which drops the cell that is there twice.
+    fn make_gap(&mut self, region: &Region, cells: &Cells, index: u32) -> Result<()> {
+        let line = head(region);
+        let epoch = line.load_u32::<{ header::EPOCH }>(Relaxed);
+        self.epoch_owed = self.epoch_owed.or(Some(epoch));
+        line.store_u32::<{ header::EPOCH }>(0, Release);
+        line.store_u32::<{ header::CELLS_USED }>(cells.count(), Release);
+        for place in (index..cells.count() - 1).rev() {
+            let bytes = region.copy_out(layout::cell_offset(place))?;
+            region.copy_in(layout::cell_offset(place + 1), &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn summary_of(&self, index: CellIndex) -> Result<Line<'_>> {
+        self.cells.summary_line(index.0 / CELLS_PER_BLOCK).ok_or(StoreError::NotFound("message"))
+    }
+
+    fn raise_max_modseq(&self, line: Line<'_>, modseq: ModSeq) {
+        let newest = line.load_u64::<{ summary::MAX_MODSEQ }>(Relaxed).max(modseq.0);
+        line.store_u64::<{ summary::MAX_MODSEQ }>(newest, Relaxed);
+    }
+
+    fn count_flags(&mut self, before: Option<SystemFlags>, after: Option<SystemFlags>) {
+        let unseen = |flags: Option<SystemFlags>| flags.is_some_and(|flags| !flags.contains(SystemFlags::SEEN));
+        let deleted = |flags: Option<SystemFlags>| flags.is_some_and(|flags| flags.contains(SystemFlags::DELETED));
+        let counts = &mut self.counts;
+        counts.unseen = (counts.unseen + u32::from(unseen(after))).saturating_sub(u32::from(unseen(before)));
+        counts.deleted = (counts.deleted + u32::from(deleted(after))).saturating_sub(u32::from(deleted(before)));
+    }
+}
+
+/// Sets and clears the bit of one cell in the bitmaps of flags.
+fn set_flag_bits(line: Line<'_>, bit: u64, flags: SystemFlags) {
+    let with = |word: u64, flag: SystemFlags| if flags.contains(flag) { word | bit } else { word & !bit };
+    let seen = with(line.load_u64::<{ summary::SEEN }>(Relaxed), SystemFlags::SEEN);
+    line.store_u64::<{ summary::SEEN }>(seen, Relaxed);
+    let answered = with(line.load_u64::<{ summary::ANSWERED }>(Relaxed), SystemFlags::ANSWERED);
+    line.store_u64::<{ summary::ANSWERED }>(answered, Relaxed);
+    let flagged = with(line.load_u64::<{ summary::FLAGGED }>(Relaxed), SystemFlags::FLAGGED);
+    line.store_u64::<{ summary::FLAGGED }>(flagged, Relaxed);
+    let deleted = with(line.load_u64::<{ summary::DELETED }>(Relaxed), SystemFlags::DELETED);
+    line.store_u64::<{ summary::DELETED }>(deleted, Relaxed);
+    let draft = with(line.load_u64::<{ summary::DRAFT }>(Relaxed), SystemFlags::DRAFT);
+    line.store_u64::<{ summary::DRAFT }>(draft, Relaxed);
+}
+
+fn clear_flag_bits(line: Line<'_>, bit: u64) {
+    set_flag_bits(line, bit, SystemFlags::default());
+}
