@@ -1,0 +1,163 @@
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5). BINARY (RFC 3516) and CHANGEDSINCE (RFC 7162) have their places in
+//! [`FetchItem`] and behind the items.
+
+use super::Numbering;
+use crate::imap::syntax::cursor::{Cursor, Fault};
+use crate::imap::syntax::section::{Partial, Section};
+use crate::imap::syntax::sequence_set::SequenceSet;
+
+/// What is asked, of which messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchArguments {
+    /// What the numbers are. With UIDs, UID is among the items.
+    pub numbering: Numbering,
+    /// The messages.
+    pub messages: SequenceSet,
+    /// What is asked, macros expanded, each item once, in the order of the command; never empty.
+    pub items: Vec<FetchItem>,
+}
+
+/// One fact about a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchItem {
+    /// FLAGS
+    Flags,
+    /// UID
+    Uid,
+    /// INTERNALDATE
+    InternalDate,
+    /// RFC822.SIZE
+    Rfc822Size,
+    /// ENVELOPE
+    Envelope,
+    /// BODY without a section: BODYSTRUCTURE without its extension data.
+    Body,
+    /// BODYSTRUCTURE
+    BodyStructure,
+    /// RFC822: as BODY\[], but answered under its own name. Sets `\Seen`.
+    Rfc822,
+    /// RFC822.HEADER: as BODY.PEEK\[HEADER].
+    Rfc822Header,
+    /// RFC822.TEXT: as BODY\[TEXT]. Sets `\Seen`.
+    Rfc822Text,
+    /// BODY\[…] and BODY.PEEK\[…]
+    Section(SectionItem),
+}
+
+/// Octets of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SectionItem {
+    /// Which part of the message.
+    pub section: Section,
+    /// Which octets of that; `None` for all.
+    pub partial: Option<Partial>,
+    /// Whether it was PEEK, which does not set `\Seen`.
+    pub peek: bool,
+}
+
+impl FetchItem {
+    /// Whether fetching it sets `\Seen`.
+    pub fn sets_seen(&self) -> bool {
+        match self {
+            FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
+            FetchItem::Section(item) => !item.peek,
+            _ => false,
+        }
+    }
+
+    fn parse(cursor: &mut Cursor<'_>) -> Result<FetchItem, Fault> {
+        let name = cursor.keyword()?;
+        Ok(match name.as_bytes() {
+            b"FLAGS" => FetchItem::Flags,
+            b"UID" => FetchItem::Uid,
+            b"INTERNALDATE" => FetchItem::InternalDate,
+            b"RFC822.SIZE" => FetchItem::Rfc822Size,
+            b"ENVELOPE" => FetchItem::Envelope,
+            b"BODYSTRUCTURE" => FetchItem::BodyStructure,
+            b"BODY" if cursor.peek() == Some(b'[') => FetchItem::Section(SectionItem::parse(cursor, false)?),
+            b"BODY.PEEK" => FetchItem::Section(SectionItem::parse(cursor, true)?),
+            b"BODY" => FetchItem::Body,
+            b"RFC822" => FetchItem::Rfc822,
+            b"RFC822.HEADER" => FetchItem::Rfc822Header,
+            b"RFC822.TEXT" => FetchItem::Rfc822Text,
+            _ => return Err(Fault::syntax("Unknown item of FETCH")),
+        })
+    }
+
+    fn macro_items(name: &[u8]) -> Option<&'static [FetchItem]> {
+        const FULL: [FetchItem; 5] = [
+            FetchItem::Flags,
+            FetchItem::InternalDate,
+            FetchItem::Rfc822Size,
+            FetchItem::Envelope,
+            FetchItem::Body,
+        ];
+        const ITEMS: &[FetchItem] = &FULL;
+        if name.eq_ignore_ascii_case(b"ALL") {
+            Some(&ITEMS[..4])
+        } else if name.eq_ignore_ascii_case(b"FAST") {
+            Some(&ITEMS[..3])
+        } else if name.eq_ignore_ascii_case(b"FULL") {
+            Some(ITEMS)
+        } else {
+            None
+        }
+    }
+}
+
+impl SectionItem {
+    fn parse(cursor: &mut Cursor<'_>, peek: bool) -> Result<SectionItem, Fault> {
+        let section = Section::parse(cursor)?;
+        let partial = if cursor.peek() == Some(b'<') { Some(Partial::parse(cursor)?) } else { None };
+        Ok(SectionItem { section, partial, peek })
+    }
+}
+
+impl FetchArguments {
+    /// How many items one FETCH may have.
+    pub const ITEMS_MAX: usize = 1024;
+
+    pub(crate) fn parse(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Self, Fault> {
+        cursor.space()?;
+        let messages = SequenceSet::parse(cursor)?;
+        cursor.space()?;
+        let mut items = Vec::with_capacity(4);
+        if numbering == Numbering::Uid {
+            items.push(FetchItem::Uid);
+        }
+        Self::parse_items(cursor, &mut items)?;
+        cursor.no_parameters("Unknown modifier of FETCH")?;
+        Ok(FetchArguments { numbering, messages, items })
+    }
+
+    fn parse_items(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Result<(), Fault> {
+        if cursor.peek() == Some(b'(') {
+            let before = cursor.position();
+            cursor.list(|cursor| add(items, FetchItem::parse(cursor)?))?;
+            let was_empty = cursor.position() == before + 2;
+            return if was_empty || items.is_empty() {
+                Err(Fault::syntax("FETCH needs an item"))
+            } else {
+                Ok(())
+            };
+        }
+        let word = cursor.rest();
+        let length = word.iter().take_while(|octet| octet.is_ascii_alphabetic()).count();
+        if let Some(expanded) = FetchItem::macro_items(&word[..length]) {
+            cursor.take(length);
+            return expanded.iter().try_for_each(|item| add(items, item.clone()));
+        }
+        add(items, FetchItem::parse(cursor)?)
+    }
+}
+
+fn add(items: &mut Vec<FetchItem>, item: FetchItem) -> Result<(), Fault> {
+    if items.contains(&item) {
+        return Ok(());
+    }
+    if items.len() == FetchArguments::ITEMS_MAX {
+        return Err(Fault::limit("Too many items of FETCH"));
+    }
+    items.push(item);
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! LIST (RFC 3501 section 6.3.8) with LIST-EXTENDED (5258), LIST-STATUS (5819), CHILDREN (3348) and SPECIAL-USE (6154), and LSUB.
+
+use super::status::StatusItem;
+use crate::imap::syntax::cursor::{Cursor, Fault};
+use crate::imap::syntax::mailbox_name;
+use crate::imap::syntax::string;
+
+/// What to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListArguments {
+    /// Which mailboxes are asked for, beyond their names.
+    pub selection: ListSelection,
+    /// What stands before every pattern, in UTF-8; mostly empty.
+    pub reference: String,
+    /// The patterns, in UTF-8, with the wildcards `*` and `%`; at least one. See [`crate::imap::pattern`].
+    pub patterns: Vec<String>,
+    /// What is to be told about each.
+    pub returns: ListReturn,
+    /// Whether the command has selection options, patterns in parentheses, or return options. Without them an empty pattern
+    /// asks for the hierarchy delimiter.
+    pub form: ListForm,
+}
+
+/// In which of its two forms LIST came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListForm {
+    /// As in RFC 3501.
+    #[default]
+    Basic,
+    /// As in RFC 5258.
+    Extended,
+}
+
+/// Selection options (RFC 5258 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListSelection {
+    /// SUBSCRIBED: names that were subscribed to, rather than mailboxes.
+    pub subscribed: bool,
+    /// REMOTE: mailboxes of other servers too; Lode has none.
+    pub remote: bool,
+    /// RECURSIVEMATCH: mailboxes with a child that is selected, too. Only together with SUBSCRIBED or SPECIAL-USE.
+    pub recursive_match: bool,
+    /// SPECIAL-USE: only mailboxes that have a special use.
+    pub special_use: bool,
+}
+
+/// Return options (RFC 5258 section 3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListReturn {
+    /// SUBSCRIBED: whether it is subscribed to.
+    pub subscribed: bool,
+    /// CHILDREN: whether it has children.
+    pub children: bool,
+    /// SPECIAL-USE: what it is used for.
+    pub special_use: bool,
+    /// STATUS: a STATUS reply for each mailbox (RFC 5819).
+    pub status: Option<Vec<StatusItem>>,
+}
+
+/// What LSUB lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LsubArguments {
+    /// What stands before the pattern, in UTF-8.
+    pub reference: String,
+    /// The pattern, in UTF-8.
+    pub pattern: String,
+}
+
+impl ListArguments {
+    /// How many patterns one LIST may have: each is matched with every mailbox.
+    pub const PATTERNS_MAX: usize = 64;
+
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        let mut arguments = ListArguments::default();
+        cursor.space()?;
+        if cursor.peek() == Some(b'(') {
+            arguments.form = ListForm::Extended;
+            arguments.selection = ListSelection::parse(cursor)?;
+            cursor.space()?;
+        }
+        arguments.reference = mailbox_name::decode_pattern(&string::parse_astring(cursor)?)?;
+        cursor.space()?;
+        if cursor.peek() == Some(b'(') {
+            arguments.form = ListForm::Extended;
+            cursor.list(|cursor| {
+                if arguments.patterns.len() == Self::PATTERNS_MAX {
+                    return Err(Fault::limit("Too many patterns"));
+                }
+                arguments.patterns.push(parse_pattern(cursor)?);
+                Ok(())
+            })?;
+            if arguments.patterns.is_empty() {
+                return Err(Fault::syntax("A list of patterns is empty"));
+            }
+        } else {
+            arguments.patterns.push(parse_pattern(cursor)?);
+        }
+        if cursor.take_space_before_more() {
+            arguments.form = ListForm::Extended;
+            if cursor.keyword()?.as_bytes() != b"RETURN" {
+                return Err(Fault::syntax("Expected RETURN"));
+            }
+            cursor.space()?;
+            arguments.returns = ListReturn::parse(cursor)?;
+        }
+        Ok(arguments)
+    }
+}
+
+fn parse_pattern(cursor: &mut Cursor<'_>) -> Result<String, Fault> {
+    mailbox_name::decode_pattern(&string::parse_list_mailbox(cursor)?)
+}
+
+impl ListSelection {
+    fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        let mut selection = ListSelection::default();
+        cursor.list(|cursor| {
+            match cursor.keyword()?.as_bytes() {
+                b"SUBSCRIBED" => selection.subscribed = true,
+                b"REMOTE" => selection.remote = true,
+                b"RECURSIVEMATCH" => selection.recursive_match = true,
+                b"SPECIAL-USE" => selection.special_use = true,
+                _ => return Err(Fault::syntax("Unknown selection option of LIST")),
+            }
+            Ok(())
+        })?;
+        if selection.recursive_match && !selection.subscribed && !selection.special_use {
+            return Err(Fault::syntax("RECURSIVEMATCH needs another selection option"));
+        }
+        Ok(selection)
+    }
+}
+
+impl ListReturn {
+    fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        let mut returns = ListReturn::default();
+        cursor.list(|cursor| {
+            match cursor.keyword()?.as_bytes() {
+                b"SUBSCRIBED" => returns.subscribed = true,
+                b"CHILDREN" => returns.children = true,
+                b"SPECIAL-USE" => returns.special_use = true,
+                b"STATUS" => {
+                    cursor.space()?;
+                    returns.status = Some(StatusItem::parse_list(cursor)?);
+                }
+                _ => return Err(Fault::syntax("Unknown return option of LIST")),
+            }
+            Ok(())
+        })?;
+        Ok(returns)
+    }
+}
+
+impl LsubArguments {
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        cursor.space()?;
+        let reference = mailbox_name::decode_pattern(&string::parse_astring(cursor)?)?;
+        cursor.space()?;
+        let pattern = parse_pattern(cursor)?;
+        Ok(LsubArguments { reference, pattern })
+    }
+}

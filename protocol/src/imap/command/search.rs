@@ -1,0 +1,226 @@
+//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4). RETURN options (ESEARCH, RFC 4731) go before CHARSET.
+
+use super::Numbering;
+use crate::imap::syntax::cursor::{Cursor, Fault};
+use crate::imap::syntax::date::Date;
+use crate::imap::syntax::flag::Keyword;
+use crate::imap::syntax::sequence_set::SequenceSet;
+use crate::imap::syntax::string;
+
+/// What is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchArguments {
+    /// What the numbers in the reply are.
+    pub numbering: Numbering,
+    /// How texts are encoded; `None` when not said, which is US-ASCII, and UTF-8 with many clients.
+    pub charset: Option<SearchCharset>,
+    /// What a message must be.
+    pub key: SearchKey,
+}
+
+/// How the texts of a SEARCH are encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchCharset {
+    /// US-ASCII
+    UsAscii,
+    /// UTF-8
+    Utf8,
+    /// Another: to be refused with NO \[BADCHARSET (US-ASCII UTF-8)].
+    Other(Vec<u8>),
+}
+
+/// A condition on a message. Texts are as sent, in the charset of the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchKey {
+    /// All messages.
+    All,
+    /// Keys with spaces between them: all of them. At least two.
+    And(Vec<SearchKey>),
+    /// OR: one of them, or both.
+    Or(Box<(SearchKey, SearchKey)>),
+    /// NOT
+    Not(Box<SearchKey>),
+    /// A sequence set.
+    Sequence(SequenceSet),
+    /// UID
+    Uid(SequenceSet),
+    /// ANSWERED and UNANSWERED, and so on: a system flag is there, or (false) is not.
+    Flag(crate::imap::syntax::flag::SystemFlags, bool),
+    /// NEW: `\Recent` and not `\Seen`.
+    New,
+    /// OLD: not `\Recent`.
+    Old,
+    /// RECENT
+    Recent,
+    /// KEYWORD and (false) UNKEYWORD
+    Keyword(Keyword, bool),
+    /// BCC, CC, FROM, SUBJECT, TO: the header field's text contains this. And HEADER, where an empty text asks whether there
+    /// is such a field.
+    Header {
+        /// The field's name, as sent for HEADER, in lower case otherwise.
+        field: Vec<u8>,
+        /// What it must contain.
+        text: Vec<u8>,
+    },
+    /// BODY: the body contains this.
+    Body(Vec<u8>),
+    /// TEXT: header or body contain this.
+    Text(Vec<u8>),
+    /// BEFORE, ON, SINCE: the internal date's day.
+    InternalDate(DateComparison, Date),
+    /// SENTBEFORE, SENTON, SENTSINCE: the Date: field's day.
+    SentDate(DateComparison, Date),
+    /// LARGER: more than so many octets.
+    Larger(u64),
+    /// SMALLER: fewer than so many octets.
+    Smaller(u64),
+}
+
+/// How a message's day is compared with the key's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateComparison {
+    /// Earlier than that day.
+    Before,
+    /// On that day.
+    On,
+    /// On that day or later.
+    Since,
+}
+
+impl SearchArguments {
+    pub(crate) fn parse(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Self, Fault> {
+        cursor.space()?;
+        let charset = if starts_with_word(cursor.rest(), b"CHARSET") {
+            cursor.take(b"CHARSET".len());
+            cursor.space()?;
+            let name = string::parse_astring(cursor)?;
+            cursor.space()?;
+            Some(SearchCharset::from_name(&name))
+        } else {
+            None
+        };
+        let key = SearchKey::parse_all_of(cursor)?;
+        Ok(SearchArguments { numbering, charset, key })
+    }
+}
+
+fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+        && text.get(word.len()) == Some(&b' ')
+}
+
+impl SearchCharset {
+    fn from_name(name: &[u8]) -> SearchCharset {
+        if name.eq_ignore_ascii_case(b"US-ASCII") || name.eq_ignore_ascii_case(b"ASCII") {
+            SearchCharset::UsAscii
+        } else if name.eq_ignore_ascii_case(b"UTF-8") || name.eq_ignore_ascii_case(b"UTF8") {
+            SearchCharset::Utf8
+        } else {
+            SearchCharset::Other(name.to_vec())
+        }
+    }
+}
+
+impl SearchKey {
+    /// Keys up to the end or a `)`.
+    fn parse_all_of(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        let first = Self::parse(cursor)?;
+        if !cursor.take_space_before_more() {
+            return Ok(first);
+        }
+        let mut keys = vec![first];
+        loop {
+            keys.push(Self::parse(cursor)?);
+            if !cursor.take_space_before_more() {
+                return Ok(SearchKey::And(keys));
+            }
+        }
+    }
+
+    fn parse(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        match cursor.peek() {
+            Some(b'(') => cursor.nested(|cursor| {
+                cursor.take(1);
+                cursor.skip_spaces();
+                let key = Self::parse_all_of(cursor)?;
+                cursor.expect(b')', "Expected ) after search keys")?;
+                Ok(key)
+            }),
+            Some(b'0'..=b'9' | b'*') => SequenceSet::parse(cursor).map(SearchKey::Sequence),
+            _ => Self::parse_named(cursor),
+        }
+    }
+
+    fn parse_named(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        use crate::imap::syntax::flag::SystemFlags;
+        use DateComparison::{Before, On, Since};
+        let name = cursor.keyword()?;
+        Ok(match name.as_bytes() {
+            b"ALL" => SearchKey::All,
+            b"ANSWERED" => SearchKey::Flag(SystemFlags::ANSWERED, true),
+            b"UNANSWERED" => SearchKey::Flag(SystemFlags::ANSWERED, false),
+            b"DELETED" => SearchKey::Flag(SystemFlags::DELETED, true),
+            b"UNDELETED" => SearchKey::Flag(SystemFlags::DELETED, false),
+            b"DRAFT" => SearchKey::Flag(SystemFlags::DRAFT, true),
+            b"UNDRAFT" => SearchKey::Flag(SystemFlags::DRAFT, false),
+            b"FLAGGED" => SearchKey::Flag(SystemFlags::FLAGGED, true),
+            b"UNFLAGGED" => SearchKey::Flag(SystemFlags::FLAGGED, false),
+            b"SEEN" => SearchKey::Flag(SystemFlags::SEEN, true),
+            b"UNSEEN" => SearchKey::Flag(SystemFlags::SEEN, false),
+            b"NEW" => SearchKey::New,
+            b"OLD" => SearchKey::Old,
+            b"RECENT" => SearchKey::Recent,
+            b"KEYWORD" => SearchKey::Keyword(parse_keyword(cursor)?, true),
+            b"UNKEYWORD" => SearchKey::Keyword(parse_keyword(cursor)?, false),
+            b"BCC" | b"CC" | b"FROM" | b"SUBJECT" | b"TO" => {
+                SearchKey::Header { field: name.as_bytes().to_ascii_lowercase(), text: parse_text(cursor)? }
+            }
+            b"HEADER" => SearchKey::Header { field: parse_text(cursor)?, text: parse_text(cursor)? },
+            b"BODY" => SearchKey::Body(parse_text(cursor)?),
+            b"TEXT" => SearchKey::Text(parse_text(cursor)?),
+            b"BEFORE" => SearchKey::InternalDate(Before, parse_date(cursor)?),
+            b"ON" => SearchKey::InternalDate(On, parse_date(cursor)?),
+            b"SINCE" => SearchKey::InternalDate(Since, parse_date(cursor)?),
+            b"SENTBEFORE" => SearchKey::SentDate(Before, parse_date(cursor)?),
+            b"SENTON" => SearchKey::SentDate(On, parse_date(cursor)?),
+            b"SENTSINCE" => SearchKey::SentDate(Since, parse_date(cursor)?),
+            b"LARGER" => SearchKey::Larger(parse_size(cursor)?),
+            b"SMALLER" => SearchKey::Smaller(parse_size(cursor)?),
+            b"UID" => {
+                cursor.space()?;
+                SearchKey::Uid(SequenceSet::parse(cursor)?)
+            }
+            b"NOT" => cursor.nested(|cursor| {
+                cursor.space()?;
+                Ok(SearchKey::Not(Box::new(Self::parse(cursor)?)))
+            })?,
+            b"OR" => cursor.nested(|cursor| {
+                cursor.space()?;
+                let first = Self::parse(cursor)?;
+                cursor.space()?;
+                Ok(SearchKey::Or(Box::new((first, Self::parse(cursor)?))))
+            })?,
+            _ => return Err(Fault::syntax("Unknown search key")),
+        })
+    }
+}
+
+fn parse_text(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Fault> {
+    cursor.space()?;
+    Ok(string::parse_astring(cursor)?.into_owned())
+}
+
+fn parse_date(cursor: &mut Cursor<'_>) -> Result<Date, Fault> {
+    cursor.space()?;
+    Date::parse(cursor)
+}
+
+fn parse_size(cursor: &mut Cursor<'_>) -> Result<u64, Fault> {
+    cursor.space()?;
+    cursor.number()
+}
+
+fn parse_keyword(cursor: &mut Cursor<'_>) -> Result<Keyword, Fault> {
+    cursor.space()?;
+    Keyword::new(&string::parse_astring(cursor)?)
+}

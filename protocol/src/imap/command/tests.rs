@@ -1,0 +1,1 @@
+//! Every command, as clients send it and as they should not.

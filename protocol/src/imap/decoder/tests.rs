@@ -1,0 +1,1 @@
+//! Framing: literals, refusals, limits, APPEND, and the lines of AUTHENTICATE and IDLE.

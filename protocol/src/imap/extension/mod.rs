@@ -1,0 +1,22 @@
+//! Extensions that bring commands of their own, one file each.
+//!
+//! An extension that only widens a command of RFC 3501 is where that command is:
+//!
+//! | extension | where |
+//! |---|---|
+//! | LITERAL+ (7888) | `decoder/` |
+//! | SASL-IR (4959) | `command/authenticate.rs` |
+//! | LIST-EXTENDED (5258), LIST-STATUS (5819), CHILDREN (3348), SPECIAL-USE in LIST (6154) | `command/list.rs` |
+//! | CREATE (USE …) (6154) | `command/mailbox.rs` |
+//! | STATUS=SIZE (8438) | `command/status.rs` |
+//! | UIDPLUS's APPENDUID and COPYUID (4315) | `reply/code.rs` |
+//! | CONDSTORE and QRESYNC (7162): parameters of SELECT, modifiers of FETCH and STORE | where [`parameters`] is called |
+//! | MULTIAPPEND (3502), CATENATE (4469), BINARY (3516) | `command/append.rs`, `decoder/` |
+//! | ESEARCH (4731), SEARCHRES (5182), WITHIN (5032) | `command/search.rs` |
+//!
+//! [`parameters`]: crate::imap::syntax::cursor::Cursor::no_parameters
+
+pub mod enable;
+pub mod id;
+pub mod idle;
+pub mod special_use;

@@ -1,0 +1,202 @@
+//! Drives the decoder with arbitrary octets, as a session would, and checks what must hold whatever they are.
+//!
+//! Called by the fuzz target and by the seeded tests. It panics when an invariant is broken.
+
+use super::command::append::AppendHeader;
+use super::decoder::{Decoded, Decoder, Refusal};
+use super::limits::Limits;
+
+/// What a session saw, for comparing runs with the same octets in other pieces.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The decoder's answer, but for NeedMore and an APPEND.
+    Decoded(Decoded),
+    /// The message of an APPEND.
+    Message(AppendHeader, Vec<u8>),
+}
+
+/// Limits so small that arbitrary octets reach them.
+pub const LIMITS: Limits = Limits { line: 400, literals: 100, append: 200, skip: 1000, depth: 5, ranges: 8 };
+
+/// Decodes `octets`, first whole, then in pieces whose sizes the octets themselves decide.
+pub fn fuzz_entry(octets: &[u8]) {
+    let whole = run(octets, |_| usize::MAX);
+    let pieces = run(octets, |index| 1 + usize::from(octets[index % octets.len()] % 7));
+    assert_eq!(whole, pieces, "the same octets in pieces give the same answers");
+}
+
+/// Feeds `octets` to a decoder in pieces of the sizes that `size` says, given a place. Refuses every second message.
+pub fn run(octets: &[u8], size: impl Fn(usize) -> usize) -> Vec<Event> {
+    let mut session = Session {
+        decoder: Decoder::new(LIMITS),
+        events: Vec::new(),
+        unread: Vec::new(),
+        messages: 0,
+        left: 0,
+    };
+    let mut fed = 0;
+    while fed < octets.len() {
+        let piece = size(fed).min(octets.len() - fed);
+        session.unread.extend_from_slice(&octets[fed..fed + piece]);
+        fed += piece;
+        if session.drain() == Flow::Close {
+            break;
+        }
+    }
+    session.events
+}
+
+struct Session {
+    decoder: Decoder,
+    events: Vec<Event>,
+    unread: Vec<u8>,
+    /// How many messages were announced.
+    messages: usize,
+    /// How many octets of the last one are to be taken yet.
+    left: usize,
+}
+
+#[derive(PartialEq, Eq)]
+enum Flow {
+    Read,
+    Close,
+}
+
+impl Session {
+    /// Decodes until there is nothing more.
+    fn drain(&mut self) -> Flow {
+        loop {
+            if let (true, Some(Event::Message(_, message))) = (self.left > 0, self.events.last_mut()) {
+                let taken = self.left.min(self.unread.len());
+                message.extend(self.unread.drain(..taken));
+                self.left -= taken;
+                if self.left > 0 {
+                    return Flow::Read;
+                }
+                self.decoder.append_rest();
+            }
+            let (consumed, decoded) = self.decoder.decode(&self.unread);
+            assert!(consumed <= self.unread.len(), "no more is consumed than there is");
+            self.unread.drain(..consumed);
+            match decoded {
+                Decoded::NeedMore => {
+                    assert!(self.unread.len() <= LIMITS.line + LIMITS.literals, "what is kept is limited");
+                    return Flow::Read;
+                }
+                Decoded::AppendLiteral(append) => {
+                    assert!(append.length <= LIMITS.append && consumed > 0);
+                    self.messages += 1;
+                    self.left = 0;
+                    if self.messages.is_multiple_of(2) {
+                        self.decoder.append_refuse();
+                    } else if append.length == 0 {
+                        self.decoder.append_rest();
+                    } else {
+                        self.left = append.length as usize;
+                    }
+                    self.events.push(Event::Message(append.header, Vec::new()));
+                    continue;
+                }
+                Decoded::Fatal(_) => {
+                    self.events.push(Event::Decoded(decoded));
+                    return Flow::Close;
+                }
+                Decoded::Bad(Refusal { fault, .. }) => {
+                    assert!(fault.text.bytes().all(|octet| matches!(octet, b' '..=b'~')));
+                    assert!(consumed > 0, "a refusal makes progress");
+                }
+                Decoded::Command(_) | Decoded::AppendEnd => assert!(consumed > 0, "a command makes progress"),
+                Decoded::Continue => {}
+            }
+            self.events.push(Event::Decoded(decoded));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces of which commands are made, so that random input gets further than the first octet.
+    const PIECES: &[&[u8]] = &[
+        b"a1 ",
+        b"T ",
+        b"+ ",
+        b"FETCH ",
+        b"UID ",
+        b"SEARCH ",
+        b"STORE ",
+        b"APPEND ",
+        b"append INBOX ",
+        b"LIST ",
+        b"LOGIN ",
+        b"IDLE",
+        b"NOOP",
+        b"SELECT ",
+        b"STATUS ",
+        b"CREATE ",
+        b"ID ",
+        b"1:*",
+        b"1,2,3 ",
+        b"(",
+        b")",
+        b"((((((",
+        b"{5}\r\n",
+        b"{3+}\r\n",
+        b"{0}\r\n",
+        b"{150+}\r\n",
+        b"{201}\r\n",
+        b"{300+}\r\n",
+        b"{99999999999}\r\n",
+        b"{4294967296+}\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"abc",
+        b"\"abc\" ",
+        b"\"",
+        b"\\Seen",
+        b"FLAGS ",
+        b"+FLAGS.SILENT ",
+        b"BODY[",
+        b"]",
+        b"HEADER.FIELDS ",
+        b"<0.5>",
+        b"NOT ",
+        b"OR ",
+        b"TEXT ",
+        b"CHARSET ",
+        b"\0",
+        b"\xff\xfe",
+        b"&AOk-",
+        b"*",
+        b"%",
+        b" ",
+        b"RETURN (",
+        b"USE (\\Sent)",
+        b"\"17-Jul-1996 02:44:25 -0700\" ",
+        b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ];
+
+    #[test]
+    fn random_commands_in_random_pieces() {
+        let mut seed = 0x5eed_u64;
+        let mut draw = move |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        for _ in 0..20_000 {
+            let mut octets = Vec::new();
+            for _ in 0..draw(40) {
+                octets.extend_from_slice(PIECES[draw(PIECES.len())]);
+                if draw(12) == 0 {
+                    octets.push(draw(256) as u8);
+                }
+                if draw(6) == 0 {
+                    octets.extend_from_slice(b"\r\n");
+                }
+            }
+            fuzz_entry(&octets);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! How much a peer may ask for before it is refused.
+//!
+//! The handler gives a [`Limits`] to the decoder and changes it when a session logs in. All sizes are octets.
+
+/// The limits of one session's decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The text of one command outside its literals, line ends included. A longer one ends the session.
+    pub line: usize,
+    /// All literals of one command together, but for the message of an APPEND. A synchronising literal beyond it
+    /// is refused with BAD, another is skipped.
+    pub literals: usize,
+    /// The message of an APPEND. A longer one is refused with NO \[TOOBIG].
+    pub append: u64,
+    /// What is skipped for a command that was refused, literals and text. A peer that goes beyond it is cut off.
+    pub skip: u64,
+    /// How deep search keys (parentheses, NOT, OR) may be nested.
+    pub depth: u32,
+    /// How many ranges a sequence set may have.
+    pub ranges: usize,
+}
+
+impl Limits {
+    /// For a peer that has not logged in: enough for LOGIN, AUTHENTICATE and ID, and nothing to APPEND.
+    pub const BEFORE_LOGIN: Limits =
+        Limits { line: 8 << 10, literals: 4 << 10, append: 0, skip: 64 << 10, depth: 4, ranges: 64 };
+
+    /// For a session that has logged in.
+    ///
+    /// RFC 7162 section 4 asks for lines of at least 8,192 octets; clients send sets of UIDs that are longer.
+    /// `skip` is larger than `append`, so that a message that is somewhat too large gets a clear answer even when it
+    /// comes in a non-synchronising literal.
+    pub const LOGGED_IN: Limits = Limits {
+        line: 64 << 10,
+        literals: 64 << 10,
+        append: 100 << 20,
+        skip: 256 << 20,
+        depth: 200,
+        ranges: 16 << 10,
+    };
+}

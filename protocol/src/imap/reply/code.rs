@@ -1,0 +1,213 @@
+//! Response codes (RFC 3501 section 7.1, RFC 5530, UIDPLUS of RFC 4315).
+
+use super::text;
+use crate::imap::syntax::flag::SystemFlags;
+use crate::imap::syntax::sequence_set::NumberSet;
+
+/// What stands in brackets behind OK, NO, BAD, PREAUTH or BYE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code<'a> {
+    /// ALERT: the text must be shown to the user.
+    Alert,
+    /// ALREADYEXISTS: there is such a mailbox.
+    AlreadyExists,
+    /// APPENDUID: UIDVALIDITY of the mailbox, and the UIDs of what was appended.
+    AppendUid(u32, &'a NumberSet),
+    /// AUTHENTICATIONFAILED: wrong name or password, and no more is said.
+    AuthenticationFailed,
+    /// AUTHORIZATIONFAILED: may not act as that user.
+    AuthorizationFailed,
+    /// BADCHARSET, with those that are known.
+    BadCharset(&'a [&'a str]),
+    /// CANNOT: it is right, but cannot be done here, ever.
+    Cannot,
+    /// CAPABILITY: names with spaces between them.
+    Capability(&'a str),
+    /// CLIENTBUG: the client did what it should not.
+    ClientBug,
+    /// CLOSED (RFC 7162): what follows is about another mailbox.
+    Closed,
+    /// CONTACTADMIN: a human must help.
+    ContactAdmin,
+    /// COPYUID: UIDVALIDITY of the mailbox copied to, the UIDs there were, the UIDs there are; both ascending and as many.
+    CopyUid(u32, &'a NumberSet, &'a NumberSet),
+    /// CORRUPTION: the server's data are damaged.
+    Corruption,
+    /// EXPIRED: the password is too old.
+    Expired,
+    /// EXPUNGEISSUED: somebody expunged some of the messages.
+    ExpungeIssued,
+    /// HASCHILDREN: the mailbox has children, and so cannot be deleted.
+    HasChildren,
+    /// INUSE: a lock is held by another session.
+    InUse,
+    /// LIMIT: too many or too large.
+    Limit,
+    /// NONEXISTENT: there is no such mailbox.
+    NonExistent,
+    /// NOPERM: not allowed.
+    NoPerm,
+    /// OVERQUOTA
+    OverQuota,
+    /// PARSE: a message cannot be parsed.
+    Parse,
+    /// PERMANENTFLAGS: system flags, and whether new keywords may be made. Keywords in use are in the second list.
+    PermanentFlags(SystemFlags, &'a [&'a str], NewKeywords),
+    /// PRIVACYREQUIRED: only with TLS.
+    PrivacyRequired,
+    /// READ-ONLY
+    ReadOnly,
+    /// READ-WRITE
+    ReadWrite,
+    /// SERVERBUG
+    ServerBug,
+    /// TOOBIG (RFC 4469): the message is too large.
+    TooBig,
+    /// TRYCREATE: there is no such mailbox, but it could be created.
+    TryCreate,
+    /// UIDNEXT
+    UidNext(u32),
+    /// UIDNOTSTICKY: UIDs do not last.
+    UidNotSticky,
+    /// UIDVALIDITY
+    UidValidity(u32),
+    /// UNAVAILABLE: a part of the server does not answer now.
+    Unavailable,
+    /// UNKNOWN-CTE (RFC 3516): a transfer encoding that cannot be decoded.
+    UnknownCte,
+    /// UNSEEN: the sequence number of the first message that is not seen.
+    Unseen(u32),
+    /// USEATTR (RFC 6154): this special use cannot be.
+    UseAttribute,
+}
+
+/// Whether a client may make new keywords by using them: `\*` in PERMANENTFLAGS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewKeywords {
+    /// It may.
+    Allowed,
+    /// It may not.
+    Refused,
+}
+
+impl Code<'_> {
+    /// Appends the code with its brackets.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        out.extend_from_slice(self.name().as_bytes());
+        match self {
+            Code::AppendUid(uid_validity, uids) => {
+                separated_number(out, uid_validity);
+                out.push(b' ');
+                uids.write(out);
+            }
+            Code::CopyUid(uid_validity, from, to) => {
+                separated_number(out, uid_validity);
+                out.push(b' ');
+                from.write(out);
+                out.push(b' ');
+                to.write(out);
+            }
+            Code::BadCharset(charsets) => {
+                out.extend_from_slice(b" (");
+                out.extend_from_slice(charsets.join(" ").as_bytes());
+                out.push(b')');
+            }
+            Code::Capability(names) => {
+                out.push(b' ');
+                out.extend_from_slice(names.as_bytes());
+            }
+            Code::PermanentFlags(system, keywords, new) => {
+                out.push(b' ');
+                let any: &[&str] = if new == NewKeywords::Allowed { &["\\*"] } else { &[] };
+                super::mailbox::flag_list(out, system, keywords.iter().chain(any).copied());
+            }
+            Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
+                separated_number(out, number);
+            }
+            _ => {}
+        }
+        out.push(b']');
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Code::Alert => "ALERT",
+            Code::AlreadyExists => "ALREADYEXISTS",
+            Code::AppendUid(..) => "APPENDUID",
+            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Code::BadCharset(_) => "BADCHARSET",
+            Code::Cannot => "CANNOT",
+            Code::Capability(_) => "CAPABILITY",
+            Code::ClientBug => "CLIENTBUG",
+            Code::Closed => "CLOSED",
+            Code::ContactAdmin => "CONTACTADMIN",
+            Code::CopyUid(..) => "COPYUID",
+            Code::Corruption => "CORRUPTION",
+            Code::Expired => "EXPIRED",
+            Code::ExpungeIssued => "EXPUNGEISSUED",
+            Code::HasChildren => "HASCHILDREN",
+            Code::InUse => "INUSE",
+            Code::Limit => "LIMIT",
+            Code::NonExistent => "NONEXISTENT",
+            Code::NoPerm => "NOPERM",
+            Code::OverQuota => "OVERQUOTA",
+            Code::Parse => "PARSE",
+            Code::PermanentFlags(..) => "PERMANENTFLAGS",
+            Code::PrivacyRequired => "PRIVACYREQUIRED",
+            Code::ReadOnly => "READ-ONLY",
+            Code::ReadWrite => "READ-WRITE",
+            Code::ServerBug => "SERVERBUG",
+            Code::TooBig => "TOOBIG",
+            Code::TryCreate => "TRYCREATE",
+            Code::UidNext(_) => "UIDNEXT",
+            Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::UidValidity(_) => "UIDVALIDITY",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::UnknownCte => "UNKNOWN-CTE",
+            Code::Unseen(_) => "UNSEEN",
+            Code::UseAttribute => "USEATTR",
+        }
+    }
+}
+
+fn separated_number(out: &mut Vec<u8>, number: u32) {
+    out.push(b' ');
+    text::number(out, u64::from(number));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(code: Code<'_>) -> String {
+        let mut out = Vec::new();
+        code.write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn codes_with_and_without_arguments() {
+        let (from, to) =
+            (NumberSet::from_ascending([304, 319, 320]), NumberSet::from_ascending([3956, 3957, 3958]));
+        assert_eq!(written(Code::CopyUid(38_505, &from, &to)), "[COPYUID 38505 304,319:320 3956:3958]");
+        assert_eq!(
+            written(Code::AppendUid(38_505, &NumberSet::from_ascending([3955]))),
+            "[APPENDUID 38505 3955]"
+        );
+        assert_eq!(written(Code::BadCharset(&["US-ASCII", "UTF-8"])), "[BADCHARSET (US-ASCII UTF-8)]");
+        assert_eq!(written(Code::UidNext(4392)), "[UIDNEXT 4392]");
+        assert_eq!(written(Code::ReadWrite), "[READ-WRITE]");
+        assert_eq!(written(Code::Capability("IMAP4rev1 IDLE")), "[CAPABILITY IMAP4rev1 IDLE]");
+        let system = SystemFlags::DELETED.union(SystemFlags::SEEN);
+        assert_eq!(
+            written(Code::PermanentFlags(system, &["$Junk"], NewKeywords::Allowed)),
+            "[PERMANENTFLAGS (\\Deleted \\Seen $Junk \\*)]"
+        );
+        assert_eq!(
+            written(Code::PermanentFlags(SystemFlags::default(), &[], NewKeywords::Refused)),
+            "[PERMANENTFLAGS ()]"
+        );
+    }
+}

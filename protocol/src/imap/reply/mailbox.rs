@@ -1,0 +1,242 @@
+//! Replies about mailboxes (RFC 3501 sections 7.2 to 7.4): FLAGS, EXISTS, RECENT, EXPUNGE, LIST, LSUB, STATUS, SEARCH,
+//! NAMESPACE.
+
+use super::text;
+use crate::imap::command::status::StatusItem;
+use crate::imap::extension::special_use::SpecialUse;
+use crate::imap::syntax::flag::SystemFlags;
+use crate::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, write_mailbox};
+
+/// Appends `(` flags `)`, without a line end.
+pub fn flag_list<'a>(out: &mut Vec<u8>, system: SystemFlags, keywords: impl IntoIterator<Item = &'a str>) {
+    out.push(b'(');
+    let start = out.len();
+    let system = SystemFlags::NAMES.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
+    for name in system.chain(keywords) {
+        if out.len() > start {
+            out.push(b' ');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.push(b')');
+}
+
+/// Appends `* FLAGS (flags)`.
+pub fn flags<'a>(out: &mut Vec<u8>, system: SystemFlags, keywords: impl IntoIterator<Item = &'a str>) {
+    out.extend_from_slice(b"* FLAGS ");
+    flag_list(out, system, keywords);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `* n EXISTS`.
+pub fn exists(out: &mut Vec<u8>, messages: u32) {
+    numbered(out, messages, b" EXISTS\r\n");
+}
+
+/// Appends `* n RECENT`.
+pub fn recent(out: &mut Vec<u8>, messages: u32) {
+    numbered(out, messages, b" RECENT\r\n");
+}
+
+/// Appends `* n EXPUNGE`, `n` being a sequence number.
+pub fn expunge(out: &mut Vec<u8>, sequence: u32) {
+    numbered(out, sequence, b" EXPUNGE\r\n");
+}
+
+fn numbered(out: &mut Vec<u8>, number: u32, rest: &[u8]) {
+    out.extend_from_slice(b"* ");
+    text::number(out, u64::from(number));
+    out.extend_from_slice(rest);
+}
+
+/// An attribute of a name in LIST and LSUB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListAttribute {
+    /// `\Noselect`
+    NoSelect,
+    /// `\Noinferiors`
+    NoInferiors,
+    /// `\Marked`
+    Marked,
+    /// `\Unmarked`
+    Unmarked,
+    /// `\HasChildren` (RFC 3348)
+    HasChildren,
+    /// `\HasNoChildren` (RFC 3348)
+    HasNoChildren,
+    /// `\NonExistent` (RFC 5258): it means `\Noselect` too.
+    NonExistent,
+    /// `\Subscribed` (RFC 5258)
+    Subscribed,
+    /// A special use (RFC 6154).
+    SpecialUse(SpecialUse),
+}
+
+impl ListAttribute {
+    /// The attribute with its backslash.
+    pub fn name(self) -> &'static str {
+        match self {
+            ListAttribute::NoSelect => "\\Noselect",
+            ListAttribute::NoInferiors => "\\Noinferiors",
+            ListAttribute::Marked => "\\Marked",
+            ListAttribute::Unmarked => "\\Unmarked",
+            ListAttribute::HasChildren => "\\HasChildren",
+            ListAttribute::HasNoChildren => "\\HasNoChildren",
+            ListAttribute::NonExistent => "\\NonExistent",
+            ListAttribute::Subscribed => "\\Subscribed",
+            ListAttribute::SpecialUse(special_use) => special_use.attribute(),
+        }
+    }
+}
+
+/// Which command a list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListKind {
+    /// LIST
+    List,
+    /// LSUB
+    Lsub,
+}
+
+/// Appends `* LIST (attributes) "/" name`. The name is in UTF-8.
+///
+/// `child_info` says that a child of the mailbox was selected by RECURSIVEMATCH with SUBSCRIBED (RFC 5258 section 4).
+pub fn list(
+    out: &mut Vec<u8>,
+    kind: ListKind,
+    attributes: impl IntoIterator<Item = ListAttribute>,
+    name: &str,
+    child_info: ChildInfo,
+) {
+    out.extend_from_slice(match kind {
+        ListKind::List => b"* LIST (".as_slice(),
+        ListKind::Lsub => b"* LSUB (",
+    });
+    for (index, attribute) in attributes.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(attribute.name().as_bytes());
+    }
+    out.extend_from_slice(b") \"");
+    out.push(HIERARCHY_DELIMITER as u8);
+    out.extend_from_slice(b"\" ");
+    write_mailbox(out, name);
+    if child_info == ChildInfo::Subscribed {
+        out.extend_from_slice(b" (CHILDINFO (\"SUBSCRIBED\"))");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a LIST reply says about children that the client does not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChildInfo {
+    /// Nothing.
+    None,
+    /// A child is subscribed to.
+    Subscribed,
+}
+
+/// Appends the answer to `LIST "" ""`: the hierarchy delimiter.
+pub fn list_delimiter(out: &mut Vec<u8>) {
+    list(out, ListKind::List, [ListAttribute::NoSelect], "", ChildInfo::None);
+}
+
+/// Appends `* STATUS name (items)`. The name is in UTF-8.
+pub fn status(out: &mut Vec<u8>, name: &str, items: impl IntoIterator<Item = (StatusItem, u64)>) {
+    out.extend_from_slice(b"* STATUS ");
+    write_mailbox(out, name);
+    out.extend_from_slice(b" (");
+    for (index, (item, value)) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(item.name().as_bytes());
+        out.push(b' ');
+        text::number(out, value);
+    }
+    out.extend_from_slice(b")\r\n");
+}
+
+/// Appends `* SEARCH numbers`; there may be none.
+pub fn search(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
+    search_begin(out);
+    for number in numbers {
+        search_number(out, number);
+    }
+    search_end(out);
+}
+
+/// Begins a SEARCH reply that is written piece by piece.
+pub fn search_begin(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"* SEARCH");
+}
+
+/// Appends one number to a SEARCH reply.
+pub fn search_number(out: &mut Vec<u8>, number: u32) {
+    out.push(b' ');
+    text::number(out, u64::from(number));
+}
+
+/// Ends a SEARCH reply.
+pub fn search_end(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the NAMESPACE reply of a server with one personal namespace and no others.
+pub fn namespace_personal_only(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"* NAMESPACE ((\"\" \"");
+    out.push(HIERARCHY_DELIMITER as u8);
+    out.extend_from_slice(b"\")) NIL NIL\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn numbers_and_flags() {
+        assert_eq!(written(|out| exists(out, 23)), "* 23 EXISTS\r\n");
+        assert_eq!(written(|out| recent(out, 0)), "* 0 RECENT\r\n");
+        assert_eq!(written(|out| expunge(out, 44)), "* 44 EXPUNGE\r\n");
+        assert_eq!(written(|out| search(out, [2, 84, 882])), "* SEARCH 2 84 882\r\n");
+        assert_eq!(written(|out| search(out, [])), "* SEARCH\r\n");
+        assert_eq!(
+            written(|out| flags(out, SystemFlags::ALL, ["$Junk"])),
+            "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Junk)\r\n"
+        );
+    }
+
+    #[test]
+    fn names_and_attributes() {
+        let attributes = [ListAttribute::HasNoChildren, ListAttribute::SpecialUse(SpecialUse::Sent)];
+        assert_eq!(
+            written(|out| list(out, ListKind::List, attributes, "Übung & so", ChildInfo::None)),
+            "* LIST (\\HasNoChildren \\Sent) \"/\" \"&ANw-bung &- so\"\r\n"
+        );
+        assert_eq!(
+            written(|out| list(out, ListKind::List, [], "a", ChildInfo::Subscribed)),
+            "* LIST () \"/\" a (CHILDINFO (\"SUBSCRIBED\"))\r\n"
+        );
+        assert_eq!(
+            written(|out| list(out, ListKind::Lsub, [], "INBOX", ChildInfo::None)),
+            "* LSUB () \"/\" INBOX\r\n"
+        );
+        assert_eq!(written(list_delimiter), "* LIST (\\Noselect) \"/\" \"\"\r\n");
+        assert_eq!(
+            written(|out| status(
+                out,
+                "blurdybloop",
+                [(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)]
+            )),
+            "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n"
+        );
+        assert_eq!(written(namespace_personal_only), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    }
+}

@@ -1,0 +1,11 @@
+//! Writes replies (RFC 3501 section 7) behind what is in a `Vec<u8>`.
+//!
+//! Every function appends whole lines with their CRLF, unless it says otherwise. Nothing that a client or a message
+//! says can end a line early: texts are cleaned, strings become literals when they must.
+
+pub mod code;
+pub mod fetch;
+pub mod mailbox;
+pub mod session;
+pub mod status;
+pub mod text;
