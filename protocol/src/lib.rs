@@ -3,4 +3,5 @@
 pub mod base64;
 pub mod imap;
 mod line;
+pub mod lmtp;
 pub mod pop3;

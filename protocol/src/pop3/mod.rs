@@ -17,7 +17,7 @@ mod sasl;
 mod stuffer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use command::{Auth, Command, Fault, Mechanism, Password};
 pub use decoder::{Decoded, Decoder, Response};

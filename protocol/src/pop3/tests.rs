@@ -235,7 +235,7 @@ fn top_gives_header_and_lines() {
 }
 
 /// Line ends made CRLF, the last one added: what a message is once it was sent.
-fn normalised(message: &[u8]) -> Vec<u8> {
+pub(crate) fn normalised(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for line in message.split_inclusive(|octet| *octet == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -262,7 +262,7 @@ fn unstuffed(answer: &[u8]) -> Vec<u8> {
 
 #[test]
 fn random_messages_come_back_and_chunks_do_not_matter() {
-    let mut random = crate::pop3::tests::random(20_240_501);
+    let mut random = random(20_240_501);
     for _ in 0..3000 {
         let length = random() as usize % 40;
         let message: Vec<u8> = (0..length).map(|_| b"..\r\n\n\rab"[random() as usize % 8]).collect();
