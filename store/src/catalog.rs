@@ -1,30 +1,350 @@
-//! User numbers and names: signatures.
-#![allow(missing_docs, unused_variables)]
+//! Users: number ↔ name. The file `catalog` has a row for each number ever given out; the file `number` in a user's folder is the
+//! way back from the name, so that finding one user among many reads two small files and keeps nothing in memory.
+//!
+//! Invariants:
+//! - A row once written keeps its number and name; a deleted user's row is marked. No number is given out twice.
+//! - A `number` file counts only if the row of that number is there and says the same name.
+//! - Both are derived from the logs, and applied idempotently, under the catalog's lock of the caller.
+//!
+//! Drawn in `FORMAT.md`, "Catalog".
 
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Result, StoreError};
 use crate::ids::UserId;
 
-/// The catalog of a store.
+/// Octets of a user's name at most.
+pub const LONGEST_USER_NAME_BYTES: usize = 255;
+
+const MAGIC: &[u8; 8] = b"LODECAT1";
+const ROW_BYTES: usize = 264;
+const NAME_START: usize = 8;
+/// Rows that are read at once when all users are listed.
+const ROWS_AT_ONCE: usize = 256;
+/// Octets of a folder's name that are the user's name; what is longer is told apart by a hash.
+const LONGEST_FOLDER_NAME_BYTES: usize = 200;
+
+const _: () = assert!(NAME_START + LONGEST_USER_NAME_BYTES < ROW_BYTES);
+
+/// What a row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Row {
+    /// Never written, or lost by a power cut.
+    Empty,
+    /// There is this user.
+    Live(String),
+    /// There was.
+    Deleted,
+}
+
+const STATE_LIVE: u8 = 1;
+const STATE_DELETED: u8 = 2;
+
+/// The open catalog.
 #[derive(Debug)]
-pub struct Catalog {}
+pub struct Catalog {
+    path: PathBuf,
+    file: File,
+    users: PathBuf,
+}
 
 impl Catalog {
-    /// Opens the catalog of the store at `store` (its folder), or makes an empty one. `users` is the partition's users folder.
-    pub fn open(catalog: &Path, users: &Path) -> Result<Catalog> { todo!() }
-    pub fn find(&self, name: &str) -> Result<Option<UserId>> { todo!() }
-    pub fn name(&self, user: UserId) -> Result<Option<String>> { todo!() }
-    pub fn users(&self) -> Result<Vec<(UserId, String)>> { todo!() }
-    /// The user's folder, by name.
-    pub fn user_directory(&self, name: &str) -> PathBuf { todo!() }
-    /// The number the next user gets. Under the catalog's lock.
-    pub(crate) fn next_user(&self) -> Result<UserId> { todo!() }
-    pub(crate) fn apply_create(&self, user: UserId, name: &str) -> Result<()> { todo!() }
-    pub(crate) fn apply_delete(&self, user: UserId) -> Result<()> { todo!() }
+    /// Opens the catalog file, or makes an empty one. `users` is the folder of the users' folders.
+    pub fn open(catalog: &Path, users: &Path) -> Result<Catalog> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(catalog)
+            .map_err(StoreError::io(catalog, "open"))?;
+        let mut head = [0; MAGIC.len()];
+        let read = file.read_at(&mut head, 0).map_err(StoreError::io(catalog, "read"))?;
+        if read == head.len() && head != [0; MAGIC.len()] && head != *MAGIC {
+            return Err(StoreError::corrupt(catalog, 0, "this is not a catalog"));
+        }
+        if head != *MAGIC {
+            let mut row = [0; ROW_BYTES];
+            row[..MAGIC.len()].copy_from_slice(MAGIC);
+            file.write_all_at(&row, 0).map_err(StoreError::io(catalog, "write"))?;
+        }
+        Ok(Catalog { path: catalog.to_path_buf(), file, users: users.to_path_buf() })
+    }
+
+    /// The user of that name.
+    pub fn find(&self, name: &str) -> Result<Option<UserId>> {
+        let Some(user) = read_number(&number_path(&self.user_directory(name)))? else { return Ok(None) };
+        match self.row(user)? {
+            Row::Live(known) if known == name => Ok(Some(user)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The name of a user; `None` if there is none of that number (any more).
+    pub fn name(&self, user: UserId) -> Result<Option<String>> {
+        match self.row(user)? {
+            Row::Live(name) => Ok(Some(name)),
+            Row::Empty | Row::Deleted => Ok(None),
+        }
+    }
+
+    /// All users, in order of their numbers.
+    pub fn users(&self) -> Result<Vec<(UserId, String)>> {
+        let mut users = Vec::new();
+        let mut bytes = vec![0; ROW_BYTES * ROWS_AT_ONCE];
+        let mut number: u32 = 1;
+        loop {
+            let start = row_offset(UserId(number));
+            let read = read_up_to(&self.file, &mut bytes, start).map_err(StoreError::io(&self.path, "read"))?;
+            for row in bytes[..read].chunks_exact(ROW_BYTES) {
+                if let Row::Live(name) = self.decode(UserId(number), row)? {
+                    users.push((UserId(number), name));
+                }
+                number += 1;
+            }
+            if read < bytes.len() {
+                return Ok(users);
+            }
+        }
+    }
+
+    /// The folder of the user of that name, whether or not there is one.
+    pub fn user_directory(&self, name: &str) -> PathBuf {
+        let hash = xxh3_64(name.as_bytes());
+        let mut folder = String::with_capacity(name.len());
+        for (place, octet) in name.bytes().enumerate() {
+            let plain = octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"@._+-".contains(&octet);
+            if plain && (place > 0 || octet != b'.') {
+                folder.push(char::from(octet));
+            } else {
+                // Writing to a string does not fail.
+                let _ = write!(folder, "%{octet:02X}");
+            }
+        }
+        if folder.len() > LONGEST_FOLDER_NAME_BYTES {
+            folder.truncate(LONGEST_FOLDER_NAME_BYTES);
+            let _ = write!(folder, "%~{hash:016x}");
+        }
+        self.users.join(format!("{:02x}", hash & 0xff)).join(folder)
+    }
+
+    /// The number that the next user gets. Under the catalog's lock.
+    pub(crate) fn next_user(&self) -> Result<UserId> {
+        let length = self.file.metadata().map_err(StoreError::io(&self.path, "look at"))?.len();
+        let rows = length.div_ceil(ROW_BYTES as u64).max(1);
+        let number = u32::try_from(rows)
+            .map_err(|_| StoreError::corrupt(&self.path, length, "more users than can be numbered"))?;
+        Ok(UserId(number))
+    }
+
+    /// There is a user. Under the catalog's lock. The row is written first: a `number` file without it counts for nothing.
+    pub(crate) fn apply_create(&self, user: UserId, name: &str) -> Result<()> {
+        match self.row(user)? {
+            Row::Deleted => return Ok(()),
+            Row::Live(known) if known != name => {
+                return Err(StoreError::corrupt(&self.path, row_offset(user), "the log names this user otherwise"));
+            }
+            _ => (),
+        }
+        if name.is_empty() || name.len() > LONGEST_USER_NAME_BYTES {
+            return Err(StoreError::corrupt(&self.path, row_offset(user), "the log has a user's name that cannot be"));
+        }
+        self.write_row(user, STATE_LIVE, name)?;
+        let folder = self.user_directory(name);
+        fs::create_dir_all(&folder).map_err(StoreError::io(&folder, "create"))?;
+        let path = number_path(&folder);
+        let temporary = path.with_extension("new");
+        fs::write(&temporary, user.0.to_le_bytes()).map_err(StoreError::io(&temporary, "write"))?;
+        fs::rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
+    }
+
+    /// A user is gone. Under the catalog's lock. The folder becomes `.deleted.<number>` beside where it was, so that the name can
+    /// be used again; what is in it may be removed when nobody has it open.
+    pub(crate) fn apply_delete(&self, user: UserId) -> Result<()> {
+        let Row::Live(name) = self.row(user)? else { return Ok(()) };
+        let folder = self.user_directory(&name);
+        if read_number(&number_path(&folder))? == Some(user) {
+            let away = folder.with_file_name(format!(".deleted.{}", user.0));
+            fs::rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
+        }
+        self.write_row(user, STATE_DELETED, &name)
+    }
+
+    fn row(&self, user: UserId) -> Result<Row> {
+        if user.0 == 0 {
+            return Ok(Row::Empty);
+        }
+        let mut bytes = [0; ROW_BYTES];
+        let read = read_up_to(&self.file, &mut bytes, row_offset(user));
+        if read.map_err(StoreError::io(&self.path, "read"))? < ROW_BYTES {
+            return Ok(Row::Empty);
+        }
+        self.decode(user, &bytes)
+    }
+
+    fn decode(&self, user: UserId, bytes: &[u8]) -> Result<Row> {
+        let damaged = |what| StoreError::corrupt(&self.path, row_offset(user), what);
+        if bytes.iter().all(|octet| *octet == 0) {
+            return Ok(Row::Empty);
+        }
+        let Some((crc, rest)) = bytes.split_first_chunk::<4>() else { return Ok(Row::Empty) };
+        if u32::from_le_bytes(*crc) != crc32c::crc32c(rest) {
+            return Err(damaged("the checksum of a catalog row is wrong"));
+        }
+        let name = bytes.get(NAME_START..NAME_START + usize::from(bytes[5]));
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        match (bytes[4], name) {
+            (STATE_LIVE, Some(name)) => Ok(Row::Live(name.to_owned())),
+            (STATE_DELETED, _) => Ok(Row::Deleted),
+            _ => Err(damaged("a catalog row cannot be read")),
+        }
+    }
+
+    fn write_row(&self, user: UserId, state: u8, name: &str) -> Result<()> {
+        let mut bytes = [0; ROW_BYTES];
+        bytes[4] = state;
+        bytes[5] = name.len() as u8;
+        bytes[NAME_START..NAME_START + name.len()].copy_from_slice(name.as_bytes());
+        let crc = crc32c::crc32c(&bytes[4..]);
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        self.file.write_all_at(&bytes, row_offset(user)).map_err(StoreError::io(&self.path, "write"))
+    }
 }
 
 /// Whether a user may have this name: 1 to 255 octets, no control characters.
-pub fn is_user_name(name: &str) -> bool { todo!() }
-/// `<user folder>/m<number>/cells`
-pub fn cells_path(user_directory: &Path, mailbox: u32) -> PathBuf { todo!() }
+pub fn is_user_name(name: &str) -> bool {
+    (1..=LONGEST_USER_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// Where a mailbox's cells are, in its user's folder.
+pub fn cells_path(user_directory: &Path, mailbox: u32) -> PathBuf {
+    user_directory.join(format!("m{mailbox}")).join("cells")
+}
+
+/// Where the list of mailboxes is, in its user's folder.
+pub fn list_path(user_directory: &Path) -> PathBuf {
+    user_directory.join("mailboxes")
+}
+
+fn number_path(user_directory: &Path) -> PathBuf {
+    user_directory.join("number")
+}
+
+fn row_offset(user: UserId) -> u64 {
+    u64::from(user.0) * ROW_BYTES as u64
+}
+
+/// The number in a `number` file; `None` if there is none or it is not whole.
+fn read_number(path: &Path) -> Result<Option<UserId>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(StoreError::io(path, "open")(error)),
+    };
+    let mut bytes = [0; 4];
+    match file.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(UserId(u32::from_le_bytes(bytes)))),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(StoreError::io(path, "read")(error)),
+    }
+}
+
+/// Reads until `bytes` is full or the file ends.
+fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(folder: &Path) -> Catalog {
+        Catalog::open(&folder.join("catalog"), &folder.join("users")).expect("a catalog")
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_number_and_never_come_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let one = catalog(folder.path());
+        let other = catalog(folder.path());
+        assert_eq!(one.next_user().expect("a number"), UserId(1));
+        one.apply_create(UserId(1), "ann").expect("created");
+        one.apply_create(UserId(1), "ann").expect("created again");
+        one.apply_create(UserId(2), "Bob@Example.org").expect("created");
+        assert_eq!(other.next_user().expect("a number"), UserId(3));
+        assert_eq!(other.find("ann").expect("found"), Some(UserId(1)));
+        assert_eq!(other.find("Bob@Example.org").expect("found"), Some(UserId(2)));
+        assert_eq!(other.find("bob@example.org").expect("looked"), None);
+        assert_eq!(other.name(UserId(2)).expect("a name").as_deref(), Some("Bob@Example.org"));
+        assert_eq!(other.name(UserId(9)).expect("looked"), None);
+        assert_eq!(other.name(UserId(0)).expect("looked"), None);
+        assert!(one.apply_create(UserId(1), "carl").is_err());
+
+        one.apply_delete(UserId(1)).expect("deleted");
+        one.apply_delete(UserId(1)).expect("deleted again");
+        assert_eq!(other.find("ann").expect("looked"), None);
+        one.apply_create(UserId(1), "ann").expect("an old change");
+        assert_eq!(other.find("ann").expect("looked"), None);
+        assert_eq!(other.next_user().expect("a number"), UserId(3));
+        one.apply_create(UserId(3), "ann").expect("created");
+        one.apply_delete(UserId(1)).expect("an old change");
+        assert_eq!(other.find("ann").expect("found"), Some(UserId(3)));
+        let users = vec![(UserId(2), "Bob@Example.org".to_owned()), (UserId(3), "ann".to_owned())];
+        assert_eq!(other.users().expect("users"), users);
+    }
+
+    #[test]
+    fn names_of_any_octets_have_folders_of_their_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = catalog(folder.path());
+        let long = ["ä", "ö"].map(|end| format!("{}{end}", "ü".repeat(126)));
+        let names = ["..", ".", "/", "a/b", "A", "a", "%41", "é", "x y", &long[0], &long[1]];
+        for (number, name) in (1..).zip(names) {
+            assert!(is_user_name(name));
+            catalog.apply_create(UserId(number), name).expect("created");
+        }
+        for (number, name) in (1..).zip(names) {
+            assert_eq!(catalog.find(name).expect("found"), Some(UserId(number)), "{name}");
+            let depth = catalog.user_directory(name);
+            assert_eq!(depth.parent().and_then(Path::parent), Some(folder.path().join("users").as_path()));
+        }
+        assert!(!is_user_name("") && !is_user_name("a\nb") && !is_user_name(&"a".repeat(256)));
+    }
+
+    #[test]
+    fn more_users_than_are_read_at_once_are_listed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = catalog(folder.path());
+        let count = ROWS_AT_ONCE as u32 * 2 + 3;
+        for number in (1..=count).filter(|number| number % 7 != 0) {
+            catalog.write_row(UserId(number), STATE_LIVE, &format!("user{number}")).expect("written");
+        }
+        let users = catalog.users().expect("users");
+        assert_eq!(users.len(), (1..=count).filter(|number| number % 7 != 0).count());
+        assert!(users.iter().all(|(user, name)| *name == format!("user{}", user.0)));
+    }
+
+    #[test]
+    fn a_damaged_row_is_reported() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = catalog(folder.path());
+        catalog.apply_create(UserId(1), "ann").expect("created");
+        catalog.file.write_all_at(b"b", row_offset(UserId(1)) + 9).expect("written");
+        assert!(matches!(catalog.find("ann"), Err(StoreError::Corrupt { offset: 264, .. })));
+    }
+}

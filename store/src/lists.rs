@@ -1,87 +1,238 @@
-//! A user's mailbox list: signatures.
-#![allow(missing_docs, unused_variables)]
+//! A user's mailbox list: names, numbers, UIDVALIDITY, special use, subscriptions. A value that does not change; each change
+//! makes a new one, one version higher.
+//!
+//! Invariants:
+//! - Numbers are never given out twice to one user, and UIDVALIDITY only grows, so that no deleted mailbox comes back.
+//! - Names are valid by `names::normalize_name`, unique, and in order: INBOX first, then by octets of their parts.
+//! - A change carries the version it makes; [`apply`] ignores one that is in the list already. So replay is idempotent.
+//!
+//! `names` says what a name may be, `plan` decides changes without making them, `file` keeps the list on disk.
 
-use std::path::Path;
-use std::sync::Arc;
+mod file;
+mod names;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use crate::change::{Change, SpecialUse};
-use crate::error::{ChangeError, Result};
+use crate::error::ChangeError;
 use crate::ids::{MailboxId, UserId};
 
-/// One name in a list. `name` is UTF-8 with '/' between its parts; "INBOX" is written so.
+pub use file::CachedList;
+pub use names::{INBOX, LONGEST_NAME_BYTES, MOST_NAME_PARTS, normalize_name};
+pub use plan::{
+    MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use,
+    plan_subscribe,
+};
+
+/// One name in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailboxEntry {
+    /// The mailbox's number.
     pub number: u32,
+    /// UTF-8 with '/' between the parts; "INBOX" is written so.
     pub name: String,
+    /// UIDVALIDITY.
     pub uid_validity: u32,
+    /// What it is for.
     pub special_use: Option<SpecialUse>,
-    /// `\Noselect`: it has no cells.
+    /// `\Noselect`: the name is there for those below it; it has no cells.
     pub placeholder: bool,
 }
 
-/// A user's mailboxes, a value that does not change.
+/// A user's mailboxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MailboxList {}
+pub struct MailboxList {
+    user: UserId,
+    version: u64,
+    next_number: u32,
+    last_uid_validity: u32,
+    entries: Vec<MailboxEntry>,
+    subscriptions: Vec<String>,
+}
 
+/// Why a list cannot be changed as wished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListError {
+    /// The name is taken.
     Exists,
+    /// There is no such name.
     NotFound,
+    /// The name cannot be used; why.
     InvalidName(&'static str),
+    /// Such a mailbox does not allow that; what.
     NotAllowed(&'static str),
+    /// There are as many as there may be; of what.
     Limit(&'static str),
 }
 
-impl From<ListError> for ChangeError {
-    fn from(error: ListError) -> ChangeError { todo!() }
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ChangeError::from(*self).fmt(f)
+    }
 }
 
-/// What a rename comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RenamePlan {
-    /// Names change, nothing else.
-    Names(Vec<Change>),
-    /// INBOX: `changes` make the mailbox `target`; then all messages of INBOX move there.
-    Inbox { changes: Vec<Change>, target: MailboxId },
+impl std::error::Error for ListError {}
+
+impl From<ListError> for ChangeError {
+    fn from(error: ListError) -> ChangeError {
+        match error {
+            ListError::Exists => ChangeError::MailboxExists,
+            ListError::NotFound => ChangeError::NoSuchMailbox,
+            ListError::InvalidName(why) => ChangeError::InvalidName(why),
+            ListError::NotAllowed(what) => ChangeError::NotAllowed(what),
+            ListError::Limit(what) => ChangeError::Limit(what),
+        }
+    }
 }
 
 impl MailboxList {
-    /// The list of a new user, empty (version 0). `plan_create(list, "INBOX", …)` makes the first mailbox, number 1.
-    pub fn empty(user: UserId) -> MailboxList { todo!() }
-    pub fn user(&self) -> UserId { todo!() }
-    pub fn version(&self) -> u64 { todo!() }
-    /// By name; INBOX in any case.
-    pub fn find(&self, name: &str) -> Option<&MailboxEntry> { todo!() }
-    pub fn by_number(&self, number: u32) -> Option<&MailboxEntry> { todo!() }
-    /// In order of names, INBOX first.
-    pub fn entries(&self) -> &[MailboxEntry] { todo!() }
-    pub fn has_children(&self, name: &str) -> bool { todo!() }
-    pub fn subscriptions(&self) -> &[String] { todo!() }
-    pub fn is_subscribed(&self, name: &str) -> bool { todo!() }
+    /// The list of a new user: empty, version 0. The first mailbox that is planned gets number 1: INBOX.
+    pub fn empty(user: UserId) -> MailboxList {
+        MailboxList {
+            user,
+            version: 0,
+            next_number: 1,
+            last_uid_validity: 0,
+            entries: Vec::new(),
+            subscriptions: Vec::new(),
+        }
+    }
 
-    /// The list in the file `mailboxes` at `path`; `None` if there is no file.
-    pub fn read(path: &Path, user: UserId) -> Result<Option<MailboxList>> { todo!() }
-    /// Replaces the file at `path`, synced. Under the list's lock.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> { todo!() }
+    /// Whose list this is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// How many changes made it.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The entry of a name; INBOX in any case.
+    pub fn find(&self, name: &str) -> Option<&MailboxEntry> {
+        let name = names::with_inbox(name);
+        let place = self.entries.binary_search_by(|entry| names::order(&entry.name, &name)).ok()?;
+        self.entries.get(place)
+    }
+
+    /// The entry of a number.
+    pub fn by_number(&self, number: u32) -> Option<&MailboxEntry> {
+        self.entries.iter().find(|entry| entry.number == number)
+    }
+
+    /// All entries, INBOX first; a name comes before those below it, and they before the next beside it.
+    pub fn entries(&self) -> &[MailboxEntry] {
+        &self.entries
+    }
+
+    /// Whether there are names below `name`.
+    pub fn has_children(&self, name: &str) -> bool {
+        !self.below(name).is_empty()
+    }
+
+    /// The entries below `name`, in order.
+    pub fn below(&self, name: &str) -> &[MailboxEntry] {
+        let name = names::with_inbox(name);
+        let start = self.entries.partition_point(|entry| names::order(&entry.name, &name).is_le());
+        let rest = &self.entries[start..];
+        let count = rest.iter().take_while(|entry| names::is_below(&entry.name, &name)).count();
+        &rest[..count]
+    }
+
+    /// Subscribed names, in order, also of mailboxes that are not there.
+    pub fn subscriptions(&self) -> &[String] {
+        &self.subscriptions
+    }
+
+    /// Whether a name is subscribed; INBOX in any case.
+    pub fn is_subscribed(&self, name: &str) -> bool {
+        let name = names::with_inbox(name);
+        self.subscriptions.binary_search_by(|known| names::order(known, &name)).is_ok()
+    }
+
+    /// Makes `change`, unless it is in the list already or is none of this list. For one change of a shared list see [`apply`].
+    pub fn apply(&mut self, change: &Change) {
+        let Some(version) = version_of(change, self.user).filter(|version| *version > self.version) else {
+            return;
+        };
+        self.version = version;
+        match change {
+            Change::MailboxCreate { mailbox, uid_validity, name, special_use, placeholder, .. } => {
+                self.next_number = self.next_number.max(mailbox.number.saturating_add(1));
+                self.last_uid_validity = self.last_uid_validity.max(*uid_validity);
+                self.insert(MailboxEntry {
+                    number: mailbox.number,
+                    name: name.clone(),
+                    uid_validity: *uid_validity,
+                    special_use: *special_use,
+                    placeholder: *placeholder,
+                });
+            }
+            Change::MailboxRename { mailbox, name, .. } => {
+                if let Some(entry) = self.take(mailbox.number) {
+                    self.insert(MailboxEntry { name: name.clone(), ..entry });
+                }
+            }
+            Change::MailboxDelete { mailbox, .. } => {
+                self.take(mailbox.number);
+            }
+            Change::SpecialUse { mailbox, special_use, .. } => {
+                if let Some(entry) = self.entries.iter_mut().find(|entry| entry.number == mailbox.number) {
+                    entry.special_use = *special_use;
+                }
+            }
+            Change::Subscribe { name, subscribed, .. } => self.subscribe(name, *subscribed),
+            _ => (),
+        }
+    }
+
+    fn subscribe(&mut self, name: &str, subscribed: bool) {
+        match (self.subscriptions.binary_search_by(|known| names::order(known, name)), subscribed) {
+            (Err(place), true) => self.subscriptions.insert(place, name.to_owned()),
+            (Ok(place), false) => {
+                self.subscriptions.remove(place);
+            }
+            _ => (),
+        }
+    }
+
+    fn id(&self, number: u32) -> MailboxId {
+        MailboxId { user: self.user, number }
+    }
+
+    fn insert(&mut self, entry: MailboxEntry) {
+        match self.entries.binary_search_by(|known| names::order(&known.name, &entry.name)) {
+            // Two mailboxes never have one name; if logs say so, the later one is right.
+            Ok(place) => self.entries[place] = entry,
+            Err(place) => self.entries.insert(place, entry),
+        }
+    }
+
+    fn take(&mut self, number: u32) -> Option<MailboxEntry> {
+        let place = self.entries.iter().position(|entry| entry.number == number)?;
+        Some(self.entries.remove(place))
+    }
 }
 
-/// The name as the list keeps it: INBOX upper case, no delimiter at the end; or why it cannot be one.
-pub fn normalize_name(name: &str) -> std::result::Result<String, ListError> { todo!() }
+/// The version that `change` makes of `user`'s list; `None` if it is not a change of that list.
+fn version_of(change: &Change, user: UserId) -> Option<u64> {
+    let (owner, version) = match change {
+        Change::MailboxCreate { mailbox, list_version, .. }
+        | Change::MailboxRename { mailbox, list_version, .. }
+        | Change::MailboxDelete { mailbox, list_version }
+        | Change::SpecialUse { mailbox, list_version, .. } => (mailbox.user, *list_version),
+        Change::Subscribe { user, list_version, .. } => (*user, *list_version),
+        _ => return None,
+    };
+    (owner == user).then_some(version)
+}
 
-pub fn plan_create(list: &MailboxList, name: &str, special_use: Option<SpecialUse>, now_seconds: u32) -> std::result::Result<Vec<Change>, ListError> { todo!() }
-pub fn plan_delete(list: &MailboxList, name: &str, now_seconds: u32) -> std::result::Result<Vec<Change>, ListError> { todo!() }
-pub fn plan_rename(list: &MailboxList, from: &str, to: &str, now_seconds: u32) -> std::result::Result<RenamePlan, ListError> { todo!() }
-/// No changes if it is so already.
-pub fn plan_subscribe(list: &MailboxList, name: &str, subscribed: bool) -> std::result::Result<Vec<Change>, ListError> { todo!() }
-pub fn plan_special_use(list: &MailboxList, name: &str, special_use: Option<SpecialUse>) -> std::result::Result<Vec<Change>, ListError> { todo!() }
-/// The list after `change`; the same list if `change` is in it already (by its version).
-pub fn apply(list: &MailboxList, change: &Change) -> MailboxList { todo!() }
-
-/// The list of one user as this process last read it; re-read when the file was replaced. One `stat` an access.
-#[derive(Debug)]
-pub struct CachedList {}
-
-impl CachedList {
-    pub fn new(path: &Path, user: UserId) -> CachedList { todo!() }
-    pub fn get(&self) -> Result<Arc<MailboxList>> { todo!() }
+/// The list after `change`; the same list if `change` is in it already or is none of this list.
+pub fn apply(list: &MailboxList, change: &Change) -> MailboxList {
+    let mut after = list.clone();
+    after.apply(change);
+    after
 }

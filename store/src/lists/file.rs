@@ -1,0 +1,215 @@
+//! The file `mailboxes`: read whole, replaced whole. Drawn in `FORMAT.md`, "Mailbox list".
+//!
+//! The file is written beside, synced, and renamed, so that there is always a whole one. Its modification time says the list's
+//! version in its nanoseconds: two lists never look the same to `stat`, however fast one follows the other.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::{MailboxEntry, MailboxList, plan};
+use crate::change::SpecialUse;
+use crate::error::{Result, StoreError};
+use crate::ids::UserId;
+
+const MAGIC: &[u8; 8] = b"LODELST1";
+/// More than the longest list that can be made.
+const LONGEST_FILE_BYTES: u64 = 32 << 20;
+const PLACEHOLDER: u8 = 1;
+const NANOSECONDS: u64 = 1_000_000_000;
+
+impl MailboxList {
+    /// The list in the file at `path`; `None` if there is none, or if it is that of a user who had this name before.
+    pub fn read(path: &Path, user: UserId) -> Result<Option<MailboxList>> {
+        match File::open(path) {
+            Ok(file) => read_open(path, file, user),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(path, "open")(error)),
+        }
+    }
+
+    /// Replaces the file at `path`. Under the list's lock.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let temporary = path.with_extension("new");
+        let bytes = encode(self);
+        let mut file = File::create(&temporary).map_err(StoreError::io(&temporary, "create"))?;
+        file.write_all(&bytes).map_err(StoreError::io(&temporary, "write"))?;
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let time = Duration::new(seconds, (self.version % NANOSECONDS) as u32);
+        file.set_modified(SystemTime::UNIX_EPOCH + time).map_err(StoreError::io(&temporary, "date"))?;
+        file.sync_all().map_err(StoreError::io(&temporary, "sync"))?;
+        fs::rename(&temporary, path).map_err(StoreError::io(path, "put in place"))
+    }
+}
+
+fn read_open(path: &Path, file: File, user: UserId) -> Result<Option<MailboxList>> {
+    let mut bytes = Vec::new();
+    file.take(LONGEST_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(StoreError::io(path, "read"))?;
+    let list = decode(&bytes).map_err(|(offset, what)| StoreError::corrupt(path, offset as u64, what))?;
+    Ok((list.user == user).then_some(list))
+}
+
+fn encode(list: &MailboxList) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + list.entries.len() * 48 + list.subscriptions.len() * 32);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&list.user.0.to_le_bytes());
+    bytes.extend_from_slice(&list.next_number.to_le_bytes());
+    bytes.extend_from_slice(&list.version.to_le_bytes());
+    bytes.extend_from_slice(&list.last_uid_validity.to_le_bytes());
+    bytes.extend_from_slice(&(list.entries.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&(list.subscriptions.len() as u32).to_le_bytes());
+    for entry in &list.entries {
+        bytes.extend_from_slice(&entry.number.to_le_bytes());
+        bytes.extend_from_slice(&entry.uid_validity.to_le_bytes());
+        bytes.push(entry.special_use.map_or(0, |special_use| special_use as u8));
+        bytes.push(if entry.placeholder { PLACEHOLDER } else { 0 });
+        put_name(&mut bytes, &entry.name);
+    }
+    for name in &list.subscriptions {
+        put_name(&mut bytes, name);
+    }
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn put_name(bytes: &mut Vec<u8>, name: &str) {
+    // Names are at most 512 octets long.
+    bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(name.as_bytes());
+}
+
+/// What is wrong, and where.
+type Fault = (usize, &'static str);
+
+fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
+    let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Err((0, "the file is cut")) };
+    if !body.starts_with(MAGIC) {
+        return Err((0, "this is not a mailbox list"));
+    }
+    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+        return Err((body.len(), "the checksum of the mailbox list is wrong"));
+    }
+    let mut reader = Reader { bytes: body, place: MAGIC.len() };
+    let mut list = MailboxList::empty(UserId(reader.u32()?));
+    list.next_number = reader.u32()?;
+    list.version = u64::from_le_bytes(reader.take()?);
+    list.last_uid_validity = reader.u32()?;
+    let entries = reader.u32()?;
+    let subscriptions = reader.u32()?;
+    for _ in 0..entries {
+        let number = reader.u32()?;
+        let uid_validity = reader.u32()?;
+        let [special_use, flags] = reader.take()?;
+        let special_use = special_use_of(special_use).ok_or((reader.place, "an unknown special use"))?;
+        let name = reader.name()?;
+        let placeholder = flags & PLACEHOLDER != 0;
+        list.entries.push(MailboxEntry { number, name, uid_validity, special_use, placeholder });
+    }
+    for _ in 0..subscriptions {
+        list.subscriptions.push(reader.name()?);
+    }
+    if reader.place != body.len() {
+        return Err((reader.place, "something follows the mailbox list"));
+    }
+    if !plan::are_unique(&list.entries) {
+        return Err((0, "the mailbox list is not in order"));
+    }
+    Ok(list)
+}
+
+fn special_use_of(code: u8) -> Option<Option<SpecialUse>> {
+    use SpecialUse::{All, Archive, Drafts, Flagged, Important, Junk, Sent, Trash};
+    if code == 0 {
+        return Some(None);
+    }
+    let all = [All, Archive, Drafts, Flagged, Junk, Sent, Trash, Important];
+    all.into_iter().find(|special_use| *special_use as u8 == code).map(Some)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    place: usize,
+}
+
+impl Reader<'_> {
+    fn take<const COUNT: usize>(&mut self) -> std::result::Result<[u8; COUNT], Fault> {
+        let rest = self.bytes.get(self.place..).unwrap_or_default();
+        let taken = rest.first_chunk::<COUNT>().ok_or((self.place, "the mailbox list is cut"))?;
+        self.place += COUNT;
+        Ok(*taken)
+    }
+
+    fn u32(&mut self) -> std::result::Result<u32, Fault> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+
+    fn name(&mut self) -> std::result::Result<String, Fault> {
+        let length = usize::from(u16::from_le_bytes(self.take()?));
+        let octets = self.bytes.get(self.place..self.place + length);
+        let name = octets.and_then(|octets| std::str::from_utf8(octets).ok());
+        let name = name.ok_or((self.place, "a mailbox's name cannot be read"))?;
+        self.place += length;
+        Ok(name.to_owned())
+    }
+}
+
+/// What tells one file of that name from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Stamp {
+        Stamp {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+/// The list of one user as this process read it last; read again when the file was replaced. One `stat` an access.
+#[derive(Debug)]
+pub struct CachedList {
+    path: PathBuf,
+    user: UserId,
+    last: Mutex<Option<(Stamp, Arc<MailboxList>)>>,
+}
+
+impl CachedList {
+    /// Nothing is read yet.
+    pub fn new(path: &Path, user: UserId) -> CachedList {
+        CachedList { path: path.to_path_buf(), user, last: Mutex::new(None) }
+    }
+
+    /// The list of now; that of a new user if there is no file.
+    pub fn get(&self) -> Result<Arc<MailboxList>> {
+        let metadata = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Arc::new(MailboxList::empty(self.user)));
+            }
+            Err(error) => return Err(StoreError::io(&self.path, "look at")(error)),
+        };
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((stamp, list)) = last
+            && stamp == Stamp::of(&metadata)
+        {
+            return Ok(list);
+        }
+        // The stamp of the very file that is read: another may have taken its place since.
+        let file = File::open(&self.path).map_err(StoreError::io(&self.path, "open"))?;
+        let stamp = Stamp::of(&file.metadata().map_err(StoreError::io(&self.path, "look at"))?);
+        let list = read_open(&self.path, file, self.user)?;
+        let list = Arc::new(list.unwrap_or_else(|| MailboxList::empty(self.user)));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, Arc::clone(&list)));
+        Ok(list)
+    }
+}

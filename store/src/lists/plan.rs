@@ -1,0 +1,208 @@
+//! Decides what changes a wish comes to. Nothing is changed here: the caller logs the changes and applies them.
+
+use std::collections::HashSet;
+
+use super::names::{INBOX, above, is_below, normalize_name};
+use super::{ListError, MailboxEntry, MailboxList};
+use crate::change::{Change, SpecialUse};
+use crate::ids::MailboxId;
+
+/// Mailboxes of a user at most, placeholders counted.
+pub const MOST_MAILBOXES: usize = 10_000;
+/// Subscriptions of a user at most.
+pub const MOST_SUBSCRIPTIONS: usize = 20_000;
+
+/// What a rename comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenamePlan {
+    /// Names change, nothing else.
+    Names(Vec<Change>),
+    /// INBOX was renamed (RFC 3501, 6.3.5): `changes` make the mailbox `target`, then all messages of INBOX move there. What is
+    /// below INBOX stays.
+    Inbox {
+        /// These first.
+        changes: Vec<Change>,
+        /// Then the messages go here.
+        target: MailboxId,
+    },
+}
+
+/// Changes that were decided, and the list as they leave it.
+struct Plan {
+    list: MailboxList,
+    changes: Vec<Change>,
+    now_seconds: u32,
+}
+
+impl Plan {
+    fn on(list: &MailboxList, now_seconds: u32) -> Plan {
+        Plan { list: list.clone(), changes: Vec::new(), now_seconds }
+    }
+
+    fn push(&mut self, make: impl FnOnce(u64) -> Change) {
+        let change = make(self.list.version + 1);
+        self.list.apply(&change);
+        self.changes.push(change);
+    }
+
+    fn create(&mut self, name: &str, special_use: Option<SpecialUse>, placeholder: bool) -> Result<(), ListError> {
+        if self.list.entries.len() >= MOST_MAILBOXES {
+            return Err(ListError::Limit("mailboxes"));
+        }
+        let number = self.list.next_number;
+        if number == u32::MAX || self.list.last_uid_validity == u32::MAX {
+            return Err(ListError::Limit("mailboxes ever made"));
+        }
+        let mailbox = self.list.id(number);
+        let uid_validity = (self.list.last_uid_validity + 1).max(self.now_seconds);
+        let name = name.to_owned();
+        self.push(|list_version| Change::MailboxCreate {
+            mailbox,
+            list_version,
+            uid_validity,
+            name,
+            special_use,
+            placeholder,
+        });
+        Ok(())
+    }
+
+    /// Makes a mailbox of `name`, and of the names above it that are missing.
+    fn create_with_parents(&mut self, name: &str, special_use: Option<SpecialUse>) -> Result<(), ListError> {
+        for upper in above(name) {
+            if self.list.find(upper).is_none() {
+                self.create(upper, None, false)?;
+            }
+        }
+        if let Some(entry) = self.list.find(name) {
+            if !entry.placeholder {
+                return Err(ListError::Exists);
+            }
+            let mailbox = self.list.id(entry.number);
+            self.push(|list_version| Change::MailboxDelete { mailbox, list_version });
+        }
+        self.create(name, special_use, false)
+    }
+}
+
+/// Makes a mailbox, and those above it that are missing (RFC 3501, 6.3.3). A placeholder becomes a mailbox.
+pub fn plan_create(
+    list: &MailboxList,
+    name: &str,
+    special_use: Option<SpecialUse>,
+    now_seconds: u32,
+) -> Result<Vec<Change>, ListError> {
+    let name = normalize_name(name)?;
+    let mut plan = Plan::on(list, now_seconds);
+    plan.create_with_parents(&name, special_use)?;
+    Ok(plan.changes)
+}
+
+/// Deletes a mailbox (RFC 3501, 6.3.4). If there are names below it, a placeholder takes its place. Placeholders above it that
+/// have nothing below them any more go, too.
+pub fn plan_delete(list: &MailboxList, name: &str, now_seconds: u32) -> Result<Vec<Change>, ListError> {
+    let name = normalize_name(name)?;
+    let entry = list.find(&name).ok_or(ListError::NotFound)?;
+    if name == INBOX {
+        return Err(ListError::NotAllowed("INBOX cannot be deleted"));
+    }
+    let has_children = list.has_children(&name);
+    if entry.placeholder && has_children {
+        return Err(ListError::NotAllowed("there are mailboxes below this name"));
+    }
+    let mut plan = Plan::on(list, now_seconds);
+    let mailbox = list.id(entry.number);
+    plan.push(|list_version| Change::MailboxDelete { mailbox, list_version });
+    if has_children {
+        plan.create(&name, None, true)?;
+    }
+    let uppers: Vec<&str> = above(&name).collect();
+    for upper in uppers.into_iter().rev() {
+        match plan.list.find(upper) {
+            Some(entry) if entry.placeholder && !plan.list.has_children(upper) => {
+                let mailbox = list.id(entry.number);
+                plan.push(|list_version| Change::MailboxDelete { mailbox, list_version });
+            }
+            _ => break,
+        }
+    }
+    Ok(plan.changes)
+}
+
+/// Gives a mailbox and all below it another name (RFC 3501, 6.3.5). Missing names above the new one are made.
+pub fn plan_rename(list: &MailboxList, from: &str, to: &str, now_seconds: u32) -> Result<RenamePlan, ListError> {
+    let from = normalize_name(from)?;
+    let to = normalize_name(to)?;
+    let entry = list.find(&from).ok_or(ListError::NotFound)?;
+    if list.find(&to).is_some() {
+        return Err(ListError::Exists);
+    }
+    let mut plan = Plan::on(list, now_seconds);
+    if from == INBOX {
+        plan.create_with_parents(&to, None)?;
+        let target = plan.list.find(&to).map(|entry| list.id(entry.number)).ok_or(ListError::NotFound)?;
+        return Ok(RenamePlan::Inbox { changes: plan.changes, target });
+    }
+    if is_below(&to, &from) {
+        return Err(ListError::NotAllowed("a mailbox cannot be moved below itself"));
+    }
+    let moved: Vec<&MailboxEntry> = std::iter::once(entry).chain(list.below(&from)).collect();
+    let new_names = moved
+        .iter()
+        .map(|entry| normalize_name(&format!("{to}{}", &entry.name[from.len()..])))
+        .collect::<Result<Vec<_>, _>>()?;
+    if new_names.iter().any(|name| list.find(name).is_some()) {
+        return Err(ListError::Exists);
+    }
+    for upper in above(&to) {
+        if plan.list.find(upper).is_none() {
+            plan.create(upper, None, false)?;
+        }
+    }
+    // No name is taken twice on the way: none of the new names is in the list.
+    let mut renames = Vec::with_capacity(moved.len());
+    let mut list_version = plan.list.version;
+    for (entry, name) in moved.into_iter().zip(new_names) {
+        list_version += 1;
+        renames.push(Change::MailboxRename { mailbox: list.id(entry.number), list_version, name });
+    }
+    plan.changes.append(&mut renames);
+    Ok(RenamePlan::Names(plan.changes))
+}
+
+/// Subscribes to a name, which need not be there, or no longer. No changes if it is so already.
+pub fn plan_subscribe(list: &MailboxList, name: &str, subscribed: bool) -> Result<Vec<Change>, ListError> {
+    let name = normalize_name(name)?;
+    if list.is_subscribed(&name) == subscribed {
+        return Ok(Vec::new());
+    }
+    if subscribed && list.subscriptions.len() >= MOST_SUBSCRIPTIONS {
+        return Err(ListError::Limit("subscriptions"));
+    }
+    Ok(vec![Change::Subscribe { user: list.user, list_version: list.version + 1, name, subscribed }])
+}
+
+/// Says what a mailbox is for. No changes if it is so already.
+pub fn plan_special_use(
+    list: &MailboxList,
+    name: &str,
+    special_use: Option<SpecialUse>,
+) -> Result<Vec<Change>, ListError> {
+    let name = normalize_name(name)?;
+    let entry = list.find(&name).ok_or(ListError::NotFound)?;
+    if entry.placeholder {
+        return Err(ListError::NotAllowed("the name holds no messages"));
+    }
+    if entry.special_use == special_use {
+        return Ok(Vec::new());
+    }
+    let mailbox = list.id(entry.number);
+    Ok(vec![Change::SpecialUse { mailbox, list_version: list.version + 1, special_use }])
+}
+
+/// Whether names and numbers of `entries` are unique; for what was read from a file.
+pub(super) fn are_unique(entries: &[MailboxEntry]) -> bool {
+    let mut numbers = HashSet::with_capacity(entries.len());
+    entries.iter().all(|entry| numbers.insert(entry.number))
+        && entries.windows(2).all(|pair| super::names::order(&pair[0].name, &pair[1].name).is_lt())
+}
