@@ -10,7 +10,7 @@ enum Part<'a> {
     Text(&'a [u8]),
     Anything,
     Variable(&'a str),
-    /// `{<name}`: the variable as a literal.
+    /// `{<name}`: the variable as a literal or a quoted string.
     Literal(&'a str),
 }
 
@@ -99,7 +99,9 @@ fn step(parts: &[Part<'_>], line: &[u8], variables: &mut Variables) -> bool {
             let value = variables.get(*name).cloned().unwrap_or_default();
             let mut wire = format!("{{{}}}\r\n", value.len()).into_bytes();
             wire.extend_from_slice(&value);
-            line.starts_with(&wire) && step(rest, &line[wire.len()..], variables)
+            let quoted = [b"\"", value.as_slice(), b"\""].concat();
+            let form = [wire, quoted].into_iter().find(|form| line.starts_with(form));
+            form.is_some_and(|form| step(rest, &line[form.len()..], variables))
         }
         Part::Variable(name) => match variables.get(*name).cloned() {
             Some(value) => prefixed(&value) && step(rest, &line[value.len()..], variables),

@@ -5,12 +5,13 @@
 //! | line | meaning |
 //! |---|---|
 //! | `# …`, empty | nothing |
-//! | `differs NAME: reason` | the server of that name is known to do this otherwise |
+//! | `at NAME: line` | what stands instead of the line above when the server is the one of that name |
+//! | `differs NAME: reason` | the server of that name is known to fail this script from somewhere on |
 //! | `mail NAME`, then `\| …` lines | a message (CRLF line ends) under that name |
 //! | `let NAME = text` | a variable |
 //! | `create MAILBOX` · `append MAILBOX (FLAGS) NAME` · `deliver NAME` | what is there before |
 //! | `connect 1` · `connect 1 pop3` · `login 1` | opens a connection; `login` also logs the user in and selects nothing |
-//! | `C1: text` | the client sends a line; `{name}` is a variable, `{>name}` a literal, `{+name}` a non-synchronising one |
+//! | `C1: text` | the client sends a line; `{name}` is a variable, `{>name}` a literal (not sent if the server refuses it), `{+name}` a non-synchronising one |
 //! | `D1: name` | the client sends a message with dots stuffed and the closing dot |
 //! | `S1: pattern` | the server says this (see [`crate::pattern`]) |
 //! | `N1: pattern` | no untagged reply before the next tagged one is like this |
@@ -69,6 +70,8 @@ struct Connection {
     stream: Stream,
     /// Untagged replies that no line has taken.
     untagged: Vec<Vec<u8>>,
+    /// A line that came where a continuation was awaited: the next one to be heard.
+    instead: Option<Vec<u8>>,
     /// Patterns of `N` lines for the next tagged reply.
     never: Vec<String>,
 }
@@ -105,8 +108,16 @@ pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
     let mut at = 0;
     while at < lines.len() {
         let number = at + 1;
-        let line = lines[at];
+        let mut line = lines[at];
         at += 1;
+        while let Some(otherwise) = lines.get(at).and_then(|line| line.strip_prefix("at ")) {
+            at += 1;
+            if let Some((server, instead)) = otherwise.split_once(": ")
+                && server == stage.server
+            {
+                line = instead;
+            }
+        }
         let mut block = Vec::new();
         if line.starts_with("mail ") {
             while let Some(more) = lines.get(at).and_then(|line| line.strip_prefix('|')) {
@@ -228,7 +239,8 @@ impl Play<'_> {
         };
         let mut stream = Stream::connect(self.address(protocol)).map_err(text)?;
         stream.set_patience(Duration::from_secs(10));
-        let connection = Connection { protocol, stream, untagged: Vec::new(), never: Vec::new() };
+        let connection =
+            Connection { protocol, stream, untagged: Vec::new(), instead: None, never: Vec::new() };
         self.connections.insert(name.to_string(), connection);
         self.connection(name)
     }
@@ -268,6 +280,10 @@ impl Play<'_> {
     }
 
     fn client(&mut self, name: &str, line: &str) -> Result<(), String> {
+        let connection = self.connection(name)?;
+        if connection.protocol != Protocol::Imap {
+            connection.untagged.clear();
+        }
         let mut rest = line;
         while let Some(open) = rest.find("{>").into_iter().chain(rest.find("{+")).min() {
             let close = open + rest[open..].find('}').ok_or("a literal without a }")?;
@@ -284,10 +300,12 @@ impl Play<'_> {
                     if line.starts_with(b"+") {
                         break;
                     }
+                    let connection = self.connection(name)?;
                     if !line.starts_with(b"* ") {
-                        return Err(format!("instead of a continuation: {:?}", show(&line)));
+                        connection.instead = Some(line);
+                        return Ok(());
                     }
-                    self.connection(name)?.untagged.push(line);
+                    connection.untagged.push(line);
                 }
             }
             self.say(name, &literal)?;
@@ -400,6 +418,9 @@ impl Play<'_> {
 
     fn hear(&mut self, name: &str) -> Result<Vec<u8>, String> {
         let connection = self.connection(name)?;
+        if let Some(line) = connection.instead.take() {
+            return Ok(line);
+        }
         let mut line = connection.stream.line().map_err(text)?;
         if connection.protocol == Protocol::Imap {
             let mut length = announced(&line);
