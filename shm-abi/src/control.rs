@@ -1,6 +1,13 @@
 //! The records on the router's control socket, `control` in the runtime folder: one request, one answer.
 
+use crate::channel::{Channel, Incoming, ReceiveError, SendError};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Duration;
+use std::{fmt, io};
+
+/// How long a tool waits for the router, which may be stopped or busy.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a tool asks of the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,4 +51,50 @@ pub struct RouterStatus {
     pub in_flight: u32,
     /// True once it ends.
     pub stopping: bool,
+}
+
+/// Why the router did not answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// No router listens there.
+    NotRunning,
+    /// It is there and says nothing: stopped, or stuck.
+    Silent,
+    /// Its socket cannot be used; usually it belongs to somebody else.
+    Io(io::Error),
+    /// It says something else than an answer.
+    Confused(String),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskError::NotRunning => out.write_str("no router runs here: start one with `lode serve`"),
+            AskError::Silent => out.write_str("the router does not answer"),
+            AskError::Io(error) => write!(out, "cannot reach the router: {error}"),
+            AskError::Confused(what) => write!(out, "the router's answer makes no sense: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+/// Asks the router whose runtime folder is `runtime_dir`, and waits for its answer for a few seconds at most.
+pub fn ask_router(runtime_dir: &Path, request: ControlRequest) -> Result<Incoming<ControlAnswer>, AskError> {
+    let mut channel =
+        Channel::connect(&runtime_dir.join("control"), PATIENCE).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning,
+            io::ErrorKind::WouldBlock => AskError::Silent,
+            _ => AskError::Io(error),
+        })?;
+    channel.send(&request, &[]).map_err(|error| match error {
+        SendError::WouldBlock => AskError::Silent,
+        SendError::Os(errno) => AskError::Io(errno.into()),
+        other => AskError::Confused(other.to_string()),
+    })?;
+    channel.receive().map_err(|error| match error {
+        ReceiveError::WouldBlock => AskError::Silent,
+        ReceiveError::Os(errno) => AskError::Io(errno.into()),
+        other => AskError::Confused(other.to_string()),
+    })
 }

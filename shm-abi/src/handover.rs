@@ -5,10 +5,13 @@
 //! 1. The first record is [`Hello`], with one eventfd for every possible handler attached, in the order of rows.
 //! 2. It opens the table, checks that its row has `Hello::generation`, sets the row to serving, posts the start
 //!    event, and sends [`FromHandler::Ready`].
-//! 3. It answers each [`Connection`] with [`Accepted`] or [`Refused`]; until then the router keeps the socket too.
+//! 3. It answers each [`Connection`] with [`Accepted`] or [`Refused`], before it writes a first octet to the client:
+//!    until it has answered, the router keeps the socket too, and gives it to another handler if this one dies. The
+//!    socket does not block, has TCP_NODELAY set, and arrives closed on exec.
 //! 4. It frees its cells itself. If [`crate::TableView::queue_waiting`] is set after that, it sends
 //!    [`FromHandler::Room`].
-//! 5. The end of the channel means that the router is gone: it finishes its sessions and exits.
+//! 5. The end of the channel means that the router is gone: it finishes its sessions and exits. A router that starts
+//!    anew kills it if it takes longer than two seconds.
 
 use crate::cell::Endpoint;
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,9 @@ mod control;
 mod handler_row;
 mod handover;
 mod layout;
+mod left_over;
+mod listener;
+mod name;
 mod notify;
 mod process;
 mod segment;
@@ -22,16 +25,17 @@ mod wire;
 
 pub use cell::{Cell, CellState, Endpoint, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError};
-pub use control::{ControlAnswer, ControlRequest, RouterStatus};
+pub use control::{AskError, ControlAnswer, ControlRequest, RouterStatus, ask_router};
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};
 pub use handover::{
     Accepted, BootKey, Connection, FromHandler, Hello, Protocol, Refusal, Refused, TlsFacts, ToHandler,
 };
 pub use layout::{ABI_VERSION, COMMAND_OCTETS, MAX_HANDLERS, MAX_SESSIONS, USER_OCTETS};
+pub use left_over::left_over_handlers;
+pub use listener::ChannelListener;
+pub use name::{read_table_name, table_name, write_table_name};
 pub use notify::{RowIndex, Watches};
 pub use process::{Process, process_start_ticks};
 pub use start::StartWait;
-pub use table::{
-    Limits, Table, TableError, TableInfo, TableView, read_table_name, table_name, write_table_name,
-};
+pub use table::{Limits, Table, TableError, TableInfo, TableView};
 pub use wire::{MAX_RECORD_OCTETS, WireError, decode, encode};

@@ -11,14 +11,14 @@ use crate::layout::{
     ABI_VERSION, Areas, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS, MAX_SESSIONS,
     MailboxShared,
 };
+use crate::left_over::remove_left_over;
 use crate::process::Process;
 use crate::segment::{Segment, SegmentError};
 use nix::errno::Errno;
+use std::fmt;
 use std::mem::size_of;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::{fmt, fs, io};
 
 /// How much a table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -444,58 +444,18 @@ impl TableView {
     }
 }
 
-/// The name of the table of the router whose runtime folder is `runtime_dir`: the same for every spelling of the
-/// folder's path, different for different folders.
-pub fn table_name(runtime_dir: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    let path = fs::canonicalize(runtime_dir).unwrap_or_else(|_| runtime_dir.to_path_buf());
-    let hash = path.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
-        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("/lode-{hash:016x}")
-}
-
-fn name_file(runtime_dir: &Path) -> PathBuf {
-    runtime_dir.join("table")
-}
-
-/// Writes the table's name into the file `table` of the runtime folder, whole or not at all.
-pub fn write_table_name(runtime_dir: &Path, name: &str) -> io::Result<()> {
-    let new = runtime_dir.join("table.new");
-    fs::write(&new, format!("{name}\n"))?;
-    fs::rename(new, name_file(runtime_dir))
-}
-
-/// Reads the table's name from the runtime folder.
-pub fn read_table_name(runtime_dir: &Path) -> io::Result<String> {
-    Ok(fs::read_to_string(name_file(runtime_dir))?.trim_end().to_string())
-}
-
 fn limits_are_good(limits: Limits) -> bool {
     (1..=MAX_HANDLERS).contains(&limits.handlers) && (1..=MAX_SESSIONS).contains(&limits.sessions)
 }
 
-fn router_of(header: &Header) -> Process {
+pub(crate) fn router_of(header: &Header) -> Process {
     Process {
         pid: header.router_pid.load(Ordering::Relaxed),
         start_ticks: header.router_start_ticks.load(Ordering::Relaxed),
     }
 }
 
-/// Removes a segment whose router is dead. Works across versions: the first line of the header never moves.
-fn remove_left_over(name: &str) -> Result<(), TableError> {
-    let segment = Segment::open_read_only(name).map_err(|error| table_error(name, 0, error))?;
-    if segment.octets() >= size_of::<Header>() {
-        let header: &Header = segment.at(0);
-        let router = router_of(header);
-        if header.magic.load(Ordering::Acquire) == MAGIC && router.is_alive() {
-            return Err(TableError::InUse { router_pid: router.pid });
-        }
-    }
-    Segment::remove(name).map_err(|error| table_error(name, 0, error))
-}
-
-fn table_error(name: &str, octets: usize, error: SegmentError) -> TableError {
+pub(crate) fn table_error(name: &str, octets: usize, error: SegmentError) -> TableError {
     match error {
         SegmentError::Missing => TableError::Missing(name.to_string()),
         SegmentError::Exists => TableError::Os { name: name.to_string(), errno: Errno::EEXIST },

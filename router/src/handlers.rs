@@ -1,0 +1,52 @@
+//! What the router itself keeps of each running handler: process, channel, and the connections on their way to it.
+
+use crate::client::Client;
+use shm_abi::{Channel, SendError, ToHandler};
+use std::collections::HashMap;
+use std::process::Child;
+
+/// One running handler.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) channel: Channel,
+    pub(crate) generation: u32,
+    pub(crate) started_ms: u64,
+    /// A thread waits for its start event.
+    pub(crate) awaited: bool,
+    /// When its end of the channel was closed; it should be gone soon.
+    pub(crate) closed_ms: Option<u64>,
+    /// The channel took no record; set until it is writable, or the handler has answered something.
+    pub(crate) congested: bool,
+    /// Records without a descriptor that found the channel full.
+    pub(crate) outbox: Vec<ToHandler>,
+    /// Connections sent and not acknowledged, by cell; their sockets are kept until they are.
+    pub(crate) in_flight: HashMap<u32, InFlight>,
+}
+
+/// A connection on its way.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) generation: u32,
+    pub(crate) client: Client,
+}
+
+impl Running {
+    /// Sends a record now or, when the channel is full, as soon as it is not.
+    pub(crate) fn tell(&mut self, record: ToHandler) -> Result<(), SendError> {
+        self.outbox.push(record);
+        self.flush()
+    }
+
+    /// Sends what waits in the outbox.
+    pub(crate) fn flush(&mut self) -> Result<(), SendError> {
+        while let Some(record) = self.outbox.first() {
+            match self.channel.send(record, &[]) {
+                Ok(()) => drop(self.outbox.remove(0)),
+                Err(SendError::WouldBlock) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

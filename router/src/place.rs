@@ -1,0 +1,195 @@
+//! Gives connections to handlers: cell, record, socket; and keeps the queue moving.
+
+use crate::client::Client;
+use crate::handlers::InFlight;
+use crate::log::{Level, event};
+use crate::route::{Prospect, Route, Row, route};
+use crate::server::Server;
+use crate::{spawn, time};
+use shm_abi::{Connection, HandlerState, Hello, SendError, ToHandler};
+use std::os::fd::AsFd;
+
+/// A connection that this many handlers did not keep is turned away: it may be what kills them.
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
+
+/// What became of a connection.
+#[derive(Debug)]
+pub(crate) enum Placed {
+    /// It is on its way to a handler.
+    Given,
+    /// It must wait.
+    Waits(Client, Prospect),
+}
+
+impl Server {
+    /// Gives a connection to a handler if one has room; starts one if not and it may be.
+    pub(crate) fn place(&mut self, mut client: Client) -> Placed {
+        loop {
+            match self.route(1) {
+                Route::To(handler) => match self.hand_over(handler, client) {
+                    None => return Placed::Given,
+                    // That handler is closed to routing now, so this ends.
+                    Some(back) => client = back,
+                },
+                Route::Start(row) => {
+                    let prospect = if self.start(row) { Prospect::Soon } else { Prospect::Full };
+                    return Placed::Waits(client, prospect);
+                }
+                Route::Wait(prospect) => return Placed::Waits(client, prospect),
+            }
+        }
+    }
+
+    /// What a connection that waits can expect now.
+    pub(crate) fn prospect(&self) -> Prospect {
+        match self.route(0) {
+            Route::To(_) | Route::Start(_) => Prospect::Soon,
+            Route::Wait(prospect) => prospect,
+        }
+    }
+
+    fn route(&self, more: usize) -> Route {
+        let rows = (0..).zip(&self.handlers).map(|(handler, running)| match running {
+            Some(running) => Row {
+                state: self.table.handler(handler).state(),
+                sessions: self.table.session_count(handler),
+                open: !running.congested,
+            },
+            None => Row { state: HandlerState::Free, sessions: 0, open: !self.awaited[handler as usize] },
+        });
+        let may_start = self.throttle.may_start(self.now_ms);
+        route(rows, self.table.limits().sessions, self.queue.len() + more, may_start)
+    }
+
+    /// Sends a connection to a handler; gives it back if that cannot be done.
+    fn hand_over(&mut self, handler: u32, client: Client) -> Option<Client> {
+        let running = self.handlers[handler as usize].as_mut()?;
+        let Some((cell, generation)) =
+            self.table.assign(handler, client.protocol, client.peer, time::wall_ms())
+        else {
+            // Its count says room and its cells say none: a session is just ending.
+            running.congested = true;
+            return Some(client);
+        };
+        let record = ToHandler::Connection(Connection {
+            protocol: client.protocol,
+            peer: client.peer,
+            local: client.local,
+            tls: None,
+            cell,
+            generation,
+        });
+        match running.channel.send(&record, &[client.socket.as_fd()]) {
+            Ok(()) => {
+                running.in_flight.insert(cell, InFlight { generation, client });
+                None
+            }
+            Err(error) => {
+                self.table.free(handler, cell, generation);
+                running.congested = true;
+                if !matches!(error, SendError::WouldBlock) {
+                    event(Level::Warn, "hand-over-failed", &[("handler", &handler), ("why", &error)]);
+                }
+                Some(client)
+            }
+        }
+    }
+
+    /// Gives what waits to whoever has room, and turns away what has waited too long.
+    pub(crate) fn settle_queue(&mut self) {
+        self.drain_queue();
+        let waits = !self.queue.is_empty();
+        if waits != self.queue_flag {
+            self.queue_flag = waits;
+            self.table.set_queue_waiting(waits);
+            if waits {
+                // A cell freed before the handler could see the flag is found now.
+                self.drain_queue();
+            }
+        }
+        let prospect = self.prospect();
+        while let Some(client) = self.queue.pop_expired(self.now_ms, prospect) {
+            self.turn_away(client);
+        }
+    }
+
+    fn drain_queue(&mut self) {
+        while let Some(client) = self.queue.pop() {
+            if let Placed::Waits(client, _) = self.place(client) {
+                self.queue.put_back(client);
+                break;
+            }
+        }
+    }
+
+    /// A handler had this connection and did not keep it: it goes to another, before all that wait.
+    pub(crate) fn try_elsewhere(&mut self, mut client: Client) {
+        client.attempts += 1;
+        if client.attempts >= ATTEMPTS_MAX || self.phase != crate::server::Phase::Serving {
+            self.turn_away(client);
+        } else {
+            self.queue.put_back(client);
+        }
+    }
+
+    /// Tells a connection to come again later.
+    pub(crate) fn turn_away(&mut self, client: Client) {
+        self.table.count_turned_away();
+        client.turn_away();
+    }
+
+    /// Starts a handler if none serves or is about to.
+    pub(crate) fn start_if_none(&mut self) {
+        let states = self.handlers.iter().enumerate().filter(|(_, running)| running.is_some());
+        let alive = states
+            .map(|(handler, _)| self.table.handler(handler as u32).state())
+            .any(|state| matches!(state, HandlerState::Serving | HandlerState::Starting));
+        if alive || !self.throttle.may_start(self.now_ms) {
+            return;
+        }
+        let free = (0..self.handlers.len()).find(|row| self.handlers[*row].is_none() && !self.awaited[*row]);
+        if let Some(row) = free {
+            self.start(row as u32);
+        }
+    }
+
+    /// Starts a handler in a free row; true if it was started.
+    fn start(&mut self, handler: u32) -> bool {
+        let clock = (self.now_ms, time::wall_ms());
+        let started = spawn::start(&self.program, &self.table, handler, clock, &self.notices, &self.waker);
+        let mut running = match started {
+            Ok(running) => running,
+            Err(error) => {
+                self.throttle.died(self.now_ms, 0);
+                let wait = self.throttle.delay_ms(self.now_ms);
+                event(
+                    Level::Error,
+                    "handler-not-started",
+                    &[("handler", &handler), ("why", &error), ("retry_ms", &wait)],
+                );
+                return false;
+            }
+        };
+        self.awaited[handler as usize] = running.awaited;
+        let hello = ToHandler::Hello(Hello {
+            table: self.table.name().to_string(),
+            handler,
+            generation: running.generation,
+            boot_key: self.boot_key.clone(),
+            settings_path: self.settings_path.display().to_string(),
+            settings_text: self.settings.to_text(),
+            eventfds: self.eventfds.len() as u32,
+        });
+        let eventfds: Vec<_> = self.eventfds.iter().map(AsFd::as_fd).collect();
+        let told = running.channel.send(&hello, &eventfds).map_err(|error| error.to_string());
+        let watched = self.watch_handler(handler, running.channel.as_fd()).map_err(|error| error.to_string());
+        if let Err(error) = told.and(watched) {
+            event(Level::Error, "hello-failed", &[("handler", &handler), ("why", &error)]);
+            // It is reaped as any other.
+            let _ = running.child.kill();
+        }
+        event(Level::Info, "handler-forked", &[("handler", &handler), ("pid", &running.child.id())]);
+        self.handlers[handler as usize] = Some(running);
+        true
+    }
+}

@@ -1,0 +1,116 @@
+//! Dead handlers: what they had is cleared or given on, and everybody is woken.
+
+use crate::log::{Level, event};
+use crate::server::{Phase, Server};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use shm_abi::{HandlerState, Process};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A handler that closed its channel and does not exit is killed after this long.
+const CLOSED_GRACE_MS: u64 = 5_000;
+/// How long handlers of a dead router get to end by themselves.
+const LEFT_OVER_GRACE: Duration = Duration::from_secs(2);
+
+impl Server {
+    /// Looks at every handler's process. Asks for each by its own number: nobody else's child is reaped.
+    pub(crate) fn reap(&mut self) {
+        for handler in 0..self.handlers.len() as u32 {
+            let status = match self.handlers[handler as usize].as_mut() {
+                Some(running) => running.child.try_wait(),
+                None => continue,
+            };
+            match status {
+                Ok(Some(status)) => self.buried(handler, status),
+                Ok(None) => {}
+                Err(error) => event(Level::Error, "wait-failed", &[("handler", &handler), ("why", &error)]),
+            }
+        }
+    }
+
+    fn buried(&mut self, handler: u32, status: ExitStatus) {
+        // What it acknowledged before it died is acknowledged.
+        self.read_records(handler);
+        let starting = self.table.handler(handler).state() == HandlerState::Starting;
+        let sessions = self.table.session_count(handler);
+        let Some(running) = self.handlers[handler as usize].take() else { return };
+        self.unwatch(running.channel.as_fd());
+        self.table.clear_handler(handler);
+        let lived_ms = self.now_ms.saturating_sub(running.started_ms);
+        if self.phase == Phase::Serving {
+            self.throttle.died(self.now_ms, if starting { 0 } else { lived_ms });
+        }
+        let expected = self.phase != Phase::Serving && status.success();
+        event(
+            if expected { Level::Info } else { Level::Warn },
+            "handler-ended",
+            &[
+                ("handler", &handler),
+                ("pid", &running.child.id()),
+                ("how", &how(status)),
+                ("lived_ms", &lived_ms),
+                ("sessions", &sessions),
+                ("on_their_way", &running.in_flight.len()),
+            ],
+        );
+        for (_, on_its_way) in running.in_flight {
+            self.try_elsewhere(on_its_way.client);
+        }
+        self.wake_all();
+    }
+
+    /// Wakes every handler: the dead one may have announced a change and not come to write the eventfds.
+    fn wake_all(&self) {
+        for (handler, eventfd) in (0..).zip(&self.eventfds) {
+            self.table.set_pending(handler);
+            // A full counter wakes as well.
+            let _ = eventfd.write(1);
+        }
+    }
+
+    /// Kills handlers that closed their channel and live on.
+    pub(crate) fn kill_closed(&mut self) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let now_ms = self.now_ms;
+        for running in self.handlers.iter_mut().flatten() {
+            if running.closed_ms.is_some_and(|closed| now_ms >= closed + CLOSED_GRACE_MS) {
+                let _ = running.child.kill();
+            }
+        }
+    }
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit-{code}"),
+        (None, Some(signal)) => match Signal::try_from(signal) {
+            Ok(signal) => signal.as_str().to_string(),
+            Err(_) => format!("signal-{signal}"),
+        },
+        (None, None) => "unknown".to_string(),
+    }
+}
+
+/// Waits for the handlers of a dead router and kills those that stay: two boots must not work on one store.
+pub(crate) fn end_left_over(processes: &[Process]) {
+    if processes.is_empty() {
+        return;
+    }
+    event(Level::Warn, "left-over-handlers", &[("count", &processes.len())]);
+    let deadline = Instant::now() + LEFT_OVER_GRACE;
+    while Instant::now() < deadline && processes.iter().any(Process::is_alive) {
+        sleep(Duration::from_millis(20));
+    }
+    for process in processes.iter().filter(|process| process.is_alive()) {
+        let _ = kill(Pid::from_raw(process.pid as i32), Signal::SIGKILL);
+    }
+    while Instant::now() < deadline + LEFT_OVER_GRACE && processes.iter().any(Process::is_alive) {
+        sleep(Duration::from_millis(5));
+    }
+}

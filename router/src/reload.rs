@@ -1,0 +1,61 @@
+//! New settings on SIGHUP: checked first; a file that is wrong changes nothing.
+
+use crate::log::{Level, event};
+use crate::server::Server;
+use config::Settings;
+use shm_abi::ToHandler;
+
+impl Server {
+    /// Reads the settings again and tells the handlers; the error is what the log says.
+    pub(crate) fn reload(&mut self) -> Result<(), String> {
+        let new = match Settings::load(&self.settings_path) {
+            Ok(new) => new,
+            Err(error) => {
+                event(Level::Error, "settings-kept", &[("why", &error)]);
+                return Err(error.to_string());
+            }
+        };
+        for option in needing_restart(&self.settings, &new) {
+            event(Level::Warn, "setting-needs-restart", &[("option", &option)]);
+        }
+        self.settings = new;
+        let settings_text = self.settings.to_text();
+        for (handler, running) in self.handlers.iter_mut().enumerate() {
+            if let Some(running) = running
+                && let Err(error) = running.tell(ToHandler::Reload { settings_text: settings_text.clone() })
+            {
+                event(Level::Error, "reload-failed", &[("handler", &handler), ("why", &error)]);
+            }
+        }
+        event(Level::Info, "settings-read", &[("file", &self.settings_path.display())]);
+        Ok(())
+    }
+}
+
+/// Options that differ and that this process cannot change any more: sockets are bound and the table is made.
+fn needing_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    let differ = [
+        ("store.path", old.store != new.store),
+        ("runtime.dir", old.runtime != new.runtime),
+        ("listen", old.listen != new.listen),
+        ("handlers", old.handlers != new.handlers),
+        ("run.user", old.run != new.run),
+    ];
+    differ.into_iter().filter_map(|(option, differs)| differs.then_some(option)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let old = Settings::default();
+        let mut new = old.clone();
+        new.limits.queue += 1;
+        assert_eq!(needing_restart(&old, &new), Vec::<&str>::new());
+        new.handlers.max += 1;
+        new.listen.imap.clear();
+        assert_eq!(needing_restart(&old, &new), ["listen", "handlers"]);
+    }
+}

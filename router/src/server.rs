@@ -1,0 +1,296 @@
+//! The router at work: what it owns, and the loop that runs until it is told to stop.
+//!
+//! One thread does everything but wait for start events. Each turn: poll; records of handlers; control; signals; dead
+//! handlers; new connections; the queue. Nothing in a turn waits for a client or a handler.
+
+use crate::control::Control;
+use crate::handlers::Running;
+use crate::listen::Listener;
+use crate::log::{Level, event};
+use crate::queue::Queue;
+use crate::signals::Signals;
+use crate::throttle::Throttle;
+use crate::{signals, time};
+use config::Settings;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use shm_abi::{BootKey, StartWait, Table};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+const SIGNALS: Token = Token(0);
+const WAKER: Token = Token(1);
+const CONTROL: Token = Token(2);
+/// Listeners are numbered from here.
+const LISTENERS: usize = 1_000;
+/// Handlers are numbered from here by their rows.
+const HANDLERS: usize = 1_000_000;
+/// Clients of the control socket are numbered from here.
+const CONTROL_CLIENTS: usize = 2_000_000;
+
+/// The longest sleep: a look at everything once a second costs nothing.
+const TICK_MS: u64 = 1_000;
+
+/// How waiting for a handler's start ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Notice {
+    pub(crate) handler: u32,
+    pub(crate) generation: u32,
+    pub(crate) outcome: StartWait,
+}
+
+/// Where the router is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Takes connections.
+    Serving,
+    /// Has told its handlers to end, and kills at this time those that have not.
+    Stopping { kill_at_ms: u64 },
+}
+
+/// The router.
+pub(crate) struct Server {
+    pub(crate) settings_path: PathBuf,
+    pub(crate) settings: Settings,
+    pub(crate) program: PathBuf,
+    pub(crate) table: Arc<Table>,
+    pub(crate) boot_key: BootKey,
+    pub(crate) eventfds: Vec<EventFd>,
+    pub(crate) listeners: Vec<Listener>,
+    /// No accepting until then: descriptors ran out.
+    pub(crate) accept_after_ms: u64,
+    /// By row.
+    pub(crate) handlers: Vec<Option<Running>>,
+    /// Rows whose last start event is still waited for by a thread; they take no new process.
+    pub(crate) awaited: Vec<bool>,
+    pub(crate) queue: Queue,
+    pub(crate) queue_flag: bool,
+    pub(crate) throttle: Throttle,
+    pub(crate) control: Control,
+    pub(crate) phase: Phase,
+    pub(crate) now_ms: u64,
+    pub(crate) notices: mpsc::Sender<Notice>,
+    pub(crate) waker: Arc<Waker>,
+    incoming_notices: mpsc::Receiver<Notice>,
+    signals: Signals,
+    signal_stream: mio::net::UnixStream,
+    poll: Poll,
+    last_tick_ms: u64,
+}
+
+impl Server {
+    /// Puts everything together; nothing runs yet.
+    pub(crate) fn new(
+        settings_path: PathBuf,
+        settings: Settings,
+        program: PathBuf,
+        table: Table,
+        listeners: Vec<Listener>,
+    ) -> Result<Server, String> {
+        let fault = |what: &str, error: io::Error| format!("cannot {what}: {error}");
+        let poll = Poll::new().map_err(|error| fault("make a poll", error))?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(|error| fault("make a waker", error))?;
+        let (signals, signal_stream) = signals::catch().map_err(|error| fault("catch signals", error))?;
+        let control =
+            Control::open(&settings.runtime.dir).map_err(|error| fault("make the control socket", error))?;
+        let count = table.limits().handlers as usize;
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let eventfds = (0..count)
+            .map(|_| EventFd::from_flags(flags))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|errno| fault("make eventfds", errno.into()))?;
+        let mut key = [0; 32];
+        File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut key))
+            .map_err(|error| fault("read /dev/urandom", error))?;
+        let (notices, incoming_notices) = mpsc::channel();
+        let mut server = Server {
+            settings_path,
+            settings,
+            program,
+            table: Arc::new(table),
+            boot_key: BootKey(key),
+            eventfds,
+            listeners,
+            accept_after_ms: 0,
+            handlers: (0..count).map(|_| None).collect(),
+            awaited: vec![false; count],
+            queue: Queue::default(),
+            queue_flag: false,
+            throttle: Throttle::default(),
+            control,
+            phase: Phase::Serving,
+            now_ms: time::now_ms(),
+            notices,
+            waker: Arc::new(waker),
+            incoming_notices,
+            signals,
+            signal_stream,
+            poll,
+            last_tick_ms: 0,
+        };
+        server.register_all().map_err(|error| fault("poll", error))?;
+        Ok(server)
+    }
+
+    fn register_all(&mut self) -> io::Result<()> {
+        let registry = self.poll.registry();
+        registry.register(&mut self.signal_stream, SIGNALS, Interest::READABLE)?;
+        let control = self.control.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&control), CONTROL, Interest::READABLE)?;
+        for (number, listener) in self.listeners.iter().enumerate() {
+            let descriptor = listener.descriptor().as_raw_fd();
+            registry.register(&mut SourceFd(&descriptor), Token(LISTENERS + number), Interest::READABLE)?;
+            event(
+                Level::Info,
+                "listening",
+                &[("protocol", &listener.protocol.name()), ("address", &listener.address)],
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs until a stop is complete.
+    pub(crate) fn serve(mut self) -> Result<(), String> {
+        self.start_if_none();
+        if self.handlers.iter().all(Option::is_none) {
+            return Err("the first handler cannot be started".into());
+        }
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let timeout = Duration::from_millis(self.sleep_ms());
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(format!("cannot poll: {error}"));
+                }
+                _ => {}
+            }
+            self.now_ms = time::now_ms();
+            for found in &events {
+                self.on_event(
+                    found.token(),
+                    found.is_readable() || found.is_read_closed(),
+                    found.is_writable(),
+                );
+            }
+            while let Ok(notice) = self.incoming_notices.try_recv() {
+                self.on_start_notice(notice);
+            }
+            if self.now_ms >= self.last_tick_ms + TICK_MS {
+                self.tick();
+            }
+            if self.signals.take_stop() {
+                self.begin_stop("signal");
+            }
+            if self.signals.take_reload() {
+                // A failure is in the log.
+                let _ = self.reload();
+            }
+            if self.signals.take_child() {
+                self.reap();
+            }
+            match self.phase {
+                Phase::Serving => {
+                    self.start_if_none();
+                    self.settle_queue();
+                    self.accept_bursts();
+                    self.settle_queue();
+                }
+                Phase::Stopping { kill_at_ms } => {
+                    if self.handlers.iter().all(Option::is_none) {
+                        return Ok(());
+                    }
+                    if self.now_ms >= kill_at_ms {
+                        self.kill_remaining();
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, token: Token, readable: bool, writable: bool) {
+        match token {
+            SIGNALS => signals::drain(&mut self.signal_stream),
+            WAKER => {}
+            CONTROL => self.accept_control(),
+            Token(number) if number >= CONTROL_CLIENTS => self.answer_control(number - CONTROL_CLIENTS),
+            Token(number) if number >= HANDLERS => {
+                let handler = (number - HANDLERS) as u32;
+                if writable {
+                    self.on_writable(handler);
+                }
+                if readable {
+                    self.read_records(handler);
+                }
+            }
+            Token(number) => {
+                if let Some(listener) = self.listeners.get_mut(number - LISTENERS) {
+                    listener.ready = true;
+                }
+            }
+        }
+    }
+
+    /// What is done once a second, against everything that was missed.
+    fn tick(&mut self) {
+        self.last_tick_ms = self.now_ms;
+        for running in self.handlers.iter_mut().flatten() {
+            running.congested = false;
+            // An error is the channel's end, which the poll reports too.
+            let _ = running.flush();
+        }
+        self.reap();
+        self.kill_closed();
+    }
+
+    /// Milliseconds until something is to be done without an event.
+    fn sleep_ms(&self) -> u64 {
+        let mut sleep = TICK_MS;
+        match self.phase {
+            Phase::Serving => {
+                if self.may_accept() && self.listeners.iter().any(|listener| listener.ready) {
+                    return 0;
+                }
+                if self.accept_after_ms > self.now_ms {
+                    sleep = sleep.min(self.accept_after_ms - self.now_ms);
+                }
+                if let Some(expiry) = self.queue.next_expiry_ms(self.now_ms, self.prospect()) {
+                    sleep = sleep.min(expiry);
+                }
+                if !self.throttle.may_start(self.now_ms) {
+                    sleep = sleep.min(self.throttle.delay_ms(self.now_ms));
+                }
+            }
+            Phase::Stopping { kill_at_ms } => {
+                sleep = sleep.min(kill_at_ms.saturating_sub(self.now_ms).max(20))
+            }
+        }
+        sleep.max(1)
+    }
+
+    /// Polls a handler's channel.
+    pub(crate) fn watch_handler(&self, handler: u32, channel: BorrowedFd<'_>) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(
+            &mut SourceFd(&channel.as_raw_fd()),
+            Token(HANDLERS + handler as usize),
+            interest,
+        )
+    }
+
+    /// Polls a client of the control socket.
+    pub(crate) fn watch_control_client(&self, number: usize, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let token = Token(CONTROL_CLIENTS + number);
+        self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)
+    }
+
+    /// No longer polls a descriptor. Done before each close: a duplicate elsewhere would keep the events coming.
+    pub(crate) fn unwatch(&self, socket: BorrowedFd<'_>) {
+        let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()));
+    }
+}

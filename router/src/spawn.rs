@@ -1,0 +1,114 @@
+#![allow(unsafe_code)]
+//! Starts a handler: its row, its channel, its process, and the wait for its start event.
+//!
+//! The one place of `unsafe` in this crate: what happens in the child between fork and exec.
+
+use crate::server::Notice;
+use shm_abi::{Channel, Process, Table, process_start_ticks};
+use std::collections::HashMap;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::{env, io, thread};
+
+use crate::handlers::Running;
+
+/// Where a handler finds its channel.
+const CHANNEL_DESCRIPTOR: i32 = 3;
+/// Where the handler is when it is not beside the router.
+const INSTALLED: &str = "/usr/libexec/lode/handler";
+/// How long a handler may take to start; it may have to recover its store first.
+const START_SECONDS: u32 = 120;
+
+/// The handler's program: beside this one, or where it is installed.
+pub(crate) fn find_handler() -> Result<PathBuf, String> {
+    let beside = env::current_exe().ok().and_then(|own| own.parent().map(|dir| dir.join("handler")));
+    let places = [beside, Some(PathBuf::from(INSTALLED))];
+    places
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("there is no handler beside this program, and none at {INSTALLED}"))
+}
+
+/// Starts a process in the free row `handler`. The caller sends the hello.
+pub(crate) fn start(
+    program: &Path,
+    table: &Arc<Table>,
+    handler: u32,
+    clock: (u64, u64),
+    notices: &mpsc::Sender<Notice>,
+    waker: &Arc<mio::Waker>,
+) -> io::Result<Running> {
+    let (now_ms, wall_ms) = clock;
+    let generation = table
+        .begin_handler(handler, wall_ms)
+        .ok_or_else(|| io::Error::other("the handler's row in the shared table is not free"))?;
+    let started = Channel::pair().and_then(|(ours, theirs)| {
+        ours.set_nonblocking(true)?;
+        Ok((execute(program, &theirs)?, ours))
+    });
+    let (child, channel) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            table.clear_handler(handler);
+            return Err(error);
+        }
+    };
+    let pid = child.id();
+    table.handler(handler).set_process(Process { pid, start_ticks: process_start_ticks(pid).unwrap_or(0) });
+    let awaited = wait_apart(table.clone(), handler, generation, notices.clone(), waker.clone());
+    Ok(Running {
+        child,
+        channel,
+        generation,
+        started_ms: now_ms,
+        awaited,
+        congested: false,
+        closed_ms: None,
+        outbox: Vec::new(),
+        in_flight: HashMap::new(),
+    })
+}
+
+fn execute(program: &Path, channel: &Channel) -> io::Result<Child> {
+    let descriptor = channel.as_raw_fd();
+    let mut command = Command::new(program);
+    // A process group of its own: an interrupt typed at a terminal goes to the router, which ends handlers in order.
+    command.env("LODE_CHANNEL_FD", CHANNEL_DESCRIPTOR.to_string()).stdin(Stdio::null()).process_group(0);
+    // SAFETY: between fork and exec this makes system calls only; it allocates nothing and takes no lock. Descriptor 3
+    // is not the pipe on which `Command` reports: `main` sees to it that 3 is taken before.
+    unsafe {
+        command.pre_exec(move || {
+            // Whatever the router itself was started with stays behind.
+            libc::syscall(libc::SYS_close_range, 4u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            let done = if descriptor == CHANNEL_DESCRIPTOR {
+                libc::fcntl(descriptor, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(descriptor, CHANNEL_DESCRIPTOR)
+            };
+            if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        });
+    }
+    command.spawn()
+}
+
+/// Waits for the start event in a thread of its own, so that connections go on, and reports how it ended. Without a
+/// thread the handler's `Ready` does; the answer says whether there will be a notice.
+fn wait_apart(
+    table: Arc<Table>,
+    handler: u32,
+    generation: u32,
+    notices: mpsc::Sender<Notice>,
+    waker: Arc<mio::Waker>,
+) -> bool {
+    let wait = move || {
+        let outcome = table.wait_for_start(handler, generation, START_SECONDS);
+        // Both fail only when the router is ending.
+        let _ = notices.send(Notice { handler, generation, outcome });
+        let _ = waker.wake();
+    };
+    thread::Builder::new().name(format!("start-{handler}")).stack_size(128 * 1024).spawn(wait).is_ok()
+}
