@@ -1,7 +1,133 @@
-//! What one pass over a message found out.
+//! What one pass over a message found out, before it is encoded.
 
-/// Everything a record says, before it is encoded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use crate::address::{self, Item};
+use crate::envelope;
+use crate::header::{Fields, Known, KnownFields};
+use crate::limits::HEADER_INDEX_MAX;
+use crate::search::{decode_header_text, fold};
+use crate::sent_date::SentDate;
+use crate::tree::Node;
+use crate::{HeaderKind, message_id, subject};
+
+/// Octets of an address field that are looked at for its first address.
+const FIRST_ADDRESS_OCTETS_MAX: usize = 1024;
+
+/// Everything a record says. Made by a [`Scanner`](crate::Scanner), encoded by [`encode`](crate::encode).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
     pub(crate) size: u64,
+    /// In the order of the tree; the first is the message itself.
+    pub(crate) nodes: Vec<Node>,
+    /// What the pieces of the nodes are ranges of.
+    pub(crate) arena: Vec<u8>,
+    /// Charset names, the first empty.
+    pub(crate) charsets: Vec<Vec<u8>>,
+    pub(crate) facts: Facts,
+}
+
+/// What the top-level header says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) envelope: Vec<u8>,
+    pub(crate) sent: Option<SentDate>,
+    /// In the order of [`SEARCHED`].
+    pub(crate) texts: [String; SEARCHED.len()],
+    pub(crate) message_id: String,
+    pub(crate) references: Vec<String>,
+    pub(crate) base_subject: String,
+    pub(crate) is_reply: bool,
+    /// Of the first From, To and Cc address.
+    pub(crate) local_parts: [String; 3],
+    pub(crate) index: HeaderIndex,
+}
+
+/// The headers whose text a record has.
+pub(crate) const SEARCHED: [(HeaderKind, Known); 5] = [
+    (HeaderKind::Subject, Known::Subject),
+    (HeaderKind::From, Known::From),
+    (HeaderKind::To, Known::To),
+    (HeaderKind::Cc, Known::Cc),
+    (HeaderKind::Bcc, Known::Bcc),
+];
+
+/// Which fields the header has, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderIndex {
+    /// Hash of the name and length in octets of every field, in order. A line that is no field has the hash of no name.
+    Whole(Vec<(u16, u32)>),
+    /// There are more fields than an index holds.
+    TooLong,
+}
+
+impl Default for HeaderIndex {
+    fn default() -> Self {
+        HeaderIndex::Whole(Vec::new())
+    }
+}
+
+impl HeaderIndex {
+    fn add(&mut self, name: &[u8], octets: usize) {
+        let HeaderIndex::Whole(fields) = self else { return };
+        match u32::try_from(octets) {
+            Ok(octets) if fields.len() < HEADER_INDEX_MAX => fields.push((name_hash(name), octets)),
+            _ => *self = HeaderIndex::TooLong,
+        }
+    }
+}
+
+/// Hash of a field name without regard to case. Part of the record format.
+pub(crate) fn name_hash(name: &[u8]) -> u16 {
+    let hash = name.iter().fold(0x811c_9dc5_u32, |hash, octet| {
+        (hash ^ u32::from(octet.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
+    });
+    (hash ^ (hash >> 16)) as u16
+}
+
+impl Facts {
+    /// Reads the top-level header. `is_whole`: nothing of it was left out.
+    pub(crate) fn read(header: &[u8], is_whole: bool) -> (Self, KnownFields<'_>) {
+        let mut fields = KnownFields::default();
+        let mut index = if is_whole { HeaderIndex::default() } else { HeaderIndex::TooLong };
+        for field in Fields::new(header) {
+            index.add(field.name, field.raw.len());
+            fields.add(field);
+        }
+        let mut envelope = Vec::with_capacity(512);
+        envelope::write(&fields, &mut envelope);
+        let texts = SEARCHED.map(|(_, known)| text(&fields, known));
+        let (base_subject, is_reply) = subject::base(&texts[0]);
+        let facts = Facts {
+            envelope,
+            sent: fields.first(Known::Date).and_then(SentDate::parse),
+            message_id: fields.first(Known::MessageId).and_then(message_id::of_field).unwrap_or_default(),
+            references: message_id::references(&fields),
+            base_subject: fold(&base_subject),
+            is_reply,
+            local_parts: [Known::From, Known::To, Known::Cc].map(|known| first_local_part(&fields, known)),
+            texts,
+            index,
+        };
+        (facts, fields)
+    }
+}
+
+fn text(fields: &KnownFields<'_>, known: Known) -> String {
+    let mut values = fields.all(known).map(decode_header_text);
+    let mut text = values.next().unwrap_or_default();
+    for value in values {
+        text.push('\n');
+        text.push_str(&value);
+    }
+    text
+}
+
+fn first_local_part(fields: &KnownFields<'_>, known: Known) -> String {
+    let Some(raw) = fields.first(known) else { return String::new() };
+    let mut first = None;
+    address::parse(&raw[..raw.len().min(FIRST_ADDRESS_OCTETS_MAX)], &mut |item| {
+        if let (None, Item::Mailbox { local_part, .. }) = (&first, item) {
+            first = Some(fold(&String::from_utf8_lossy(local_part)));
+        }
+    });
+    first.unwrap_or_default()
 }

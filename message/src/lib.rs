@@ -8,15 +8,27 @@
 //! Nothing here does I/O or reads a clock. Whatever the bytes are, work is linear in their number, memory is bounded by the
 //! limits in [`limits`], and nothing panics.
 
+pub mod fuzz;
 pub mod limits;
 pub mod record;
 pub mod search;
 
+mod address;
 mod analysis;
+mod content;
+mod describe;
+mod envelope;
 mod header;
+mod message_id;
 mod scan;
 mod section;
 mod sent_date;
+mod structure;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod wire;
 
 pub use analysis::Analysis;
 pub use header::header_fields;

@@ -1,0 +1,205 @@
+//! Content-Type, Content-Disposition and the other MIME fields (RFC 2045, 2183, 2231), read leniently.
+
+use crate::address::{quoted_end, skip_comment, unescape};
+use crate::{Encoding, Media};
+
+/// Longest type, subtype or encoding name that is believed (RFC 6838 4.2 allows 127).
+const NAME_OCTETS_MAX: usize = 127;
+
+/// A value with parameters: a token, then `; attribute=value` any number of times.
+#[derive(Debug)]
+pub(crate) struct Parameters<'a> {
+    raw: &'a [u8],
+    at: usize,
+    value: Vec<u8>,
+}
+
+impl<'a> Parameters<'a> {
+    pub(crate) fn new(raw: &'a [u8]) -> Self {
+        Parameters { raw, at: 0, value: Vec::new() }
+    }
+
+    /// The token that comes next, up to a separator; empty if there is none.
+    pub(crate) fn token(&mut self) -> &'a [u8] {
+        self.skip_space();
+        let start = self.at;
+        while let Some(&octet) = self.raw.get(self.at) {
+            if matches!(octet, 0..=b' ' | b';' | b'/' | b'(' | b'"' | b',' | b'=' | 127..) {
+                break;
+            }
+            self.at += 1;
+        }
+        &self.raw[start..self.at]
+    }
+
+    /// Takes `octet` if it comes next.
+    pub(crate) fn take(&mut self, octet: u8) -> bool {
+        self.skip_space();
+        let there = self.raw.get(self.at) == Some(&octet);
+        self.at += usize::from(there);
+        there
+    }
+
+    /// The next parameter: attribute as written, value without quotes. What is none is passed over.
+    pub(crate) fn parameter(&mut self) -> Option<(&'a [u8], &[u8])> {
+        loop {
+            self.at += memchr::memchr(b';', &self.raw[self.at..])? + 1;
+            let attribute = self.attribute();
+            if !attribute.is_empty() && self.take(b'=') {
+                self.read_value();
+                return Some((attribute, &self.value));
+            }
+        }
+    }
+
+    fn attribute(&mut self) -> &'a [u8] {
+        self.skip_space();
+        let start = self.at;
+        while let Some(&octet) = self.raw.get(self.at) {
+            if matches!(octet, b'=' | b';' | b'"' | b'\r' | b'\n') {
+                break;
+            }
+            self.at += 1;
+        }
+        self.raw[start..self.at].trim_ascii_end()
+    }
+
+    fn read_value(&mut self) {
+        self.value.clear();
+        self.skip_space();
+        let rest = &self.raw[self.at..];
+        if rest.first() == Some(&b'"') {
+            let (inside, end) = match quoted_end(rest) {
+                Some(end) => (&rest[1..end - 1], end),
+                None => (&rest[1..], rest.len()),
+            };
+            unescape(inside, &mut self.value);
+            self.at += end;
+            return;
+        }
+        // An unquoted value should be a token. Names with spaces and brackets are seen, so it goes to the next semicolon or comment.
+        let mut before = b' ';
+        while let Some(&octet) = self.raw.get(self.at) {
+            match octet {
+                b';' => break,
+                b'(' if before.is_ascii_whitespace() => break,
+                b'\r' | b'\n' => {}
+                _ => self.value.push(octet),
+            }
+            before = octet;
+            self.at += 1;
+        }
+        let length = self.value.trim_ascii_end().len();
+        self.value.truncate(length);
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(&octet) = self.raw.get(self.at) {
+            match octet {
+                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
+                b'(' => self.at = skip_comment(self.raw, self.at, None),
+                _ => break,
+            }
+        }
+    }
+}
+
+/// The media type of a part, in upper case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MediaType {
+    pub(crate) main: Vec<u8>,
+    pub(crate) sub: Vec<u8>,
+}
+
+impl MediaType {
+    pub(crate) fn new(main: &[u8], sub: &[u8]) -> Self {
+        MediaType { main: main.to_ascii_uppercase(), sub: sub.to_ascii_uppercase() }
+    }
+
+    /// Reads the beginning of a Content-Type value. `None`: it is no media type.
+    pub(crate) fn read(parameters: &mut Parameters<'_>) -> Option<Self> {
+        let main = parameters.token();
+        if !parameters.take(b'/') {
+            return None;
+        }
+        let sub = parameters.token();
+        let valid = |name: &[u8]| !name.is_empty() && name.len() <= NAME_OCTETS_MAX;
+        (valid(main) && valid(sub)).then(|| MediaType::new(main, sub))
+    }
+
+    pub(crate) fn media(&self) -> Media {
+        match (self.main.as_slice(), self.sub.as_slice()) {
+            (b"TEXT", b"HTML") => Media::Html,
+            (b"TEXT", _) => Media::Text,
+            (b"MESSAGE", b"RFC822") => Media::Message,
+            (b"MULTIPART", _) => Media::Multipart,
+            _ => Media::Other,
+        }
+    }
+}
+
+/// The name of a Content-Transfer-Encoding in upper case; `7BIT` if there is none.
+pub(crate) fn encoding_name(raw: Option<&[u8]>) -> Vec<u8> {
+    let name = raw.map_or(&b""[..], |raw| {
+        let mut parameters = Parameters::new(raw);
+        parameters.take(b'"');
+        parameters.token()
+    });
+    if name.is_empty() || name.len() > NAME_OCTETS_MAX { b"7BIT".to_vec() } else { name.to_ascii_uppercase() }
+}
+
+/// What to do for an encoding.
+pub(crate) fn encoding(name: &[u8]) -> Encoding {
+    match name {
+        b"7BIT" | b"8BIT" | b"BINARY" => Encoding::Identity,
+        b"BASE64" => Encoding::Base64,
+        b"QUOTED-PRINTABLE" => Encoding::QuotedPrintable,
+        _ => Encoding::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(raw: &str) -> String {
+        let mut parameters = Parameters::new(raw.as_bytes());
+        let mut out = match MediaType::read(&mut parameters) {
+            Some(media) => [media.main, media.sub].join(&b"/"[..]),
+            None => b"-".to_vec(),
+        };
+        while let Some((attribute, value)) = parameters.parameter() {
+            out.extend_from_slice(&[b"; ", attribute, b"=", value].concat());
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn reads_content_types() {
+        let cases = [
+            (" text/plain; charset=utf-8\r\n", "TEXT/PLAIN; charset=utf-8"),
+            ("text / html (c) ; (c) Charset = \"a\\\"b\" ; x=y (c)", "TEXT/HTML; Charset=a\"b; x=y"),
+            ("multipart/mixed; boundary=\"foo\n bar\"", "MULTIPART/MIXED; boundary=foo bar"),
+            ("a/b; name*0*=utf-8'en'%C3; name*1*=%A9", "A/B; name*0*=utf-8'en'%C3; name*1*=%A9"),
+            ("a/b; filename=un quoted name.txt", "A/B; filename=un quoted name.txt"),
+            ("a/b; filename=\"un;closed", "A/B; filename=un;closed"),
+            ("a/b;;; =x; y; z=", "A/B; z="),
+            ("a/b; n=f(1).txt", "A/B; n=f(1).txt"),
+            ("text", "-"),
+            ("text/; charset=x", "-; charset=x"),
+            ("/", "-"),
+            ("", "-"),
+        ];
+        for (raw, want) in cases {
+            assert_eq!(read(raw), want, "{raw}");
+        }
+    }
+
+    #[test]
+    fn reads_encodings() {
+        assert_eq!(encoding_name(None), b"7BIT");
+        assert_eq!(encoding_name(Some(b" (c) base64 ; x")), b"BASE64");
+        assert_eq!(encoding_name(Some(b"\"quoted-printable\"")), b"QUOTED-PRINTABLE");
+        assert_eq!(encoding(b"X-UUENCODE"), Encoding::Unknown);
+    }
+}
