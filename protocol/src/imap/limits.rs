@@ -35,7 +35,7 @@ impl Limits {
         literals: 64 << 10,
         append: 100 << 20,
         skip: 256 << 20,
-        depth: 200,
+        depth: 100,
         ranges: 16 << 10,
     };
 }

@@ -9,7 +9,7 @@ use crate::imap::syntax::sequence_set::SequenceSet;
 /// What is asked, of which messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchArguments {
-    /// What the numbers are. With UIDs, UID is among the items.
+    /// What the numbers are. With UIDs, UID is the first of the items, asked for or not.
     pub numbering: Numbering,
     /// The messages.
     pub messages: SequenceSet,
@@ -115,7 +115,7 @@ impl SectionItem {
 
 impl FetchArguments {
     /// How many items one FETCH may have.
-    pub const ITEMS_MAX: usize = 1024;
+    pub const ITEMS_MAX: usize = 256;
 
     pub(crate) fn parse(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Self, Fault> {
         cursor.space()?;
@@ -132,14 +132,12 @@ impl FetchArguments {
 
     fn parse_items(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Result<(), Fault> {
         if cursor.peek() == Some(b'(') {
-            let before = cursor.position();
-            cursor.list(|cursor| add(items, FetchItem::parse(cursor)?))?;
-            let was_empty = cursor.position() == before + 2;
-            return if was_empty || items.is_empty() {
-                Err(Fault::syntax("FETCH needs an item"))
-            } else {
-                Ok(())
-            };
+            let mut is_empty = true;
+            cursor.list(|cursor| {
+                is_empty = false;
+                add(items, FetchItem::parse(cursor)?)
+            })?;
+            return if is_empty { Err(Fault::syntax("FETCH needs an item")) } else { Ok(()) };
         }
         let word = cursor.rest();
         let length = word.iter().take_while(|octet| octet.is_ascii_alphabetic()).count();

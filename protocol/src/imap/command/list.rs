@@ -44,7 +44,7 @@ pub struct ListSelection {
     pub special_use: bool,
 }
 
-/// Return options (RFC 5258 section 3.2).
+/// Return options (RFC 5258 section 3.2). A selection option asks for the return option of its name, too.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListReturn {
     /// SUBSCRIBED: whether it is subscribed to.
@@ -103,6 +103,8 @@ impl ListArguments {
             cursor.space()?;
             arguments.returns = ListReturn::parse(cursor)?;
         }
+        arguments.returns.subscribed |= arguments.selection.subscribed;
+        arguments.returns.special_use |= arguments.selection.special_use;
         Ok(arguments)
     }
 }

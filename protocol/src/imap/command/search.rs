@@ -137,25 +137,47 @@ impl SearchKey {
         }
     }
 
+    /// Recurses, to the limit of depth. What needs much of the stack is in [`SearchKey::parse_leaf`], which does not.
     fn parse(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
-        match cursor.peek() {
-            Some(b'(') => cursor.nested(|cursor| {
-                cursor.take(1);
-                cursor.skip_spaces();
-                let key = Self::parse_all_of(cursor)?;
-                cursor.expect(b')', "Expected ) after search keys")?;
-                Ok(key)
-            }),
-            Some(b'0'..=b'9' | b'*') => SequenceSet::parse(cursor).map(SearchKey::Sequence),
-            _ => Self::parse_named(cursor),
+        if cursor.peek() == Some(b'(') {
+            return cursor.nested(Self::parse_group);
+        }
+        if matches!(cursor.peek(), Some(b'0'..=b'9' | b'*')) {
+            return SequenceSet::parse(cursor).map(SearchKey::Sequence);
+        }
+        let name = cursor.keyword()?;
+        match name.as_bytes() {
+            b"NOT" => cursor.nested(Self::parse_not),
+            b"OR" => cursor.nested(Self::parse_or),
+            name => Self::parse_leaf(cursor, name),
         }
     }
 
-    fn parse_named(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+    fn parse_group(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        cursor.take(1);
+        cursor.skip_spaces();
+        let key = Self::parse_all_of(cursor)?;
+        cursor.expect(b')', "Expected ) after search keys")?;
+        Ok(key)
+    }
+
+    fn parse_not(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        cursor.space()?;
+        Ok(SearchKey::Not(Box::new(Self::parse(cursor)?)))
+    }
+
+    fn parse_or(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        cursor.space()?;
+        let first = Self::parse(cursor)?;
+        cursor.space()?;
+        Ok(SearchKey::Or(Box::new((first, Self::parse(cursor)?))))
+    }
+
+    #[inline(never)]
+    fn parse_leaf(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<SearchKey, Fault> {
         use crate::imap::syntax::flag::SystemFlags;
         use DateComparison::{Before, On, Since};
-        let name = cursor.keyword()?;
-        Ok(match name.as_bytes() {
+        Ok(match name {
             b"ALL" => SearchKey::All,
             b"ANSWERED" => SearchKey::Flag(SystemFlags::ANSWERED, true),
             b"UNANSWERED" => SearchKey::Flag(SystemFlags::ANSWERED, false),
@@ -173,7 +195,7 @@ impl SearchKey {
             b"KEYWORD" => SearchKey::Keyword(parse_keyword(cursor)?, true),
             b"UNKEYWORD" => SearchKey::Keyword(parse_keyword(cursor)?, false),
             b"BCC" | b"CC" | b"FROM" | b"SUBJECT" | b"TO" => {
-                SearchKey::Header { field: name.as_bytes().to_ascii_lowercase(), text: parse_text(cursor)? }
+                SearchKey::Header { field: name.to_ascii_lowercase(), text: parse_text(cursor)? }
             }
             b"HEADER" => SearchKey::Header { field: parse_text(cursor)?, text: parse_text(cursor)? },
             b"BODY" => SearchKey::Body(parse_text(cursor)?),
@@ -190,16 +212,6 @@ impl SearchKey {
                 cursor.space()?;
                 SearchKey::Uid(SequenceSet::parse(cursor)?)
             }
-            b"NOT" => cursor.nested(|cursor| {
-                cursor.space()?;
-                Ok(SearchKey::Not(Box::new(Self::parse(cursor)?)))
-            })?,
-            b"OR" => cursor.nested(|cursor| {
-                cursor.space()?;
-                let first = Self::parse(cursor)?;
-                cursor.space()?;
-                Ok(SearchKey::Or(Box::new((first, Self::parse(cursor)?))))
-            })?,
             _ => return Err(Fault::syntax("Unknown search key")),
         })
     }

@@ -10,11 +10,9 @@
 //! | CREATE (USE …) (6154) | `command/mailbox.rs` |
 //! | STATUS=SIZE (8438) | `command/status.rs` |
 //! | UIDPLUS's APPENDUID and COPYUID (4315) | `reply/code.rs` |
-//! | CONDSTORE and QRESYNC (7162): parameters of SELECT, modifiers of FETCH and STORE | where [`parameters`] is called |
+//! | CONDSTORE and QRESYNC (7162): parameters of SELECT, modifiers of FETCH and STORE | where `Cursor::no_parameters` is called |
 //! | MULTIAPPEND (3502), CATENATE (4469), BINARY (3516) | `command/append.rs`, `decoder/` |
 //! | ESEARCH (4731), SEARCHRES (5182), WITHIN (5032) | `command/search.rs` |
-//!
-//! [`parameters`]: crate::imap::syntax::cursor::Cursor::no_parameters
 
 pub mod enable;
 pub mod id;
