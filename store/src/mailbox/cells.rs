@@ -15,9 +15,13 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::layout::{self, CELLS_PER_BLOCK, cell, summary};
 use super::{Cell, CellFlags};
+use crate::change::ZonedTime;
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MessageId, ModSeq, PageId, Uid};
 use crate::mapping::{Line, Region};
+
+/// How many steps of a search for a UID go by proportion. Then it bisects: UIDs may lie unevenly.
+const GUESSES: u32 = 4;
 
 /// A fixed look at the cells: one mapping, so many cells. What a scan works on; flags in it still change under writers.
 #[derive(Clone, Debug)]
@@ -89,7 +93,7 @@ impl Cells {
         if layout::cell_crc(&bytes) != layout::u32_at(&bytes, cell::CRC) {
             return Err(damaged("the checksum of a mailbox cell is wrong"));
         }
-        let packed = |offset| layout::unpack_date(layout::u64_at(&bytes, offset));
+        let packed = |offset| ZonedTime::unpack(layout::u64_at(&bytes, offset));
         Ok(Cell {
             uid: Uid::new(layout::u32_at(&bytes, cell::UID)).ok_or_else(|| damaged("a cell has no UID"))?,
             flags: layout::flags_of(word, keywords),
@@ -119,16 +123,32 @@ impl Cells {
             return Err(CellIndex(self.count));
         }
         // UIDs strictly ascend, so a cell is no further from either end than its UID is from the UID there. Where no UID is
-        // left out, this finds the cell at once.
+        // left out, this finds the cell at once; elsewhere the first guesses go by proportion.
         let mut low = last_index.saturating_sub(last - wanted);
         let mut high = last_index.min(wanted - first);
+        let (mut below, mut above) = ((0, first), (last_index, last));
+        let mut guesses = 0;
         while low <= high {
-            let middle = low + (high - low) / 2;
-            match at(middle).cmp(&wanted) {
+            let middle = if guesses < GUESSES {
+                let share = u64::from(wanted.saturating_sub(below.1)) * u64::from(above.0 - below.0);
+                let place = share / u64::from(above.1.saturating_sub(below.1)).max(1);
+                u32::try_from(u64::from(below.0) + place).unwrap_or(high).clamp(low, high)
+            } else {
+                low + (high - low) / 2
+            };
+            guesses += 1;
+            let found = at(middle);
+            match found.cmp(&wanted) {
                 std::cmp::Ordering::Equal => return Ok(CellIndex(middle)),
-                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Less => {
+                    low = middle + 1;
+                    below = (middle, found);
+                }
                 std::cmp::Ordering::Greater if middle == 0 => break,
-                std::cmp::Ordering::Greater => high = middle - 1,
+                std::cmp::Ordering::Greater => {
+                    high = middle - 1;
+                    above = (middle, found);
+                }
             }
         }
         Err(CellIndex(low))

@@ -1,5 +1,5 @@
-//! Where everything is in a cells file: the drawing "Mailbox cells" of `FORMAT.md` as constants, and the encoding of dates,
-//! flags and checksums. Nothing here touches a file.
+//! Where everything is in a cells file: the drawing "Mailbox cells" of `FORMAT.md` as constants, and the encoding of cells
+//! and checksums. Nothing here touches a file.
 
 use crate::change::{Added, Flags, SystemFlags, ZonedTime};
 use crate::mapping::LINE_BYTES;
@@ -130,27 +130,6 @@ pub(crate) fn blocks_in(bytes: u64) -> u32 {
     u32::try_from((groups * (BLOCKS_PER_GROUP - 1) + rest).saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-const SECONDS_BIAS: i64 = 1 << 52;
-const ZONE_BITS: u32 = 11;
-const ZONE_BIAS: i64 = 1 << (ZONE_BITS - 1);
-
-/// A date as a cell keeps it; times beyond 140 million years are brought to that.
-pub(crate) fn pack_date(date: Option<ZonedTime>) -> u64 {
-    let Some(date) = date else { return 0 };
-    let seconds = date.seconds.clamp(1 - SECONDS_BIAS, SECONDS_BIAS - 1) + SECONDS_BIAS;
-    let zone = i64::from(date.zone_minutes).clamp(1 - ZONE_BIAS, ZONE_BIAS - 1) + ZONE_BIAS;
-    (seconds as u64) << ZONE_BITS | zone as u64
-}
-
-/// The date that a cell keeps so.
-pub(crate) fn unpack_date(packed: u64) -> Option<ZonedTime> {
-    if packed == 0 {
-        return None;
-    }
-    let zone = (packed & ((1 << ZONE_BITS) - 1)) as i64 - ZONE_BIAS;
-    Some(ZonedTime { seconds: (packed >> ZONE_BITS) as i64 - SECONDS_BIAS, zone_minutes: zone as i16 })
-}
-
 /// The flags word of a cell that is not expunged.
 pub(crate) fn flags_word(flags: Flags) -> u32 {
     u32::from(flags.system.0 & 0x1f)
@@ -169,8 +148,8 @@ pub(crate) fn encode_cell(added: &Added) -> [u8; LINE_BYTES] {
     put(cell::FLAGS, &flags_word(added.flags).to_le_bytes());
     put(cell::KEYWORDS, &added.flags.keywords.to_le_bytes());
     put(cell::MODSEQ, &added.modseq.0.to_le_bytes());
-    put(cell::INTERNAL_DATE, &pack_date(Some(added.internal_date)).to_le_bytes());
-    put(cell::SENT_DATE, &pack_date(added.sent_date).to_le_bytes());
+    put(cell::INTERNAL_DATE, &added.internal_date.pack().to_le_bytes());
+    put(cell::SENT_DATE, &added.sent_date.map_or(0, ZonedTime::pack).to_le_bytes());
     put(cell::SIZE, &added.size.to_le_bytes());
     put(cell::SAVE_DATE, &added.save_seconds.to_le_bytes());
     put(cell::PAGE, &added.message.page.0.to_le_bytes());
@@ -238,19 +217,5 @@ mod tests {
             assert_eq!(blocks_in(bytes - 1), block);
         }
         assert_eq!(blocks_in(0), 0);
-    }
-
-    #[test]
-    fn dates_come_back_with_their_zones() {
-        for seconds in [0, -1, 1_700_000_000, SECONDS_BIAS - 1, 1 - SECONDS_BIAS] {
-            for zone_minutes in [0, 60, -570, 1023, -1023] {
-                let date = Some(ZonedTime { seconds, zone_minutes });
-                assert_eq!(unpack_date(pack_date(date)), date);
-            }
-        }
-        assert_eq!(pack_date(None), 0);
-        assert_eq!(unpack_date(0), None);
-        let far = unpack_date(pack_date(Some(ZonedTime { seconds: i64::MAX, zone_minutes: i16::MAX })));
-        assert_eq!(far, Some(ZonedTime { seconds: SECONDS_BIAS - 1, zone_minutes: 1023 }));
     }
 }

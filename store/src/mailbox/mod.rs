@@ -14,7 +14,7 @@ mod keywords;
 mod layout;
 mod repair;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::fs;
