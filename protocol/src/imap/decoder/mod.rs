@@ -10,6 +10,25 @@
 //!
 //! What ends a command: CRLF, and a bare LF too, for it does no harm. What ends a session: a line or a
 //! non-synchronising literal beyond every limit, for to skip those would be to read whatever the peer likes to send.
+//!
+//! ```
+//! use protocol::imap::{Command, Decoded, Decoder, Limits};
+//!
+//! let mut decoder = Decoder::new(Limits::BEFORE_LOGIN);
+//! let mut unread = b"a1 NOOP\r\na2 LOG".to_vec();
+//! let mut commands = Vec::new();
+//! loop {
+//!     let (consumed, decoded) = decoder.decode(&unread);
+//!     unread.drain(..consumed);
+//!     match decoded {
+//!         Decoded::Command(tagged) => commands.push(tagged.command),
+//!         Decoded::NeedMore => break,
+//!         other => panic!("{other:?}"),
+//!     }
+//! }
+//! assert_eq!(commands, [Command::Noop]);
+//! assert_eq!(unread, b"a2 LOG");
+//! ```
 
 mod framing;
 mod skip;

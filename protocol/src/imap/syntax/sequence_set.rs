@@ -88,16 +88,7 @@ impl SequenceSet {
 
     /// Appends the set as it is written in a command.
     pub fn write(&self, out: &mut Vec<u8>) {
-        for (index, &(first, last)) in self.ranges.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_bound(out, first);
-            if first != last {
-                out.push(b':');
-                write_bound(out, last);
-            }
-        }
+        write_ranges(out, &self.ranges);
     }
 }
 
@@ -105,6 +96,19 @@ fn resolve_range((first, last): (u32, u32), largest: u32) -> (u32, u32) {
     let first = if first == STAR { largest } else { first };
     let last = if last == STAR { largest } else { last };
     (first.min(last), first.max(last))
+}
+
+fn write_ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
+    for (index, &(first, last)) in ranges.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_bound(out, first);
+        if first != last {
+            out.push(b':');
+            write_bound(out, last);
+        }
+    }
 }
 
 fn write_bound(out: &mut Vec<u8>, bound: u32) {
@@ -187,7 +191,7 @@ impl NumberSet {
 
     /// Appends the set in its shortest form, `1:3,7`. Writes nothing when it is empty.
     pub fn write(&self, out: &mut Vec<u8>) {
-        SequenceSet { ranges: self.ranges.clone() }.write(out);
+        write_ranges(out, &self.ranges);
     }
 }
 
