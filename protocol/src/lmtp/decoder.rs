@@ -7,18 +7,19 @@ use crate::line::{Line, LineReader};
 /// What the input so far gives: nothing yet, or something right or wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// More octets are needed. What is in the input stays there.
-    More,
-    /// This command, and its octets were taken out of the input.
+    /// Nothing yet: ask again when more octets have come.
+    NeedMore,
+    /// This command.
     Ready(Command),
-    /// A line that is wrong; it was taken out of the input, and the next one will be understood.
+    /// A line that is wrong; it is consumed, and the next one will be understood.
     Wrong(Fault),
 }
 
 /// Finds commands in what a mail server sends.
 ///
-/// The handler calls [`Decoder::next`] until it answers [`Decoded::More`], or until a command makes it wait. After a
-/// DATA that it answered with 354 the input is for a [`super::DataDecoder`] until that says that the message ended.
+/// The session gives the decoder all octets that have come and were not consumed yet, and drops as many from their front as
+/// it is told to; then it asks again, until the answer is [`Decoded::NeedMore`] or a command makes it wait. After a DATA that
+/// it answered with 354 the octets are for a [`super::DataDecoder`] until that says that the message ended.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     lines: LineReader,
@@ -36,20 +37,17 @@ impl Decoder {
         Decoder { lines: LineReader::new() }
     }
 
-    /// The next command.
-    pub fn next(&mut self, input: &mut Vec<u8>) -> Decoded {
+    /// Looks for the next command at the front of `unread`. Returns how many octets are to be dropped, and what they were.
+    pub fn decode(&mut self, unread: &[u8]) -> (usize, Decoded) {
+        let mut consumed = 0;
         loop {
-            let (octets, decoded) = match self.lines.next(input, COMMAND_OCTETS_MAX) {
-                Line::More => return Decoded::More,
+            match self.lines.next(&unread[consumed..], COMMAND_OCTETS_MAX) {
+                Line::More => return (consumed, Decoded::NeedMore),
                 Line::Whole(line, octets) => {
-                    (octets, Some(parse(line).map_or_else(Decoded::Wrong, Decoded::Ready)))
+                    return (consumed + octets, parse(line).map_or_else(Decoded::Wrong, Decoded::Ready));
                 }
-                Line::TooLong(octets) => (octets, Some(Decoded::Wrong(Fault::TooLong))),
-                Line::Dropped(octets) => (octets, None),
-            };
-            input.drain(..octets);
-            if let Some(decoded) = decoded {
-                return decoded;
+                Line::TooLong(octets) => return (consumed + octets, Decoded::Wrong(Fault::TooLong)),
+                Line::Dropped(octets) => consumed += octets,
             }
         }
     }

@@ -18,9 +18,10 @@ fn commands(bytes: &[u8], step: usize) -> Vec<Decoded> {
     for chunk in bytes.chunks(step) {
         input.extend_from_slice(chunk);
         loop {
-            let decoded = decoder.next(&mut input);
+            let (consumed, decoded) = decoder.decode(&input);
+            input.drain(..consumed);
             match &decoded {
-                Decoded::More => break,
+                Decoded::NeedMore => break,
                 Decoded::Ready(command) => check_addresses(command),
                 Decoded::Wrong(fault) => {
                     let mut out = Vec::new();

@@ -6,11 +6,13 @@ use crate::pop3::DotStuffer;
 
 fn decode(input: &[u8]) -> Vec<Result<Command, Fault>> {
     let mut decoder = Decoder::new();
-    let mut input = input.to_vec();
+    let mut unread = input;
     let mut seen = Vec::new();
     loop {
-        match decoder.next(&mut input) {
-            Decoded::More => break,
+        let (consumed, decoded) = decoder.decode(unread);
+        unread = &unread[consumed..];
+        match decoded {
+            Decoded::NeedMore => break,
             Decoded::Ready(command) => seen.push(Ok(command)),
             Decoded::Wrong(fault) => seen.push(Err(fault)),
         }
@@ -300,17 +302,18 @@ fn trace_lines() {
         with: "LMTP",
         id: "42",
         recipient: Some(&recipient),
-        date: "Mon, 1 Jan 2024 00:00:00 +0000",
+        at_seconds: 1_704_067_199,
     };
     received(&mut out, &line);
     line.recipient = None;
     line.peer = "local";
+    line.at_seconds += 1;
     received(&mut out, &line);
     assert_eq!(
         String::from_utf8(out).expect("text"),
         "Return-Path: <>\r\nReturn-Path: <\"a b\"@example.org>\r\n\
          Received: from mx.example.net ([192.0.2.1]?x???)\r\n\tby mail.example.org with LMTP id 42\r\n\
-         \tfor <ann@example.org>;\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n\
+         \tfor <ann@example.org>;\r\n\tSun, 31 Dec 2023 23:59:59 +0000\r\n\
          Received: from mx.example.net (local)\r\n\tby mail.example.org with LMTP id 42;\r\n\
          \tMon, 1 Jan 2024 00:00:00 +0000\r\n"
     );

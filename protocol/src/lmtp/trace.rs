@@ -1,8 +1,11 @@
 //! The lines that final delivery puts on top of a message (RFC 5321 section 4.4).
 //!
-//! Date, host and peer are given as text: there is no clock and no socket here. None of them can end a line.
+//! Host and peer are given as text, the time as a number: there is no clock and no socket here. Nothing given can end a line.
+
+use std::io::Write;
 
 use super::address::Address;
+use crate::imap::syntax::date::Date;
 
 /// What a Received line says.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +22,8 @@ pub struct Received<'a> {
     pub id: &'a str,
     /// The recipient, where there is one only.
     pub recipient: Option<&'a Address>,
-    /// The time as RFC 5322 section 3.3 writes it.
-    pub date: &'a str,
+    /// The time: seconds since 1970, written in UTC.
+    pub at_seconds: i64,
 }
 
 /// Appends `Return-Path: <sender>`; `None` gives `<>`.
@@ -51,8 +54,23 @@ pub fn received(out: &mut Vec<u8>, received: &Received<'_>) {
         out.push(b'>');
     }
     out.extend_from_slice(b";\r\n\t");
-    plain(out, received.date);
+    date(out, received.at_seconds);
     out.extend_from_slice(b"\r\n");
+}
+
+/// `date-time` of RFC 5322 section 3.3, in UTC.
+fn date(out: &mut Vec<u8>, unix_seconds: i64) {
+    // 1970 began on a Thursday.
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, second) = (unix_seconds.div_euclid(86_400), unix_seconds.rem_euclid(86_400));
+    let Date { year, month, day } = Date::from_days_since_1970(days);
+    let weekday = DAYS[days.rem_euclid(7) as usize];
+    let month = MONTHS[usize::from(month - 1)];
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "{weekday}, {day} {month} {year:04} {hour:02}:{minute:02}:{second:02} +0000");
 }
 
 fn plain(out: &mut Vec<u8>, text: &str) {

@@ -7,11 +7,11 @@ use crate::line::{Line, LineReader};
 /// What the input so far gives: nothing yet, or something right or wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded<T> {
-    /// More octets are needed. What is in the input stays there.
-    More,
-    /// This, and its octets were taken out of the input.
+    /// Nothing yet: ask again when more octets have come.
+    NeedMore,
+    /// This.
     Ready(T),
-    /// A line that is wrong; it was taken out of the input, and the next one will be understood.
+    /// A line that is wrong; it is consumed, and the next one will be understood.
     Wrong(Fault),
 }
 
@@ -26,8 +26,9 @@ pub enum Response {
 
 /// Finds commands in what a client sends.
 ///
-/// The handler calls [`Decoder::next`] until it answers [`Decoded::More`], or until a command makes it wait; while a
-/// SASL exchange goes on it calls [`Decoder::next_response`] instead. Pipelined commands stay in the input.
+/// The session gives the decoder all octets that have come and were not consumed yet, and drops as many from their front as
+/// it is told to; then it asks again, until the answer is [`Decoded::NeedMore`] or a command makes it wait. While a SASL
+/// exchange goes on it calls [`Decoder::decode_response`] instead of [`Decoder::decode`]. Pipelined commands are not moved.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     lines: LineReader,
@@ -45,40 +46,38 @@ impl Decoder {
         Decoder { lines: LineReader::new() }
     }
 
-    /// The next command.
-    pub fn next(&mut self, input: &mut Vec<u8>) -> Decoded<Command> {
+    /// Looks for the next command at the front of `unread`. Returns how many octets are to be dropped, and what they were.
+    pub fn decode(&mut self, unread: &[u8]) -> (usize, Decoded<Command>) {
         // Until five octets are there it cannot be known whether the line may be a long one; before that, no limit
         // is reached either.
-        let octets_max = if is_auth(input) { AUTH_OCTETS_MAX } else { COMMAND_OCTETS_MAX };
-        self.take(input, octets_max, parse)
+        self.take(unread, |line| if is_auth(line) { AUTH_OCTETS_MAX } else { COMMAND_OCTETS_MAX }, parse)
     }
 
-    /// The next line of a SASL exchange.
-    pub fn next_response(&mut self, input: &mut Vec<u8>) -> Decoded<Response> {
-        self.take(input, AUTH_OCTETS_MAX, |line| match line {
+    /// Looks for the next line of a SASL exchange, as [`Decoder::decode`].
+    pub fn decode_response(&mut self, unread: &[u8]) -> (usize, Decoded<Response>) {
+        let parse_response = |line: &[u8]| match line {
             b"*" => Ok(Response::Cancelled),
             line => sasl::decode(line).map(|octets| Response::Octets(Password(octets))),
-        })
+        };
+        self.take(unread, |_| AUTH_OCTETS_MAX, parse_response)
     }
 
-    fn take<T: PartialEq>(
+    fn take<T>(
         &mut self,
-        input: &mut Vec<u8>,
-        octets_max: usize,
+        unread: &[u8],
+        octets_max: impl Fn(&[u8]) -> usize,
         parse: impl Fn(&[u8]) -> Result<T, Fault>,
-    ) -> Decoded<T> {
+    ) -> (usize, Decoded<T>) {
+        let mut consumed = 0;
         loop {
-            let (octets, decoded) = match self.lines.next(input, octets_max) {
-                Line::More => return Decoded::More,
+            let rest = &unread[consumed..];
+            match self.lines.next(rest, octets_max(rest)) {
+                Line::More => return (consumed, Decoded::NeedMore),
                 Line::Whole(line, octets) => {
-                    (octets, parse(line).map_or_else(Decoded::Wrong, Decoded::Ready))
+                    return (consumed + octets, parse(line).map_or_else(Decoded::Wrong, Decoded::Ready));
                 }
-                Line::TooLong(octets) => (octets, Decoded::Wrong(Fault::TooLong)),
-                Line::Dropped(octets) => (octets, Decoded::More),
-            };
-            input.drain(..octets);
-            if decoded != Decoded::More {
-                return decoded;
+                Line::TooLong(octets) => return (consumed + octets, Decoded::Wrong(Fault::TooLong)),
+                Line::Dropped(octets) => consumed += octets,
             }
         }
     }

@@ -21,8 +21,10 @@ fn commands(bytes: &[u8], step: usize) -> Vec<String> {
     for chunk in bytes.chunks(step) {
         input.extend_from_slice(chunk);
         loop {
-            match decoder.next(&mut input) {
-                Decoded::More => break,
+            let (consumed, decoded) = decoder.decode(&input);
+            input.drain(..consumed);
+            match decoded {
+                Decoded::NeedMore => break,
                 Decoded::Ready(command) => seen.push(format!("{command:?}")),
                 Decoded::Wrong(fault) => {
                     let mut out = Vec::new();
@@ -39,10 +41,12 @@ fn commands(bytes: &[u8], step: usize) -> Vec<String> {
 
 fn responses(bytes: &[u8]) {
     let mut decoder = Decoder::new();
-    let mut input = bytes.to_vec();
+    let mut unread = bytes;
     loop {
-        match decoder.next_response(&mut input) {
-            Decoded::More => break,
+        let (consumed, decoded) = decoder.decode_response(unread);
+        unread = &unread[consumed..];
+        match decoded {
+            Decoded::NeedMore => break,
             Decoded::Wrong(_) | Decoded::Ready(Response::Cancelled) => {}
             Decoded::Ready(Response::Octets(octets)) => {
                 for mechanism in [Mechanism::Plain, Mechanism::Login] {

@@ -5,11 +5,13 @@ use super::*;
 
 fn decode(input: &str) -> Vec<Result<Command, Fault>> {
     let mut decoder = Decoder::new();
-    let mut input = input.as_bytes().to_vec();
+    let mut unread = input.as_bytes();
     let mut seen = Vec::new();
     loop {
-        match decoder.next(&mut input) {
-            Decoded::More => break,
+        let (consumed, decoded) = decoder.decode(unread);
+        unread = &unread[consumed..];
+        match decoded {
+            Decoded::NeedMore => break,
             Decoded::Ready(command) => seen.push(Ok(command)),
             Decoded::Wrong(fault) => seen.push(Err(fault)),
         }
@@ -108,19 +110,28 @@ fn pipelined_and_overlong() {
         decode(&format!("NOOP\r\nAUTH PLAIN {}\r\nNOOP\r\n", "A".repeat(13_000)))[1],
         Err(Fault::TooLong)
     );
+    // A long AUTH may follow what was too long, whatever piece they come in.
+    let mut decoder = Decoder::new();
+    let start = "x".repeat(600);
+    assert_eq!(decoder.decode(start.as_bytes()), (514, Decoded::Wrong(Fault::TooLong)));
+    let text = format!("x\r\nAUTH PLAIN {}\r\n", "A".repeat(4000));
+    let (consumed, decoded) = decoder.decode(text.as_bytes());
+    assert_eq!(consumed, text.len());
+    assert!(matches!(decoded, Decoded::Ready(Command::Auth(Auth::Start { .. }))));
 }
 
 #[test]
 fn sasl_exchanges() {
     let password = |text: &str| Password(text.as_bytes().to_vec());
     let mut decoder = Decoder::new();
-    let mut input = b"dGVzdAB0ZXN0AHRlc3Q=\r\n*\r\n?\r\n\r\nQUIT\r\n".to_vec();
-    let response = decoder.next_response(&mut input);
-    assert_eq!(response, Decoded::Ready(Response::Octets(password("test\0test\0test"))));
-    assert_eq!(decoder.next_response(&mut input), Decoded::Ready(Response::Cancelled));
-    assert_eq!(decoder.next_response(&mut input), Decoded::Wrong(Fault::Base64));
-    assert_eq!(decoder.next_response(&mut input), Decoded::Ready(Response::Octets(password(""))));
-    assert_eq!(decoder.next(&mut input), Decoded::Ready(Command::Quit));
+    let input = b"dGVzdAB0ZXN0AHRlc3Q=\r\n*\r\n?\r\n\r\nQUIT\r\n";
+    let octets = |text| Decoded::Ready(Response::Octets(password(text)));
+    assert_eq!(decoder.decode_response(input), (22, octets("test\0test\0test")));
+    assert_eq!(decoder.decode_response(&input[22..]), (3, Decoded::Ready(Response::Cancelled)));
+    assert_eq!(decoder.decode_response(&input[25..]), (3, Decoded::Wrong(Fault::Base64)));
+    assert_eq!(decoder.decode_response(&input[28..]), (2, octets("")));
+    assert_eq!(decoder.decode(&input[30..]), (6, Decoded::Ready(Command::Quit)));
+    assert_eq!(decoder.decode(&input[36..]), (0, Decoded::NeedMore));
 
     let credentials = |authorize: Option<&str>| {
         Step::Done(Credentials {
