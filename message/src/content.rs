@@ -104,6 +104,83 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// Gathers the value of one parameter, however it is written: plain, encoded, or in sections (RFC 2231 3 and 4).
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    name: &'static [u8],
+    plain: Option<Vec<u8>>,
+    sections: Vec<(u16, Vec<u8>)>,
+}
+
+/// Sections of one parameter that are looked at.
+const SECTIONS_MAX: usize = 64;
+
+impl Gathered {
+    pub(crate) fn new(name: &'static [u8]) -> Self {
+        Gathered { name, plain: None, sections: Vec::new() }
+    }
+
+    /// Takes a parameter if it is, or is a section of, the one looked for.
+    pub(crate) fn take(&mut self, attribute: &[u8], value: &[u8]) {
+        let Some((start, rest)) = attribute.split_at_checked(self.name.len()) else { return };
+        if !start.eq_ignore_ascii_case(self.name) {
+            return;
+        }
+        if rest.is_empty() {
+            self.plain.get_or_insert_with(|| value.to_vec());
+            return;
+        }
+        let Some(rest) = rest.strip_prefix(b"*") else { return };
+        let (number, is_encoded) = match rest.strip_suffix(b"*") {
+            Some(number) => (number, true),
+            None => (rest, rest.is_empty()),
+        };
+        let Some(number) = section_number(number) else { return };
+        if self.sections.len() < SECTIONS_MAX {
+            self.sections.push((
+                number,
+                if is_encoded { percent_decoded(value, number == 0) } else { value.to_vec() },
+            ));
+        }
+    }
+
+    /// The value; a plain one counts more than sections. Empty if there is none.
+    pub(crate) fn value(mut self) -> Vec<u8> {
+        self.plain.unwrap_or_else(|| {
+            self.sections.sort_by_key(|&(number, _)| number);
+            self.sections.into_iter().flat_map(|(_, value)| value).collect()
+        })
+    }
+}
+
+/// The number of a section. None stands for the first.
+fn section_number(digits: &[u8]) -> Option<u16> {
+    match digits {
+        [] => Some(0),
+        _ => std::str::from_utf8(digits).ok()?.parse().ok(),
+    }
+}
+
+/// Without charset and language, which stand before two apostrophes in the first section, and without percent codes.
+fn percent_decoded(value: &[u8], is_first: bool) -> Vec<u8> {
+    let text =
+        if is_first { value.splitn(3, |&octet| octet == b'\'').nth(2).unwrap_or(value) } else { value };
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [octet, behind @ ..] = rest {
+        let code = match rest {
+            [b'%', high, low, ..] => std::str::from_utf8(&[*high, *low])
+                .ok()
+                .filter(|code| code.bytes().all(|digit| digit.is_ascii_hexdigit()))
+                .and_then(|code| u8::from_str_radix(code, 16).ok()),
+            _ => None,
+        };
+        out.push(code.unwrap_or(*octet));
+        rest = if code.is_some() { &rest[3..] } else { behind };
+    }
+    out
+}
+
 /// The media type of a part, in upper case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MediaType {
@@ -192,6 +269,28 @@ mod tests {
         ];
         for (raw, want) in cases {
             assert_eq!(read(raw), want, "{raw}");
+        }
+    }
+
+    #[test]
+    fn gathers_sections() {
+        let cases: [(&str, &str); 7] = [
+            ("boundary=plain; boundary=second", "plain"),
+            ("boundary*0*=us-ascii''%3D_88; boundary*1*=24f3", "=_8824f3"),
+            ("Boundary*1=b; BOUNDARY*0=a", "ab"),
+            ("boundary*=utf-8'en'a%3", "a%3"),
+            ("boundary*0=a; boundary=plain", "plain"),
+            ("boundary*x=a", ""),
+            ("bound=a", ""),
+        ];
+        for (raw, want) in cases {
+            let mut gathered = Gathered::new(b"boundary");
+            let raw = format!("; {raw}");
+            let mut parameters = Parameters::new(raw.as_bytes());
+            while let Some((attribute, value)) = parameters.parameter() {
+                gathered.take(attribute, value);
+            }
+            assert_eq!(gathered.value(), want.as_bytes(), "{raw}");
         }
     }
 

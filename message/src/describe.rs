@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::content::{self, MediaType, Parameters};
+use crate::content::{self, Gathered, MediaType, Parameters};
 use crate::header::{Known, KnownFields};
 use crate::limits::{BOUNDARY_OCTETS_MAX, DESCRIPTION_OCTETS_MAX};
 use crate::{Encoding, Media, wire};
@@ -68,7 +68,7 @@ pub(crate) fn describe(
     let parameters_start = arena.len();
     let mut found = Found::default();
     if let Some(parameters) = parameters {
-        found.read(parameters, arena);
+        found = Found::read(parameters, arena);
     } else if media_type.media() == Media::Text {
         arena.extend_from_slice(b"(\"CHARSET\" \"US-ASCII\")");
     } else {
@@ -110,23 +110,23 @@ struct Found {
 }
 
 impl Found {
-    fn read(&mut self, mut parameters: Parameters<'_>, arena: &mut Vec<u8>) {
+    /// Reads all parameters, and appends them to `arena` as they are written.
+    fn read(mut parameters: Parameters<'_>, arena: &mut Vec<u8>) -> Self {
+        let mut charset = Gathered::new(b"charset");
+        let mut boundary = Gathered::new(b"boundary");
         let mut list = List::default();
         while let Some((attribute, value)) = parameters.parameter() {
             list.pair(attribute, value, arena);
-            if attribute.eq_ignore_ascii_case(b"boundary") && self.boundary.is_empty() {
-                let value = value.trim_ascii_end();
-                if value.len() <= BOUNDARY_OCTETS_MAX {
-                    self.boundary = value.to_vec();
-                }
-            } else if attribute.eq_ignore_ascii_case(b"charset") && self.charset.is_empty() {
-                self.charset = charset(value);
-            } else if attribute.eq_ignore_ascii_case(b"charset*") && self.charset.is_empty() {
-                let text = value.rsplit(|&octet| octet == b'\'').next().unwrap_or(value);
-                self.charset = charset(text);
-            }
+            charset.take(attribute, value);
+            boundary.take(attribute, value);
         }
         list.end(arena);
+        let mut boundary = boundary.value();
+        boundary.truncate(boundary.trim_ascii_end().len());
+        if boundary.len() > BOUNDARY_OCTETS_MAX {
+            boundary.clear();
+        }
+        Found { charset: self::charset(&charset.value()), boundary }
     }
 }
 

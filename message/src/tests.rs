@@ -78,6 +78,55 @@ fn corpus_messages(folders: &[&str]) -> Vec<(String, Vec<u8>)> {
     messages
 }
 
+/// A part of every packed mailing list of the corpus, if `zstd` is there to unpack it.
+fn list_messages(octets_each: usize) -> Vec<Vec<u8>> {
+    let Some(corpus) = corpus() else { return Vec::new() };
+    let mut messages = Vec::new();
+    let mut todo = vec![corpus.join("lists")];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder of the corpus can be read");
+            todo.extend(entries.map(|entry| entry.expect("an entry of the corpus can be read").path()));
+        } else if path.extension().is_some_and(|extension| extension == "zst") {
+            let Ok(unpacked) = std::process::Command::new("zstd").arg("-dc").arg(&path).output() else {
+                eprintln!("skipped: there is no zstd to unpack {}", path.display());
+                return messages;
+            };
+            let octets = &unpacked.stdout[..unpacked.stdout.len().min(octets_each)];
+            let mut start = 0;
+            for next in memchr::memmem::find_iter(octets, b"\n\nFrom ").map(|at| at + 2) {
+                let behind_from =
+                    memchr::memchr(b'\n', &octets[start..next]).map_or(next, |end| start + end + 1);
+                messages.push(octets[behind_from..next].to_vec());
+                start = next;
+            }
+        }
+    }
+    messages
+}
+
+#[test]
+fn lists_are_described_by_small_records() {
+    let messages = list_messages(4 << 20);
+    let mut octets = 0;
+    let mut numbers = Numbers(5);
+    for message in &messages {
+        let analysis = analyse(message);
+        assert!(analyse_in_chunks(message, 4096, &mut numbers) == analysis);
+        let encoded = encode(&analysis);
+        let record = Record::parse(&encoded).expect("a new record parses");
+        check_sections("list", message, &record);
+        check_wire("list", record.envelope());
+        check_wire("list", record.body_structure());
+        octets += encoded.len();
+    }
+    if !messages.is_empty() {
+        let mean = octets / messages.len();
+        eprintln!("{} messages, {mean} octets a record", messages.len());
+        assert!(mean < 1500, "{mean} octets a record");
+    }
+}
+
 #[test]
 fn corpus_is_described_the_same_in_any_chunks_and_in_time() {
     let mut numbers = Numbers(1);
