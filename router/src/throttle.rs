@@ -24,12 +24,10 @@ impl Throttle {
             return;
         }
         self.died_at_once = self.died_at_once.saturating_add(1);
-        let doublings = self.died_at_once.saturating_sub(2);
         let delay = match self.died_at_once {
-            0 | 1 => 0,
-            _ => FIRST_DELAY_MS
-                .checked_shl(doublings)
-                .map_or(LONGEST_DELAY_MS, |delay| delay.min(LONGEST_DELAY_MS)),
+            1 => 0,
+            // Beyond so many doublings it is the longest delay anyway.
+            count => (FIRST_DELAY_MS << (count - 2).min(10)).min(LONGEST_DELAY_MS),
         };
         self.not_before_ms = now_ms + delay;
     }
