@@ -1,3 +1,84 @@
-//! The lode command.
+//! The `lode` command: a table of contents. One file a verb.
 
-fn main() {}
+mod config_file;
+mod context;
+mod deliver;
+mod demo;
+mod export;
+mod failure;
+mod import;
+mod mailbox;
+mod mailfiles;
+mod notify;
+mod output;
+mod password;
+mod serve;
+mod status;
+mod table;
+mod user;
+mod who;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Lode, an IMAP, POP3 and LMTP message store.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lode",
+    version,
+    max_term_width = 100,
+    after_help = "New here? `lode demo` starts a server with mail in it; it needs no root and no settings.\n\
+                  Exit codes: 0 done, 1 failed, 2 used wrongly."
+)]
+struct Arguments {
+    /// Settings file [default: $LODE_CONFIG, else /etc/lode/lode.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Demo(demo::Arguments),
+    Serve(serve::Arguments),
+    #[command(subcommand)]
+    User(user::Verb),
+    #[command(subcommand)]
+    Mailbox(mailbox::Verb),
+    Deliver(deliver::Arguments),
+    Import(import::Arguments),
+    Export(export::Arguments),
+    Who(who::Arguments),
+    Status(status::Arguments),
+    #[command(subcommand)]
+    Config(config_file::Verb),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.verb, arguments.config.as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("lode: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
+    match verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Serve(arguments) => serve::run(&arguments, config),
+        Verb::User(verb) => user::run(&verb, config),
+        Verb::Mailbox(verb) => mailbox::run(&verb, config),
+        Verb::Deliver(arguments) => deliver::run(&arguments, config),
+        Verb::Import(arguments) => import::run(&arguments, config),
+        Verb::Export(arguments) => export::run(&arguments, config),
+        Verb::Who(arguments) => who::run(&arguments, config),
+        Verb::Status(arguments) => status::run(&arguments, config),
+        Verb::Config(verb) => config_file::run(&verb, config),
+    }
+}

@@ -1,0 +1,244 @@
+//! `lode export`: a user's mailboxes as mail files that other programs read, and that `lode import` reads back.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use store::change::Flags;
+use store::ids::{CellIndex, MailboxId};
+use store::mailbox::{Cell, Cells, Keywords, Mailbox};
+use store::{Store, StoredMessage};
+
+use crate::context::{Context, Mailboxes};
+use crate::failure::{Failure, Result};
+use crate::import::progress::Progress;
+use crate::mailfiles::MailFlags;
+use crate::mailfiles::write::{MailWriter, Outgoing};
+use crate::mailfiles::write_maildir::{MaildirWriter, folder_path};
+use crate::mailfiles::write_mbox::MboxWriter;
+use crate::mailfiles::write_mh::MhWriter;
+use crate::output::Table;
+
+/// Octets of a message that are read at once.
+const CHUNK: u64 = 256 * 1_024;
+
+/// Export mailboxes as mbox, Maildir or MH
+#[derive(Debug, Args)]
+#[command(
+    after_help = "With --mailbox, PATH becomes that one mailbox. Without it, all mailboxes are exported: as NAME.mbox files \
+                        in the folder PATH, as one Maildir with subfolders, or as MH folders in the folder PATH. \
+                        Flags, keywords and dates are kept as far as the format can.\n\n\
+                        Examples:\n  lode export --user ann --mailbox INBOX inbox.mbox\n  \
+                        lode export --user ann --format maildir ann-maildir"
+)]
+pub(crate) struct Arguments {
+    /// The user whose mail it is
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// The mailbox to export [default: all]
+    #[arg(long, value_name = "NAME")]
+    mailbox: Option<String>,
+    /// The format
+    #[arg(long, value_enum, default_value_t = ExportFormat::Mbox)]
+    format: ExportFormat,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Where to write; it must not exist
+    path: PathBuf,
+}
+
+/// The formats that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    /// A file a mailbox, in the dialect mboxrd
+    Mbox,
+    /// A file a message, flags in its name (Maildir++)
+    Maildir,
+    /// A file a message, flags in .mh_sequences
+    Mh,
+}
+
+pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
+    let context = Context::load(config)?;
+    let mailboxes = context.mailboxes_of(&arguments.user)?;
+    let path = &arguments.path;
+    if path.symlink_metadata().is_ok() {
+        return Err(Failure::Failed(format!(
+            "{} exists already, and nothing is overwritten; name another path or remove it first",
+            path.display()
+        )));
+    }
+    let progress = Progress::new(0);
+    let mut table = Table::new(&["mailbox", "exported", "to"]);
+    for (name, mailbox, target) in targets(&mailboxes, arguments)? {
+        let writer = create_writer(arguments.format, &target)
+            .map_err(Failure::because(format!("cannot write {}", target.display())))?;
+        let count = export_mailbox(&mailboxes.store, &name, &mailbox, writer, &target, &progress)?;
+        table.row(vec![name.into(), count.into(), target.display().to_string().into()]);
+    }
+    progress.finish();
+    mailboxes.close()?;
+    table.print(arguments.json, "There is nothing to export.")
+}
+
+/// The mailboxes to be exported, and where each goes.
+fn targets(mailboxes: &Mailboxes, arguments: &Arguments) -> Result<Vec<(String, Arc<Mailbox>, PathBuf)>> {
+    if let Some(name) = &arguments.mailbox {
+        return Ok(vec![(name.clone(), mailboxes.find(name)?, arguments.path.clone())]);
+    }
+    let list = mailboxes.list()?;
+    let mut targets = Vec::new();
+    for entry in list.entries().iter().filter(|entry| !entry.placeholder) {
+        let id = MailboxId { user: mailboxes.user, number: entry.number };
+        let target = target_path(arguments.format, &arguments.path, &entry.name);
+        targets.push((entry.name.clone(), mailboxes.open(id, &entry.name)?, target));
+    }
+    Ok(targets)
+}
+
+/// Where a mailbox goes below `root`. No part of a name leads out of it.
+fn target_path(format: ExportFormat, root: &Path, name: &str) -> PathBuf {
+    let parts: Vec<&str> = name.split('/').collect();
+    match format {
+        ExportFormat::Maildir if name == "INBOX" => folder_path(root, &[]),
+        ExportFormat::Maildir => folder_path(root, &parts),
+        ExportFormat::Mh => root.join(safe_path(&parts)),
+        ExportFormat::Mbox => {
+            let mut path = root.join(safe_path(&parts)).into_os_string();
+            path.push(".mbox");
+            PathBuf::from(path)
+        }
+    }
+}
+
+/// Parts of a name as a relative path. Dots in front would hide a folder or lead upwards.
+fn safe_path(parts: &[&str]) -> PathBuf {
+    parts
+        .iter()
+        .map(|part| match part.strip_prefix('.') {
+            Some(rest) => format!("_{rest}"),
+            None => (*part).to_owned(),
+        })
+        .collect()
+}
+
+fn create_writer(format: ExportFormat, path: &Path) -> io::Result<Box<dyn MailWriter>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(match format {
+        ExportFormat::Mbox => Box::new(MboxWriter::create(path)?),
+        ExportFormat::Maildir => Box::new(MaildirWriter::create(path)?),
+        ExportFormat::Mh => Box::new(MhWriter::create(path)?),
+    })
+}
+
+fn export_mailbox(
+    store: &Store,
+    name: &str,
+    mailbox: &Mailbox,
+    mut writer: Box<dyn MailWriter>,
+    target: &Path,
+    progress: &Progress,
+) -> Result<u64> {
+    let unreadable = || Failure::because(format!("cannot read the mailbox {name}"));
+    let cells: Cells = mailbox.cells().map_err(unreadable())?;
+    let keywords = mailbox.keywords().map_err(unreadable())?;
+    progress.begin(name, mailbox.status().size);
+    let mut count = 0;
+    for index in (0..cells.count()).map(CellIndex) {
+        if cells.flags(index).is_none_or(|flags| flags.expunged) {
+            continue;
+        }
+        let cell: Cell = cells.cell(index).map_err(unreadable())?;
+        let failed = || format!("message {} of {name}", cell.uid);
+        let message = store.message(cell.message).map_err(Failure::because(failed()))?;
+        let mail = Outgoing {
+            flags: named(cell.flags, &keywords),
+            date: cell.internal_date,
+            uid: cell.uid.get(),
+            open_end: ends_within_line(store, &message).map_err(Failure::because(failed()))?,
+        };
+        let mut content = MessageReader { store, message, offset: 0, chunk: Vec::new(), at: 0 };
+        writer.append(&mail, &mut content).map_err(Failure::because(format!(
+            "cannot export {} to {}",
+            failed(),
+            target.display()
+        )))?;
+        progress.advance(message.size);
+        count += 1;
+    }
+    let lost = writer.finish().map_err(Failure::because(format!("cannot write {}", target.display())))?;
+    if !lost.is_empty() {
+        progress.note(&format!(
+            "{name}: a Maildir has room for 26 keywords; these are missing: {}",
+            lost.join(" ")
+        ));
+    }
+    Ok(count)
+}
+
+fn named(flags: Flags, keywords: &Keywords) -> MailFlags {
+    let mut named = MailFlags { system: flags.system, keywords: Vec::new() };
+    for (_, keyword) in keywords.iter().filter(|(bit, _)| flags.keywords & (1 << bit) != 0) {
+        named.add_keyword(keyword);
+    }
+    named
+}
+
+fn ends_within_line(store: &Store, message: &StoredMessage) -> store::error::Result<bool> {
+    let mut last = Vec::new();
+    store.read_range(message, message.size.saturating_sub(1)..message.size, &mut last)?;
+    Ok(last != b"\n")
+}
+
+/// The octets of a stored message, in pieces.
+struct MessageReader<'a> {
+    store: &'a Store,
+    message: StoredMessage,
+    offset: u64,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Read for MessageReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() && self.offset < self.message.size {
+            self.chunk.clear();
+            self.at = 0;
+            let end = self.message.size.min(self.offset + CHUNK);
+            self.store
+                .read_range(&self.message, self.offset..end, &mut self.chunk)
+                .map_err(io::Error::other)?;
+            self.offset = end;
+        }
+        let rest = &self.chunk[self.at..];
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let root = Path::new("/out");
+        for (format, name, path) in [
+            (ExportFormat::Mbox, "INBOX", "/out/INBOX.mbox"),
+            (ExportFormat::Mbox, "Lists/v1.0", "/out/Lists/v1.0.mbox"),
+            (ExportFormat::Mbox, "../../etc/passwd", "/out/_./_./etc/passwd.mbox"),
+            (ExportFormat::Mh, "..", "/out/_."),
+            (ExportFormat::Mh, ".hidden/x", "/out/_hidden/x"),
+            (ExportFormat::Maildir, "INBOX", "/out"),
+            (ExportFormat::Maildir, "Lists/Rust", "/out/.Lists.Rust"),
+        ] {
+            assert_eq!(target_path(format, root, name), Path::new(path), "{name}");
+        }
+    }
+}

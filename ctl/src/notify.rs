@@ -1,0 +1,76 @@
+//! Tells running handlers of mailboxes that a tool has changed, so that sessions in IDLE hear of it. The router's control socket
+//! names the shared table and passes the handlers' eventfds; without a router there is nobody to tell.
+//!
+//! A failure here is no failure of the verb: the mail is stored, and sessions see it at their next command.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
+use nix::sys::time::TimeVal;
+use shm_abi::{Channel, ControlAnswer, ControlRequest, Table};
+use store::ids::MailboxId;
+
+/// Seconds to wait for the router's answer.
+const ANSWER_SECONDS: i64 = 2;
+
+/// The way to the running handlers, if there are any.
+pub(crate) struct Notifier {
+    attached: Option<Attached>,
+}
+
+struct Attached {
+    table: Table,
+    /// One eventfd a handler row, in order.
+    handlers: Vec<OwnedFd>,
+}
+
+impl Notifier {
+    /// Asks the router whose runtime folder is `runtime_dir`.
+    pub(crate) fn attach(runtime_dir: &Path) -> Notifier {
+        Notifier { attached: attach(runtime_dir) }
+    }
+
+    /// Tells nobody.
+    pub(crate) fn none() -> Notifier {
+        Notifier { attached: None }
+    }
+
+    /// Announces that `mailbox` has changed. Call it when the change can be seen in the store.
+    pub(crate) fn changed(&self, mailbox: MailboxId) {
+        let Some(Attached { table, handlers }) = &self.attached else { return };
+        table.announce(mailbox.key(), |handler| {
+            if let Some(eventfd) = handlers.get(handler as usize) {
+                // Full means that the handler will look anyway.
+                let _ = nix::unistd::write(eventfd, &1u64.to_ne_bytes());
+            }
+        });
+    }
+}
+
+fn attach(runtime_dir: &Path) -> Option<Attached> {
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    setsockopt(&socket, ReceiveTimeout, &TimeVal::new(ANSWER_SECONDS, 0)).ok()?;
+    let address = UnixAddr::new(&runtime_dir.join("control")).ok()?;
+    connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address).ok()?;
+    let mut channel = Channel::new(socket);
+    channel.send(&ControlRequest::Attach, &[]).ok()?;
+    let answer = channel.receive::<ControlAnswer>().ok()?;
+    let ControlAnswer::Attached { table } = answer.record else { return None };
+    Some(Attached { table: Table::open(&table).ok()?, handlers: answer.descriptors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::ids::UserId;
+
+    #[test]
+    fn without_a_router_nothing_happens() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let notifier = Notifier::attach(folder.path());
+        assert!(notifier.attached.is_none());
+        notifier.changed(MailboxId { user: UserId(1), number: 1 });
+    }
+}

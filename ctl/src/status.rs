@@ -1,0 +1,144 @@
+//! `lode status`: the router and its handlers. What is in the shared table is read there; the router is asked for the rest,
+//! and if it does not answer that is what is shown.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+use shm_abi::{
+    AskError, ControlAnswer, ControlRequest, Counter, HandlerInfo, Heartbeat, RouterStatus, TableView, ask_router,
+};
+
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::output::{Table, print};
+use crate::table::{now_ms, open, seconds_since, span};
+
+const COLUMNS: &[&str] =
+    &["handler", "pid", "state", "sessions", "up", "heartbeat", "connections", "commands", "commits", "bytes_in", "bytes_out"];
+
+/// Show the router and its handlers
+#[derive(Debug, Args)]
+#[command(after_help = "Fails when no router runs. HEARTBEAT is how long ago the handler's poll thread was seen alive.")]
+pub(crate) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
+    let context = Context::load(config)?;
+    let view = open(&context.settings.runtime.dir)?;
+    let asked = ask(&context.settings.runtime.dir);
+    let now_ms = now_ms();
+    if arguments.json {
+        print(&format!("{:#}\n", to_json(&view, asked.as_ref(), now_ms)))?;
+    } else {
+        print(&headline(&view, asked.as_ref(), now_ms))?;
+        let mut table = Table::new(COLUMNS);
+        for handler in view.handlers() {
+            table.row(row(&handler, now_ms));
+        }
+        table.print(false, "no handler runs")?;
+    }
+    let router = view.info().router;
+    if router.is_alive() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("the router (process {}) is dead: start one with `lode serve`", router.pid)))
+    }
+}
+
+fn ask(runtime_dir: &Path) -> std::result::Result<RouterStatus, AskError> {
+    match ask_router(runtime_dir, ControlRequest::Status)?.record {
+        ControlAnswer::Status(status) => Ok(status),
+        other => Err(AskError::Confused(format!("{other:?}"))),
+    }
+}
+
+fn headline(view: &TableView, asked: std::result::Result<&RouterStatus, &AskError>, now_ms: u64) -> String {
+    let info = view.info();
+    let up = span(seconds_since(info.created_ms, now_ms).unwrap_or(0));
+    let sessions: u32 = view.handlers().iter().map(|handler| handler.sessions).sum();
+    let room = u64::from(info.limits.handlers) * u64::from(info.limits.sessions);
+    let mut text = format!(
+        "router    process {}, up {up}, {} connections taken, {} turned away\n\
+         sessions  {sessions} of {room} ({} handlers of {})\n",
+        info.router.pid, info.accepted, info.turned_away, info.limits.handlers, info.limits.sessions
+    );
+    match asked {
+        Ok(status) => {
+            text += &format!("listening {}\n", status.listening.join(", "));
+            text += &format!("waiting   {} for room, {} on their way\n", status.queued, status.in_flight);
+            if status.stopping {
+                text += "stopping\n";
+            }
+        }
+        Err(why) => text += &format!("listening not known: {why}\n"),
+    }
+    text + "\n"
+}
+
+fn row(handler: &HandlerInfo, now_ms: u64) -> Vec<Value> {
+    let count = |counter: Counter| handler.counters[counter as usize].into();
+    let since = |then_ms| seconds_since(then_ms, now_ms).map(span).into();
+    vec![
+        handler.handler.into(),
+        handler.process.pid.into(),
+        handler.state.name().into(),
+        handler.sessions.into(),
+        since(handler.started_ms),
+        since(handler.heartbeats_ms[Heartbeat::Poll as usize]),
+        count(Counter::Connections),
+        count(Counter::Commands),
+        count(Counter::Commits),
+        count(Counter::BytesIn),
+        count(Counter::BytesOut),
+    ]
+}
+
+fn to_json(view: &TableView, asked: std::result::Result<&RouterStatus, &AskError>, now_ms: u64) -> Value {
+    let info = view.info();
+    let handlers: Vec<Value> = view.handlers().iter().map(|handler| handler_json(handler, now_ms)).collect();
+    let status = asked.ok();
+    json!({
+        "router": {
+            "pid": info.router.pid,
+            "alive": info.router.is_alive(),
+            "answers": status.is_some(),
+            "stopping": status.map(|status| status.stopping),
+            "up_seconds": seconds_since(info.created_ms, now_ms),
+            "table": view.name(),
+            "table_bytes": info.segment_octets,
+            "abi_version": info.abi_version,
+            "accepted": info.accepted,
+            "turned_away": info.turned_away,
+            "handlers_started": info.spawned,
+            "handlers_max": info.limits.handlers,
+            "sessions_each": info.limits.sessions,
+            "listening": status.map(|status| status.listening.clone()),
+            "queued": status.map(|status| status.queued),
+            "on_their_way": status.map(|status| status.in_flight),
+        },
+        "handlers": handlers,
+    })
+}
+
+fn handler_json(handler: &HandlerInfo, now_ms: u64) -> Value {
+    let count = |counter: Counter| handler.counters[counter as usize];
+    json!({
+        "handler": handler.handler,
+        "pid": handler.process.pid,
+        "generation": handler.generation,
+        "state": handler.state.name(),
+        "sessions": handler.sessions,
+        "up_seconds": seconds_since(handler.started_ms, now_ms),
+        "heartbeat_seconds": seconds_since(handler.heartbeats_ms[Heartbeat::Poll as usize], now_ms),
+        "connections": count(Counter::Connections),
+        "commands": count(Counter::Commands),
+        "commits": count(Counter::Commits),
+        "bytes_in": count(Counter::BytesIn),
+        "bytes_out": count(Counter::BytesOut),
+        "crashes": count(Counter::Crashes),
+    })
+}

@@ -1,0 +1,107 @@
+//! `lode who`: every session, from the shared table alone. It works while the daemons are stopped, stuck or dead.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::Value;
+use shm_abi::{Protocol, SessionInfo};
+
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::Table;
+use crate::table::{now_ms, open, seconds_since, span};
+
+const COLUMNS: &[&str] =
+    &["session", "protocol", "user", "peer", "mailbox", "state", "command", "age", "idle", "bytes_in", "bytes_out"];
+
+const JSON_COLUMNS: &[&str] = &[
+    "handler",
+    "cell",
+    "generation",
+    "protocol",
+    "user",
+    "peer",
+    "mailbox",
+    "state",
+    "command",
+    "command_seconds",
+    "age_seconds",
+    "login_seconds",
+    "idle_seconds",
+    "bytes_in",
+    "bytes_out",
+];
+
+/// Show who is connected and what each session is doing
+#[derive(Debug, Args)]
+#[command(after_help = "SESSION is handler/cell. MAILBOX is the user's number and the mailbox's in that user's list.\n\
+                        AGE counts from the connection, IDLE from the last octet or command.")]
+pub(crate) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
+    let context = Context::load(config)?;
+    let view = open(&context.settings.runtime.dir)?;
+    let mut sessions = view.sessions();
+    sessions.sort_by_key(|session| (session.accepted_ms, session.handler, session.cell));
+    let now_ms = now_ms();
+    let mut table = Table::new(if arguments.json { JSON_COLUMNS } else { COLUMNS });
+    for session in &sessions {
+        table.row(if arguments.json { json_row(session, now_ms) } else { row(session, now_ms) });
+    }
+    table.print(arguments.json, "nobody is connected")
+}
+
+fn row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
+    let since = |then_ms| seconds_since(then_ms, now_ms).map(span).into();
+    let command = match seconds_since(session.command_since_ms, now_ms) {
+        Some(seconds) if seconds > 0 => Some(format!("{} {}", session.command, span(seconds))),
+        _ => text(&session.command),
+    };
+    vec![
+        format!("{}/{}", session.handler, session.cell).into(),
+        session.protocol.map(Protocol::name).into(),
+        text(&session.user).into(),
+        session.peer.map(|peer| peer.to_string()).into(),
+        mailbox(session).into(),
+        session.state.name().into(),
+        command.into(),
+        since(session.accepted_ms),
+        since(session.last_activity_ms),
+        session.bytes_in.into(),
+        session.bytes_out.into(),
+    ]
+}
+
+fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
+    let since = |then_ms| seconds_since(then_ms, now_ms).into();
+    vec![
+        session.handler.into(),
+        session.cell.into(),
+        session.generation.into(),
+        session.protocol.map(Protocol::name).into(),
+        text(&session.user).into(),
+        session.peer.map(|peer| peer.to_string()).into(),
+        mailbox(session).into(),
+        session.state.name().into(),
+        text(&session.command).into(),
+        since(session.command_since_ms),
+        since(session.accepted_ms),
+        since(session.login_ms),
+        since(session.last_activity_ms),
+        session.bytes_in.into(),
+        session.bytes_out.into(),
+    ]
+}
+
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The key's two halves: the user's number, and the mailbox's in the user's list.
+fn mailbox(session: &SessionInfo) -> Option<String> {
+    session.mailbox.map(|(_, key)| format!("{}/{}", key >> 32, key & 0xffff_ffff))
+}
