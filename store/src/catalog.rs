@@ -101,7 +101,8 @@ impl Catalog {
         let mut number: u32 = 1;
         loop {
             let start = row_offset(UserId(number));
-            let read = read_up_to(&self.file, &mut bytes, start).map_err(StoreError::io(&self.path, "read"))?;
+            let read =
+                read_up_to(&self.file, &mut bytes, start).map_err(StoreError::io(&self.path, "read"))?;
             for row in bytes[..read].chunks_exact(ROW_BYTES) {
                 if let Row::Live(name) = self.decode(UserId(number), row)? {
                     users.push((UserId(number), name));
@@ -148,12 +149,20 @@ impl Catalog {
         match self.row(user)? {
             Row::Deleted => return Ok(()),
             Row::Live(known) if known != name => {
-                return Err(StoreError::corrupt(&self.path, row_offset(user), "the log names this user otherwise"));
+                return Err(StoreError::corrupt(
+                    &self.path,
+                    row_offset(user),
+                    "the log names this user otherwise",
+                ));
             }
             _ => (),
         }
         if name.is_empty() || name.len() > LONGEST_USER_NAME_BYTES {
-            return Err(StoreError::corrupt(&self.path, row_offset(user), "the log has a user's name that cannot be"));
+            return Err(StoreError::corrupt(
+                &self.path,
+                row_offset(user),
+                "the log has a user's name that cannot be",
+            ));
         }
         self.write_row(user, STATE_LIVE, name)?;
         let folder = self.user_directory(name);
@@ -244,7 +253,9 @@ fn row_offset(user: UserId) -> u64 {
 fn read_number(path: &Path) -> Result<Option<UserId>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(StoreError::io(path, "open")(error)),
     };
     let mut bytes = [0; 4];

@@ -38,11 +38,7 @@ pub struct Mapping {
 impl Mapping {
     /// Maps the file at `path` as long as it is.
     pub fn open(path: &Path) -> Result<Mapping> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(StoreError::io(path, "open"))?;
+        let file = File::options().read(true).write(true).open(path).map_err(StoreError::io(path, "open"))?;
         Mapping::over(path, file)
     }
 

@@ -45,7 +45,12 @@ impl Plan {
         self.changes.push(change);
     }
 
-    fn create(&mut self, name: &str, special_use: Option<SpecialUse>, placeholder: bool) -> Result<(), ListError> {
+    fn create(
+        &mut self,
+        name: &str,
+        special_use: Option<SpecialUse>,
+        placeholder: bool,
+    ) -> Result<(), ListError> {
         if self.list.entries.len() >= MOST_MAILBOXES {
             return Err(ListError::Limit("mailboxes"));
         }
@@ -130,7 +135,12 @@ pub fn plan_delete(list: &MailboxList, name: &str, now_seconds: u32) -> Result<V
 }
 
 /// Gives a mailbox and all below it another name (RFC 3501, 6.3.5). Missing names above the new one are made.
-pub fn plan_rename(list: &MailboxList, from: &str, to: &str, now_seconds: u32) -> Result<RenamePlan, ListError> {
+pub fn plan_rename(
+    list: &MailboxList,
+    from: &str,
+    to: &str,
+    now_seconds: u32,
+) -> Result<RenamePlan, ListError> {
     let from = normalize_name(from)?;
     let to = normalize_name(to)?;
     let entry = list.find(&from).ok_or(ListError::NotFound)?;

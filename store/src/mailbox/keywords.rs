@@ -22,7 +22,8 @@ impl Keywords {
 
     /// The bit of a keyword; case is ignored (RFC 3501, 9: flag keywords are atoms, compared without case).
     pub fn find(&self, name: &str) -> Option<u8> {
-        let place = self.names.iter().position(|known| !known.is_empty() && known.eq_ignore_ascii_case(name))?;
+        let place =
+            self.names.iter().position(|known| !known.is_empty() && known.eq_ignore_ascii_case(name))?;
         u8::try_from(place).ok()
     }
 

@@ -38,7 +38,9 @@ pub use repair::PowerCutReport;
 pub(crate) use writer::{AddOutcome, Writer};
 
 /// How often a reader tries for numbers of one moment before it takes what is there. A writer needs some 20 ns to store them.
-const CONSISTENT_TRIES: u32 = 1000;
+const CONSISTENT_TRIES: u32 = 200;
+/// From this try on it gives the processor away between tries: the writer may be waiting for it.
+const TRIES_WITHOUT_YIELDING: u32 = 100;
 
 /// An open cells file. Share it as `Arc<Mailbox>`; all reading is lock-free.
 #[derive(Debug)]
@@ -243,7 +245,7 @@ impl Mailbox {
     /// died there leaves it odd; then what is there is taken after some tries, for nobody may wait here.
     fn of_one_moment<T>(&self, region: &Region, read: impl Fn() -> T) -> T {
         let tail = tail(region);
-        for _ in 0..CONSISTENT_TRIES {
+        for turn in 0..CONSISTENT_TRIES {
             let before = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Acquire);
             let value = read();
             fence(Acquire);
@@ -251,7 +253,11 @@ impl Mailbox {
             if before == after && before % 2 == 0 {
                 return value;
             }
-            std::hint::spin_loop();
+            if turn < TRIES_WITHOUT_YIELDING {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
         }
         read()
     }

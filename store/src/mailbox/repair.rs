@@ -57,11 +57,14 @@ impl Mailbox {
 
         let cells = Cells::new(Arc::clone(&region), kept);
         let last_uid = kept.checked_sub(1).and_then(|last| cells.uid(CellIndex(last))).map_or(0, Uid::get);
-        let seen = (0..kept).filter_map(|index| cells.flags(CellIndex(index))).map(|flags| flags.modseq).max();
+        let seen =
+            (0..kept).filter_map(|index| cells.flags(CellIndex(index))).map(|flags| flags.modseq).max();
         let modseq = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
-        let modseq = modseq.max(known_modseq.0).max(seen.unwrap_or_default().0).saturating_add(MODSEQS_SKIPPED);
+        let modseq =
+            modseq.max(known_modseq.0).max(seen.unwrap_or_default().0).saturating_add(MODSEQS_SKIPPED);
         let uid_next = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
-        let uid_next = uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED);
+        let uid_next =
+            uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED);
 
         for index in (0..kept).map(CellIndex) {
             let cell = cells.cell(index)?;

@@ -431,38 +431,73 @@ fn room_for_more_cells_than_can_be_is_refused() {
 fn readers_see_whole_states_while_a_writer_works() {
     let fixture = fixture();
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                // As another process would: a mapping of its own.
-                let mailbox = Mailbox::open(&fixture.path, ID).expect("opened");
-                while !done.load(Ordering::Acquire) {
-                    let status = mailbox.status();
-                    // The writer adds ten at a time, all of one size, all unseen.
-                    assert_eq!(status.exists % 10, 0);
-                    assert_eq!(status.unseen, status.exists);
-                    assert_eq!(status.size, u64::from(status.exists) * 77);
-                    let cells = mailbox.cells().expect("cells");
-                    assert!(cells.count() >= status.exists);
-                    if let Some(last) = cells.count().checked_sub(1) {
-                        let cell = cells.cell(CellIndex(last)).expect("a whole cell");
-                        assert_eq!((cell.uid.get(), cell.size), (last + 1, 77));
-                        assert_eq!(cells.find_uid(cell.uid), Ok(CellIndex(last)));
-                    }
-                }
-            });
+    let reader = || {
+        // As another process would: a mapping of its own.
+        let mailbox = Mailbox::open(&fixture.path, ID).expect("opened");
+        let (mut looks, mut mixed) = (0_u64, 0_u64);
+        while !done.load(Ordering::Acquire) {
+            for _ in 0..100 {
+                // The writer adds ten at a time, all of one size, all unseen.
+                let status = mailbox.status();
+                let whole = status.exists % 10 == 0
+                    && status.unseen == status.exists
+                    && status.size == u64::from(status.exists) * 77
+                    && status.uid_next == status.exists + 1;
+                looks += 1;
+                mixed += u64::from(!whole);
+                let marks = mailbox.marks();
+                assert!(
+                    u64::from(marks.uid_next) > (marks.highest_modseq.0 - 1) * 10,
+                    "cells of H are there"
+                );
+                assert!(mailbox.cell_count() + 1 >= marks.uid_next);
+            }
+            let cells = mailbox.cells().expect("cells");
+            if let Some(last) = cells.count().checked_sub(1) {
+                let cell = cells.cell(CellIndex(last)).expect("a whole cell");
+                assert_eq!((cell.uid.get(), cell.size), (last + 1, 77));
+                assert_eq!(cells.find_uid(cell.uid), Ok(CellIndex(last)));
+            }
         }
-        for round in 0..2000 {
+        (looks, mixed)
+    };
+    std::thread::scope(|scope| {
+        let readers = [scope.spawn(reader), scope.spawn(reader)];
+        for round in 0..3000 {
             fixture.mailbox.reserve(10).expect("room");
             let mut writer = fixture.mailbox.writer().expect("a writer");
             for value in round * 10 + 1..=round * 10 + 10 {
-                writer.apply_add(&Added { size: 77, ..added(value, u64::from(round) + 2, 0) }).expect("added");
+                writer
+                    .apply_add(&Added { size: 77, ..added(value, u64::from(round) + 2, 0) })
+                    .expect("added");
             }
             writer.publish(ModSeq(u64::from(round) + 2), round * 10 + 11);
         }
         done.store(true, Ordering::Release);
+        for reader in readers {
+            let (looks, mixed) = reader.join().expect("a reader");
+            // Where a writer is kept from the processor while it stores the header, a reader does not wait for it for long.
+            assert!(mixed <= 3 + looks / 10_000, "{mixed} of {looks} were of two moments");
+        }
     });
     check_summaries(&fixture.mailbox);
+}
+
+#[test]
+fn numbers_of_two_moments_are_read_again() {
+    let fixture = fixture();
+    let region = fixture.mailbox.mapping.region();
+    let looks = std::cell::Cell::new(0);
+    let look = || {
+        looks.set(looks.get() + 1);
+        if looks.get() < 3 {
+            // A whole publication happens meanwhile.
+            let count = tail(&region).load_u32::<{ header_tail::PUBLICATIONS }>(Relaxed);
+            tail(&region).store_u32::<{ header_tail::PUBLICATIONS }>(count + 2, Relaxed);
+        }
+        looks.get()
+    };
+    assert_eq!(fixture.mailbox.of_one_moment(&region, look), 3);
 }
 
 #[test]

@@ -221,11 +221,14 @@ impl Writer<'_> {
     }
 
     fn count_flags(&mut self, before: Option<SystemFlags>, after: Option<SystemFlags>) {
-        let unseen = |flags: Option<SystemFlags>| flags.is_some_and(|flags| !flags.contains(SystemFlags::SEEN));
-        let deleted = |flags: Option<SystemFlags>| flags.is_some_and(|flags| flags.contains(SystemFlags::DELETED));
+        let unseen =
+            |flags: Option<SystemFlags>| flags.is_some_and(|flags| !flags.contains(SystemFlags::SEEN));
+        let deleted =
+            |flags: Option<SystemFlags>| flags.is_some_and(|flags| flags.contains(SystemFlags::DELETED));
         let counts = &mut self.counts;
         counts.unseen = (counts.unseen + u32::from(unseen(after))).saturating_sub(u32::from(unseen(before)));
-        counts.deleted = (counts.deleted + u32::from(deleted(after))).saturating_sub(u32::from(deleted(before)));
+        counts.deleted =
+            (counts.deleted + u32::from(deleted(after))).saturating_sub(u32::from(deleted(before)));
     }
 }
 
