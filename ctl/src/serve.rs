@@ -14,8 +14,10 @@ const INSTALLED: &str = "/usr/libexec/lode";
 
 /// Run the server in the foreground
 #[derive(Debug, Args)]
-#[command(after_help = "SIGTERM stops it when running commands have finished, SIGHUP reads the settings again.\n\
-                        Example:\n  lode serve --config /etc/lode/lode.toml")]
+#[command(
+    after_help = "SIGTERM stops it when running commands have finished, SIGHUP reads the settings again.\n\
+                        Example:\n  lode serve --config /etc/lode/lode.toml"
+)]
 pub(crate) struct Arguments {}
 
 /// Replaces this process by the router. Returns only if that fails.

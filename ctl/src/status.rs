@@ -6,20 +6,34 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Value, json};
 use shm_abi::{
-    AskError, ControlAnswer, ControlRequest, Counter, HandlerInfo, Heartbeat, RouterStatus, TableView, ask_router,
+    AskError, ControlAnswer, ControlRequest, Counter, HandlerInfo, Heartbeat, RouterStatus, TableView,
+    ask_router,
 };
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::{Table, print};
-use crate::table::{now_ms, open, seconds_since, span};
+use crate::shared_table::{now_ms, open, seconds_since, span};
 
-const COLUMNS: &[&str] =
-    &["handler", "pid", "state", "sessions", "up", "heartbeat", "connections", "commands", "commits", "bytes_in", "bytes_out"];
+const COLUMNS: &[&str] = &[
+    "handler",
+    "pid",
+    "state",
+    "sessions",
+    "up",
+    "heartbeat",
+    "connections",
+    "commands",
+    "commits",
+    "bytes_in",
+    "bytes_out",
+];
 
 /// Show the router and its handlers
 #[derive(Debug, Args)]
-#[command(after_help = "Fails when no router runs. HEARTBEAT is how long ago the handler's poll thread was seen alive.")]
+#[command(
+    after_help = "Fails when no router runs. HEARTBEAT is how long ago the handler's poll thread was seen alive."
+)]
 pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
@@ -45,7 +59,10 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     if router.is_alive() {
         Ok(())
     } else {
-        Err(Failure::Failed(format!("the router (process {}) is dead: start one with `lode serve`", router.pid)))
+        Err(Failure::Failed(format!(
+            "the router (process {}) is dead: start one with `lode serve`",
+            router.pid
+        )))
     }
 }
 

@@ -9,10 +9,21 @@ use shm_abi::{Protocol, SessionInfo};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::Table;
-use crate::table::{now_ms, open, seconds_since, span};
+use crate::shared_table::{now_ms, open, seconds_since, span};
 
-const COLUMNS: &[&str] =
-    &["session", "protocol", "user", "peer", "mailbox", "state", "command", "age", "idle", "bytes_in", "bytes_out"];
+const COLUMNS: &[&str] = &[
+    "session",
+    "protocol",
+    "user",
+    "peer",
+    "mailbox",
+    "state",
+    "command",
+    "age",
+    "idle",
+    "bytes_in",
+    "bytes_out",
+];
 
 const JSON_COLUMNS: &[&str] = &[
     "handler",
@@ -34,8 +45,10 @@ const JSON_COLUMNS: &[&str] = &[
 
 /// Show who is connected and what each session is doing
 #[derive(Debug, Args)]
-#[command(after_help = "SESSION is handler/cell. MAILBOX is the user's number and the mailbox's in that user's list.\n\
-                        AGE counts from the connection, IDLE from the last octet or command.")]
+#[command(
+    after_help = "SESSION is handler/cell. MAILBOX is the user's number and the mailbox's in that user's list.\n\
+                        AGE counts from the connection, IDLE from the last octet or command."
+)]
 pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]

@@ -42,6 +42,21 @@ pub struct Table {
     view: TableView,
 }
 
+impl fmt::Debug for TableView {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TableView")
+            .field("name", &self.name)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Table").field(&self.view).finish()
+    }
+}
+
 impl Deref for Table {
     type Target = TableView;
 
