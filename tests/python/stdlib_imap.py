@@ -38,8 +38,8 @@ with imaplib.IMAP4(host, port) as imap:
     assert any(b"Work" in line for line in ok(imap.lsub()))
     assert b"MESSAGES 1" in ok(imap.status("INBOX", "(MESSAGES UNSEEN)"))[0]
     assert ok(imap.namespace())[0].startswith(b'((""')
-    ok(imap.rename("Work", "Done"))
     ok(imap.close())
+    ok(imap.rename("Work", "Done"))
     ok(imap.delete("Done"))
 
 with imaplib.IMAP4(host, port) as imap:
