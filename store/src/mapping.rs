@@ -489,3 +489,82 @@ impl Drop for Memory {
         unsafe { std::alloc::dealloc(self.start.as_ptr(), Memory::layout(self.length)) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+    use super::*;
+
+    #[test]
+    fn what_is_outside_or_unaligned_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mapping = Mapping::create(&folder.path().join("view"), 4096).expect("a mapping");
+        let region = mapping.region();
+        assert_eq!((mapping.len(), region.len(), mapping.is_empty()), (4096, 4096, false));
+        assert!(region.load_u32(4092, Relaxed).is_ok() && region.load_u64(4088, Relaxed).is_ok());
+        for offset in [4096, 4094, 2, u64::MAX, u64::MAX - 3] {
+            assert!(matches!(region.load_u32(offset, Relaxed), Err(StoreError::Corrupt { .. })), "{offset}");
+            assert!(region.store_u64(offset, 1, Relaxed).is_err(), "{offset}");
+        }
+        assert!(region.line(4032).is_ok() && region.line(4096).is_err() && region.line(32).is_err());
+    }
+
+    #[test]
+    fn numbers_are_little_endian_and_lines_come_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mapping = Mapping::create(&folder.path().join("view"), 4096).expect("a mapping");
+        let region = mapping.region();
+        region.store_u64(64, 0x0807_0605_0403_0201, Release).expect("stored");
+        region.store_u32(72, 0x0c0b_0a09, Release).expect("stored");
+        let line = region.copy_out(64).expect("copied");
+        assert_eq!(line[..13], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0]);
+        region.copy_in(128, &line).expect("copied");
+        assert_eq!(region.line(128).expect("a line").load_u32::<8>(Acquire), 0x0c0b_0a09);
+        assert_eq!(region.fetch_add_u32(72, 1, Relaxed).expect("added"), 0x0c0b_0a09);
+        assert_eq!(region.fetch_sub_u32(72, 2, Relaxed).expect("subtracted"), 0x0c0b_0a0a);
+        assert_eq!(region.compare_exchange_u32(72, 1, 5, Relaxed).expect("tried"), Err(0x0c0b_0a08));
+        assert_eq!(region.compare_exchange_u64(128, 0x0807_0605_0403_0201, 5, Relaxed).expect("tried"), {
+            Ok(0x0807_0605_0403_0201)
+        });
+        let line = region.line(128).expect("a line");
+        assert_eq!(line.fetch_max_u32::<0>(4, Relaxed), 5);
+        assert_eq!(line.fetch_max_u32::<0>(9, Relaxed), 5);
+        assert_eq!(line.load_u64::<0>(Relaxed), 9);
+    }
+
+    #[test]
+    fn an_old_region_goes_on_beside_a_longer_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mapping = Mapping::create(&folder.path().join("view"), 4096).expect("a mapping");
+        let old = mapping.region();
+        old.store_u32(0, 7, Relaxed).expect("stored");
+        let longer = mapping.grow(10_000).expect("grown");
+        assert!(longer.len() >= 10_000 && longer.len() % 4096 == 0);
+        assert_eq!(longer.load_u32(0, Relaxed).expect("loaded"), 7);
+        assert_eq!(longer.load_u32(9_996, Relaxed).expect("loaded"), 0);
+        assert_eq!(old.load_u32(0, Relaxed).expect("loaded"), 7);
+        assert!(old.load_u32(4096, Relaxed).is_err());
+        assert_eq!(mapping.grow(5_000).expect("long enough").len(), longer.len());
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn what_one_mapping_grows_the_other_follows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("view");
+        let one = Mapping::create(&path, 4096).expect("a mapping");
+        let other = Mapping::open(&path).expect("a second mapping");
+        assert!(matches!(other.ensure_len(8192), Err(StoreError::Corrupt { offset: 4096, .. })));
+        let mut length = 4096;
+        while length < 10 << 20 {
+            let region = one.grow(length + 1).expect("grown");
+            assert!(region.len() - length <= BIGGEST_STEP_BYTES, "steps are bounded");
+            length = region.len();
+            region.store_u64(length - 8, length, Relaxed).expect("stored");
+            let seen = other.ensure_len(length).expect("followed");
+            assert_eq!(seen.load_u64(length - 8, Relaxed).expect("loaded"), length);
+        }
+        assert!(Mapping::create(&path, 1).is_err(), "it is there already");
+    }
+}

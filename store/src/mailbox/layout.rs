@@ -206,6 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_is_drawn_as_documented() {
+        let added = crate::mailbox::tests::added(0x0102_0304, 0x1122_3344_5566_7788, 0b0_1001);
+        let bytes = encode_cell(&added);
+        let mut want = Vec::new();
+        want.extend([4, 3, 2, 1, 9, 0, 0, 0]);
+        want.extend((0x0102_0304_u64 % 3).to_le_bytes());
+        want.extend([0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
+        want.extend((((1_700_000_000 + 0x0102_0304 + (1_u64 << 52)) << 11) | (1024 + 60)).to_le_bytes());
+        want.extend(((((1_u64 << 52) - 5) << 11) | (1024 - 300)).to_le_bytes());
+        want.extend((1000 + 0x0102_0304_u32).to_le_bytes());
+        want.extend((1_800_000_000 + 0x0102_0304_u32).to_le_bytes());
+        want.extend(20_000_u32.to_le_bytes());
+        want.extend(0x0204_0608_u32.to_le_bytes());
+        want.extend([0; 4]);
+        assert_eq!(bytes[..60], want);
+        let covered: Vec<u8> = [&want[..4], &want[24..60]].concat();
+        assert_eq!(u32_at(&bytes, cell::CRC), crc32c::crc32c(&covered));
+    }
+
+    #[test]
     fn a_file_has_the_blocks_its_length_promises() {
         assert_eq!(bytes_for(0), 8192);
         assert_eq!(bytes_for(64), 12288);
