@@ -307,7 +307,7 @@ impl Region {
     #[inline]
     fn place(&self, offset: u64, size: usize) -> Result<NonNull<u8>> {
         let length = self.memory.length as u64;
-        if offset % size as u64 != 0 || offset >= length || length - offset < size as u64 {
+        if !offset.is_multiple_of(size as u64) || offset >= length || length - offset < size as u64 {
             return Err(self.outside(offset));
         }
         // SAFETY: `offset + size <= length`, so the address is inside the one mapping or allocation that starts at `start`.
@@ -353,7 +353,7 @@ pub struct Line<'a> {
 impl<'a> Line<'a> {
     #[inline]
     fn word32<const OFFSET: usize>(self) -> &'a AtomicU32 {
-        const { assert!(OFFSET % 4 == 0 && OFFSET + 4 <= LINE_BYTES) };
+        const { assert!(OFFSET.is_multiple_of(4) && OFFSET + 4 <= LINE_BYTES) };
         // SAFETY: `Region::line` checked that 64 octets from `start` are mapped and aligned; the assertion keeps the word
         // inside and aligned; the region outlives `'a`; all access is atomic.
         unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(OFFSET).cast()) }
@@ -361,7 +361,7 @@ impl<'a> Line<'a> {
 
     #[inline]
     fn word64<const OFFSET: usize>(self) -> &'a AtomicU64 {
-        const { assert!(OFFSET % 8 == 0 && OFFSET + 8 <= LINE_BYTES) };
+        const { assert!(OFFSET.is_multiple_of(8) && OFFSET + 8 <= LINE_BYTES) };
         // SAFETY: as in `word32`.
         unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(OFFSET).cast()) }
     }
@@ -540,7 +540,7 @@ mod tests {
         let old = mapping.region();
         old.store_u32(0, 7, Relaxed).expect("stored");
         let longer = mapping.grow(10_000).expect("grown");
-        assert!(longer.len() >= 10_000 && longer.len() % 4096 == 0);
+        assert!(longer.len() >= 10_000 && longer.len().is_multiple_of(4096));
         assert_eq!(longer.load_u32(0, Relaxed).expect("loaded"), 7);
         assert_eq!(longer.load_u32(9_996, Relaxed).expect("loaded"), 0);
         assert_eq!(old.load_u32(0, Relaxed).expect("loaded"), 7);

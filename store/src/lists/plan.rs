@@ -170,13 +170,11 @@ pub fn plan_rename(
         }
     }
     // No name is taken twice on the way: none of the new names is in the list.
-    let mut renames = Vec::with_capacity(moved.len());
-    let mut list_version = plan.list.version;
-    for (entry, name) in moved.into_iter().zip(new_names) {
-        list_version += 1;
-        renames.push(Change::MailboxRename { mailbox: list.id(entry.number), list_version, name });
-    }
-    plan.changes.append(&mut renames);
+    let renames = (plan.list.version + 1..).zip(moved).zip(new_names);
+    plan.changes.extend(renames.map(|((list_version, entry), name)| {
+        let mailbox = list.id(entry.number);
+        Change::MailboxRename { mailbox, list_version, name }
+    }));
     Ok(RenamePlan::Names(plan.changes))
 }
 

@@ -35,7 +35,7 @@ pub(crate) use cells::low_bits;
 pub use cells::{BlockSummary, Cells};
 pub use keywords::Keywords;
 pub use repair::PowerCutReport;
-pub(crate) use writer::{AddOutcome, Writer};
+pub(crate) use writer::AddOutcome;
 
 /// How often a reader tries for numbers of one moment before it takes what is there. A writer needs some 20 ns to store them.
 const CONSISTENT_TRIES: u32 = 200;
@@ -250,7 +250,7 @@ impl Mailbox {
             let value = read();
             fence(Acquire);
             let after = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Relaxed);
-            if before == after && before % 2 == 0 {
+            if before == after && before.is_multiple_of(2) {
                 return value;
             }
             if turn < TRIES_WITHOUT_YIELDING {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::repair::summarize;
-use super::writer::Counts;
+use super::writer::{Counts, Writer};
 use super::*;
 use crate::change::{Added, SystemFlags};
 use crate::ids::{PageId, UserId};
@@ -55,7 +55,7 @@ pub(crate) fn added(uid_value: u32, modseq: u64, system: u8) -> Added {
         flags: Flags { system: SystemFlags(system), keywords: u64::from(uid_value % 3) },
         internal_date: ZonedTime { seconds: 1_700_000_000 + i64::from(uid_value), zone_minutes: 60 },
         save_seconds: 1_800_000_000 + uid_value,
-        sent_date: (uid_value % 2 == 0).then_some(ZonedTime { seconds: -5, zone_minutes: -300 }),
+        sent_date: (uid_value.is_multiple_of(2)).then_some(ZonedTime { seconds: -5, zone_minutes: -300 }),
         size: 1000 + uid_value,
         message: MessageId { page: PageId(20_000), index: uid_value * 2 },
     }
@@ -439,7 +439,7 @@ fn readers_see_whole_states_while_a_writer_works() {
             for _ in 0..100 {
                 // The writer adds ten at a time, all of one size, all unseen.
                 let status = mailbox.status();
-                let whole = status.exists % 10 == 0
+                let whole = status.exists.is_multiple_of(10)
                     && status.unseen == status.exists
                     && status.size == u64::from(status.exists) * 77
                     && status.uid_next == status.exists + 1;

@@ -51,7 +51,7 @@ impl Mailbox {
     pub(crate) fn writer(&self) -> Result<Writer<'_>> {
         let region = self.mapping.region();
         let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed);
-        if patches % 2 == 1 {
+        if !patches.is_multiple_of(2) {
             self.recount()?;
         } else {
             tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Relaxed);

@@ -135,6 +135,31 @@ fn nothing_new_is_told_while_nothing_is_published() {
 }
 
 #[test]
+fn what_is_not_published_yet_is_told_later() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 100);
+    let mut view = View::open(&fixture.mailbox).expect("a view");
+    let mut writer = fixture.mailbox.writer().expect("a writer");
+    writer.apply_flags(uid(3), crate::change::Flags::default(), ModSeq(150)).expect("flags");
+    writer.apply_flags(uid(4), crate::change::Flags::default(), ModSeq(150)).expect("flags");
+    writer.publish(ModSeq(150), 101);
+    let mut writer = fixture.mailbox.writer().expect("a writer");
+    writer.apply_flags(uid(4), crate::change::Flags::default(), ModSeq(200)).expect("flags");
+    writer.apply_flags(uid(6), crate::change::Flags::default(), ModSeq(200)).expect("flags");
+    writer.apply_expunge(uid(5), ModSeq(200)).expect("expunged");
+    let all = Refresh { expunges: true };
+    let changes = view.refresh(&fixture.mailbox, all).expect("refreshed");
+    assert_eq!(changes, Changes { flags: vec![CellIndex(2)], ..Changes::default() });
+    let mut restored = View::restore(&fixture.mailbox, view.parked()).expect("restored");
+    assert_eq!(restored.exists(), 100);
+    writer.publish(ModSeq(200), 101);
+    for view in [&mut view, &mut restored] {
+        let changes = view.refresh(&fixture.mailbox, all).expect("refreshed");
+        assert_eq!((changes.expunged, changes.flags), (vec![5], vec![CellIndex(3), CellIndex(5)]));
+    }
+}
+
+#[test]
 fn a_message_that_came_and_went_is_not_mentioned() {
     let fixture = fixture();
     fill(&fixture.mailbox, 1, 10);
