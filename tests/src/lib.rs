@@ -8,6 +8,7 @@
 //! tests themselves are checked: what fails against two independent servers is a fault of the test.
 
 pub mod corpus;
+pub mod fuzz;
 pub mod imap;
 pub mod lmtp;
 pub mod mail;

@@ -38,6 +38,9 @@ impl Ledger {
     }
 }
 
+/// What one client does until it is told to stop.
+type Work = Box<dyn FnOnce(&Load<'_>, &mut Random) + Send>;
+
 struct Load<'a> {
     server: &'a Server,
     ledger: &'a Mutex<Ledger>,
@@ -203,7 +206,7 @@ fn nothing_acknowledged_is_lost() {
             let load = Load { server: &server, ledger: &ledger, next: &next, stop: &stop };
             let mut seeds =
                 [random.bits(), random.bits(), random.bits(), random.bits()].map(Random::new).into_iter();
-            let mut begin = |work: Box<dyn FnOnce(&Load<'_>, &mut Random) + Send>| {
+            let mut begin = |work: Work| {
                 let load = Load { ..load };
                 let mut random = seeds.next().unwrap_or_else(|| Random::new(0));
                 scope.spawn(move || work(&load, &mut random));

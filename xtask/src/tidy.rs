@@ -1,0 +1,19 @@
+//! What no other tool checks. Each check returns all its faults, as `file: what`.
+
+mod arrows;
+mod leftovers;
+mod scripts;
+mod unsafe_list;
+
+/// Runs all checks and prints every fault.
+pub(crate) fn run() -> Result<(), String> {
+    let checks = [arrows::check(), unsafe_list::check(), leftovers::check(), scripts::check()];
+    let mut faults = Vec::new();
+    for check in checks {
+        faults.extend(check?);
+    }
+    for fault in &faults {
+        println!("tidy: {fault}");
+    }
+    if faults.is_empty() { Ok(()) } else { Err(format!("{} faults", faults.len())) }
+}
