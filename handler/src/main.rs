@@ -1,3 +1,39 @@
-//! Runs the sessions of one worker process.
+//! A handler: one of the worker processes that run sessions. Started by the router, which hands it connections.
+//!
+//! ```text
+//!  router ──► router.rs ──► slots.rs ◄── poll.rs (sockets, changes.rs) ◄── commits.rs (syncs) ◄── passwords.rs
+//!                              │
+//!                         run_queue.rs ──► worker.rs ──► session.rs ──► conversation.rs ──► imap/, pop3.rs, lmtp.rs
+//! ```
 
-fn main() {}
+mod changes;
+mod clock;
+mod commits;
+mod conversation;
+mod imap;
+mod lmtp;
+mod log;
+mod maildrops;
+mod output;
+mod passwords;
+mod poll;
+mod pop3;
+mod process;
+mod router;
+mod run_queue;
+mod session;
+mod shared;
+mod slots;
+mod worker;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match process::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("handler ends", why = error);
+            ExitCode::FAILURE
+        }
+    }
+}

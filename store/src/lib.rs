@@ -1,4 +1,10 @@
 //! Keeps messages and mailboxes on disk: buckets, journals, directory, records, mailbox cells. The formats are in `FORMAT.md`.
+//!
+//! Start at [`store::Store`]: it opens a store, takes new messages ([`draft`]), changes mailboxes through the one door
+//! ([`txn`]), and reads messages ([`content`]). [`mailbox`] and [`view`] are what a session works on.
+//!
+//! Underneath: `log` (the truth), `derived` (all that is made from it), `commit` (tickets), `locks`, `recovery`, `checkpoint`,
+//! `state` (who has the store open), `page` (a day's files).
 
 pub mod catalog;
 pub mod change;
@@ -14,8 +20,22 @@ pub mod store;
 pub mod txn;
 pub mod view;
 
+mod cache;
+mod checkpoint;
+mod commit;
+mod date;
+mod derived;
+mod files;
+mod locks;
+mod log;
+mod page;
+mod recovery;
+mod state;
+
 pub use content::{FileRange, RecordReader, StoredMessage};
 pub use draft::{Content, Draft};
 pub use error::{ChangeError, CommitError, StoreError};
+pub use ids::{CellIndex, MailboxId, MessageId, ModSeq, PageId, Ticket, Uid, UserId};
+pub use mailbox::{Cell, Keywords, Mailbox};
 pub use store::{OpenOptions, Store, WriterChoice};
 pub use txn::Txn;

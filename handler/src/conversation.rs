@@ -1,0 +1,187 @@
+//! The contract between a session's engine and the protocol that it speaks.
+//!
+//! The engine (`session.rs`) moves bytes and parks the session; a conversation turns input into commands, commands into
+//! work on the store, and results into output. A conversation never blocks: it says what it waits for.
+
+use std::time::Duration;
+
+use shm_abi::{Cell, Endpoint};
+use store::{MailboxId, Ticket};
+
+use crate::imap::ImapSession;
+use crate::lmtp::LmtpSession;
+use crate::output::Output;
+use crate::passwords::Verdict;
+use crate::pop3::Pop3Session;
+use crate::shared::Shared;
+use crate::slots::{Causes, SlotNumber};
+
+/// What a conversation wants after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Go on soon: there is more to do, but others should have their turn.
+    Again,
+    /// More input (RFC commands come in lines).
+    Input,
+    /// The output is full; go on when it was sent.
+    Output,
+    /// Go on when the ticket is durable or has failed.
+    Commit(Ticket),
+    /// More input, or a change in the watched mailbox (IDLE).
+    InputOrChange,
+    /// The answer of a helper thread.
+    Helper,
+    /// Send what is in the output, then close.
+    Close,
+}
+
+/// A helper thread's answer to a session.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// What became of a password check.
+    Password(Verdict),
+}
+
+/// What the peer sent and nobody has understood yet.
+#[derive(Default)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    /// What of `bytes` was consumed.
+    consumed: usize,
+    /// The peer sends no more.
+    pub(crate) ended: bool,
+}
+
+impl Input {
+    /// What came and was not consumed.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.consumed..]
+    }
+
+    /// Drops the first `octets` of what is unread.
+    pub(crate) fn consume(&mut self, octets: usize) {
+        self.consumed += octets;
+        debug_assert!(self.consumed <= self.bytes.len());
+        if self.consumed >= self.bytes.len() {
+            self.bytes.clear();
+            self.consumed = 0;
+        }
+    }
+
+    /// Adds what came.
+    pub(crate) fn extend(&mut self, came: &[u8]) {
+        if self.consumed > 0 {
+            self.bytes.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        self.bytes.extend_from_slice(came);
+    }
+
+    /// Gives back memory that an idle session does not need.
+    pub(crate) fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+/// All that a conversation can reach in one turn.
+pub(crate) struct Turn<'a> {
+    /// What the sessions of this handler share.
+    pub(crate) shared: &'a Shared,
+    /// This session's slot.
+    pub(crate) slot: SlotNumber,
+    /// The session's generation, which tells it from earlier users of the slot.
+    pub(crate) generation: u32,
+    /// What the peer sent.
+    pub(crate) input: &'a mut Input,
+    /// What the peer will get.
+    pub(crate) output: &'a mut Output,
+    /// What woke the session.
+    pub(crate) causes: Causes,
+    /// A helper's answer, if that is what woke it.
+    pub(crate) answer: Option<Answer>,
+    /// The peer and how it came here.
+    pub(crate) peer: &'a Peer,
+}
+
+impl Turn<'_> {
+    /// Has the session woken by changes of `mailbox` from now on. It must look at the mailbox after this.
+    pub(crate) fn watch(&self, mailbox: MailboxId) {
+        self.shared.changes.watch(self.shared, self.slot, mailbox);
+    }
+
+    /// Ends [`Turn::watch`].
+    pub(crate) fn unwatch(&self) {
+        self.shared.changes.unwatch(self.shared, self.slot);
+    }
+
+    /// The session's cell in the table, to say there what it does.
+    pub(crate) fn cell(&self) -> Option<Cell<'_>> {
+        self.shared.cell(self.slot, self.generation)
+    }
+
+    /// Tells the sessions of all processes of a change once its ticket is durable.
+    pub(crate) fn announce(&self, ticket: Ticket, touched: &[MailboxId]) {
+        self.shared.commits.announce(self.shared, ticket, touched);
+    }
+}
+
+/// The other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    /// Where it is.
+    pub(crate) endpoint: Endpoint,
+    /// Whether nobody on the way can read what is said.
+    pub(crate) is_private: bool,
+}
+
+/// One of the protocols, with its state.
+pub(crate) enum Conversation {
+    /// IMAP4rev1.
+    Imap(Box<ImapSession>),
+    /// POP3.
+    Pop3(Box<Pop3Session>),
+    /// LMTP.
+    Lmtp(Box<LmtpSession>),
+}
+
+impl Conversation {
+    /// Does what can be done now. With [`Causes::TIME`] or [`Causes::SHUTDOWN`] it says goodbye and returns
+    /// [`Next::Close`], unless a change of its own must be waited for first.
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> Next {
+        match self {
+            Conversation::Imap(session) => session.run(turn),
+            Conversation::Pop3(session) => session.run(turn),
+            Conversation::Lmtp(session) => session.run(turn),
+        }
+    }
+
+    /// How long the peer may be silent in the present state.
+    pub(crate) fn idle_limit(&self, shared: &Shared) -> Duration {
+        let limits = &shared.settings().limits;
+        let seconds = match self {
+            Conversation::Imap(session) if session.is_authenticated() => limits.imap_idle_seconds,
+            Conversation::Pop3(session) if session.is_authenticated() => limits.pop3_idle_seconds,
+            Conversation::Lmtp(_) => limits.lmtp_idle_seconds,
+            Conversation::Imap(_) | Conversation::Pop3(_) => limits.login_seconds,
+        };
+        Duration::from_secs(u64::from(seconds))
+    }
+
+    /// Lets go of what the session holds in the store and elsewhere; it is about to be dropped.
+    pub(crate) fn end(&mut self, shared: &Shared) {
+        if let Conversation::Pop3(session) = self {
+            session.end(shared);
+        }
+    }
+
+    /// Lets go of caches before the session is parked for long.
+    pub(crate) fn rest(&mut self) {
+        match self {
+            Conversation::Imap(session) => session.rest(),
+            Conversation::Pop3(session) => session.rest(),
+            Conversation::Lmtp(_) => {}
+        }
+    }
+}

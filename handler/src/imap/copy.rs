@@ -1,0 +1,93 @@
+//! COPY and UID COPY (RFC 3501, 6.4.7) with COPYUID (RFC 4315); MOVE and UID MOVE (RFC 6851).
+
+use protocol::imap::Numbering;
+use protocol::imap::command::Tag;
+use protocol::imap::command::copy::CopyArguments;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::syntax::sequence_set::NumberSet;
+use store::txn::{Copied, Outcome};
+
+use super::ending::{Ending, Tell};
+use super::selected::{Access, Unresolved};
+use super::{Flow, ImapSession, Stage};
+use crate::conversation::Turn;
+
+/// What becomes of the messages in the source mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They stay.
+    Copy,
+    /// They go.
+    Move,
+}
+
+impl ImapSession {
+    pub(super) fn copy(&mut self, tag: Tag, arguments: &CopyArguments, kind: Kind, turn: &mut Turn<'_>) -> Flow {
+        let target = self.find(&arguments.mailbox, turn);
+        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
+        if kind == Kind::Move && selected.access == Access::ReadOnly {
+            return self.refuse(turn, &tag, Condition::No, Some(Code::ReadOnly), "The mailbox was opened with EXAMINE");
+        }
+        let resolved = selected
+            .mailbox(&turn.shared.store)
+            .map_err(Unresolved::from)
+            .and_then(|mailbox| selected.resolve(&mailbox, arguments.numbering, &arguments.messages));
+        let cells = match resolved {
+            Ok(sequences) => selected.cells(&sequences),
+            Err(error) => return self.refuse_unresolved(turn, &tag, &error),
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(store::StoreError::NotFound(_)) => {
+                return self.refuse(turn, &tag, Condition::No, Some(Code::TryCreate), "There is no such mailbox");
+            }
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
+        let tell = match arguments.numbering {
+            Numbering::Sequence => Tell::Everything,
+            Numbering::Uid => Tell::WithUids { own: None },
+        };
+        if cells.is_empty() {
+            return self.end(turn, tag, tell, "Nothing to copy");
+        }
+        let mut txn = turn.shared.store.begin();
+        match kind {
+            Kind::Copy => txn.copy(selected.id, &cells, target),
+            Kind::Move => txn.move_messages(selected.id, &cells, target),
+        }
+        let committed = match txn.commit() {
+            Ok(committed) => committed,
+            Err(error) => return self.refuse_change(turn, &tag, &error, Code::TryCreate),
+        };
+        turn.announce(committed.ticket, &committed.touched);
+        let copied = committed.outcomes.into_iter().find_map(|outcome| match outcome {
+            Outcome::Copied(copied) if !copied.uids.is_empty() => Some(copied),
+            _ => None,
+        });
+        let Some(copied) = copied else {
+            let text = "All of the messages were expunged meanwhile";
+            return self.end_after_with(tag, tell, Condition::No, Some(Code::ExpungeIssued), text, committed.ticket);
+        };
+        let (from, to) = uid_sets(&copied);
+        let code = Code::CopyUid(copied.uid_validity, &from, &to);
+        let ending = match kind {
+            Kind::Copy => Ending::with(tag.clone(), tell, Condition::Ok, Some(code), "COPY completed"),
+            // RFC 6851, 4.3: COPYUID in an untagged OK before the EXPUNGEs.
+            Kind::Move => {
+                let mut first = Vec::new();
+                reply::untagged(&mut first, Condition::Ok, Some(code), "Moved");
+                Ending::ok(tag.clone(), tell, "MOVE completed").preceded_by(first)
+            }
+        };
+        self.end_after(tag, committed.ticket, ending)
+    }
+}
+
+/// The UIDs there were and the UIDs there are, as sets that a client reads in parallel: both ascend.
+fn uid_sets(copied: &Copied) -> (NumberSet, NumberSet) {
+    (
+        NumberSet::from_ascending(copied.uids.iter().map(|(from, _)| from.get())),
+        NumberSet::from_ascending(copied.uids.iter().map(|(_, to)| to.get())),
+    )
+}

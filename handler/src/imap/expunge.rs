@@ -1,0 +1,76 @@
+//! EXPUNGE (RFC 3501, 6.4.3) and UID EXPUNGE (RFC 4315).
+
+use protocol::imap::Numbering;
+use protocol::imap::command::Tag;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::Condition;
+use protocol::imap::syntax::sequence_set::SequenceSet;
+use store::change::SystemFlags;
+use store::{CellIndex, ChangeError, StoreError, Ticket};
+
+use super::ending::{Ending, Tell};
+use super::selected::{Access, Selected, Unresolved};
+use super::{Flow, ImapSession, Stage};
+use crate::conversation::Turn;
+
+impl ImapSession {
+    pub(super) fn expunge(&mut self, tag: Tag, uids: Option<&SequenceSet>, turn: &mut Turn<'_>) -> Flow {
+        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
+        if selected.access == Access::ReadOnly {
+            return self.refuse(turn, &tag, Condition::No, Some(Code::ReadOnly), "The mailbox was opened with EXAMINE");
+        }
+        match expunge_deleted(selected, uids, turn) {
+            Ok(ticket) => {
+                let tell = match uids {
+                    Some(_) => Tell::WithUids { own: None },
+                    None => Tell::Everything,
+                };
+                let ending = Ending::ok(tag.clone(), tell, "EXPUNGE completed");
+                self.end_after(tag, ticket, ending)
+            }
+            Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
+        }
+    }
+}
+
+/// Expunges the messages of the view that are `\Deleted`, or those of `uids` among them.
+///
+/// # Errors
+/// Nothing was expunged.
+pub(super) fn expunge_deleted(
+    selected: &mut Selected,
+    uids: Option<&SequenceSet>,
+    turn: &Turn<'_>,
+) -> Result<Ticket, ChangeError> {
+    let deleted = deleted_cells(selected, uids, turn)?;
+    if deleted.is_empty() {
+        return Ok(Ticket(0));
+    }
+    let mut txn = turn.shared.store.begin();
+    txn.expunge(selected.id, &deleted);
+    let committed = txn.commit()?;
+    turn.announce(committed.ticket, &committed.touched);
+    Ok(committed.ticket)
+}
+
+fn deleted_cells(
+    selected: &mut Selected,
+    uids: Option<&SequenceSet>,
+    turn: &Turn<'_>,
+) -> Result<Vec<CellIndex>, StoreError> {
+    let mailbox = selected.mailbox(&turn.shared.store)?;
+    let cells = mailbox.cells()?;
+    let is_deleted = |&cell: &CellIndex| {
+        let state = cells.flags(cell);
+        state.is_some_and(|state| !state.expunged && state.flags.system.contains(SystemFlags::DELETED))
+    };
+    let Some(uids) = uids else {
+        return Ok(selected.view.cells().map(|(_, cell)| cell).filter(is_deleted).collect());
+    };
+    match selected.resolve(&mailbox, Numbering::Uid, uids) {
+        Ok(sequences) => Ok(selected.cells(&sequences).into_iter().filter(is_deleted).collect()),
+        // UIDs need not exist.
+        Err(Unresolved::NoSuchMessage) => Ok(Vec::new()),
+        Err(Unresolved::Store(error)) => Err(error),
+    }
+}

@@ -1,0 +1,77 @@
+//! IDLE (RFC 2177): the client is told of changes until it says DONE.
+
+use protocol::imap::command::Tag;
+use protocol::imap::extension::idle::IdleLine;
+use protocol::imap::reply::status::{self as reply, Condition};
+
+use super::ending::Tell;
+use super::untagged::Untagged;
+use super::{Flow, ImapSession, Running, Stage, goodbye};
+use crate::conversation::{Next, Turn};
+use crate::log;
+
+/// An IDLE that goes on.
+pub(crate) struct Idle {
+    tag: Tag,
+    /// What is being told.
+    untagged: Option<Untagged>,
+}
+
+impl ImapSession {
+    pub(super) fn begin_idle(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
+        if let Stage::Selected(_, selected) = &self.stage {
+            turn.watch(selected.id);
+        }
+        reply::continuation(turn.output.bytes(), "idling");
+        self.running = Running::Idle(Box::new(Idle { tag, untagged: None }));
+        Flow::Continue
+    }
+
+    pub(super) fn go_on_idle(&mut self, mut idle: Box<Idle>, turn: &mut Turn<'_>) -> Flow {
+        if turn.shared.is_shutting_down() {
+            return Flow::Wait(goodbye(turn, "The server is being stopped"));
+        }
+        match self.tell_while_idle(&mut idle, turn) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.running = Running::Idle(idle);
+                return Flow::Wait(Next::Output);
+            }
+            Err(error) => {
+                log::warning!("selected mailbox lost", why = error);
+                return Flow::Wait(goodbye(turn, "The selected mailbox is gone"));
+            }
+        }
+        let (consumed, line) = self.decoder.decode_idle(turn.input.unread());
+        turn.input.consume(consumed);
+        match line {
+            IdleLine::NeedMore => {
+                self.running = Running::Idle(idle);
+                Flow::Wait(Next::InputOrChange)
+            }
+            IdleLine::Done => {
+                turn.unwatch();
+                self.end(turn, idle.tag, Tell::Everything, "IDLE completed")
+            }
+            IdleLine::Bad => {
+                turn.unwatch();
+                self.refuse(turn, &idle.tag, Condition::Bad, None, "Expected DONE")
+            }
+            IdleLine::Fatal => Flow::Wait(goodbye(turn, "Line too long")),
+        }
+    }
+
+    /// Tells what happened since the last time; false if the output is full before all is told.
+    fn tell_while_idle(&mut self, idle: &mut Idle, turn: &mut Turn<'_>) -> Result<bool, store::StoreError> {
+        let Stage::Selected(_, selected) = &mut self.stage else { return Ok(true) };
+        if idle.untagged.is_none() {
+            idle.untagged = Untagged::collect(selected, Tell::Everything, turn)?;
+        }
+        let Some(untagged) = &mut idle.untagged else { return Ok(true) };
+        if !untagged.write(selected, turn)? {
+            return Ok(false);
+        }
+        idle.untagged = None;
+        Ok(true)
+    }
+}

@@ -1,0 +1,190 @@
+//! LIST and LSUB (RFC 3501, 6.3.8 and 6.3.9; LIST-EXTENDED, RFC 5258; LIST-STATUS, RFC 5819; SPECIAL-USE, RFC 6154).
+
+use std::collections::BTreeMap;
+
+use protocol::imap::command::Tag;
+use protocol::imap::command::list::{ListArguments, ListForm, LsubArguments};
+use protocol::imap::command::status::StatusItem;
+use protocol::imap::extension::special_use as wire;
+use protocol::imap::pattern::Pattern;
+use protocol::imap::reply::mailbox::{self as reply, ChildInfo, ListAttribute, ListKind};
+use protocol::imap::syntax::mailbox_name::HIERARCHY_DELIMITER;
+use store::change::SpecialUse;
+use store::lists::{MailboxEntry, MailboxList};
+use store::{MailboxId, StoreError};
+
+use super::ending::Tell;
+use super::{Flow, ImapSession, Running};
+use crate::conversation::{Next, Turn};
+
+/// One name that will be told.
+struct Line {
+    name: String,
+    attributes: Vec<ListAttribute>,
+    child_info: ChildInfo,
+    /// The mailbox, if STATUS is wanted and it can be selected.
+    status_of: Option<MailboxId>,
+}
+
+/// A list on its way to the client.
+pub(crate) struct List {
+    tag: Tag,
+    kind: ListKind,
+    lines: std::vec::IntoIter<Line>,
+    status: Vec<StatusItem>,
+}
+
+impl ImapSession {
+    pub(super) fn begin_list(&mut self, tag: Tag, arguments: &ListArguments, turn: &mut Turn<'_>) -> Flow {
+        if arguments.form == ListForm::Basic && arguments.patterns.iter().all(String::is_empty) {
+            reply::list_delimiter(turn.output.bytes());
+            return self.end(turn, tag, Tell::Everything, "LIST completed");
+        }
+        match self.mailbox_list(turn) {
+            Ok(list) => {
+                let lines = list_lines(&list, arguments).into_iter();
+                let status = arguments.returns.status.clone().unwrap_or_default();
+                self.running = Running::List(Box::new(List { tag, kind: ListKind::List, lines, status }));
+                Flow::Continue
+            }
+            Err(error) => self.refuse_store(turn, &tag, &error),
+        }
+    }
+
+    pub(super) fn begin_lsub(&mut self, tag: Tag, arguments: &LsubArguments, turn: &mut Turn<'_>) -> Flow {
+        match self.mailbox_list(turn) {
+            Ok(list) => {
+                let lines = lsub_lines(&list, arguments).into_iter();
+                self.running = Running::List(Box::new(List { tag, kind: ListKind::Lsub, lines, status: Vec::new() }));
+                Flow::Continue
+            }
+            Err(error) => self.refuse_store(turn, &tag, &error),
+        }
+    }
+
+    pub(super) fn go_on_list(&mut self, mut list: Box<List>, turn: &mut Turn<'_>) -> Flow {
+        while !turn.output.is_full() {
+            let Some(line) = list.lines.next() else {
+                let text = if list.kind == ListKind::List { "LIST completed" } else { "LSUB completed" };
+                return self.end(turn, list.tag, Tell::Everything, text);
+            };
+            let out = turn.output.bytes();
+            reply::list(out, list.kind, line.attributes, &line.name, line.child_info);
+            if let Some(id) = line.status_of
+                && let Err(error) = super::status::write_status(out, &turn.shared.store, id, &line.name, &list.status)
+            {
+                // RFC 5819, 2: a mailbox whose status cannot be had gets no STATUS reply.
+                crate::log::warning!("no status", mailbox = line.name, why = error);
+            }
+        }
+        self.running = Running::List(list);
+        Flow::Wait(Next::Output)
+    }
+
+    fn mailbox_list(&self, turn: &Turn<'_>) -> Result<std::sync::Arc<MailboxList>, StoreError> {
+        turn.shared.store.mailbox_list(self.user_id()?)
+    }
+}
+
+fn patterns(arguments: &ListArguments) -> Vec<Pattern> {
+    arguments.patterns.iter().map(|pattern| Pattern::new(&arguments.reference, pattern)).collect()
+}
+
+fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
+    let patterns = patterns(arguments);
+    let matches = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+    let selection = arguments.selection;
+    let is_selected = |name: &str, entry: Option<&MailboxEntry>| {
+        (!selection.subscribed || list.is_subscribed(name))
+            && (!selection.special_use || entry.is_some_and(|entry| entry.special_use.is_some()))
+    };
+    let mut names: BTreeMap<&str, Option<&MailboxEntry>> =
+        list.entries().iter().map(|entry| (entry.name.as_str(), Some(entry))).collect();
+    if selection.subscribed {
+        for name in list.subscriptions() {
+            names.entry(name).or_insert(None);
+        }
+    }
+    let mut parents: BTreeMap<&str, ()> = BTreeMap::new();
+    if selection.recursive_match {
+        for (&name, &entry) in &names {
+            if is_selected(name, entry) && !matches(name) {
+                parents.extend(ancestors(name).map(|parent| (parent, ())));
+            }
+        }
+        // A parent that matches may be neither a mailbox nor subscribed to.
+        for &parent in parents.keys() {
+            names.entry(parent).or_insert(None);
+        }
+    }
+    let mut lines = Vec::new();
+    for (name, entry) in names {
+        let by_child = parents.contains_key(name);
+        if !matches(name) || !(is_selected(name, entry) || by_child) {
+            continue;
+        }
+        let mut attributes = attributes(list, name, entry);
+        let wants_subscribed = selection.subscribed || arguments.returns.subscribed;
+        if wants_subscribed && list.is_subscribed(name) {
+            attributes.push(ListAttribute::Subscribed);
+        }
+        let child_info = if by_child && selection.subscribed { ChildInfo::Subscribed } else { ChildInfo::None };
+        let status_of = entry.filter(|entry| !entry.placeholder && arguments.returns.status.is_some());
+        let status_of = status_of.map(|entry| MailboxId { user: list.user(), number: entry.number });
+        lines.push(Line { name: name.to_owned(), attributes, child_info, status_of });
+    }
+    lines
+}
+
+/// LSUB lists names that were subscribed to; with `%`, a parent of such a name too, as one that cannot be selected.
+fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
+    let pattern = Pattern::new(&arguments.reference, &arguments.pattern);
+    let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+    for name in list.subscriptions() {
+        if pattern.matches(name) {
+            names.insert(name, true);
+        } else if arguments.pattern.ends_with('%') {
+            for parent in ancestors(name).filter(|parent| pattern.matches(parent)) {
+                names.entry(parent).or_insert(false);
+            }
+        }
+    }
+    let line = |(name, is_subscribed): (&str, bool)| Line {
+        name: name.to_owned(),
+        attributes: if is_subscribed { Vec::new() } else { vec![ListAttribute::NoSelect] },
+        child_info: ChildInfo::None,
+        status_of: None,
+    };
+    names.into_iter().map(line).collect()
+}
+
+fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
+    let mut attributes = Vec::with_capacity(3);
+    match entry {
+        None => attributes.push(ListAttribute::NonExistent),
+        Some(entry) if entry.placeholder => attributes.push(ListAttribute::NoSelect),
+        Some(_) => {}
+    }
+    attributes.push(if list.has_children(name) { ListAttribute::HasChildren } else { ListAttribute::HasNoChildren });
+    attributes.extend(entry.and_then(|entry| entry.special_use).and_then(wire_use).map(ListAttribute::SpecialUse));
+    attributes
+}
+
+/// The names above `name`, the nearest first.
+fn ancestors(name: &str) -> impl Iterator<Item = &str> {
+    name.rmatch_indices(HIERARCHY_DELIMITER).map(|(at, _)| &name[..at])
+}
+
+fn wire_use(special_use: SpecialUse) -> Option<wire::SpecialUse> {
+    Some(match special_use {
+        SpecialUse::All => wire::SpecialUse::All,
+        SpecialUse::Archive => wire::SpecialUse::Archive,
+        SpecialUse::Drafts => wire::SpecialUse::Drafts,
+        SpecialUse::Flagged => wire::SpecialUse::Flagged,
+        SpecialUse::Junk => wire::SpecialUse::Junk,
+        SpecialUse::Sent => wire::SpecialUse::Sent,
+        SpecialUse::Trash => wire::SpecialUse::Trash,
+        // RFC 8457, which is not announced.
+        SpecialUse::Important => return None,
+    })
+}

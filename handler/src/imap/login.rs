@@ -1,0 +1,178 @@
+//! LOGIN (RFC 3501, 6.2.3) and AUTHENTICATE (6.2.2, RFC 4959) with PLAIN (RFC 4616) and LOGIN.
+
+use protocol::imap::command::Tag;
+use protocol::imap::command::authenticate::{AuthenticateArguments, SaslLine};
+use protocol::imap::command::session::LoginArguments;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::Limits;
+
+use super::{Flow, ImapSession, Running, Stage, User, capability, goodbye};
+use crate::conversation::{Answer, Next, Turn};
+use crate::log;
+use crate::passwords::Verdict;
+
+/// Wrong passwords after which a connection is closed.
+const FAILED_LOGINS_MAX: u32 = 3;
+
+/// A login on its way.
+pub(crate) struct Login {
+    tag: Tag,
+    step: Step,
+}
+
+enum Step {
+    /// PLAIN's one response is awaited.
+    Plain,
+    /// LOGIN's user name is awaited.
+    LoginUser,
+    /// LOGIN's password is awaited.
+    LoginPassword(Vec<u8>),
+    /// The password is being checked for this user.
+    Checking(String),
+}
+
+impl ImapSession {
+    pub(super) fn begin_login(&mut self, tag: Tag, arguments: LoginArguments, turn: &mut Turn<'_>) -> Flow {
+        self.check(tag, &arguments.user, &arguments.password, turn)
+    }
+
+    pub(super) fn begin_authenticate(
+        &mut self,
+        tag: Tag,
+        arguments: AuthenticateArguments,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let step = match arguments.mechanism.as_str() {
+            "PLAIN" => Step::Plain,
+            "LOGIN" => Step::LoginUser,
+            _ => return self.refuse(turn, &tag, Condition::No, Some(Code::Cannot), "Unknown SASL mechanism"),
+        };
+        if !capability::allows_login(turn) {
+            return self.refuse_plaintext(&tag, turn);
+        }
+        if let Some(response) = arguments.initial {
+            return self.take_response(Login { tag, step }, response, turn);
+        }
+        challenge(&step, turn);
+        self.running = Running::Login(Box::new(Login { tag, step }));
+        Flow::Continue
+    }
+
+    pub(super) fn go_on_login(&mut self, login: Box<Login>, turn: &mut Turn<'_>) -> Flow {
+        if let Step::Checking(user) = &login.step {
+            return match turn.answer.take() {
+                Some(Answer::Password(verdict)) => self.conclude(&login.tag, user, verdict, turn),
+                None => {
+                    self.running = Running::Login(login);
+                    Flow::Wait(Next::Helper)
+                }
+            };
+        }
+        let (consumed, line) = self.decoder.decode_sasl(turn.input.unread());
+        turn.input.consume(consumed);
+        match line {
+            SaslLine::NeedMore => {
+                self.running = Running::Login(login);
+                Flow::Wait(Next::Input)
+            }
+            SaslLine::Response(response) => self.take_response(*login, response, turn),
+            SaslLine::Cancelled => self.refuse(turn, &login.tag, Condition::Bad, None, "Cancelled"),
+            SaslLine::Bad => self.refuse(turn, &login.tag, Condition::Bad, None, "That is not base64"),
+            SaslLine::Fatal => Flow::Wait(goodbye(turn, "Line too long")),
+        }
+    }
+
+    fn take_response(&mut self, login: Login, response: Vec<u8>, turn: &mut Turn<'_>) -> Flow {
+        let Login { tag, step } = login;
+        match step {
+            Step::Plain => {
+                let mut parts = response.split(|&octet| octet == 0);
+                let (Some(authorize), Some(user), Some(password), None) =
+                    (parts.next(), parts.next(), parts.next(), parts.next())
+                else {
+                    return self.refuse(turn, &tag, Condition::Bad, None, "Not a response of PLAIN");
+                };
+                if !authorize.is_empty() && authorize != user {
+                    let text = "Nobody may act as somebody else";
+                    return self.refuse(turn, &tag, Condition::No, Some(Code::AuthorizationFailed), text);
+                }
+                self.check(tag, user, password, turn)
+            }
+            Step::LoginUser => {
+                let step = Step::LoginPassword(response);
+                challenge(&step, turn);
+                self.running = Running::Login(Box::new(Login { tag, step }));
+                Flow::Continue
+            }
+            Step::LoginPassword(user) => self.check(tag, &user, &response, turn),
+            Step::Checking(_) => Flow::Continue,
+        }
+    }
+
+    fn check(&mut self, tag: Tag, user: &[u8], password: &[u8], turn: &mut Turn<'_>) -> Flow {
+        if !capability::allows_login(turn) {
+            return self.refuse_plaintext(&tag, turn);
+        }
+        let known = std::str::from_utf8(user).ok().and_then(|user| config::users::user_name(user).ok());
+        let Some(user) = known else {
+            return self.conclude(&tag, &String::from_utf8_lossy(user), Verdict::Refused, turn);
+        };
+        match turn.shared.passwords.check(turn.shared, turn.slot, turn.generation, &user, password) {
+            Some(verdict) => self.conclude(&tag, &user, verdict, turn),
+            None => {
+                self.running = Running::Login(Box::new(Login { tag, step: Step::Checking(user) }));
+                Flow::Wait(Next::Helper)
+            }
+        }
+    }
+
+    fn conclude(&mut self, tag: &Tag, user: &str, verdict: Verdict, turn: &mut Turn<'_>) -> Flow {
+        match verdict {
+            Verdict::Accepted => {}
+            Verdict::Refused => {
+                log::warning!("login refused", protocol = "imap", user = user, peer = turn.peer.endpoint);
+                self.failed_logins += 1;
+                let code = Some(Code::AuthenticationFailed);
+                self.refuse(turn, tag, Condition::No, code, "Wrong user name or password");
+                if self.failed_logins >= FAILED_LOGINS_MAX {
+                    return Flow::Wait(goodbye(turn, "Too many failed logins"));
+                }
+                return Flow::Continue;
+            }
+            Verdict::Unavailable => {
+                let text = "Passwords cannot be checked now; try again later";
+                return self.refuse(turn, tag, Condition::No, Some(Code::Unavailable), text);
+            }
+        }
+        let id = match turn.shared.store.ensure_user(user) {
+            Ok(id) => id,
+            Err(error) => return self.refuse_change(turn, tag, &error, Code::NonExistent),
+        };
+        log::info!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
+        if let Some(cell) = turn.cell() {
+            cell.set_user(user, turn.shared.unix_ms());
+        }
+        let append = turn.shared.settings().limits.message_bytes;
+        // A message that is somewhat too large is read away and answered clearly; see `Limits::skip`.
+        self.decoder.set_limits(Limits { append, skip: append.saturating_mul(2), ..Limits::LOGGED_IN });
+        self.stage = Stage::Authenticated(User { id, name: user.to_owned() });
+        let names = capability::names(turn, true);
+        reply::tagged(turn.output.bytes(), tag, Condition::Ok, Some(Code::Capability(&names)), "Logged in");
+        Flow::Continue
+    }
+
+    fn refuse_plaintext(&mut self, tag: &Tag, turn: &mut Turn<'_>) -> Flow {
+        let text = "Passwords are not taken over a connection that others can read";
+        self.refuse(turn, tag, Condition::No, Some(Code::PrivacyRequired), text)
+    }
+}
+
+fn challenge(step: &Step, turn: &mut Turn<'_>) {
+    let text: &[u8] = match step {
+        Step::LoginUser => b"Username:",
+        Step::LoginPassword(_) => b"Password:",
+        Step::Plain | Step::Checking(_) => b"",
+    };
+    reply::challenge(turn.output.bytes(), text);
+}

@@ -1,0 +1,113 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501, 6.3.3 to 6.3.7; CREATE-SPECIAL-USE, RFC 6154).
+
+use protocol::imap::command::Tag;
+use protocol::imap::command::mailbox::{CreateArguments, RenameArguments};
+use protocol::imap::extension::special_use as wire;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::Condition;
+use protocol::imap::syntax::mailbox_name::MailboxName;
+use store::change::SpecialUse;
+use store::lists::MailboxList;
+use store::{Txn, UserId};
+
+use super::ending::{Ending, Tell};
+use super::{Flow, ImapSession, Stage};
+use crate::conversation::Turn;
+
+impl ImapSession {
+    pub(super) fn create(&mut self, tag: Tag, arguments: &CreateArguments, turn: &mut Turn<'_>) -> Flow {
+        let name = arguments.mailbox.as_str();
+        if arguments.special_use.len() > 1 {
+            let text = "A mailbox has one special use";
+            return self.refuse(turn, &tag, Condition::No, Some(Code::UseAttribute), text);
+        }
+        let asked = arguments.special_use.first().copied().map(stored_use);
+        if asked == Some(SpecialUse::All) || asked == Some(SpecialUse::Flagged) {
+            let text = "A mailbox that messages are put into cannot be that";
+            return self.refuse(turn, &tag, Condition::No, Some(Code::UseAttribute), text);
+        }
+        let list = match self.user_id().and_then(|user| turn.shared.store.mailbox_list(user)) {
+            Ok(list) => list,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
+        let special_use = asked.or_else(|| usual_use(name, &list));
+        self.change_list(tag, turn, "CREATE completed", Code::NonExistent, |txn, user| {
+            txn.create_mailbox(user, name, special_use);
+        })
+    }
+
+    pub(super) fn delete(&mut self, tag: Tag, name: &MailboxName, turn: &mut Turn<'_>) -> Flow {
+        if let (Ok(id), Stage::Selected(_, selected)) = (self.find(name, turn), &self.stage)
+            && selected.id == id
+        {
+            self.deselect(turn);
+        }
+        self.change_list(tag, turn, "DELETE completed", Code::NonExistent, |txn, user| {
+            txn.delete_mailbox(user, name.as_str());
+        })
+    }
+
+    pub(super) fn rename(&mut self, tag: Tag, arguments: &RenameArguments, turn: &mut Turn<'_>) -> Flow {
+        self.change_list(tag, turn, "RENAME completed", Code::NonExistent, |txn, user| {
+            txn.rename_mailbox(user, arguments.from.as_str(), arguments.to.as_str());
+        })
+    }
+
+    pub(super) fn subscribe(&mut self, tag: Tag, name: &MailboxName, subscribed: bool, turn: &mut Turn<'_>) -> Flow {
+        let text = if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
+        self.change_list(tag, turn, text, Code::NonExistent, |txn, user| {
+            txn.subscribe(user, name.as_str(), subscribed);
+        })
+    }
+
+    fn change_list(
+        &mut self,
+        tag: Tag,
+        turn: &mut Turn<'_>,
+        text: &str,
+        missing: Code<'_>,
+        change: impl FnOnce(&mut Txn<'_>, UserId),
+    ) -> Flow {
+        let user = match self.user_id() {
+            Ok(user) => user,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
+        let mut txn = turn.shared.store.begin();
+        change(&mut txn, user);
+        match txn.commit() {
+            Ok(committed) => {
+                turn.announce(committed.ticket, &committed.touched);
+                let ending = Ending::ok(tag.clone(), Tell::Everything, text);
+                self.end_after(tag, committed.ticket, ending)
+            }
+            Err(error) => self.refuse_change(turn, &tag, &error, missing),
+        }
+    }
+}
+
+fn stored_use(special_use: wire::SpecialUse) -> SpecialUse {
+    match special_use {
+        wire::SpecialUse::All => SpecialUse::All,
+        wire::SpecialUse::Archive => SpecialUse::Archive,
+        wire::SpecialUse::Drafts => SpecialUse::Drafts,
+        wire::SpecialUse::Flagged => SpecialUse::Flagged,
+        wire::SpecialUse::Junk => SpecialUse::Junk,
+        wire::SpecialUse::Sent => SpecialUse::Sent,
+        wire::SpecialUse::Trash => SpecialUse::Trash,
+    }
+}
+
+/// What a mailbox with a usual name is for, unless another has that use: most clients create such mailboxes without saying so.
+fn usual_use(name: &str, list: &MailboxList) -> Option<SpecialUse> {
+    let usual = [
+        ("Archive", SpecialUse::Archive),
+        ("Drafts", SpecialUse::Drafts),
+        ("Junk", SpecialUse::Junk),
+        ("Spam", SpecialUse::Junk),
+        ("Sent", SpecialUse::Sent),
+        ("Trash", SpecialUse::Trash),
+    ];
+    let (_, special_use) = usual.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    let is_taken = list.entries().iter().any(|entry| entry.special_use == Some(special_use));
+    (!is_taken).then_some(special_use)
+}

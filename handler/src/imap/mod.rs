@@ -1,0 +1,413 @@
+//! An IMAP session (RFC 3501): its state, and which command goes where. One file a command or family of commands.
+//!
+//! A command that cannot end at once leaves its state in [`Running`]; the next turn goes on with it. The order of replies is the
+//! order of commands: nothing is read while a command runs.
+
+mod append;
+mod capability;
+mod copy;
+mod ending;
+mod expunge;
+mod fetch;
+mod flags;
+mod idle;
+mod list;
+mod login;
+mod mailboxes;
+mod refusal;
+mod search;
+mod select;
+mod selected;
+mod status;
+mod untagged;
+
+use protocol::imap::command::{Command, Tag, Tagged};
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::reply::{mailbox, session};
+use protocol::imap::{Decoded, Decoder, Limits};
+use store::{StoreError, Ticket, UserId};
+
+use self::append::Append;
+use self::ending::{Ending, Tell};
+use self::fetch::Fetch;
+use self::idle::Idle;
+use self::list::List;
+use self::login::Login;
+use self::search::Search;
+use self::selected::Selected;
+use crate::conversation::{Next, Turn};
+use crate::log;
+use crate::shared::Shared;
+use crate::slots::Causes;
+
+/// Commands that were not understood, one after the other, before a peer that has not logged in is cut off.
+const BAD_COMMANDS_MAX: u32 = 10;
+
+/// Who is logged in.
+pub(crate) struct User {
+    /// The number in the store.
+    pub(crate) id: UserId,
+    /// The name.
+    pub(crate) name: String,
+}
+
+/// The states of RFC 3501, 3.
+enum Stage {
+    /// The greeting was not sent yet.
+    New,
+    /// Not authenticated.
+    NotAuthenticated,
+    /// Authenticated.
+    Authenticated(User),
+    /// Selected.
+    Selected(User, Box<Selected>),
+}
+
+/// What is being done.
+#[derive(Default)]
+enum Running {
+    /// Nothing: the next command is awaited.
+    #[default]
+    Nothing,
+    /// LOGIN or AUTHENTICATE.
+    Login(Box<Login>),
+    /// APPEND.
+    Append(Box<Append>),
+    /// FETCH, or the replies of STORE.
+    Fetch(Box<Fetch>),
+    /// SEARCH.
+    Search(Box<Search>),
+    /// LIST or LSUB.
+    List(Box<List>),
+    /// IDLE.
+    Idle(Box<Idle>),
+    /// The change of a command is made and not durable yet.
+    Commit(Tag, Ticket, Box<Running>),
+    /// Everything is done but the last replies.
+    Ending(Box<Ending>),
+}
+
+/// What a step of a command comes to.
+enum Flow {
+    /// Go on.
+    Continue,
+    /// Wait.
+    Wait(Next),
+}
+
+/// An IMAP session.
+pub(crate) struct ImapSession {
+    decoder: Decoder,
+    stage: Stage,
+    running: Running,
+    failed_logins: u32,
+    bad_commands: u32,
+}
+
+impl ImapSession {
+    /// A session that has not greeted its peer.
+    pub(crate) fn new() -> ImapSession {
+        ImapSession {
+            decoder: Decoder::new(Limits::BEFORE_LOGIN),
+            stage: Stage::New,
+            running: Running::Nothing,
+            failed_logins: 0,
+            bad_commands: 0,
+        }
+    }
+
+    /// Whether a user is logged in.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        matches!(self.stage, Stage::Authenticated(_) | Stage::Selected(..))
+    }
+
+    /// Lets go of what a silent session does not need.
+    pub(crate) fn rest(&mut self) {
+        if let Stage::Selected(_, selected) = &mut self.stage {
+            selected.rest();
+        }
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> Next {
+        if matches!(self.stage, Stage::New) {
+            let names = capability::names(turn, false);
+            reply::untagged(turn.output.bytes(), Condition::Ok, Some(Code::Capability(&names)), "Lode ready");
+            self.stage = Stage::NotAuthenticated;
+        }
+        if turn.causes.has(Causes::TIME) {
+            return goodbye(turn, "Silent for too long");
+        }
+        loop {
+            if turn.output.is_full() {
+                return Next::Output;
+            }
+            let flow = match std::mem::take(&mut self.running) {
+                Running::Nothing => self.next_command(turn),
+                Running::Login(login) => self.go_on_login(login, turn),
+                Running::Append(append) => self.go_on_append(append, turn),
+                Running::Fetch(fetch) => self.go_on_fetch(fetch, turn),
+                Running::Search(search) => self.go_on_search(search, turn),
+                Running::List(list) => self.go_on_list(list, turn),
+                Running::Idle(idle) => self.go_on_idle(idle, turn),
+                Running::Commit(tag, ticket, then) => self.go_on_commit(tag, ticket, then, turn),
+                Running::Ending(ending) => self.go_on_ending(ending, turn),
+            };
+            if let Flow::Wait(next) = flow {
+                return next;
+            }
+        }
+    }
+
+    fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
+        if turn.shared.is_shutting_down() {
+            return Flow::Wait(goodbye(turn, "The server is being stopped"));
+        }
+        let (consumed, decoded) = self.decoder.decode(turn.input.unread());
+        turn.input.consume(consumed);
+        match decoded {
+            Decoded::NeedMore => {
+                if let Some(cell) = turn.cell() {
+                    cell.end_command(turn.shared.unix_ms());
+                }
+                return Flow::Wait(Next::Input);
+            }
+            Decoded::Continue => reply::continuation(turn.output.bytes(), "Ready for the literal"),
+            Decoded::Command(tagged) => {
+                self.bad_commands = 0;
+                begin_in_table(turn, command_name(&tagged.command));
+                return self.begin(tagged, turn);
+            }
+            Decoded::AppendLiteral(literal) => {
+                begin_in_table(turn, "APPEND");
+                return self.begin_append(literal, turn);
+            }
+            // Only an APPEND that is running ends.
+            Decoded::AppendEnd => {}
+            Decoded::Bad(refusal) => {
+                refusal.write(turn.output.bytes());
+                self.bad_commands += 1;
+                if self.bad_commands > BAD_COMMANDS_MAX && !self.is_authenticated() {
+                    return Flow::Wait(goodbye(turn, "Too many commands that are none"));
+                }
+            }
+            Decoded::Fatal(text) => return Flow::Wait(goodbye(turn, text)),
+        }
+        Flow::Continue
+    }
+
+    fn begin(&mut self, Tagged { tag, command }: Tagged, turn: &mut Turn<'_>) -> Flow {
+        match command {
+            Command::Capability => {
+                let names = capability::names(turn, self.is_authenticated());
+                session::capability(turn.output.bytes(), &names);
+                self.end(turn, tag, Tell::Everything, "CAPABILITY completed")
+            }
+            Command::Noop | Command::Check if self.is_ready_for(&command) => {
+                self.end(turn, tag, Tell::Everything, "Completed")
+            }
+            Command::Logout => {
+                reply::untagged(turn.output.bytes(), Condition::Bye, None, "Logging out");
+                reply::tagged(turn.output.bytes(), &tag, Condition::Ok, None, "LOGOUT completed");
+                if let Stage::Authenticated(user) | Stage::Selected(user, _) = &self.stage {
+                    log::info!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
+                }
+                Flow::Wait(Next::Close)
+            }
+            Command::Id(parameters) => {
+                log_client(&parameters, turn);
+                let version = Some(env!("CARGO_PKG_VERSION"));
+                session::id(turn.output.bytes(), &[("name", Some("Lode")), ("version", version)]);
+                self.end(turn, tag, Tell::Everything, "ID completed")
+            }
+            Command::StartTls => self.refuse(turn, &tag, Condition::Bad, None, "TLS is not offered here"),
+            Command::Login(_) | Command::Authenticate(_) if self.is_authenticated() => {
+                self.refuse(turn, &tag, Condition::Bad, None, "Already logged in")
+            }
+            Command::Login(arguments) => self.begin_login(tag, arguments, turn),
+            Command::Authenticate(arguments) => self.begin_authenticate(tag, arguments, turn),
+            command if !self.is_authenticated() => {
+                let text = format!("{} needs a login first", command_name(&command));
+                self.refuse(turn, &tag, Condition::Bad, None, &text)
+            }
+            Command::Enable(_) => {
+                // No extension that is announced needs to be enabled.
+                session::enabled(turn.output.bytes(), []);
+                self.end(turn, tag, Tell::Everything, "ENABLE completed")
+            }
+            Command::Namespace => {
+                mailbox::namespace_personal_only(turn.output.bytes());
+                self.end(turn, tag, Tell::Everything, "NAMESPACE completed")
+            }
+            Command::Select(arguments) => {
+                self.select(tag, &arguments.mailbox, selected::Access::ReadWrite, turn)
+            }
+            Command::Examine(arguments) => {
+                self.select(tag, &arguments.mailbox, selected::Access::ReadOnly, turn)
+            }
+            Command::Create(arguments) => self.create(tag, &arguments, turn),
+            Command::Delete(name) => self.delete(tag, &name, turn),
+            Command::Rename(arguments) => self.rename(tag, &arguments, turn),
+            Command::Subscribe(name) => self.subscribe(tag, &name, true, turn),
+            Command::Unsubscribe(name) => self.subscribe(tag, &name, false, turn),
+            Command::List(arguments) => self.begin_list(tag, &arguments, turn),
+            Command::Lsub(arguments) => self.begin_lsub(tag, &arguments, turn),
+            Command::Status(arguments) => self.status(tag, &arguments, turn),
+            Command::Idle => self.begin_idle(tag, turn),
+            command if !matches!(self.stage, Stage::Selected(..)) => {
+                let text = format!("{} needs a selected mailbox", command_name(&command));
+                self.refuse(turn, &tag, Condition::Bad, None, &text)
+            }
+            Command::Close => self.close(tag, turn),
+            Command::Unselect => self.unselect(tag, turn),
+            Command::Expunge(uids) => self.expunge(tag, uids.as_ref(), turn),
+            Command::Search(arguments) => self.begin_search(tag, &arguments, turn),
+            Command::Fetch(arguments) => self.begin_fetch(tag, arguments, turn),
+            Command::Store(arguments) => self.store_flags(tag, arguments, turn),
+            Command::Copy(arguments) => self.copy(tag, &arguments, copy::Kind::Copy, turn),
+            Command::Move(arguments) => self.copy(tag, &arguments, copy::Kind::Move, turn),
+            // The guards above have taken these.
+            Command::Noop | Command::Check => self.refuse(turn, &tag, Condition::Bad, None, "Not in this state"),
+        }
+    }
+
+    /// NOOP goes in every state, CHECK with a mailbox selected.
+    fn is_ready_for(&self, command: &Command) -> bool {
+        *command == Command::Noop || matches!(self.stage, Stage::Selected(..))
+    }
+
+    fn begin_fetch(
+        &mut self,
+        tag: Tag,
+        arguments: protocol::imap::command::fetch::FetchArguments,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
+        let resolved = selected
+            .mailbox(&turn.shared.store)
+            .map_err(selected::Unresolved::from)
+            .and_then(|mailbox| selected.resolve(&mailbox, arguments.numbering, &arguments.messages));
+        match resolved {
+            Ok(sequences) => {
+                let access = selected.access;
+                self.running = Running::Fetch(Box::new(Fetch::new(tag, arguments, sequences, access)));
+                Flow::Continue
+            }
+            Err(error) => self.refuse_unresolved(turn, &tag, &error),
+        }
+    }
+
+    fn go_on_fetch(&mut self, mut fetch: Box<Fetch>, turn: &mut Turn<'_>) -> Flow {
+        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
+        match fetch.run(selected, turn) {
+            Ok(fetch::Progress::OutputFull) => {
+                self.running = Running::Fetch(fetch);
+                Flow::Wait(Next::Output)
+            }
+            Ok(fetch::Progress::Done { failures }) => {
+                let ending = if failures == 0 {
+                    Ending::ok(fetch.tag.clone(), fetch.tell(), "Completed")
+                } else {
+                    let text = format!("{failures} messages could not be read");
+                    Ending::with(fetch.tag.clone(), fetch.tell(), Condition::No, Some(Code::ServerBug), &text)
+                };
+                self.end_after(fetch.tag, fetch.ticket, ending)
+            }
+            Err(error) => self.refuse_store(turn, &fetch.tag, &error),
+        }
+    }
+
+    /// Waits until `ticket` is durable, then ends the command.
+    fn end_after(&mut self, tag: Tag, ticket: Ticket, ending: Ending) -> Flow {
+        self.running = Running::Commit(tag, ticket, Box::new(Running::Ending(Box::new(ending))));
+        Flow::Continue
+    }
+
+    fn go_on_commit(&mut self, tag: Tag, ticket: Ticket, then: Box<Running>, turn: &mut Turn<'_>) -> Flow {
+        match turn.shared.store.ticket_state(ticket) {
+            None => {
+                self.running = Running::Commit(tag, ticket, then);
+                Flow::Wait(Next::Commit(ticket))
+            }
+            Some(Ok(())) => {
+                self.running = *then;
+                Flow::Continue
+            }
+            Some(Err(error)) => {
+                log::error!("commit failed", why = error);
+                self.refuse(turn, &tag, Condition::No, Some(Code::ServerBug), "The change may not last: the disk failed")
+            }
+        }
+    }
+
+    fn user(&self) -> Option<&User> {
+        match &self.stage {
+            Stage::Authenticated(user) | Stage::Selected(user, _) => Some(user),
+            Stage::New | Stage::NotAuthenticated => None,
+        }
+    }
+
+    fn user_id(&self) -> Result<UserId, StoreError> {
+        self.user().map(|user| user.id).ok_or(StoreError::NotFound("user"))
+    }
+}
+
+/// Says BYE.
+fn goodbye(turn: &mut Turn<'_>, text: &str) -> Next {
+    reply::untagged(turn.output.bytes(), Condition::Bye, None, text);
+    Next::Close
+}
+
+fn begin_in_table(turn: &Turn<'_>, name: &str) {
+    if let Some(cell) = turn.cell() {
+        cell.begin_command(name, turn.shared.unix_ms());
+    }
+    count_command(turn.shared);
+}
+
+fn count_command(shared: &Shared) {
+    shared.table.handler(shared.handler).count(shm_abi::Counter::Commands, 1);
+}
+
+fn log_client(parameters: &protocol::imap::extension::id::IdParameters, turn: &Turn<'_>) {
+    let value = |wanted: &[u8]| {
+        let field = parameters.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        field.and_then(|(_, value)| value.as_deref()).map(String::from_utf8_lossy).unwrap_or_default()
+    };
+    log::info!("client", peer = turn.peer.endpoint, name = value(b"name"), version = value(b"version"));
+}
+
+fn command_name(command: &Command) -> &'static str {
+    match command {
+        Command::Capability => "CAPABILITY",
+        Command::Noop => "NOOP",
+        Command::Logout => "LOGOUT",
+        Command::StartTls => "STARTTLS",
+        Command::Authenticate(_) => "AUTHENTICATE",
+        Command::Login(_) => "LOGIN",
+        Command::Id(_) => "ID",
+        Command::Enable(_) => "ENABLE",
+        Command::Namespace => "NAMESPACE",
+        Command::Select(_) => "SELECT",
+        Command::Examine(_) => "EXAMINE",
+        Command::Create(_) => "CREATE",
+        Command::Delete(_) => "DELETE",
+        Command::Rename(_) => "RENAME",
+        Command::Subscribe(_) => "SUBSCRIBE",
+        Command::Unsubscribe(_) => "UNSUBSCRIBE",
+        Command::List(_) => "LIST",
+        Command::Lsub(_) => "LSUB",
+        Command::Status(_) => "STATUS",
+        Command::Check => "CHECK",
+        Command::Close => "CLOSE",
+        Command::Unselect => "UNSELECT",
+        Command::Expunge(_) => "EXPUNGE",
+        Command::Idle => "IDLE",
+        Command::Search(_) => "SEARCH",
+        Command::Fetch(_) => "FETCH",
+        Command::Store(_) => "STORE",
+        Command::Copy(_) => "COPY",
+        Command::Move(_) => "MOVE",
+    }
+}

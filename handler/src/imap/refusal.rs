@@ -1,0 +1,66 @@
+//! Why a command was not done, in the words and codes of RFC 5530.
+
+use protocol::imap::command::Tag;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::{self as reply, Condition};
+use store::{ChangeError, StoreError};
+
+use super::selected::Unresolved;
+use super::{Flow, ImapSession};
+use crate::conversation::Turn;
+use crate::log;
+
+impl ImapSession {
+    /// Ends a command that did nothing.
+    pub(super) fn refuse(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: &Tag,
+        condition: Condition,
+        code: Option<Code<'_>>,
+        text: &str,
+    ) -> Flow {
+        reply::tagged(turn.output.bytes(), tag, condition, code, text);
+        Flow::Continue
+    }
+
+    /// Ends a command that named messages which are not there.
+    pub(super) fn refuse_unresolved(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &Unresolved) -> Flow {
+        match error {
+            Unresolved::NoSuchMessage => {
+                self.refuse(turn, tag, Condition::Bad, None, "No message has such a sequence number")
+            }
+            Unresolved::Store(error) => self.refuse_store(turn, tag, error),
+        }
+    }
+
+    /// Ends a command that could not read the store.
+    pub(super) fn refuse_store(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &StoreError) -> Flow {
+        let (code, text) = match error {
+            StoreError::NotFound("mailbox") => (Code::NonExistent, "There is no such mailbox"),
+            StoreError::NotFound(_) => (Code::NonExistent, "It is gone"),
+            StoreError::Corrupt { .. } => (Code::Corruption, "Damaged; the server's log says where"),
+            StoreError::Busy(_) => (Code::InUse, "Busy; try again"),
+            StoreError::Unusable { .. } => (Code::Unavailable, "The mail store cannot be used"),
+            StoreError::Failed(_) => (Code::ServerBug, "The mail store takes no changes after a disk error"),
+            error if error.is_out_of_space() => (Code::OverQuota, "No space left"),
+            StoreError::Io { .. } => (Code::ServerBug, "The disk failed; the server's log says more"),
+        };
+        if !matches!(error, StoreError::NotFound(_)) {
+            log::error!("command failed", tag = tag.as_str(), why = error);
+        }
+        self.refuse(turn, tag, Condition::No, Some(code), text)
+    }
+
+    /// Ends a command whose change was refused. `missing` is the code for a mailbox that is not there.
+    pub(super) fn refuse_change(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &ChangeError, missing: Code<'_>) -> Flow {
+        let (code, text) = match error {
+            ChangeError::NoSuchMailbox => (missing, "There is no such mailbox".to_owned()),
+            ChangeError::MailboxExists => (Code::AlreadyExists, "There is such a mailbox already".to_owned()),
+            ChangeError::InvalidName(_) | ChangeError::NotAllowed(_) => (Code::Cannot, error.to_string()),
+            ChangeError::Limit(_) => (Code::Limit, error.to_string()),
+            ChangeError::Store(error) => return self.refuse_store(turn, tag, error),
+        };
+        self.refuse(turn, tag, Condition::No, Some(code), &text)
+    }
+}

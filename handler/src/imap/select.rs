@@ -1,0 +1,107 @@
+//! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501, 6.3.1, 6.3.2, 6.4.2; RFC 3691).
+
+use protocol::imap::command::Tag;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::mailbox as mailbox_reply;
+use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::syntax::mailbox_name::MailboxName;
+use store::{MailboxId, StoreError, Ticket};
+
+use super::ending::{Ending, Tell};
+use super::selected::{Access, Selected};
+use super::untagged::announce_flags;
+use super::{Flow, ImapSession, Stage};
+use crate::conversation::Turn;
+
+impl ImapSession {
+    pub(super) fn select(&mut self, tag: Tag, name: &MailboxName, access: Access, turn: &mut Turn<'_>) -> Flow {
+        // Whether it succeeds or not, the mailbox selected before is no longer.
+        self.deselect(turn);
+        let selected = match self.find(name, turn).and_then(|id| Selected::open(&turn.shared.store, id, access)) {
+            Ok(selected) => selected,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
+        match self.greet(&tag, selected, turn) {
+            Ok(()) => Flow::Continue,
+            Err(error) => self.refuse_store(turn, &tag, &error),
+        }
+    }
+
+    fn greet(&mut self, tag: &Tag, mut selected: Selected, turn: &mut Turn<'_>) -> Result<(), StoreError> {
+        let mailbox = selected.mailbox(&turn.shared.store)?;
+        let keywords = mailbox.keywords()?;
+        let first_unseen = selected.view.first_unseen(&mailbox)?;
+        let recent = selected.count_recent(&mailbox)?;
+        let out = turn.output.bytes();
+        announce_flags(out, &mut selected, &keywords);
+        mailbox_reply::exists(out, selected.view.exists());
+        mailbox_reply::recent(out, recent);
+        if let Some(first_unseen) = first_unseen {
+            reply::untagged(out, Condition::Ok, Some(Code::Unseen(first_unseen)), "First unseen message");
+        }
+        let uid_validity = Some(Code::UidValidity(mailbox.uid_validity()));
+        reply::untagged(out, Condition::Ok, uid_validity, "UIDs are valid");
+        let uid_next = Some(Code::UidNext(selected.view.uid_upto() + 1));
+        reply::untagged(out, Condition::Ok, uid_next, "Predicted next UID");
+        let (code, text) = match selected.access {
+            Access::ReadWrite => (Code::ReadWrite, "SELECT completed"),
+            Access::ReadOnly => (Code::ReadOnly, "EXAMINE completed"),
+        };
+        reply::tagged(out, tag, Condition::Ok, Some(code), text);
+        if let Some(cell) = turn.cell() {
+            let key = selected.id.key();
+            cell.set_mailbox(Some((turn.shared.table.row_of(key), key)));
+        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::NotAuthenticated) {
+            Stage::Authenticated(user) | Stage::Selected(user, _) => Stage::Selected(user, Box::new(selected)),
+            stage => stage,
+        };
+        Ok(())
+    }
+
+    /// Goes back to the authenticated state.
+    pub(super) fn deselect(&mut self, turn: &Turn<'_>) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::NotAuthenticated) {
+            Stage::Selected(user, _) => {
+                if let Some(cell) = turn.cell() {
+                    cell.set_mailbox(None);
+                }
+                Stage::Authenticated(user)
+            }
+            stage => stage,
+        };
+    }
+
+    /// CLOSE expunges without a word.
+    pub(super) fn close(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
+        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
+        let mut ticket = Ticket(0);
+        if selected.access == Access::ReadWrite {
+            match super::expunge::expunge_deleted(selected, None, turn) {
+                Ok(committed) => ticket = committed,
+                Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
+            }
+        }
+        self.deselect(turn);
+        let ending = Ending::ok(tag.clone(), Tell::Nothing, "CLOSE completed");
+        self.end_after(tag, ticket, ending)
+    }
+
+    pub(super) fn unselect(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
+        self.deselect(turn);
+        self.end(turn, tag, Tell::Nothing, "UNSELECT completed")
+    }
+
+    /// The mailbox of that name.
+    ///
+    /// # Errors
+    /// There is none that can be selected, or the list cannot be read.
+    pub(super) fn find(&self, name: &MailboxName, turn: &Turn<'_>) -> Result<MailboxId, StoreError> {
+        let user = self.user_id()?;
+        let list = turn.shared.store.mailbox_list(user)?;
+        match list.find(name.as_str()) {
+            Some(entry) if !entry.placeholder => Ok(MailboxId { user, number: entry.number }),
+            _ => Err(StoreError::NotFound("mailbox")),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The selected mailbox of an IMAP session: what the session has been told of it, and how its numbers become messages.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use protocol::imap::Numbering;
+use protocol::imap::syntax::flag::SystemFlags;
+use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
+use store::change::Flags;
+use store::view::View;
+use store::{CellIndex, Keywords, Mailbox, MailboxId, Store, StoreError, Uid};
+
+/// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
+/// forgotten: `\Recent` promises nothing.
+const RECENT_RANGES_MAX: usize = 16;
+
+/// How a mailbox was selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// SELECT
+    ReadWrite,
+    /// EXAMINE
+    ReadOnly,
+}
+
+/// A selected mailbox.
+pub(crate) struct Selected {
+    /// The mailbox.
+    pub(crate) id: MailboxId,
+    /// How it was selected.
+    pub(crate) access: Access,
+    /// What the session has been told.
+    pub(crate) view: View,
+    /// The open mailbox; let go of while the session rests.
+    mailbox: Option<Arc<Mailbox>>,
+    /// UIDs that are recent in this session.
+    recent: Vec<Range<u32>>,
+    /// Keywords that were announced in FLAGS.
+    pub(crate) announced_keywords: usize,
+}
+
+impl Selected {
+    /// Selects `id`.
+    ///
+    /// # Errors
+    /// It is gone, or cannot be read.
+    pub(crate) fn open(store: &Store, id: MailboxId, access: Access) -> Result<Selected, StoreError> {
+        let mailbox = store.mailbox(id)?;
+        let view = View::open(&mailbox)?;
+        let mut selected =
+            Selected { id, access, view, mailbox: None, recent: Vec::new(), announced_keywords: 0 };
+        selected.claim_recent(&mailbox);
+        selected.mailbox = Some(mailbox);
+        Ok(selected)
+    }
+
+    /// The open mailbox.
+    ///
+    /// # Errors
+    /// It is gone, or cannot be read.
+    pub(crate) fn mailbox(&mut self, store: &Store) -> Result<Arc<Mailbox>, StoreError> {
+        let mailbox = match &self.mailbox {
+            Some(mailbox) => Arc::clone(mailbox),
+            None => Arc::clone(self.mailbox.insert(store.mailbox(self.id)?)),
+        };
+        self.view.ensure_cache(&mailbox)?;
+        Ok(mailbox)
+    }
+
+    /// Lets go of the open mailbox and of what can be computed again.
+    pub(crate) fn rest(&mut self) {
+        self.mailbox = None;
+        self.view.forget_cache();
+        self.recent.shrink_to_fit();
+    }
+
+    /// Makes messages that nobody has been told of recent in this session, or with EXAMINE only counts them so.
+    pub(crate) fn claim_recent(&mut self, mailbox: &Mailbox) {
+        let upto = self.view.uid_upto();
+        let range = match self.access {
+            Access::ReadWrite => mailbox.claim_recent(upto),
+            Access::ReadOnly => mailbox.first_recent_uid()..upto.saturating_add(1),
+        };
+        if range.is_empty() {
+            return;
+        }
+        match self.recent.last_mut() {
+            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            _ => {
+                if self.recent.len() == RECENT_RANGES_MAX {
+                    self.recent.remove(0);
+                }
+                self.recent.push(range);
+            }
+        }
+    }
+
+    /// Whether the message is recent in this session.
+    pub(crate) fn is_recent(&self, uid: u32) -> bool {
+        self.recent.iter().any(|range| range.contains(&uid))
+    }
+
+    /// How many messages are recent in this session.
+    ///
+    /// # Errors
+    /// The mailbox cannot be read.
+    pub(crate) fn count_recent(&self, mailbox: &Mailbox) -> Result<u32, StoreError> {
+        let mut count = 0;
+        for range in &self.recent {
+            count += self.view.count_uids(mailbox, range.clone())?;
+        }
+        Ok(count)
+    }
+
+    /// The messages that a command names, as ascending ranges of sequence numbers in the view.
+    ///
+    /// # Errors
+    /// [`Unresolved::NoSuchMessage`] for a sequence number that no message has; a UID need not exist.
+    pub(crate) fn resolve(
+        &self,
+        mailbox: &Mailbox,
+        numbering: Numbering,
+        set: &SequenceSet,
+    ) -> Result<NumberSet, Unresolved> {
+        let exists = self.view.exists();
+        match numbering {
+            Numbering::Sequence if exists == 0 && set.has_star() => Ok(NumberSet::default()),
+            Numbering::Sequence if set.exceeds(exists) => Err(Unresolved::NoSuchMessage),
+            Numbering::Sequence => Ok(set.resolve(exists)),
+            Numbering::Uid => {
+                let mut ranges = Vec::new();
+                for &(first, last) in set.resolve(self.last_uid(mailbox)?).ranges() {
+                    let (Some(first), Some(last)) = (Uid::new(first), Uid::new(last)) else { continue };
+                    let sequences = self.view.seqs_for_uid_range(mailbox, first, last)?;
+                    if !sequences.is_empty() {
+                        ranges.push((sequences.start, sequences.end - 1));
+                    }
+                }
+                Ok(NumberSet::from_ranges(ranges))
+            }
+        }
+    }
+
+    /// The UID of the last message in the view, 0 if there is none.
+    ///
+    /// # Errors
+    /// The mailbox cannot be read.
+    pub(crate) fn last_uid(&self, mailbox: &Mailbox) -> Result<u32, StoreError> {
+        match self.view.cell_of_seq(self.view.exists()) {
+            Some(cell) => Ok(mailbox.uid_at(cell)?.get()),
+            None => Ok(0),
+        }
+    }
+
+    /// The cells of messages given by sequence numbers, ascending.
+    pub(crate) fn cells(&self, sequences: &NumberSet) -> Vec<CellIndex> {
+        let ranges = sequences.ranges().iter();
+        ranges.flat_map(|&(first, last)| self.view.cells_in_seq_range(first..=last)).map(|(_, cell)| cell).collect()
+    }
+
+    /// Appends `FLAGS (…)` for one message.
+    pub(crate) fn write_flags(&self, out: &mut Vec<u8>, uid: u32, flags: Flags, keywords: &Keywords) {
+        let mut system = flags.system.0;
+        if self.is_recent(uid) {
+            system |= SystemFlags::RECENT.0;
+        }
+        let names = keywords.iter().filter(|(bit, _)| flags.keywords & (1 << bit) != 0).map(|(_, name)| name);
+        protocol::imap::reply::fetch::flags(out, SystemFlags(system), names);
+    }
+}
+
+/// Why the messages of a command could not be found.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    /// A sequence number is beyond the last message.
+    NoSuchMessage,
+    /// The mailbox cannot be read.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unresolved {
+    fn from(error: StoreError) -> Unresolved {
+        Unresolved::Store(error)
+    }
+}

@@ -1,0 +1,154 @@
+//! Who may log in. Passwords that were verified a while ago are known by a keyed hash; others are checked by a thread of
+//! their own, since a good hash takes long on purpose and no worker may wait for it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use config::users::{self, Users};
+use config::verified::VerifiedCache;
+
+use crate::conversation::Answer;
+use crate::log;
+use crate::shared::Shared;
+use crate::slots::SlotNumber;
+
+/// Checks that may wait for the thread; more are refused, so that a flood of logins costs no memory.
+const QUEUE_LIMIT: usize = 1024;
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The password is right.
+    Accepted,
+    /// It is not, or there is no such user; nobody learns which.
+    Refused,
+    /// It could not be checked now.
+    Unavailable,
+}
+
+struct Job {
+    slot: SlotNumber,
+    generation: u32,
+    user: String,
+    password: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    closed: bool,
+}
+
+/// The users file, the cache of verified passwords, and the jobs of the password thread.
+pub(crate) struct Passwords {
+    users: RwLock<Arc<Users>>,
+    verified: Mutex<VerifiedCache>,
+    jobs: Mutex<Jobs>,
+    filled: Condvar,
+}
+
+impl Passwords {
+    /// Over the users file as it was read; `boot_key` keys the cache.
+    pub(crate) fn new(users: Users, boot_key: [u8; 32], remember_seconds: u32) -> Passwords {
+        Passwords {
+            users: RwLock::new(Arc::new(users)),
+            verified: Mutex::new(VerifiedCache::new(boot_key, remember_seconds)),
+            jobs: Mutex::new(Jobs::default()),
+            filled: Condvar::new(),
+        }
+    }
+
+    /// The users file as it is now. When it cannot be read, as it was.
+    pub(crate) fn users(&self) -> Arc<Users> {
+        let known = Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner));
+        let now = known.changed().and_then(|changed| changed.then(|| Users::load(known.path())).transpose());
+        match now {
+            Ok(None) => known,
+            Ok(Some(users)) => {
+                let users = Arc::new(users);
+                *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&users);
+                users
+            }
+            Err(error) => {
+                log::error!("users file unreadable", why = error);
+                known
+            }
+        }
+    }
+
+    /// Checks a login. `None`: the password thread does it, and the session will be woken with its answer.
+    pub(crate) fn check(
+        &self,
+        shared: &Shared,
+        slot: SlotNumber,
+        generation: u32,
+        user: &str,
+        password: &[u8],
+    ) -> Option<Verdict> {
+        if let Some(known) = self.users().get(user)
+            && self.verified().check(user, password, known.stored_hash, shared.now_ms() / 1000)
+        {
+            return Some(Verdict::Accepted);
+        }
+        let mut jobs = self.jobs();
+        if jobs.closed || jobs.waiting.len() >= QUEUE_LIMIT {
+            return Some(Verdict::Unavailable);
+        }
+        jobs.waiting.push_back(Job { slot, generation, user: user.to_owned(), password: password.to_vec() });
+        drop(jobs);
+        self.filled.notify_one();
+        None
+    }
+
+    /// The password thread: answers jobs until the handler ends.
+    pub(crate) fn run(&self, shared: &Shared) {
+        loop {
+            let job = {
+                let mut jobs = self.jobs();
+                loop {
+                    if let Some(job) = jobs.waiting.pop_front() {
+                        break job;
+                    }
+                    if jobs.closed {
+                        return;
+                    }
+                    jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+                }
+            };
+            let verdict = self.verify(shared, &job);
+            shared.answer(job.slot, job.generation, Answer::Password(verdict));
+        }
+    }
+
+    /// Lets the password thread end.
+    pub(crate) fn close(&self) {
+        self.jobs().closed = true;
+        self.filled.notify_all();
+    }
+
+    fn verify(&self, shared: &Shared, job: &Job) -> Verdict {
+        let known = self.users();
+        match known.verify(&job.user, &job.password) {
+            users::Verdict::Accepted => {
+                if let Some(user) = known.get(&job.user) {
+                    let now_seconds = shared.now_ms() / 1000;
+                    self.verified().remember(&job.user, &job.password, user.stored_hash, now_seconds);
+                }
+                Verdict::Accepted
+            }
+            users::Verdict::Refused => Verdict::Refused,
+            users::Verdict::Unreadable { why } => {
+                log::error!("password not readable", user = job.user, why = why);
+                Verdict::Unavailable
+            }
+        }
+    }
+
+    fn verified(&self) -> MutexGuard<'_, VerifiedCache> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

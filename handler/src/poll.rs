@@ -1,0 +1,145 @@
+//! The poll thread: the one that waits for the network, for the router, and for other handlers' changes. It runs no session;
+//! it only queues those that became ready.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token};
+use nix::errno::Errno;
+use shm_abi::Heartbeat;
+
+use crate::log;
+use crate::router::Order;
+use crate::session::Socket;
+use crate::shared::Shared;
+use crate::slots::{Causes, SlotNumber};
+
+/// Tokens above every slot's.
+const ROUTER: Token = Token(usize::MAX - 1);
+const CHANGES: Token = Token(usize::MAX - 2);
+
+/// Events taken at a time.
+const EVENTS: usize = 256;
+/// How often deadlines are looked at, and the heartbeat is written, in milliseconds.
+const TICK_MS: u64 = 1000;
+
+/// Registers sockets with the poll thread, from any thread.
+pub(crate) struct Registrar {
+    registry: Registry,
+}
+
+impl Registrar {
+    /// For `poll`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn new(poll: &Poll) -> std::io::Result<Registrar> {
+        Ok(Registrar { registry: poll.registry().try_clone()? })
+    }
+
+    /// Has the poll thread wake `slot` when `socket` can be read or written.
+    ///
+    /// # Errors
+    /// The operating system's, such as the limit on watches.
+    pub(crate) fn watch(&self, socket: &Socket, slot: SlotNumber) -> std::io::Result<()> {
+        let descriptor = socket.as_fd().as_raw_fd();
+        self.registry.register(
+            &mut SourceFd(&descriptor),
+            Token(slot as usize),
+            Interest::READABLE | Interest::WRITABLE,
+        )
+    }
+
+    /// No longer. It must precede the closing of the socket: another process may have a copy of it.
+    pub(crate) fn forget(&self, socket: &Socket) {
+        let descriptor = socket.as_fd().as_raw_fd();
+        if let Err(error) = self.registry.deregister(&mut SourceFd(&descriptor)) {
+            log::error!("forget socket", why = error);
+        }
+    }
+}
+
+/// Waits and wakes until the router says that the handler is to end; says how long that may take.
+///
+/// # Errors
+/// The operating system's; without polling the handler cannot serve.
+pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Duration> {
+    let own_eventfd = shared.eventfds[shared.handler as usize].as_raw_fd();
+    let registry = poll.registry();
+    registry.register(&mut SourceFd(&shared.router.descriptor().as_raw_fd()), ROUTER, Interest::READABLE)?;
+    registry.register(&mut SourceFd(&own_eventfd), CHANGES, Interest::READABLE)?;
+    let mut events = Events::with_capacity(EVENTS);
+    let mut next_tick_ms = 0;
+    // The router may have spoken before the channel was watched.
+    let mut order = shared.router.receive(shared);
+    loop {
+        if let Order::End(grace) = order {
+            return Ok(grace);
+        }
+        let now_ms = shared.now_ms();
+        if now_ms >= next_tick_ms {
+            next_tick_ms = now_ms + TICK_MS;
+            tick(shared, now_ms);
+        }
+        match poll.poll(&mut events, Some(Duration::from_millis(next_tick_ms - now_ms))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        order = dispatch(shared, &events);
+    }
+}
+
+/// Goes on waking sessions, but takes no orders any more, until `done` says so. For the time of saying goodbye.
+pub(crate) fn linger(poll: &mut Poll, shared: &Arc<Shared>, mut done: impl FnMut() -> bool) -> std::io::Result<()> {
+    let mut events = Events::with_capacity(EVENTS);
+    while !done() {
+        match poll.poll(&mut events, Some(Duration::from_millis(20))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        dispatch(shared, &events);
+    }
+    Ok(())
+}
+
+fn dispatch(shared: &Arc<Shared>, events: &Events) -> Order {
+    let mut order = Order::None;
+    for event in events {
+        match event.token() {
+            ROUTER => order = shared.router.receive(shared),
+            CHANGES => {
+                empty_eventfd(shared);
+                shared.changes.deliver(shared);
+            }
+            Token(slot) => {
+                let mut causes = Causes::default();
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    causes = causes | Causes::INPUT;
+                }
+                if event.is_writable() || event.is_write_closed() || event.is_error() {
+                    causes = causes | Causes::OUTPUT;
+                }
+                shared.slots.wake(slot as SlotNumber, causes, &shared.run_queue);
+            }
+        }
+    }
+    order
+}
+
+fn empty_eventfd(shared: &Shared) {
+    let mut count = [0; 8];
+    match nix::unistd::read(&shared.eventfds[shared.handler as usize], &mut count) {
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+        Err(error) => log::error!("read eventfd", why = error),
+    }
+}
+
+fn tick(shared: &Shared, now_ms: u64) {
+    shared.table.handler(shared.handler).beat(Heartbeat::Poll, shared.unix_ms());
+    shared.slots.wake_overdue(now_ms, &shared.run_queue);
+    // A tool that was killed between marking news and writing the eventfd has left the mark.
+    shared.changes.deliver(shared);
+}

@@ -1,0 +1,122 @@
+//! The life of the handler: hello, threads, service, goodbye. What runs here is the init thread.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use config::Settings;
+use config::users::Users;
+use mio::Poll;
+use shm_abi::{Channel, FromHandler, HandlerState, Heartbeat, Hello, Incoming, Table, ToHandler};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use store::{OpenOptions, Store, WriterChoice};
+
+use crate::log;
+use crate::maildrops::Maildrops;
+use crate::passwords::Passwords;
+use crate::poll::{self, Registrar};
+use crate::router::RouterLink;
+use crate::shared::{Parts, Shared};
+use crate::worker;
+
+/// The environment variable with the number of the channel's descriptor.
+const CHANNEL_VARIABLE: &str = "LODE_CHANNEL_FD";
+/// Stack of a worker or helper thread, in octets. Nothing here recurses over input.
+const STACK_OCTETS: usize = 1024 * 1024;
+/// The least workers: one may be in a slow read of the disk while others serve.
+const WORKERS_MIN: usize = 2;
+
+/// Serves until the router says otherwise.
+///
+/// # Errors
+/// What kept the handler from starting or serving, in words for the log.
+pub(crate) fn run() -> Result<(), Box<dyn Error>> {
+    // Signals are the router's business: it tells us. A terminal's Ctrl-C reaches us too.
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    let mut channel = Channel::from_environment(CHANNEL_VARIABLE)
+        .ok_or("not started by a router: start `lode serve` instead of this program")?;
+    let Incoming { record, descriptors } = channel.receive::<ToHandler>().map_err(|error| error.to_string())?;
+    let ToHandler::Hello(hello) = record else { return Err("the router did not begin with a hello".into()) };
+    if descriptors.len() != hello.eventfds as usize || hello.handler >= hello.eventfds {
+        return Err("the router's hello came without its descriptors".into());
+    }
+    let table = Table::open(&hello.table)?;
+    if table.handler(hello.handler).generation() != hello.generation {
+        return Err("the router has given up this handler".into());
+    }
+    let settings = Settings::parse(&hello.settings_text, Path::new(&hello.settings_path))?;
+    let mut poll = Poll::new()?;
+    let shared = Arc::new(Shared::new(Parts {
+        handler: hello.handler,
+        store: open_store(&hello, &settings)?,
+        passwords: Passwords::new(Users::load(&settings.auth.users)?, hello.boot_key.0, settings.auth.remember_seconds),
+        maildrops: Maildrops::open(&settings.runtime.dir)?,
+        registrar: Registrar::new(&poll)?,
+        router: RouterLink::new(channel)?,
+        table,
+        eventfds: descriptors,
+        settings_path: PathBuf::from(&hello.settings_path),
+        settings,
+    }));
+    let threads = start_threads(&shared)?;
+    let row = shared.table.handler(hello.handler);
+    row.beat(Heartbeat::Init, shared.unix_ms());
+    row.set_state(HandlerState::Serving);
+    shared.table.post_start(hello.handler);
+    shared.router.send(&FromHandler::Ready);
+
+    let grace = poll::run(&mut poll, &shared)?;
+    say_goodbye(&mut poll, &shared, grace)?;
+    shared.run_queue.close();
+    shared.passwords.close();
+    for thread in threads {
+        if thread.join().is_err() {
+            log::error!("a thread panicked");
+        }
+    }
+    shared.store.close()?;
+    Ok(())
+}
+
+fn open_store(hello: &Hello, settings: &Settings) -> Result<Arc<Store>, Box<dyn Error>> {
+    let writer = WriterChoice::Handler(u16::try_from(hello.handler)?);
+    Ok(Store::open(OpenOptions::new(&settings.store.path, &settings.runtime.dir, writer))?)
+}
+
+fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle<()>>> {
+    let commit_shared = Arc::downgrade(shared);
+    shared.store.on_durable(Box::new(move |_| {
+        if let Some(shared) = commit_shared.upgrade() {
+            shared.commits.settle(&shared);
+        }
+    }));
+    let workers = thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
+    let mut threads = Vec::with_capacity(workers + 1);
+    for number in 0..workers {
+        let shared = Arc::clone(shared);
+        let named = thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK_OCTETS);
+        threads.push(named.spawn(move || worker::run(&shared))?);
+    }
+    let password_shared = Arc::clone(shared);
+    let named = thread::Builder::new().name("passwords".into()).stack_size(STACK_OCTETS);
+    threads.push(named.spawn(move || password_shared.passwords.run(&password_shared))?);
+    Ok(threads)
+}
+
+/// Lets running commands finish and every session say BYE, for at most `grace`.
+fn say_goodbye(poll: &mut Poll, shared: &Arc<Shared>, grace: Duration) -> std::io::Result<()> {
+    shared.table.handler(shared.handler).set_state(HandlerState::Draining);
+    shared.shut_down();
+    let deadline = Instant::now() + grace;
+    poll::linger(poll, shared, || shared.slots.used() == 0 || Instant::now() >= deadline)?;
+    let left = shared.slots.used();
+    if left > 0 {
+        log::warning!("sessions cut off at the end of the grace time", sessions = left);
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The channel to the router: what comes over it, and what is said back.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use config::Settings;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use shm_abi::{
+    Accepted, CellState, Channel, Connection, FromHandler, Incoming, Protocol, ReceiveError, Refusal, Refused, SendError,
+    ToHandler,
+};
+
+use crate::conversation::{Conversation, Peer};
+use crate::imap::ImapSession;
+use crate::lmtp::LmtpSession;
+use crate::log;
+use crate::pop3::Pop3Session;
+use crate::session::{Session, Socket};
+use crate::shared::Shared;
+
+/// The sending side of the channel, and the receiving one, which the poll thread alone uses.
+pub(crate) struct RouterLink {
+    channel: Mutex<Channel>,
+    sender: Channel,
+}
+
+/// What the router's words ask of the handler as a whole.
+pub(crate) enum Order {
+    /// Nothing beyond what was done.
+    None,
+    /// End within this time.
+    End(Duration),
+}
+
+impl RouterLink {
+    /// Over the channel that the handler was started with.
+    ///
+    /// # Errors
+    /// The operating system's, when the descriptor cannot be duplicated.
+    pub(crate) fn new(channel: Channel) -> std::io::Result<RouterLink> {
+        channel.set_nonblocking(true)?;
+        let sender = Channel::new(channel.as_fd().try_clone_to_owned()?);
+        Ok(RouterLink { channel: Mutex::new(channel), sender })
+    }
+
+    /// The descriptor, to watch it.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.sender.as_fd()
+    }
+
+    /// Tells the router something. Waits while the channel is full: the router reads it before all else.
+    pub(crate) fn send(&self, record: &FromHandler) {
+        loop {
+            match self.sender.send(record, &[]) {
+                Ok(()) | Err(SendError::Closed) => return,
+                Err(SendError::WouldBlock) => {
+                    let mut writable = [PollFd::new(self.sender.as_fd(), PollFlags::POLLOUT)];
+                    // Interrupted or not, the next attempt tells.
+                    let _ = poll(&mut writable, PollTimeout::from(1000u16));
+                }
+                Err(error) => {
+                    log::error!("send to router", why = error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Does all that the router has said. Called by the poll thread when the channel is readable.
+    pub(crate) fn receive(&self, shared: &Arc<Shared>) -> Order {
+        loop {
+            let received = self.channel.lock().unwrap_or_else(PoisonError::into_inner).receive::<ToHandler>();
+            match received {
+                Ok(Incoming { record: ToHandler::Connection(connection), descriptors }) => {
+                    take_connection(shared, &connection, descriptors);
+                }
+                Ok(Incoming { record: ToHandler::Shutdown { grace_ms }, .. }) => {
+                    return Order::End(Duration::from_millis(grace_ms));
+                }
+                Ok(Incoming { record: ToHandler::Reload { settings_text }, .. }) => reload(shared, &settings_text),
+                Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
+                Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
+                    refuse(shared, &connection, Refusal::OutOfDescriptors);
+                }
+                Err(ReceiveError::WouldBlock) => return Order::None,
+                Err(ReceiveError::Closed) => {
+                    log::error!("the router is gone");
+                    let grace_seconds = shared.settings().limits.grace_seconds;
+                    return Order::End(Duration::from_secs(u64::from(grace_seconds)));
+                }
+                Err(error) => {
+                    log::error!("receive from router", why = error);
+                    return Order::None;
+                }
+            }
+        }
+    }
+}
+
+fn reload(shared: &Shared, text: &str) {
+    match Settings::parse(text, &shared.settings_path) {
+        Ok(settings) => shared.set_settings(settings),
+        Err(error) => log::error!("settings not taken", why = error),
+    }
+}
+
+fn refuse(shared: &Shared, connection: &Connection, why: Refusal) {
+    let refused = Refused { cell: connection.cell, generation: connection.generation, why };
+    shared.router.send(&FromHandler::Refused(refused));
+}
+
+fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: Vec<OwnedFd>) {
+    let Some(descriptor) = descriptors.into_iter().next() else {
+        return refuse(shared, connection, Refusal::OutOfDescriptors);
+    };
+    if shared.is_shutting_down() {
+        return refuse(shared, connection, Refusal::Draining);
+    }
+    let Some(cell) = shared.cell(connection.cell, connection.generation) else {
+        return refuse(shared, connection, Refusal::WrongCell);
+    };
+    if !shared.slots.is_free(connection.cell) {
+        return refuse(shared, connection, Refusal::WrongCell);
+    }
+    let is_unix = matches!(connection.local, shm_abi::Endpoint::Unix { .. });
+    let socket = match Socket::new(descriptor, is_unix) {
+        Ok(socket) => socket,
+        Err(error) => {
+            log::error!("socket handed over", peer = connection.peer, why = error);
+            return refuse(shared, connection, Refusal::OutOfDescriptors);
+        }
+    };
+    let peer = Peer {
+        endpoint: connection.peer,
+        is_private: connection.peer.is_local() || connection.tls.is_some(),
+    };
+    let conversation = match connection.protocol {
+        Protocol::Imap => Conversation::Imap(Box::new(ImapSession::new())),
+        Protocol::Pop3 => Conversation::Pop3(Box::new(Pop3Session::new())),
+        Protocol::Lmtp => Conversation::Lmtp(Box::new(LmtpSession::new())),
+    };
+    let accepted = Accepted { cell: connection.cell, generation: connection.generation };
+    shared.router.send(&FromHandler::Accepted(accepted));
+    cell.set_state(CellState::Parked);
+    shared.table.handler(shared.handler).count(shm_abi::Counter::Connections, 1);
+    let session = Box::new(Session::new(socket, connection.generation, peer, conversation));
+    if let Err(error) = shared.registrar.watch(&session.socket, connection.cell) {
+        log::error!("watch socket", peer = connection.peer, why = error);
+        shared.free_cell(connection.cell, connection.generation);
+        return;
+    }
+    shared.slots.start(connection.cell, session, &shared.run_queue);
+}

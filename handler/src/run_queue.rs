@@ -1,0 +1,66 @@
+//! The queue of slots that are ready to run, in order of arrival. Filled by whoever wakes a session, emptied by the workers.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::slots::SlotNumber;
+
+struct State {
+    ready: VecDeque<SlotNumber>,
+    /// Workers that wait for something to do.
+    idle_workers: usize,
+    closed: bool,
+}
+
+/// The run queue of the handler.
+pub(crate) struct RunQueue {
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+impl RunQueue {
+    /// An empty queue.
+    pub(crate) fn new() -> RunQueue {
+        RunQueue {
+            state: Mutex::new(State { ready: VecDeque::new(), idle_workers: 0, closed: false }),
+            filled: Condvar::new(),
+        }
+    }
+
+    /// Adds a slot. Each slot is in the queue at most once: its state sees to that.
+    pub(crate) fn push(&self, slot: SlotNumber) {
+        let mut state = self.lock();
+        state.ready.push_back(slot);
+        let wake = state.idle_workers > 0;
+        drop(state);
+        if wake {
+            self.filled.notify_one();
+        }
+    }
+
+    /// The next slot to run; waits for one. `None` once the queue is closed and empty.
+    pub(crate) fn pop(&self) -> Option<SlotNumber> {
+        let mut state = self.lock();
+        loop {
+            if let Some(slot) = state.ready.pop_front() {
+                return Some(slot);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle_workers += 1;
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle_workers -= 1;
+        }
+    }
+
+    /// Lets the workers end once the queue is empty.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

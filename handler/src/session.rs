@@ -1,0 +1,283 @@
+//! One client connection: its socket, what came, what is to go, and the conversation over it. Run by a worker, one turn
+//! after the other, until it must wait.
+
+use std::io::{ErrorKind, Read};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use crate::conversation::{Answer, Conversation, Input, Next, Peer, Turn};
+use crate::log;
+use crate::output::{Flushed, Output};
+use crate::shared::Shared;
+use crate::slots::{Causes, NEVER_MS, SlotNumber};
+
+/// Turns that a session may take before others have theirs.
+const TURNS_IN_A_ROW: usize = 32;
+/// Input that may wait unconsumed. A conversation that wants more than that is at fault: its own limits are lower.
+const INPUT_LIMIT_OCTETS: usize = 512 * 1024;
+/// Silence after which a session gives back its buffers and caches, in milliseconds.
+const REST_AFTER_MS: u64 = 1000;
+
+/// The connection's socket.
+pub(crate) enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A local stream socket.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// The socket that the router handed over, made non-blocking.
+    pub(crate) fn new(descriptor: OwnedFd, is_unix: bool) -> std::io::Result<Socket> {
+        if is_unix {
+            let stream = UnixStream::from(descriptor);
+            stream.set_nonblocking(true)?;
+            Ok(Socket::Unix(stream))
+        } else {
+            let stream = TcpStream::from(descriptor);
+            stream.set_nonblocking(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => (&*stream).read(buffer),
+            Socket::Unix(stream) => (&*stream).read(buffer),
+        }
+    }
+
+    /// Ends both directions at once, so that no other copy of the descriptor keeps the connection alive.
+    fn shut_down(&self) {
+        // It may be gone already, which is as well.
+        let _ = match self {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// What a worker does with a session after it ran.
+pub(crate) enum Outcome {
+    /// Park it until one of the causes or the deadline (on the handler's clock, in milliseconds).
+    Park(Causes, u64),
+    /// Queue it again.
+    Requeue,
+    /// End it.
+    End,
+}
+
+/// A client connection.
+pub(crate) struct Session {
+    /// The connection.
+    pub(crate) socket: Socket,
+    /// Tells this session from earlier ones in the same slot.
+    pub(crate) generation: u32,
+    peer: Peer,
+    input: Input,
+    output: Output,
+    conversation: Conversation,
+    answer: Option<Answer>,
+    /// Whether the socket may have more to read since the last look.
+    may_read: bool,
+    closing: bool,
+    received_octets: u64,
+    /// What the session is parked for.
+    waits_for: Causes,
+    /// When the peer will have been silent for too long, on the handler's clock.
+    idle_deadline_ms: u64,
+}
+
+impl Session {
+    /// A session that has not greeted its peer yet.
+    pub(crate) fn new(socket: Socket, generation: u32, peer: Peer, conversation: Conversation) -> Session {
+        Session {
+            socket,
+            generation,
+            peer,
+            input: Input::default(),
+            output: Output::default(),
+            conversation,
+            answer: None,
+            may_read: true,
+            closing: false,
+            received_octets: 0,
+            waits_for: Causes::default(),
+            idle_deadline_ms: 0,
+        }
+    }
+
+    /// Runs the session until it must wait. `scratch` is the worker's read buffer.
+    pub(crate) fn run(&mut self, slot: SlotNumber, shared: &Shared, scratch: &mut [u8]) -> Outcome {
+        let mut causes = shared.slots.take_causes(slot);
+        self.may_read |= causes.has(Causes::INPUT);
+        if causes == Causes::TIME && shared.now_ms() < self.idle_deadline_ms {
+            self.rest();
+            return Outcome::Park(self.waits_for, self.idle_deadline_ms);
+        }
+        if causes.has(Causes::HELPER) {
+            self.answer = shared.take_answer(slot, self.generation);
+        }
+        for _ in 0..TURNS_IN_A_ROW {
+            match self.output.flush(self.socket.as_fd()) {
+                Ok(Flushed::All) if self.closing => return Outcome::End,
+                Ok(Flushed::All) => {}
+                Ok(Flushed::Blocked) => {
+                    if causes.has(Causes::TIME | Causes::SHUTDOWN) {
+                        return Outcome::End;
+                    }
+                    return self.park(slot, shared, Causes::OUTPUT);
+                }
+                Err(error) => {
+                    if error.kind() == ErrorKind::UnexpectedEof {
+                        log::error!("reply cut short", peer = self.peer.endpoint, why = error);
+                    }
+                    return Outcome::End;
+                }
+            }
+            let mut turn = Turn {
+                shared,
+                slot,
+                generation: self.generation,
+                input: &mut self.input,
+                output: &mut self.output,
+                causes: std::mem::take(&mut causes),
+                answer: self.answer.take(),
+                peer: &self.peer,
+            };
+            let next = self.conversation.run(&mut turn);
+            let rest = match next {
+                Next::Again | Next::Output => continue,
+                Next::Close => {
+                    self.closing = true;
+                    continue;
+                }
+                Next::Input => Causes::INPUT,
+                Next::InputOrChange => Causes::INPUT | Causes::CHANGE,
+                Next::Commit(ticket) => {
+                    if shared.commits.is_settled(shared, ticket) {
+                        continue;
+                    }
+                    if !self.send_early() {
+                        return Outcome::End;
+                    }
+                    shared.commits.wake_when_settled(shared, ticket, slot);
+                    Causes::COMMIT
+                }
+                Next::Helper => {
+                    if !self.send_early() {
+                        return Outcome::End;
+                    }
+                    Causes::HELPER
+                }
+            };
+            if rest.has(Causes::INPUT) {
+                if self.may_read {
+                    match self.fill(scratch) {
+                        Filled::Some => continue,
+                        Filled::Nothing => {}
+                        Filled::Ended => {
+                            if self.input.ended {
+                                return Outcome::End;
+                            }
+                            self.input.ended = true;
+                            continue;
+                        }
+                    }
+                }
+                if self.input.ended {
+                    return Outcome::End;
+                }
+                match self.output.flush(self.socket.as_fd()) {
+                    Ok(Flushed::All) => {}
+                    Ok(Flushed::Blocked) => return self.park(slot, shared, rest | Causes::OUTPUT),
+                    Err(_) => return Outcome::End,
+                }
+            }
+            return self.park(slot, shared, rest);
+        }
+        Outcome::Requeue
+    }
+
+    /// The conversation, for a last word when the session ends.
+    pub(crate) fn conversation(&mut self) -> &mut Conversation {
+        &mut self.conversation
+    }
+
+    /// Adds to the cell what came and went since the last time.
+    fn report_traffic(&mut self, slot: SlotNumber, shared: &Shared) {
+        if let Some(cell) = shared.cell(slot, self.generation) {
+            let sent_octets = self.output.take_sent_octets();
+            cell.add_bytes(std::mem::take(&mut self.received_octets), sent_octets, shared.unix_ms());
+        }
+    }
+
+    /// Closes the connection for good.
+    pub(crate) fn hang_up(&self) {
+        self.socket.shut_down();
+    }
+
+    /// Sends what earlier commands of a pipeline answered, before the session waits for something slow.
+    fn send_early(&mut self) -> bool {
+        self.output.flush(self.socket.as_fd()).is_ok()
+    }
+
+    fn park(&mut self, slot: SlotNumber, shared: &Shared, waits_for: Causes) -> Outcome {
+        self.report_traffic(slot, shared);
+        self.waits_for = waits_for;
+        if waits_for.has(Causes::COMMIT | Causes::HELPER) {
+            return Outcome::Park(waits_for, NEVER_MS);
+        }
+        let now_ms = shared.now_ms();
+        self.idle_deadline_ms = now_ms + self.conversation.idle_limit(shared).as_millis() as u64;
+        Outcome::Park(waits_for, self.idle_deadline_ms.min(now_ms + REST_AFTER_MS))
+    }
+
+    /// Gives back what a silent session does not need.
+    fn rest(&mut self) {
+        self.input.shrink();
+        self.output.shrink();
+        self.conversation.rest();
+    }
+
+    fn fill(&mut self, scratch: &mut [u8]) -> Filled {
+        if self.input.unread().len() >= INPUT_LIMIT_OCTETS {
+            log::error!("input not understood", peer = self.peer.endpoint, octets = self.input.unread().len());
+            return Filled::Ended;
+        }
+        loop {
+            return match self.socket.read(scratch) {
+                Ok(0) => Filled::Ended,
+                Ok(count) => {
+                    // A short read empties a stream socket; what comes later is a new event (epoll(7), edge-triggered).
+                    self.may_read = count == scratch.len();
+                    self.received_octets += count as u64;
+                    self.input.extend(&scratch[..count]);
+                    Filled::Some
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.may_read = false;
+                    Filled::Nothing
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => Filled::Ended,
+            };
+        }
+    }
+}
+
+enum Filled {
+    Some,
+    Nothing,
+    Ended,
+}

@@ -1,0 +1,172 @@
+//! What all sessions and threads of the handler share.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use config::Settings;
+use shm_abi::{Cell, FromHandler, Table};
+use store::Store;
+
+use crate::changes::Changes;
+use crate::commits::Commits;
+use crate::conversation::Answer;
+use crate::maildrops::Maildrops;
+use crate::log;
+use crate::passwords::Passwords;
+use crate::poll::Registrar;
+use crate::router::RouterLink;
+use crate::run_queue::RunQueue;
+use crate::slots::{Causes, SlotNumber, Slots};
+
+/// What all sessions of this handler share.
+pub(crate) struct Shared {
+    /// This handler's row in the table.
+    pub(crate) handler: u32,
+    /// The shared table.
+    pub(crate) table: Table,
+    /// The mail.
+    pub(crate) store: Arc<Store>,
+    /// Parked sessions.
+    pub(crate) slots: Slots,
+    /// Sessions that are ready.
+    pub(crate) run_queue: RunQueue,
+    /// Who waits for a sync.
+    pub(crate) commits: Commits,
+    /// Who watches which mailbox.
+    pub(crate) changes: Changes,
+    /// Who may log in.
+    pub(crate) passwords: Passwords,
+    /// Which POP3 sessions hold a maildrop.
+    pub(crate) maildrops: Maildrops,
+    /// Where sockets are watched.
+    pub(crate) registrar: Registrar,
+    /// The channel to the router.
+    pub(crate) router: RouterLink,
+    /// One eventfd for each handler row.
+    pub(crate) eventfds: Vec<OwnedFd>,
+    /// Where the settings came from, for messages.
+    pub(crate) settings_path: PathBuf,
+    settings: RwLock<Arc<Settings>>,
+    answers: Mutex<HashMap<SlotNumber, (u32, Answer)>>,
+    shutting_down: AtomicBool,
+    start: Instant,
+}
+
+/// What [`Shared`] is made of, beyond what starts empty.
+pub(crate) struct Parts {
+    /// This handler's row in the table.
+    pub(crate) handler: u32,
+    /// The shared table.
+    pub(crate) table: Table,
+    /// The mail.
+    pub(crate) store: Arc<Store>,
+    /// Who may log in.
+    pub(crate) passwords: Passwords,
+    /// Which POP3 sessions hold a maildrop.
+    pub(crate) maildrops: Maildrops,
+    /// Where sockets are watched.
+    pub(crate) registrar: Registrar,
+    /// The channel to the router.
+    pub(crate) router: RouterLink,
+    /// One eventfd for each handler row.
+    pub(crate) eventfds: Vec<OwnedFd>,
+    /// Where the settings came from.
+    pub(crate) settings_path: PathBuf,
+    /// The settings.
+    pub(crate) settings: Settings,
+}
+
+impl Shared {
+    /// Ties the parts together.
+    pub(crate) fn new(parts: Parts) -> Shared {
+        let sessions = parts.table.limits().sessions as usize;
+        Shared {
+            handler: parts.handler,
+            slots: Slots::new(sessions),
+            run_queue: RunQueue::new(),
+            commits: Commits::default(),
+            changes: Changes::new(parts.handler),
+            passwords: parts.passwords,
+            maildrops: parts.maildrops,
+            registrar: parts.registrar,
+            router: parts.router,
+            eventfds: parts.eventfds,
+            settings_path: parts.settings_path,
+            settings: RwLock::new(Arc::new(parts.settings)),
+            answers: Mutex::default(),
+            shutting_down: AtomicBool::new(false),
+            start: Instant::now(),
+            table: parts.table,
+            store: parts.store,
+        }
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts new settings in force, for what is asked of them from now on.
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Milliseconds on the handler's own clock, which never runs backwards.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Milliseconds since 1970, as the table has them.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+    }
+
+    /// The session's cell in the table.
+    pub(crate) fn cell(&self, slot: SlotNumber, generation: u32) -> Option<Cell<'_>> {
+        self.table.cell(self.handler, slot, generation)
+    }
+
+    /// Gives a session the answer it waits for, if it still is the same session.
+    pub(crate) fn answer(&self, slot: SlotNumber, generation: u32, answer: Answer) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, (generation, answer));
+        self.slots.wake(slot, Causes::HELPER, &self.run_queue);
+    }
+
+    /// Takes the answer meant for this session.
+    pub(crate) fn take_answer(&self, slot: SlotNumber, generation: u32) -> Option<Answer> {
+        let (meant_for, answer) = self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot)?;
+        (meant_for == generation).then_some(answer)
+    }
+
+    /// Wakes the poll thread of any handler, to look for changed mailboxes.
+    pub(crate) fn wake_handler(&self, handler: u32) {
+        if let Some(eventfd) = self.eventfds.get(handler as usize)
+            && let Err(error) = nix::unistd::write(eventfd, &1u64.to_ne_bytes())
+            && error != nix::errno::Errno::EAGAIN
+        {
+            log::error!("wake handler", handler = handler, why = error);
+        }
+    }
+
+    /// Whether sessions are to say goodbye.
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::SeqCst)
+    }
+
+    /// Has all sessions say goodbye once their running command is done.
+    pub(crate) fn shut_down(&self) {
+        self.shutting_down.store(true, Ordering::SeqCst);
+        self.slots.wake_all(Causes::SHUTDOWN, &self.run_queue);
+    }
+
+    /// Frees a session's cell, and tells the router if somebody waits for room.
+    pub(crate) fn free_cell(&self, slot: SlotNumber, generation: u32) {
+        if self.table.free(self.handler, slot, generation) && self.table.queue_waiting() {
+            self.router.send(&FromHandler::Room);
+        }
+    }
+}
