@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let name = context.known_user(&arguments.user)?;
     // From here on it is the machine that may fail, and a mail server had better try again.
     let store = context.open_store().map_err(temporary)?;
-    let user = store.ensure_user(&name).map_err(|error| of_store(&error))?;
+    let user = store.ensure_user(&name).map_err(of_change)?;
     let mailboxes = crate::context::Mailboxes { store, user, name };
     let mailbox = mailboxes.find(&arguments.mailbox)?;
     let mut draft = mailboxes.store.draft().map_err(|error| of_store(&error))?;

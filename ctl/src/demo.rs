@@ -6,17 +6,16 @@ mod mail;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use clap::Args;
 use config::{Listen, Settings};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use shm_abi::{AskError, ControlRequest, ask_router};
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::print;
+use crate::serve;
 use crate::user::add_user;
 
 /// Name and password of the user.
@@ -53,21 +52,26 @@ struct Ports {
 const USUAL_PORTS: Ports = Ports { imap: 1143, pop3: 1110, lmtp: 1024 };
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let folder = folder(arguments.dir.as_deref())?;
-    let runtime = folder.join("run");
-    make_folders(&[&folder, &runtime])?;
-    if router_answers(&runtime) {
-        return Err(Failure::Failed(format!(
-            "a demo runs from {} already; stop it with Ctrl-C first, or give this one another folder with --dir",
-            folder.display()
-        )));
+    if !arguments.prepare_only {
+        serve::find_program("router")?;
     }
+    let folder = folder(arguments.dir.as_deref())?;
     let ports = Ports {
         imap: free_port(USUAL_PORTS.imap)?,
         pop3: free_port(USUAL_PORTS.pop3)?,
         lmtp: free_port(USUAL_PORTS.lmtp)?,
     };
-    let context = write_settings(&folder, ports)?;
+    let context = Context { path: folder.join("lode.toml"), settings: settings(&folder, ports)? };
+    let runtime = &context.settings.runtime.dir;
+    make_folders(&[&folder, runtime])?;
+    if !matches!(ask_router(runtime, ControlRequest::Status), Err(AskError::NotRunning | AskError::Io(_))) {
+        return Err(Failure::Failed(format!(
+            "a demo runs from {} already; stop it with Ctrl-C first, or give this one another folder with --dir",
+            folder.display()
+        )));
+    }
+    std::fs::write(&context.path, context.settings.to_text())
+        .map_err(Failure::because(format!("cannot write {}", context.path.display())))?;
     if context.users()?.get(USER).is_none() {
         add_user(&context, USER, USER)?;
     }
@@ -76,9 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.prepare_only {
         return Ok(());
     }
-    let lode = std::env::current_exe().map_err(Failure::because("cannot find the lode command itself"))?;
-    let error = Command::new(&lode).arg("serve").arg("--config").arg(&context.path).exec();
-    Err(Failure::Failed(format!("cannot start {} serve: {error}", lode.display())))
+    serve::run(&serve::Arguments {}, Some(&context.path))
 }
 
 /// The folder, as an absolute path, because the daemons may change theirs.
@@ -107,15 +109,6 @@ fn make_folders(folders: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// Whether somebody listens on the control socket.
-fn router_answers(runtime: &Path) -> bool {
-    let Ok(socket) = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None) else {
-        return false;
-    };
-    UnixAddr::new(&runtime.join("control"))
-        .is_ok_and(|address| connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address).is_ok())
-}
-
 /// `usual`, or the next port that nobody listens on.
 fn free_port(usual: u16) -> Result<u16> {
     (usual..usual + PORTS_TRIED)
@@ -125,7 +118,8 @@ fn free_port(usual: u16) -> Result<u16> {
         })
 }
 
-fn write_settings(folder: &Path, ports: Ports) -> Result<Context> {
+/// The settings of a demo in `folder`, checked.
+fn settings(folder: &Path, ports: Ports) -> Result<Settings> {
     let listen = |port| vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))];
     let mut settings = Settings::default();
     settings.store.path = folder.join("store");
@@ -136,18 +130,16 @@ fn write_settings(folder: &Path, ports: Ports) -> Result<Context> {
     settings.listen.lmtp = listen(ports.lmtp);
     settings.handlers.max = 2;
     settings.handlers.sessions = 200;
-    let path = folder.join("lode.toml");
     let problems = settings.check();
-    if !problems.is_empty() {
-        return Err(Failure::Failed(format!(
+    if problems.is_empty() {
+        Ok(settings)
+    } else {
+        Err(Failure::Failed(format!(
             "the folder {} cannot be used: {}; name another one with --dir",
             folder.display(),
             problems.join("; ")
-        )));
+        )))
     }
-    std::fs::write(&path, settings.to_text())
-        .map_err(Failure::because(format!("cannot write {}", path.display())))?;
-    Ok(Context { path, settings })
 }
 
 /// Puts the mail in, if there is none yet. How many messages and mailboxes there are.

@@ -6,14 +6,8 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::sys::socket::sockopt::ReceiveTimeout;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
-use nix::sys::time::TimeVal;
-use shm_abi::{Channel, ControlAnswer, ControlRequest, Table};
+use shm_abi::{ControlAnswer, ControlRequest, Table, ask_router};
 use store::ids::MailboxId;
-
-/// Seconds to wait for the router's answer.
-const ANSWER_SECONDS: i64 = 2;
 
 /// The way to the running handlers, if there are any.
 pub(crate) struct Notifier {
@@ -50,13 +44,7 @@ impl Notifier {
 }
 
 fn attach(runtime_dir: &Path) -> Option<Attached> {
-    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::new(ANSWER_SECONDS, 0)).ok()?;
-    let address = UnixAddr::new(&runtime_dir.join("control")).ok()?;
-    connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address).ok()?;
-    let mut channel = Channel::new(socket);
-    channel.send(&ControlRequest::Attach, &[]).ok()?;
-    let answer = channel.receive::<ControlAnswer>().ok()?;
+    let answer = ask_router(runtime_dir, ControlRequest::Attach).ok()?;
     let ControlAnswer::Attached { table } = answer.record else { return None };
     Some(Attached { table: Table::open(&table).ok()?, handlers: answer.descriptors })
 }
