@@ -45,7 +45,7 @@ pub(crate) enum Accepted {
     Lost,
     /// No more now.
     Empty,
-    /// No descriptor or no memory left.
+    /// No descriptor or no memory left, or another fault of the machine: trying at once would not help.
     Exhausted(io::Error),
 }
 
@@ -158,11 +158,22 @@ impl Listener {
             }),
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EAGAIN) => Accepted::Empty,
-                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                    Accepted::Exhausted(error)
-                }
-                // accept(2) hands over errors of the connection itself.
-                _ => Accepted::Lost,
+                // accept(2) hands over errors of the connection and of its network.
+                Some(
+                    Errno::ECONNABORTED
+                    | Errno::EINTR
+                    | Errno::EPERM
+                    | Errno::EPROTO
+                    | Errno::ENOPROTOOPT
+                    | Errno::EOPNOTSUPP
+                    | Errno::ENETDOWN
+                    | Errno::ENETUNREACH
+                    | Errno::EHOSTDOWN
+                    | Errno::EHOSTUNREACH
+                    | Errno::ENONET
+                    | Errno::ETIMEDOUT,
+                ) => Accepted::Lost,
+                _ => Accepted::Exhausted(error),
             },
         }
     }

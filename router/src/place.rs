@@ -1,10 +1,10 @@
 //! Gives connections to handlers: cell, record, socket; and keeps the queue moving.
 
-use crate::client::Client;
+use crate::client::{Client, Refusal};
 use crate::handlers::InFlight;
 use crate::log::{Level, event};
 use crate::route::{Prospect, Route, Row, route};
-use crate::server::Server;
+use crate::server::{Phase, Server};
 use crate::{spawn, time};
 use shm_abi::{Connection, HandlerState, Hello, SendError, ToHandler};
 use std::os::fd::AsFd;
@@ -67,7 +67,7 @@ impl Server {
         let Some((cell, generation)) =
             self.table.assign(handler, client.protocol, client.peer, time::wall_ms())
         else {
-            // Its count says room and its cells say none: a session is just ending.
+            // Its count says room and its cells say none, which nobody who keeps the order of `Table::free` causes.
             running.congested = true;
             return Some(client);
         };
@@ -125,7 +125,7 @@ impl Server {
     /// A handler had this connection and did not keep it: it goes to another, before all that wait.
     pub(crate) fn try_elsewhere(&mut self, mut client: Client) {
         client.attempts += 1;
-        if client.attempts >= ATTEMPTS_MAX || self.phase != crate::server::Phase::Serving {
+        if client.attempts >= ATTEMPTS_MAX || self.phase != Phase::Serving {
             self.turn_away(client);
         } else {
             self.queue.put_back(client);
@@ -135,7 +135,10 @@ impl Server {
     /// Tells a connection to come again later.
     pub(crate) fn turn_away(&mut self, client: Client) {
         self.table.count_turned_away();
-        client.turn_away();
+        client.turn_away(match self.phase {
+            Phase::Serving => Refusal::Full,
+            Phase::Stopping { .. } => Refusal::Stopping,
+        });
     }
 
     /// Starts a handler if none serves or is about to.

@@ -266,7 +266,10 @@ impl<'a> Cell<'a> {
     /// Frees the cell whatever it says, and closes a write its dead owner left open.
     pub(crate) fn wipe(&self) {
         let word = self.shared.state.load(Ordering::Acquire);
-        self.shared.state.store(word & !0xffff_ffff, Ordering::Release);
+        // A cell that was never used is not touched: its page costs no memory yet.
+        if self.state() != CellState::Free {
+            self.shared.state.store(word & !0xffff_ffff, Ordering::Release);
+        }
         if self.shared.sequence.load(Ordering::Relaxed) % 2 == 1 {
             self.write_texts(|shared| shared.text_lengths.store(0, Ordering::Relaxed));
         }

@@ -162,9 +162,11 @@ impl Channel {
 
     /// Receives one record.
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<Incoming<T>, ReceiveError<T>> {
-        self.buffer.resize(MAX_RECORD_OCTETS, 0);
+        // Reserved, not filled: pages that no record reaches cost no memory.
+        self.buffer.clear();
+        self.buffer.reserve(MAX_RECORD_OCTETS);
         let mut control = [0u64; CONTROL_WORDS];
-        let mut slice = libc::iovec { iov_base: self.buffer.as_mut_ptr().cast(), iov_len: self.buffer.len() };
+        let mut slice = libc::iovec { iov_base: self.buffer.as_mut_ptr().cast(), iov_len: MAX_RECORD_OCTETS };
         // SAFETY: all zeros is a valid msghdr.
         let mut header: libc::msghdr = unsafe { zeroed() };
         header.msg_iov = ptr::from_mut(&mut slice);
@@ -182,6 +184,8 @@ impl Channel {
                 Err(errno) => return Err(ReceiveError::Os(errno)),
             }
         };
+        // SAFETY: recvmsg wrote `length` octets, at most the MAX_RECORD_OCTETS reserved.
+        unsafe { self.buffer.set_len(length) };
         // SAFETY: recvmsg just filled this header, and its control buffer lives.
         let descriptors = unsafe { take_descriptors(&header) };
         if length == 0 {
@@ -191,7 +195,7 @@ impl Channel {
         if header.msg_flags & libc::MSG_TRUNC != 0 {
             return Err(ReceiveError::Wire(WireError::TooLarge));
         }
-        let record = wire::decode(&self.buffer[..length]).map_err(ReceiveError::Wire)?;
+        let record = wire::decode(&self.buffer).map_err(ReceiveError::Wire)?;
         if header.msg_flags & libc::MSG_CTRUNC != 0 {
             return Err(ReceiveError::DescriptorsLost(record));
         }

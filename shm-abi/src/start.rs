@@ -51,13 +51,14 @@ impl Table {
     pub fn wait_for_start(&self, handler: u32, generation: u32, seconds: u32) -> StartWait {
         let Some(event) = self.start_event(handler) else { return StartWait::TimedOut };
         for _ in 0..seconds.max(1) {
-            let posted = event.wait(Timeout::Val(Duration::from_secs(1))).is_ok();
+            // Posted or timed out: the row says which it was, also if the event is damaged.
+            let _ = event.wait(Timeout::Val(Duration::from_secs(1)));
             let row = self.handler(handler);
             match row.state() {
                 _ if row.generation() != generation => return StartWait::Gone,
                 HandlerState::Free | HandlerState::Dead | HandlerState::Condemned => return StartWait::Gone,
-                HandlerState::Serving | HandlerState::Draining if posted => return StartWait::Started,
-                _ => {}
+                HandlerState::Serving | HandlerState::Draining => return StartWait::Started,
+                HandlerState::Starting => {}
             }
         }
         StartWait::TimedOut

@@ -272,8 +272,9 @@ impl Table {
         if cell >= self.limits.sessions || !self.any_cell(handler, cell).release(generation) {
             return false;
         }
-        self.handler_shared(handler).sessions.fetch_sub(1, Ordering::AcqRel);
+        // The bit before the count: whoever reads a count with room finds a free bit.
         self.free_word(handler, cell as usize / 64).fetch_or(1 << (cell % 64), Ordering::SeqCst);
+        self.handler_shared(handler).sessions.fetch_sub(1, Ordering::SeqCst);
         // Pairs with the fence in `set_queue_waiting`: either the router finds the room, or the caller, which asks
         // `queue_waiting` after this, sees that somebody waits.
         fence(Ordering::SeqCst);
