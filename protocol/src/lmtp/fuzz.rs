@@ -17,9 +17,10 @@ fn commands(bytes: &[u8], step: usize) -> Vec<Decoded> {
     let mut seen = Vec::new();
     for chunk in bytes.chunks(step) {
         input.extend_from_slice(chunk);
+        let mut done = 0;
         loop {
-            let (consumed, decoded) = decoder.decode(&input);
-            input.drain(..consumed);
+            let (consumed, decoded) = decoder.decode(&input[done..]);
+            done += consumed;
             match &decoded {
                 Decoded::NeedMore => break,
                 Decoded::Ready(command) => check_addresses(command),
@@ -31,6 +32,7 @@ fn commands(bytes: &[u8], step: usize) -> Vec<Decoded> {
             }
             seen.push(decoded);
         }
+        input.drain(..done);
         assert!(input.len() < COMMAND_OCTETS_MAX + 2, "no more is kept than one line");
     }
     seen

@@ -100,7 +100,7 @@ impl Reply {
     pub const NO_USER: Reply = Reply::new(550, Status(5, 1, 1), "No such user");
     /// The domain of the address is not ours.
     pub const FOREIGN_DOMAIN: Reply =
-        Reply::new(550, Status(5, 1, 2), "Mail for this domain is not taken here");
+        Reply::new(550, Status(5, 7, 1), "Mail for this domain is not taken here");
     /// The message is, or is said to be, larger than permitted.
     pub const TOO_LARGE: Reply = Reply::new(552, Status(5, 3, 4), "Message too large");
     /// The user has no room left.

@@ -1,0 +1,147 @@
+//! DATA: the message on its way from the input into a draft, behind the trace lines of final delivery. Memory does not depend
+//! on its size. A message that cannot be kept is read to its end all the same, for only then may the peer be answered.
+
+use std::sync::OnceLock;
+
+use protocol::lmtp::trace::{Received, received, return_path};
+use protocol::lmtp::{Data, DataDecoder, Reply};
+use shm_abi::Endpoint;
+use store::{Draft, StoreError};
+
+use super::delivery::reply_to_store_error;
+use super::transaction::Transaction;
+use crate::clock;
+use crate::conversation::Turn;
+use crate::log;
+
+/// A message that is coming.
+pub(super) struct Intake {
+    /// For whom it is, and from whom.
+    pub(super) transaction: Box<Transaction>,
+    /// What finds the message in the log; it is in the Received line.
+    pub(super) id: String,
+    /// What has come of it.
+    pub(super) sink: Sink,
+    decoder: DataDecoder,
+    /// Octets that came, without dots that were added on the way.
+    pub(super) octets: u64,
+}
+
+/// Where the octets go.
+pub(super) enum Sink {
+    /// Into a draft.
+    Draft(Draft),
+    /// Nowhere: the message will be refused with this reply.
+    Refused(Reply),
+}
+
+impl Intake {
+    /// Begins a draft with the trace lines of `transaction`, which is number `number` of its session. `client` is what the
+    /// peer said in LHLO.
+    ///
+    /// # Errors
+    /// The answer to DATA when no message can be taken now.
+    pub(super) fn begin(
+        transaction: Box<Transaction>,
+        client: &str,
+        number: u32,
+        turn: &Turn<'_>,
+    ) -> Result<Intake, Reply> {
+        let shared = turn.shared;
+        let now = clock::now();
+        let id = format!("{:x}.{}.{}.{}.{number}", now.seconds, shared.handler, turn.slot, turn.generation);
+        let mut lines = Vec::with_capacity(512);
+        return_path(&mut lines, transaction.mail.sender.as_ref());
+        let line = Received {
+            from: client,
+            peer: &address_literal(&turn.peer.endpoint),
+            by: host(),
+            with: if transaction.mail.smtputf8 { "UTF8LMTP" } else { "LMTP" },
+            id: &id,
+            recipient: transaction.only_recipient.as_ref(),
+            at_seconds: now.seconds,
+        };
+        received(&mut lines, &line);
+        let draft = shared.store.draft().and_then(|mut draft| draft.write(&lines).map(|()| draft));
+        match draft {
+            Ok(draft) => {
+                let (sink, decoder) = (Sink::Draft(draft), DataDecoder::new());
+                Ok(Intake { transaction, id, sink, decoder, octets: 0 })
+            }
+            Err(error) => Err(refuse(&id, &error)),
+        }
+    }
+
+    /// Takes what has come. Whether the message has ended.
+    pub(super) fn take(&mut self, turn: &mut Turn<'_>) -> bool {
+        loop {
+            let (taken, data) = self.decoder.next(turn.input.unread());
+            let ended = match data {
+                Data::Octets(octets) => {
+                    self.keep(octets);
+                    None
+                }
+                Data::More => Some(false),
+                Data::End => Some(true),
+            };
+            turn.input.consume(taken);
+            if let Some(ended) = ended {
+                return ended;
+            }
+        }
+    }
+
+    fn keep(&mut self, octets: &[u8]) {
+        let Sink::Draft(draft) = &mut self.sink else { return };
+        self.octets += octets.len() as u64;
+        if self.octets > self.transaction.message_octets_max() {
+            self.sink = Sink::Refused(Reply::TOO_LARGE);
+        } else if let Err(error) = draft.write(octets) {
+            self.sink = Sink::Refused(refuse(&self.id, &error));
+        }
+    }
+}
+
+/// The name of this machine, as the kernel has it.
+pub(super) fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let name =
+            nix::sys::utsname::uname().ok().and_then(|names| names.nodename().to_str().map(str::to_owned));
+        name.filter(|name| !name.is_empty() && !name.contains(char::is_whitespace))
+            .unwrap_or_else(|| "localhost".to_owned())
+    })
+}
+
+fn refuse(id: &str, error: &StoreError) -> Reply {
+    log::error!("message not taken", id = id, why = error);
+    reply_to_store_error(error)
+}
+
+/// The peer as the comment of a Received line has it (RFC 5321, 4.4: TCP-info).
+fn address_literal(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Unix { .. } => "local socket".to_owned(),
+        Endpoint::Inet(address) => match address.ip().to_canonical() {
+            std::net::IpAddr::V4(ip) => format!("[{ip}]"),
+            std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_address_literals() {
+        for (address, text) in [
+            ("192.0.2.1:25", "[192.0.2.1]"),
+            ("[::ffff:192.0.2.1]:25", "[192.0.2.1]"),
+            ("[2001:db8::1]:25", "[IPv6:2001:db8::1]"),
+        ] {
+            assert_eq!(address_literal(&Endpoint::Inet(address.parse().expect("an address"))), text);
+        }
+        assert!(!host().is_empty());
+    }
+}
