@@ -1,22 +1,36 @@
-//! The open store: what other crates hold. It ties the parts together and keeps the caches of open mailboxes and files.
+//! The open store: what other crates hold. It ties the parts together; opening, closing and the threads are here.
+//!
+//! Threads: `commit` makes tickets durable (`commit.rs`), `checkpoint` notes now and then from where logs must be replayed.
 
-use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::content::{FileRange, RecordReader, StoredMessage};
+use crate::checkpoint::{Checkpoint, CheckpointsOfOthers};
+use crate::commit::Committer;
 use crate::counters::Counters;
+use crate::derived::{Derived, Pass, Source};
 use crate::draft::Draft;
-use crate::error::{CommitError, Result};
-use crate::ids::{MailboxId, MessageId, Ticket, UserId};
+use crate::error::{ChangeError, CommitError, Result, StoreError};
+use crate::files::{make_folder, random_number};
+use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::lists::MailboxList;
-use crate::mailbox::Mailbox;
+use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
+use crate::log::logs::log_path;
+use crate::log::{LogReader, Logs};
+use crate::mailbox::{Cell, Mailbox};
+use crate::page::Pages;
+use crate::page::records::Records;
+use crate::recovery;
+use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
 use crate::txn::Txn;
 
 /// Whose logs this process appends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriterChoice {
-    /// The handler of that index, below 64 ("writer" in `FORMAT.md`).
+    /// The handler of that index, below 64.
     Handler(u16),
     /// A tool: the lowest free number from 64 up.
     Tool,
@@ -42,75 +56,286 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     /// The usual options.
-    pub fn new(path: impl Into<PathBuf>, runtime_dir: impl Into<PathBuf>, writer: WriterChoice) -> OpenOptions {
+    pub fn new(
+        path: impl Into<PathBuf>,
+        runtime_dir: impl Into<PathBuf>,
+        writer: WriterChoice,
+    ) -> OpenOptions {
         OpenOptions {
             path: path.into(),
             runtime_dir: runtime_dir.into(),
             writer,
-            open_mailboxes: 256,
+            open_mailboxes: 1024,
             checkpoint_interval_ms: 30_000,
             pretend_boot_id: None,
         }
     }
 }
 
-/// An open store. All methods may be called from any thread.
-pub struct Store {}
-
 /// Told of the highest durable ticket by the commit thread, after each group.
 pub type DurableCallback = Box<dyn Fn(Ticket) + Send + Sync>;
+
+/// An open store. All methods may be called from any thread.
+pub struct Store {
+    folder: PathBuf,
+    partition: PathBuf,
+    claim: Claim,
+    writer: WriterClaim,
+    locks: Locks,
+    pub(crate) derived: Derived,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) own_records: Records,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) checkpoints_of_others: CheckpointsOfOthers,
+    checkpoints: Arc<Checkpoints>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    closed: AtomicBool,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let writer = self.writer.number();
+        f.debug_struct("Store").field("folder", &self.folder).field("writer", &writer).finish_non_exhaustive()
+    }
+}
 
 impl Store {
     /// Opens a store, or makes an empty one. Whoever opens it first (no other process has it open) runs recovery and makes
     /// the locks anew.
-    pub fn open(_options: OpenOptions) -> Result<Arc<Store>> {
-        todo!()
+    pub fn open(options: OpenOptions) -> Result<Arc<Store>> {
+        let OpenOptions { path: folder, runtime_dir, .. } = &options;
+        if let WriterChoice::Handler(number) = options.writer
+            && number >= FIRST_TOOL
+        {
+            let reason = format!("there is no handler number {number}: they end at {}", FIRST_TOOL - 1);
+            return Err(StoreError::Unusable { path: folder.clone(), reason });
+        }
+        make_folder(runtime_dir)?;
+        let boot_id = options.pretend_boot_id.clone().map_or_else(boot_id, Ok)?;
+        let opened = Claim::take(folder, &boot_id)?;
+        let runtime_dir = runtime_dir.canonicalize().map_err(StoreError::io(runtime_dir, "look at"))?;
+        let locks_path = runtime_dir.join("locks");
+        let partition = folder.join("p0");
+        let counters = Arc::new(Counters::default());
+        let open_derived = |epoch| {
+            let catalog = folder.join("catalog");
+            Derived::open(&catalog, &partition, epoch, options.open_mailboxes, Arc::clone(&counters))
+        };
+        let (claim, locks, derived) = match opened {
+            Opened::First(claim) => {
+                let before = State::read(folder)?;
+                let power_cut = before
+                    .as_ref()
+                    .is_some_and(|before| before.left == Left::Open && before.boot_id != boot_id);
+                let epoch = before.map_or(1, |before| before.epoch.saturating_add(u32::from(power_cut)));
+                let derived = open_derived(epoch)?;
+                recovery::run(&partition, &derived, power_cut)?;
+                let locks_id = random_number()?;
+                let locks = Locks::create(&locks_path, locks_id)?;
+                let state = State { boot_id, epoch, left: Left::Open, locks_id, locks_path };
+                state.write(folder)?;
+                claim.share()?;
+                (claim, locks, derived)
+            }
+            Opened::Another(claim, state) => {
+                let locks = Locks::open(&locks_path, state.locks_id)?.ok_or_else(|| {
+                    let theirs = state.locks_path.display();
+                    let reason = format!(
+                        "it is open with the locks in {theirs}; open it with the same runtime folder (not {})",
+                        runtime_dir.display()
+                    );
+                    StoreError::Unusable { path: folder.clone(), reason }
+                })?;
+                (claim, locks, open_derived(state.epoch)?)
+            }
+        };
+        let writer = match options.writer {
+            WriterChoice::Handler(number) => WriterClaim::take(&runtime_dir, number)?,
+            WriterChoice::Tool => WriterClaim::take_for_tool(&runtime_dir)?,
+        };
+        Store::start(&options, partition, claim, writer, locks, derived, counters)
     }
 
-    /// Waits for all tickets, checkpoints, and gives up the writer number. Changes are refused afterwards. Dropping the last
-    /// `Arc` does the same, but tells nobody of errors.
+    fn start(
+        options: &OpenOptions,
+        partition: PathBuf,
+        claim: Claim,
+        writer: WriterClaim,
+        locks: Locks,
+        derived: Derived,
+        counters: Arc<Counters>,
+    ) -> Result<Arc<Store>> {
+        // What an earlier process with this writer number left half-done is finished before its logs are gone on with.
+        for stripe in Stripe::all() {
+            take_and_repair(&locks, &derived, &[stripe])?;
+        }
+        let pages = Arc::clone(&derived.pages);
+        let checkpoint = Checkpoint::read(&partition, writer.number())?;
+        let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint)?);
+        let committer = Arc::new(Committer::new(Arc::clone(&pages), Arc::clone(&counters)));
+        let store = Arc::new(Store {
+            folder: options.path.clone(),
+            checkpoints: Arc::new(Checkpoints {
+                partition: partition.clone(),
+                writer: writer.number(),
+                interval: Duration::from_millis(options.checkpoint_interval_ms.max(1)),
+                logs: Arc::clone(&logs),
+                counters: Arc::clone(&counters),
+                pace: Mutex::new(Pace::default()),
+                woken: Condvar::new(),
+            }),
+            checkpoints_of_others: CheckpointsOfOthers::new(&partition),
+            partition,
+            claim,
+            own_records: Records::new(writer.number()),
+            writer,
+            locks,
+            derived,
+            pages,
+            logs,
+            committer,
+            counters,
+            threads: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
+        });
+        store.spawn("commit", {
+            let (committer, logs) = (Arc::clone(&store.committer), Arc::clone(&store.logs));
+            move || committer.run(&logs)
+        })?;
+        store.spawn("checkpoint", {
+            let checkpoints = Arc::clone(&store.checkpoints);
+            move || checkpoints.run()
+        })?;
+        Ok(store)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new()
+            .name(name.to_string())
+            .spawn(run)
+            .map_err(StoreError::io(&self.folder, "start a thread for"))?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Waits for all tickets, checkpoints, and takes no more changes. Dropping the last `Arc` does the same, but tells nobody of
+    /// errors.
     pub fn close(&self) -> Result<()> {
-        todo!()
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.committer.stop();
+        self.checkpoints.stop();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A callback that panicked took the thread with it; what it had to do is done by recovery.
+            let _ = thread.join();
+        }
+        self.committer.check_writable()?;
+        self.checkpoints.write()?;
+        if self.claim.is_last()? {
+            // What others that died left half-done is in the views before all is declared to be.
+            for stripe in Stripe::all() {
+                self.take_stripes(&[stripe])?;
+            }
+            sync_file_system(&self.partition)?;
+            if let Some(state) = State::read(&self.folder)? {
+                State { left: Left::Clean, ..state }.write(&self.folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An error if no more changes are taken.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Failed("it was closed".to_string()));
+        }
+        self.committer.check_writable()
+    }
+
+    /// The store's folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
     }
 
     /// This process's writer number.
     pub fn writer(&self) -> u16 {
-        todo!()
+        self.writer.number()
     }
 
     /// The user of that name.
-    pub fn find_user(&self, _name: &str) -> Result<Option<UserId>> {
-        todo!()
+    pub fn find_user(&self, name: &str) -> Result<Option<UserId>> {
+        self.derived.catalog.find(name)
     }
 
-    /// The user of that name, made with an INBOX if there is none; durable when it returns.
-    pub fn ensure_user(&self, _name: &str) -> Result<UserId> {
-        todo!()
+    /// The user of that name, made with an INBOX if there is none; durable when it returns. Costs two small reads when there is
+    /// one.
+    pub fn ensure_user(&self, name: &str) -> std::result::Result<UserId, ChangeError> {
+        if let Some(user) = self.find_user(name)? {
+            return Ok(user);
+        }
+        let mut txn = self.begin();
+        txn.create_user(name);
+        let committed = txn.commit()?;
+        // If another process was faster, its ticket is not ours to wait for; what a first message of this user does later is
+        // synced later, too.
+        self.wait(committed.ticket).map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.find_user(name)?.ok_or(ChangeError::Store(StoreError::NotFound("user")))
     }
 
     /// All users, in order of their numbers.
     pub fn users(&self) -> Result<Vec<(UserId, String)>> {
-        todo!()
+        self.derived.catalog.users()
     }
 
     /// A user's name.
-    pub fn user_name(&self, _user: UserId) -> Result<String> {
-        todo!()
+    pub fn user_name(&self, user: UserId) -> Result<String> {
+        self.derived.catalog.name(user)?.ok_or(StoreError::NotFound("user"))
     }
 
-    /// A user's mailboxes.
-    pub fn mailbox_list(&self, _user: UserId) -> Result<Arc<MailboxList>> {
-        todo!()
+    /// A user's mailboxes as they are now; the value does not change any more.
+    pub fn mailbox_list(&self, user: UserId) -> Result<Arc<MailboxList>> {
+        self.derived.list(user)
     }
 
     /// A mailbox, opened or from the cache.
-    pub fn mailbox(&self, _mailbox: MailboxId) -> Result<Arc<Mailbox>> {
-        todo!()
+    pub fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
+        let open = self.derived.mailbox(mailbox)?;
+        if open.epoch() < self.derived.epoch {
+            let held = self.take(&[LockKey::Mailbox(mailbox)])?;
+            return self.mailbox_held(mailbox, &held);
+        }
+        self.unless_deleted(open)
+    }
+
+    /// A mailbox whose lock is `held`.
+    pub(crate) fn mailbox_held(&self, mailbox: MailboxId, held: &Held<'_>) -> Result<Arc<Mailbox>> {
+        debug_assert!(held.covers(LockKey::Mailbox(mailbox)));
+        let open = self.derived.mailbox(mailbox)?;
+        if open.epoch() < self.derived.epoch {
+            // A power cut came since it was last made sure of. Its changes behind the checkpoint were replayed then; what is
+            // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
+            let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
+            open.after_power_cut(self.derived.epoch, 0, ModSeq(0), &mut keep)?;
+        }
+        self.unless_deleted(open)
+    }
+
+    fn unless_deleted(&self, open: Arc<Mailbox>) -> Result<Arc<Mailbox>> {
+        if open.is_deleted() {
+            self.derived.forget(open.id());
+            return Err(StoreError::NotFound("mailbox"));
+        }
+        Ok(open)
     }
 
     /// Starts taking a new message.
     pub fn draft(self: &Arc<Self>) -> Result<Draft> {
-        todo!()
+        self.check_writable()?;
+        Ok(Draft::new(self))
     }
 
     /// Starts a transaction.
@@ -120,56 +345,159 @@ impl Store {
 
     /// The highest ticket whose change is durable.
     pub fn durable_ticket(&self) -> Ticket {
-        todo!()
+        self.committer.durable()
     }
 
     /// `Some` once `ticket`'s fate is known: durable, or lost because a sync failed. Never blocks.
-    pub fn ticket_state(&self, _ticket: Ticket) -> Option<std::result::Result<(), CommitError>> {
-        todo!()
+    pub fn ticket_state(&self, ticket: Ticket) -> Option<std::result::Result<(), CommitError>> {
+        self.committer.state_of(ticket)
     }
 
     /// Waits until the change of `ticket` is durable.
-    pub fn wait(&self, _ticket: Ticket) -> std::result::Result<(), CommitError> {
-        todo!()
+    pub fn wait(&self, ticket: Ticket) -> std::result::Result<(), CommitError> {
+        self.committer.wait(ticket)
     }
 
     /// Has `callback` called by the commit thread after each group, also after a failed one. It must not block.
-    pub fn on_durable(&self, _callback: DurableCallback) {
-        todo!()
+    pub fn on_durable(&self, callback: DurableCallback) {
+        self.committer.on_durable(callback);
     }
 
     /// Why nothing can be written any more, if a sync failed.
     pub fn failure(&self) -> Option<String> {
-        todo!()
-    }
-
-    /// Where a message is.
-    pub fn message(&self, _id: MessageId) -> Result<StoredMessage> {
-        todo!()
-    }
-
-    /// Appends the octets `range` of a message to `into`, by one `pread` of exactly the range (clipped to the message).
-    pub fn read_range(&self, _message: &StoredMessage, _range: Range<u64>, _into: &mut Vec<u8>) -> Result<()> {
-        todo!()
-    }
-
-    /// The octets `range` of a message as a range of its bucket (clipped to the message).
-    pub fn file_range(&self, _message: &StoredMessage, _range: Range<u64>) -> Result<FileRange> {
-        todo!()
-    }
-
-    /// The encoded record of one message (`message` says how to read it).
-    pub fn record(&self, _id: MessageId) -> Result<Vec<u8>> {
-        todo!()
-    }
-
-    /// For reading the records of many messages, best in the order in which they came.
-    pub fn records(&self) -> RecordReader<'_> {
-        todo!()
+        self.committer.failure().map(str::to_string)
     }
 
     /// What has been done so far.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.counters
+    }
+
+    /// Notes where replay would have to start now. Done in the background as well, every now and then.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.checkpoints.write()
+    }
+
+    /// Tells the checkpoint thread how much more would have to be replayed.
+    pub(crate) fn count_changes(&self, changes: usize) {
+        self.checkpoints.count(changes);
+    }
+
+    /// Takes the locks of all `keys`, and finishes what earlier owners left half-done.
+    pub(crate) fn take(&self, keys: &[LockKey]) -> Result<Held<'_>> {
+        let mut stripes: Vec<Stripe> = keys.iter().map(|key| key.stripe()).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        self.take_stripes(&stripes)
+    }
+
+    fn take_stripes(&self, stripes: &[Stripe]) -> Result<Held<'_>> {
+        let held = take_and_repair(&self.locks, &self.derived, stripes)?;
+        Ok(held)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Nobody is there to be told; the next opener recovers what this could not finish.
+        let _ = self.close();
+    }
+}
+
+fn take_and_repair<'a>(locks: &'a Locks, derived: &Derived, stripes: &[Stripe]) -> Result<Held<'a>> {
+    let held = locks.take(stripes)?;
+    for (stripe, intent) in held.left_behind() {
+        repair(derived, stripe, &intent)?;
+        held.clear_one(stripe);
+        derived.counters.repairs.add(1);
+    }
+    Ok(held)
+}
+
+/// The owner of `stripe` died, or failed, between writing a frame and having its changes in the views. If the frame is whole, the
+/// part of it that this stripe protects is put there; if not, nothing happened.
+fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
+    let path = log_path(derived.pages.root(), intent.log);
+    let Some(reader) = LogReader::open(&path, intent.log)? else {
+        return Ok(());
+    };
+    let Some(frame) = reader.frame_at(intent.offset)? else {
+        return Ok(());
+    };
+    let source = Source::new(intent.log, intent.offset, &frame.head);
+    let concerns = |key: LockKey| key.stripe() == stripe;
+    // Reference counts that stay too high are safe; lowering them is for who knows that the frame is durable.
+    derived.apply(&source, &frame.changes, &concerns, Pass::Again).map(drop)
+}
+
+/// Makes durable all that was written to the file system of `path`, mapped files included.
+pub(crate) fn sync_file_system(path: &Path) -> Result<()> {
+    let folder = std::fs::File::open(path).map_err(StoreError::io(path, "open"))?;
+    nix::unistd::syncfs(folder).map_err(|errno| StoreError::io(path, "sync")(errno.into()))
+}
+
+/// So many changes more would take long to replay: a checkpoint is due before its time.
+const CHANGES_MOST: usize = 1 << 18;
+
+/// When and how this process writes its checkpoints.
+struct Checkpoints {
+    partition: PathBuf,
+    writer: u16,
+    interval: Duration,
+    logs: Arc<Logs>,
+    counters: Arc<Counters>,
+    pace: Mutex<Pace>,
+    woken: Condvar,
+}
+
+#[derive(Default)]
+struct Pace {
+    changes: usize,
+    stop: bool,
+}
+
+impl Checkpoints {
+    fn count(&self, changes: usize) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = pace.changes;
+        pace.changes += changes;
+        // The first change starts the interval.
+        if before == 0 || (before < CHANGES_MOST && pace.changes >= CHANGES_MOST) {
+            self.woken.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.woken.notify_one();
+    }
+
+    /// The checkpoint thread.
+    fn run(&self) {
+        loop {
+            let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let pace = self.woken.wait_while(pace, |pace| pace.changes == 0 && !pace.stop);
+            let pace = pace.unwrap_or_else(PoisonError::into_inner);
+            let due = |pace: &mut Pace| pace.changes < CHANGES_MOST && !pace.stop;
+            let waited = self.woken.wait_timeout_while(pace, self.interval, due);
+            let (mut pace, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if pace.stop {
+                return;
+            }
+            pace.changes = 0;
+            drop(pace);
+            // If it fails, the last one still holds: more is replayed. The next interval tries again.
+            let _ = self.write();
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
+        let checkpoint = self.logs.positions();
+        sync_file_system(&self.partition)?;
+        checkpoint.write(&self.partition, self.writer)?;
+        self.logs.prune(&checkpoint);
+        self.counters.checkpoints.add(1);
+        Ok(())
     }
 }

@@ -404,12 +404,7 @@ mod tests {
             },
             Change::MailboxRename { mailbox: mailbox(4), list_version: 6, name: String::new() },
             Change::MailboxDelete { mailbox: mailbox(4), list_version: 7 },
-            Change::Subscribe {
-                user: UserId(1),
-                list_version: 8,
-                name: "a/b".to_string(),
-                subscribed: true,
-            },
+            Change::Subscribe { user: UserId(1), list_version: 8, name: "a/b".to_string(), subscribed: true },
             Change::SpecialUse { mailbox: mailbox(4), list_version: 9, special_use: None },
         ]
     }

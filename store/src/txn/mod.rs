@@ -1,62 +1,302 @@
 //! The one door for changes. A transaction gathers operations; `commit` does them under the locks of all mailboxes they
 //! touch, in one log frame, in the order that `FORMAT.md` argues ("Order of a change").
+//!
+//! - `outcome`: what callers ask for and learn
+//! - `plan`: reads the views and decides the changes; nothing is changed there
+//! - `cells`, `names`: the decisions about messages, and about mailbox lists
 
+mod cells;
+mod names;
 mod outcome;
+mod plan;
 
 pub use outcome::{
     Appended, Committed, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
 };
 
-use crate::change::SpecialUse;
-use crate::draft::Content;
-use crate::error::ChangeError;
-use crate::ids::{CellIndex, MailboxId, UserId};
-use crate::store::Store;
+use std::sync::Arc;
 
-/// Operations that are done together or not at all. Each sees the mailboxes as they were before the transaction.
+use crate::change::{Change, SpecialUse, codec};
+use crate::derived::{Pass, Source};
+use crate::draft::{Body, Content};
+use crate::error::{ChangeError, StoreError};
+use crate::ids::{CellIndex, MailboxId, MessageId, Ticket, UserId};
+use crate::locks::{Held, Intent, LockKey};
+use crate::log::frame::CHANGES_MOST_BYTES;
+use crate::log::{FrameHead, FrameType, InFlight, LogFile};
+use crate::store::Store;
+use plan::{Plan, Planned, Stop};
+
+/// How often the plan may find that it needs one more lock.
+const TRIES_MOST: usize = 16;
+/// Messages that one transaction may add: fewer than the UIDs that are skipped after a power cut.
+pub const MESSAGES_MOST: usize = 1 << 18;
+
+/// One operation, as it was asked for.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Deliver { to: Vec<Delivery> },
+    Copy { from: MailboxId, cells: Vec<CellIndex>, to: MailboxId, expunge: bool },
+    StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange },
+    Expunge { mailbox: MailboxId, cells: Vec<CellIndex> },
+    CreateUser { name: String },
+    DeleteUser { user: UserId },
+    CreateMailbox { user: UserId, name: String, special_use: Option<SpecialUse> },
+    RenameMailbox { user: UserId, from: String, to: String },
+    DeleteMailbox { user: UserId, name: String },
+    Subscribe { user: UserId, name: String, subscribed: bool },
+    SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
+}
+
+/// Operations that are done together or not at all. Each sees the mailboxes as they were before the transaction, so two
+/// operations on the same cells do not belong in one.
 pub struct Txn<'store> {
-    #[expect(dead_code)]
     store: &'store Store,
+    content: Option<Content>,
+    operations: Vec<Operation>,
 }
 
 impl<'store> Txn<'store> {
     pub(crate) fn new(store: &'store Store) -> Txn<'store> {
-        Txn { store }
+        Txn { store, content: None, operations: Vec::new() }
     }
 
-    /// Puts a message into mailboxes: its bytes are written once, whatever their number. At most one a transaction.
-    pub fn deliver(&mut self, _content: Content, _to: Vec<Delivery>) {}
+    /// Puts a message into mailboxes: its bytes are written once, whatever their number. Once a transaction; a second message
+    /// takes the place of the first.
+    pub fn deliver(&mut self, content: Content, to: Vec<Delivery>) {
+        self.operations.retain(|operation| !matches!(operation, Operation::Deliver { .. }));
+        self.content = Some(content);
+        self.operations.push(Operation::Deliver { to });
+    }
 
     /// Puts the messages of `cells` also into `to`, with their flags, keywords and dates. No message byte is read or written.
-    pub fn copy(&mut self, _from: MailboxId, _cells: &[CellIndex], _to: MailboxId) {}
+    pub fn copy(&mut self, from: MailboxId, cells: &[CellIndex], to: MailboxId) {
+        self.operations.push(Operation::Copy { from, cells: ascending(cells), to, expunge: false });
+    }
 
     /// `copy`, and expunges them from `from` (RFC 6851).
-    pub fn move_messages(&mut self, _from: MailboxId, _cells: &[CellIndex], _to: MailboxId) {}
+    pub fn move_messages(&mut self, from: MailboxId, cells: &[CellIndex], to: MailboxId) {
+        self.operations.push(Operation::Copy { from, cells: ascending(cells), to, expunge: true });
+    }
 
     /// Changes flags.
-    pub fn store_flags(&mut self, _mailbox: MailboxId, _cells: &[CellIndex], _change: FlagChange) {}
+    pub fn store_flags(&mut self, mailbox: MailboxId, cells: &[CellIndex], change: FlagChange) {
+        self.operations.push(Operation::StoreFlags { mailbox, cells: ascending(cells), change });
+    }
 
     /// Expunges messages, whether or not they are marked \Deleted.
-    pub fn expunge(&mut self, _mailbox: MailboxId, _cells: &[CellIndex]) {}
+    pub fn expunge(&mut self, mailbox: MailboxId, cells: &[CellIndex]) {
+        self.operations.push(Operation::Expunge { mailbox, cells: ascending(cells) });
+    }
 
-    /// Makes a mailbox, and placeholders for the names above it that are missing.
-    pub fn create_mailbox(&mut self, _user: UserId, _name: &str, _special_use: Option<SpecialUse>) {}
+    /// Makes a mailbox, and those above it that are missing.
+    pub fn create_mailbox(&mut self, user: UserId, name: &str, special_use: Option<SpecialUse>) {
+        self.operations.push(Operation::CreateMailbox { user, name: name.to_string(), special_use });
+    }
 
-    /// Gives the mailbox and those below it another name (RFC 3501, 6.3.5).
-    pub fn rename_mailbox(&mut self, _user: UserId, _from: &str, _to: &str) {}
+    /// Gives the mailbox and those below it another name. For INBOX: makes the other one and moves all messages there (RFC 3501,
+    /// 6.3.5).
+    pub fn rename_mailbox(&mut self, user: UserId, from: &str, to: &str) {
+        self.operations.push(Operation::RenameMailbox { user, from: from.to_string(), to: to.to_string() });
+    }
 
     /// Deletes the mailbox of that name (RFC 3501, 6.3.4).
-    pub fn delete_mailbox(&mut self, _user: UserId, _name: &str) {}
+    pub fn delete_mailbox(&mut self, user: UserId, name: &str) {
+        self.operations.push(Operation::DeleteMailbox { user, name: name.to_string() });
+    }
 
     /// Subscribes to a name, or no longer.
-    pub fn subscribe(&mut self, _user: UserId, _name: &str, _subscribed: bool) {}
+    pub fn subscribe(&mut self, user: UserId, name: &str, subscribed: bool) {
+        self.operations.push(Operation::Subscribe { user, name: name.to_string(), subscribed });
+    }
 
     /// Says what a mailbox is for.
-    pub fn special_use(&mut self, _user: UserId, _name: &str, _special_use: Option<SpecialUse>) {}
+    pub fn special_use(&mut self, user: UserId, name: &str, special_use: Option<SpecialUse>) {
+        self.operations.push(Operation::SpecialUse { user, name: name.to_string(), special_use });
+    }
+
+    /// Deletes a user and all that is theirs. The name can be given to another one, who gets another number.
+    pub fn delete_user(&mut self, user: UserId) {
+        self.operations.push(Operation::DeleteUser { user });
+    }
+
+    pub(crate) fn create_user(&mut self, name: &str) {
+        self.operations.push(Operation::CreateUser { name: name.to_string() });
+    }
 
     /// Does it all. When this returns, every process sees the changes; they last once the ticket is durable. An error means
-    /// that nothing was changed.
+    /// that nothing was changed (but for an I/O error while the views were patched: then whoever takes a lock next completes the
+    /// change).
     pub fn commit(self) -> Result<Committed, ChangeError> {
-        todo!()
+        let Txn { store, mut content, operations } = self;
+        store.check_writable()?;
+        let message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
+        let mut keys: Vec<LockKey> = operations.iter().flat_map(Operation::keys).collect();
+        for _ in 0..TRIES_MOST {
+            let held = store.take(&keys)?;
+            let plan = Plan::new(store, &held, message.as_ref());
+            match plan.run(&operations) {
+                Ok(planned) => return write(store, &held, content, message, planned),
+                Err(Stop::Needs(more)) => keys.extend(more),
+                Err(Stop::Refused(error)) => return Err(error),
+            }
+        }
+        Err(StoreError::Busy("a mailbox list that others keep changing").into())
     }
+}
+
+fn ascending(cells: &[CellIndex]) -> Vec<CellIndex> {
+    let mut cells = cells.to_vec();
+    cells.sort_unstable();
+    cells.dedup();
+    cells
+}
+
+/// The message of a transaction, before it is in a log: its log and its directory cell are chosen.
+pub(crate) struct OwnMessage {
+    log: Arc<LogFile>,
+    pub(crate) id: MessageId,
+    pub(crate) size: u32,
+    pub(crate) header_size: u32,
+    pub(crate) sent_date: Option<crate::change::ZonedTime>,
+}
+
+impl OwnMessage {
+    fn prepare(store: &Store, content: &mut Content) -> Result<OwnMessage, StoreError> {
+        let log = match &content.body {
+            Body::Gathered(_) => store.logs.bucket()?,
+            Body::Streamed(lease) => Arc::clone(lease.log()),
+        };
+        let page = log.name().page;
+        let directory = store.pages.directory(page)?;
+        let id = MessageId { page, index: directory.allocate()? };
+        // Before any mailbox shows the message, so that nobody analyses it again. A record that cannot be written is made when
+        // it is asked for.
+        if let Ok(record) = store.own_records.append(&store.pages, page, &content.record) {
+            content.record_place = Some(record);
+        }
+        Ok(OwnMessage {
+            log,
+            id,
+            size: u32::try_from(content.size).unwrap_or(u32::MAX),
+            header_size: content.header_size,
+            sent_date: content.sent_date,
+        })
+    }
+}
+
+/// Steps 2 to 5 of a change: intent, frame, views, ticket.
+fn write(
+    store: &Store,
+    held: &Held<'_>,
+    content: Option<Content>,
+    message: Option<OwnMessage>,
+    planned: Planned,
+) -> Result<Committed, ChangeError> {
+    let Planned { mut changes, outcomes, touched, reserves, others } = planned;
+    if changes.is_empty() {
+        return Ok(Committed { ticket: Ticket(0), outcomes, touched });
+    }
+    for (mailbox, cells) in reserves {
+        mailbox.reserve(cells)?;
+    }
+    let delivers = changes.iter().any(
+        |change| matches!((change, &message), (Change::Add { added, .. }, Some(own)) if added.message == own.id),
+    );
+    let own = message.filter(|_| delivers).zip(content);
+    if let Some((own, _)) = &own {
+        changes.insert(0, Change::Message { index: own.id.index, header_size: own.header_size });
+    }
+    let mut bytes = Vec::with_capacity(64 * changes.len());
+    codec::encode(&changes, &mut bytes);
+    if bytes.len() > CHANGES_MOST_BYTES {
+        return Err(ChangeError::Limit("messages at once"));
+    }
+    let (log, head, in_flight) = append(store, held, own.as_ref(), &bytes)?;
+    if changes.iter().any(is_definition) {
+        // Other processes may soon log changes that mean nothing without this one, and sync them first.
+        store.committer.sync_now(&log)?;
+    }
+    let source = Source::new(log.name(), in_flight.offset(), &head);
+    if let Some((own, content)) = &own {
+        let adds = changes.iter().filter(|change| matches!(change, Change::Add { .. })).count();
+        let directory = store.pages.directory(own.id.page)?;
+        let references = u32::try_from(adds).unwrap_or(u32::MAX);
+        directory.fill(own.id.index, &source.place(own.header_size), references)?;
+        if let Some(record) = &content.record_place {
+            directory.set_record(own.id.index, record)?;
+        }
+    }
+    let concerns = |key: LockKey| held.covers(key);
+    let aftermath = store.derived.apply(&source, &changes, &concerns, Pass::First)?;
+    held.clear();
+    in_flight.applied();
+    store.counters.commits.add(1);
+    store.count_changes(weight(&changes));
+    let ticket = store.committer.ticket(&log, &others, aftermath);
+    Ok(Committed { ticket, outcomes, touched })
+}
+
+/// Appends the frame: to the bucket that has or gets the content, or else to the journal.
+fn append(
+    store: &Store,
+    held: &Held<'_>,
+    own: Option<&(OwnMessage, Content)>,
+    changes: &[u8],
+) -> Result<(Arc<LogFile>, FrameHead, InFlight), ChangeError> {
+    let log = own.map_or_else(|| store.logs.journal(), |(own, _)| Ok(Arc::clone(&own.log)))?;
+    let head = FrameHead {
+        log_id: log.id(),
+        frame_type: if own.is_some() { FrameType::Delivery } else { FrameType::Changes },
+        changes_len: changes.len() as u32,
+        content_len: own.map_or(0, |(_, content)| content.size),
+        content_hash: own.map_or(0, |(_, content)| content.hash),
+        changes_crc: crc32c::crc32c(changes),
+    };
+    let announce = |offset| held.announce(Intent { log: log.name(), offset });
+    let appended = match own.map(|(_, content)| &content.body) {
+        Some(Body::Streamed(_)) => log.append_written(&head, changes, announce),
+        Some(Body::Gathered(bytes)) => log.append(&head, bytes, changes, announce),
+        None => log.append(&head, &[], changes, announce),
+    };
+    let in_flight = match appended {
+        Ok(in_flight) => in_flight,
+        Err(error) => {
+            // Nothing of the frame is left, unless even that failed: then the next owner of these locks looks.
+            if !log.is_broken() {
+                held.clear();
+            }
+            return Err(error.into());
+        }
+    };
+    store.counters.frames.add(1);
+    let written = match own {
+        Some(_) => &store.counters.bucket_bytes_written,
+        None => &store.counters.journal_bytes_written,
+    };
+    written.add(head.frame_len());
+    Ok((log, head, in_flight))
+}
+
+/// Whether frames in other logs may come to need this change: users, mailboxes, and names of keywords.
+fn is_definition(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::UserCreate { .. }
+            | Change::MailboxCreate { .. }
+            | Change::Keyword { .. }
+            | Change::UserDelete { .. }
+    )
+}
+
+/// How much there is to replay in these changes, in messages.
+fn weight(changes: &[Change]) -> usize {
+    changes
+        .iter()
+        .map(|change| match change {
+            Change::Flags { messages, .. } => messages.len(),
+            Change::Expunge { uids, .. } => uids.len(),
+            _ => 1,
+        })
+        .sum()
 }

@@ -1,0 +1,255 @@
+//! Tickets, and the thread that makes them durable: one `fdatasync` a log for everything that was appended since the last.
+//!
+//! Invariants:
+//! - A ticket is taken after its frame was written, so a sync that starts later covers it.
+//! - The durable ticket only grows. Once a sync has failed it never grows again: the kernel may have dropped what it could not
+//!   write, so nothing appended since can be vouched for (the store says so and takes no more changes).
+//! - What must not happen before a change is durable (lowering reference counts, removing folders) happens here.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::counters::Counters;
+use crate::error::{CommitError, StoreError};
+use crate::ids::{MailboxId, MessageId, Ticket};
+use crate::log::{LogFile, Logs};
+use crate::mailbox::Mailbox;
+use crate::page::{PageFile, Pages};
+use crate::store::DurableCallback;
+
+/// What is done once a change is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Aftermath {
+    /// A mailbox cell less points to the message.
+    DropReference(MessageId),
+    /// The cells file of a mailbox that is gone, and its folder.
+    RemoveMailbox(MailboxId, PathBuf),
+    /// A folder that was put aside.
+    RemoveFolder(PathBuf),
+}
+
+impl Aftermath {
+    /// Does it.
+    pub(crate) fn perform(&self, pages: &Pages) -> Result<(), StoreError> {
+        let folder = match self {
+            Aftermath::DropReference(message) => {
+                return pages.directory(message.page)?.drop_reference(message.index);
+            }
+            Aftermath::RemoveMailbox(mailbox, cells) => {
+                match (Mailbox::open(cells, *mailbox), cells.parent()) {
+                    (Ok(_), Some(folder)) => folder,
+                    // Gone already; or the user is, too, and another has the name and this path.
+                    _ => return Ok(()),
+                }
+            }
+            Aftermath::RemoveFolder(folder) => folder,
+        };
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io(folder, "remove")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The state that sessions and the commit thread share.
+pub(crate) struct Committer {
+    queue: Mutex<Queue>,
+    /// Something was put into the queue, or the thread is to end.
+    filled: Condvar,
+    durable: AtomicU64,
+    /// Held only to sleep on `settled`.
+    settling: Mutex<()>,
+    /// The durable ticket has grown, or syncing failed.
+    settled: Condvar,
+    failure: OnceLock<String>,
+    callbacks: Mutex<Vec<DurableCallback>>,
+    pages: Arc<Pages>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Queue {
+    last_ticket: u64,
+    /// Logs that were appended to since their last sync, each once.
+    dirty: Vec<Arc<LogFile>>,
+    /// Logs of other writers that hold frames which ours need.
+    others: Vec<PageFile>,
+    aftermath: Vec<Aftermath>,
+    stop: bool,
+}
+
+impl Committer {
+    pub(crate) fn new(pages: Arc<Pages>, counters: Arc<Counters>) -> Committer {
+        Committer {
+            queue: Mutex::new(Queue::default()),
+            filled: Condvar::new(),
+            durable: AtomicU64::new(0),
+            settling: Mutex::new(()),
+            settled: Condvar::new(),
+            failure: OnceLock::new(),
+            callbacks: Mutex::new(Vec::new()),
+            pages,
+            counters,
+        }
+    }
+
+    /// Takes a ticket for a frame that was appended to `log`, and that needs frames in `others`.
+    pub(crate) fn ticket(
+        &self,
+        log: &Arc<LogFile>,
+        others: &[PageFile],
+        aftermath: Vec<Aftermath>,
+    ) -> Ticket {
+        let mut queue = lock(&self.queue);
+        queue.last_ticket += 1;
+        if !log.queued.swap(true, Ordering::Relaxed) {
+            queue.dirty.push(Arc::clone(log));
+        }
+        for other in others {
+            if !queue.others.contains(other) {
+                queue.others.push(*other);
+            }
+        }
+        queue.aftermath.extend(aftermath);
+        let ticket = Ticket(queue.last_ticket);
+        drop(queue);
+        self.filled.notify_one();
+        ticket
+    }
+
+    /// The highest durable ticket.
+    pub(crate) fn durable(&self) -> Ticket {
+        Ticket(self.durable.load(Ordering::Acquire))
+    }
+
+    /// What is known of `ticket` now.
+    pub(crate) fn state_of(&self, ticket: Ticket) -> Option<Result<(), CommitError>> {
+        // The failure is looked at first: it is set after the last durable ticket, so a ticket that was durable is found to be.
+        let failure = self.failure.get();
+        if ticket <= self.durable() {
+            return Some(Ok(()));
+        }
+        failure.map(|reason| Err(CommitError(reason.clone())))
+    }
+
+    /// Waits until the fate of `ticket` is known.
+    pub(crate) fn wait(&self, ticket: Ticket) -> Result<(), CommitError> {
+        if let Some(state) = self.state_of(ticket) {
+            return state;
+        }
+        let mut settling = lock(&self.settling);
+        loop {
+            if let Some(state) = self.state_of(ticket) {
+                return state;
+            }
+            settling = self.settled.wait(settling).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Why nothing can be written any more.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// An error if nothing can be written any more.
+    pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
+        self.failure().map_or(Ok(()), |reason| Err(StoreError::Failed(reason.to_string())))
+    }
+
+    pub(crate) fn on_durable(&self, callback: DurableCallback) {
+        lock(&self.callbacks).push(callback);
+    }
+
+    /// Has the thread end once the queue is empty.
+    pub(crate) fn stop(&self) {
+        lock(&self.queue).stop = true;
+        self.filled.notify_all();
+    }
+
+    /// The commit thread.
+    pub(crate) fn run(&self, logs: &Logs) {
+        loop {
+            let mut queue = lock(&self.queue);
+            while queue.dirty.is_empty() && queue.aftermath.is_empty() && !queue.stop {
+                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.dirty.is_empty() && queue.aftermath.is_empty() {
+                return;
+            }
+            let upto = queue.last_ticket;
+            let dirty = std::mem::take(&mut queue.dirty);
+            let others = std::mem::take(&mut queue.others);
+            let aftermath = std::mem::take(&mut queue.aftermath);
+            for log in &dirty {
+                log.queued.store(false, Ordering::Relaxed);
+            }
+            drop(queue);
+            if self.failure().is_none() {
+                match self.sync(&dirty, &others) {
+                    Ok(()) => self.durable.store(upto, Ordering::Release),
+                    Err(reason) => self.fail(reason, logs),
+                }
+            }
+            self.announce();
+            if self.failure().is_none() {
+                self.clean_up(aftermath);
+                dirty.iter().for_each(|log| log.zero_ahead());
+            }
+        }
+    }
+
+    fn sync(&self, dirty: &[Arc<LogFile>], others: &[PageFile]) -> Result<(), String> {
+        self.counters.commit_groups.add(1);
+        for other in others {
+            self.counters.syncs.add(1);
+            let synced = self.pages.file(*other).map_err(|error| error.to_string()).and_then(|file| {
+                file.sync_data()
+                    .map_err(|error| format!("syncing {} failed: {error}", self.pages.path(*other).display()))
+            });
+            synced?;
+        }
+        for log in dirty {
+            self.counters.syncs.add(1);
+            log.sync().map_err(|error| format!("syncing {} failed: {error}", log.path().display()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes `log` durable at once, for a change that nobody may see before.
+    pub(crate) fn sync_now(&self, log: &LogFile) -> Result<(), StoreError> {
+        self.counters.syncs.add(1);
+        log.sync().map_err(StoreError::io(log.path(), "sync")).inspect_err(|error| {
+            let _ = self.failure.set(error.to_string());
+            self.announce();
+        })
+    }
+
+    fn fail(&self, reason: String, logs: &Logs) {
+        let _ = self.failure.set(reason);
+        // A disk that fails here as well changes nothing: the next process reads what the logs hold.
+        let _ = logs.abandon();
+    }
+
+    fn announce(&self) {
+        drop(lock(&self.settling));
+        self.settled.notify_all();
+        let durable = self.durable();
+        for callback in lock(&self.callbacks).iter() {
+            callback(durable);
+        }
+    }
+
+    /// An error here is nobody's: a count that stays too high and a folder that stays cost space, nothing else.
+    fn clean_up(&self, aftermath: Vec<Aftermath>) {
+        for what in aftermath {
+            let _ = what.perform(&self.pages);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

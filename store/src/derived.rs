@@ -1,0 +1,420 @@
+//! Everything that is derived from the logs, and the one place that puts the changes of a frame into it: catalog, mailbox
+//! lists, cells, directories.
+//!
+//! Who calls `apply` holds the locks of everything it lets `apply` touch: a transaction (all of its frame), a repair (the part of one
+//! stripe), or recovery (all, with the store to itself).
+//!
+//! Order within a frame: directory, catalog, cells files of new mailboxes, lists, then mailbox by mailbox, those that only lose
+//! messages last: a message that is moved is never nowhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cache::Cache;
+use crate::catalog::{Catalog, cells_path, list_path};
+use crate::change::Change;
+use crate::commit::Aftermath;
+use crate::counters::Counters;
+use crate::error::{Result, StoreError};
+use crate::files::make_folder;
+use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
+use crate::lists::{CachedList, MailboxList};
+use crate::locks::LockKey;
+use crate::log::LogName;
+use crate::log::frame::FrameHead;
+use crate::mailbox::{AddOutcome, Mailbox};
+use crate::page::Pages;
+use crate::page::directory::{Directory, MessagePlace};
+
+/// Lists kept after they were read.
+const CACHED_LISTS: usize = 256;
+
+/// Which frame changes come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) log: LogName,
+    pub(crate) offset: u64,
+    pub(crate) content_len: u64,
+    pub(crate) content_hash: u64,
+}
+
+impl Source {
+    pub(crate) fn new(log: LogName, offset: u64, head: &FrameHead) -> Source {
+        Source { log, offset, content_len: head.content_len, content_hash: head.content_hash }
+    }
+
+    /// What the directory says of the frame's message.
+    pub(crate) fn place(&self, header_size: u32) -> MessagePlace {
+        MessagePlace {
+            writer: self.log.writer,
+            bucket: self.log.number,
+            frame_offset: self.offset,
+            content_len: self.content_len,
+            content_hash: self.content_hash,
+            header_size,
+        }
+    }
+}
+
+/// Whether changes may be in the views already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// They are not: the transaction that made them puts them there.
+    First,
+    /// They may be, in part or altogether. What is gone meanwhile is passed over.
+    Again,
+}
+
+/// The views of the store.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    pub(crate) catalog: Catalog,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) epoch: u32,
+    /// Whether the catalog had to be made when this was opened.
+    pub(crate) catalog_was_missing: bool,
+    lists: Cache<UserId, CachedList>,
+    mailboxes: Cache<MailboxId, Mailbox>,
+}
+
+impl Derived {
+    /// Opens the views in the partition's folder; `catalog` is the catalog's file.
+    pub(crate) fn open(
+        catalog: &Path,
+        partition: &Path,
+        epoch: u32,
+        open_mailboxes: usize,
+        counters: Arc<Counters>,
+    ) -> Result<Derived> {
+        let (pages, users) = (partition.join("pages"), partition.join("users"));
+        make_folder(&pages)?;
+        make_folder(&users)?;
+        let catalog_was_missing = !catalog.exists();
+        Ok(Derived {
+            catalog_was_missing,
+            catalog: Catalog::open(catalog, &users)?,
+            pages: Arc::new(Pages::new(pages)),
+            counters,
+            epoch,
+            lists: Cache::new(CACHED_LISTS),
+            mailboxes: Cache::new(open_mailboxes),
+        })
+    }
+
+    /// The folder of a user.
+    pub(crate) fn user_folder(&self, user: UserId) -> Result<PathBuf> {
+        let name = self.catalog.name(user)?.ok_or(StoreError::NotFound("user"))?;
+        Ok(self.catalog.user_directory(&name))
+    }
+
+    /// The cells file of a mailbox.
+    pub(crate) fn cells_path(&self, mailbox: MailboxId) -> Result<PathBuf> {
+        Ok(cells_path(&self.user_folder(mailbox.user)?, mailbox.number))
+    }
+
+    /// A user's list as it is now.
+    pub(crate) fn list(&self, user: UserId) -> Result<Arc<MailboxList>> {
+        let cached = self.lists.get_or(user, || -> Result<CachedList> {
+            Ok(CachedList::new(&list_path(&self.user_folder(user)?), user))
+        })?;
+        cached.get()
+    }
+
+    /// A mailbox, whatever its epoch.
+    pub(crate) fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
+        self.mailboxes.get_or(mailbox, || Mailbox::open(&self.cells_path(mailbox)?, mailbox))
+    }
+
+    /// Forgets an open mailbox.
+    pub(crate) fn forget(&self, mailbox: MailboxId) {
+        self.mailboxes.forget(mailbox);
+    }
+
+    /// Puts those changes of a frame into the views that `concerns` says are the caller's to make. Returns what is to be done
+    /// once they are durable.
+    pub(crate) fn apply(
+        &self,
+        source: &Source,
+        changes: &[Change],
+        concerns: &dyn Fn(LockKey) -> bool,
+        pass: Pass,
+    ) -> Result<Vec<Aftermath>> {
+        let mut aftermath = Vec::new();
+        let own_message = self.apply_message(source, changes, pass)?;
+        self.apply_catalog(changes, concerns, &mut aftermath)?;
+        self.make_cells_files(changes, concerns, pass)?;
+        self.apply_lists(changes, concerns)?;
+        self.apply_deletes(changes, concerns, &mut aftermath)?;
+
+        // Changes by mailbox: where each group begins in `order`, whose index is of the change.
+        let mut order: Vec<(bool, MailboxId, usize)> = changes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, change)| {
+                let mailbox = mailbox_of_cells(change)?;
+                concerns(LockKey::Mailbox(mailbox)).then_some((
+                    matches!(change, Change::Expunge { .. }),
+                    mailbox,
+                    index,
+                ))
+            })
+            .collect();
+        order.sort_unstable();
+        for group in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let changes = group.iter().map(|(_, _, index)| &changes[*index]);
+            self.apply_cells(group[0].1, changes, own_message, pass, &mut aftermath)?;
+        }
+        Ok(aftermath)
+    }
+
+    /// Fills the directory cell of the frame's message. Returns the message.
+    fn apply_message(&self, source: &Source, changes: &[Change], pass: Pass) -> Result<Option<MessageId>> {
+        let Some(Change::Message { index, header_size }) = changes.first() else {
+            return Ok(None);
+        };
+        let references = match pass {
+            Pass::First => changes.iter().filter(|change| matches!(change, Change::Add { .. })).count(),
+            // Counted one by one where they turn out to be new.
+            Pass::Again => 0,
+        };
+        let directory = self.pages.directory(source.log.page)?;
+        let references = u32::try_from(references).unwrap_or(u32::MAX);
+        directory.fill(*index, &source.place(*header_size), references)?;
+        Ok(Some(MessageId { page: source.log.page, index: *index }))
+    }
+
+    fn apply_catalog(
+        &self,
+        changes: &[Change],
+        concerns: &dyn Fn(LockKey) -> bool,
+        aftermath: &mut Vec<Aftermath>,
+    ) -> Result<()> {
+        for change in changes {
+            match change {
+                Change::UserCreate { user, name } if concerns(LockKey::Catalog) => {
+                    self.catalog.apply_create(*user, name)?;
+                }
+                Change::UserDelete { user } if concerns(LockKey::Catalog) => {
+                    // Its folder is put aside at once, so that the name can be given to another.
+                    let folder = self.user_folder(*user).ok();
+                    self.catalog.apply_delete(*user)?;
+                    self.lists.forget(*user);
+                    aftermath.extend(folder.and_then(|folder| {
+                        let aside = folder.with_file_name(format!(".deleted.{}", user.0));
+                        aside.is_dir().then_some(Aftermath::RemoveFolder(aside))
+                    }));
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the list names a new mailbox, it can be opened.
+    fn make_cells_files(
+        &self,
+        changes: &[Change],
+        concerns: &dyn Fn(LockKey) -> bool,
+        pass: Pass,
+    ) -> Result<()> {
+        for change in changes {
+            let Change::MailboxCreate { mailbox, list_version, uid_validity, placeholder: false, .. } =
+                change
+            else {
+                continue;
+            };
+            if !concerns(LockKey::List(mailbox.user)) && !concerns(LockKey::Mailbox(*mailbox)) {
+                continue;
+            }
+            let path = match self.cells_path(*mailbox) {
+                // The user was deleted later.
+                Err(StoreError::NotFound(_)) if pass == Pass::Again => continue,
+                path => path?,
+            };
+            let there = pass == Pass::Again
+                && Mailbox::open(&path, *mailbox).is_ok_and(|there| there.uid_validity() == *uid_validity);
+            if !there && (pass == Pass::First || !self.is_gone(*mailbox, *list_version)?) {
+                // Replayed, it may have been there with UIDs that were seen: epoch 0 has them skipped when it is opened.
+                let epoch = if pass == Pass::First { self.epoch } else { 0 };
+                Mailbox::create(&path, *mailbox, *uid_validity, epoch)?;
+                self.forget(*mailbox);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a mailbox that was made by that version of the list is deleted: a later list does not name it.
+    fn is_gone(&self, mailbox: MailboxId, list_version: u64) -> Result<bool> {
+        let list = self.list(mailbox.user)?;
+        Ok(list.version() >= list_version && list.by_number(mailbox.number).is_none())
+    }
+
+    fn apply_lists(&self, changes: &[Change], concerns: &dyn Fn(LockKey) -> bool) -> Result<()> {
+        let mut users: Vec<UserId> = changes.iter().filter_map(list_of).collect();
+        users.sort_unstable();
+        users.dedup();
+        for user in users.into_iter().filter(|user| concerns(LockKey::List(*user))) {
+            self.apply_list(user, changes.iter().filter(|change| list_of(change) == Some(user)))?;
+        }
+        Ok(())
+    }
+
+    /// Puts changes of one user's list into it, in the order of their versions.
+    pub(crate) fn apply_list<'a>(
+        &self,
+        user: UserId,
+        changes: impl Iterator<Item = &'a Change>,
+    ) -> Result<()> {
+        let folder = match self.user_folder(user) {
+            // The user was deleted later.
+            Err(StoreError::NotFound(_)) => return Ok(()),
+            folder => folder?,
+        };
+        let before = self.list(user)?;
+        let mut list = MailboxList::clone(&before);
+        changes.for_each(|change| list.apply(change));
+        if list.version() == before.version() {
+            return Ok(());
+        }
+        make_folder(&folder)?;
+        list.write(&list_path(&folder))
+    }
+
+    /// A mailbox that the list does not name any more: sessions that have it open learn of it, and its messages lose it.
+    fn apply_deletes(
+        &self,
+        changes: &[Change],
+        concerns: &dyn Fn(LockKey) -> bool,
+        aftermath: &mut Vec<Aftermath>,
+    ) -> Result<()> {
+        for change in changes {
+            let Change::MailboxDelete { mailbox, .. } = change else { continue };
+            if !concerns(LockKey::Mailbox(*mailbox)) {
+                continue;
+            }
+            let open = match self.mailbox(*mailbox) {
+                // A placeholder, or deleted already.
+                Err(StoreError::NotFound(_)) => continue,
+                open => open?,
+            };
+            if !open.is_deleted() {
+                let cells = open.cells()?;
+                for index in 0..cells.count() {
+                    match cells.cell(crate::ids::CellIndex(index)) {
+                        Ok(cell) if !cell.expunged => aftermath.push(Aftermath::DropReference(cell.message)),
+                        // A count that stays too high is safe.
+                        _ => (),
+                    }
+                }
+                let mut writer = open.writer()?;
+                writer.mark_deleted();
+                writer.publish(ModSeq(open.highest_modseq().0 + 1), open.uid_next());
+            }
+            aftermath.push(Aftermath::RemoveMailbox(*mailbox, open.path().to_path_buf()));
+            self.forget(*mailbox);
+        }
+        Ok(())
+    }
+
+    /// Puts changes of one mailbox's cells into it, in the order given, and publishes them. `own_message` is the message whose
+    /// references the directory has counted already.
+    pub(crate) fn apply_cells<'a>(
+        &self,
+        mailbox: MailboxId,
+        changes: impl Iterator<Item = &'a Change>,
+        own_message: Option<MessageId>,
+        pass: Pass,
+        aftermath: &mut Vec<Aftermath>,
+    ) -> Result<()> {
+        let open = match self.mailbox(mailbox) {
+            Err(StoreError::NotFound(_)) if pass == Pass::Again => return Ok(()),
+            open => open?,
+        };
+        if open.is_deleted() && pass == Pass::Again {
+            return Ok(());
+        }
+        let counted = if pass == Pass::First { own_message } else { None };
+        let mut directories = LastDirectory { pages: &self.pages, last: None };
+        let mut writer = open.writer()?;
+        let mut highest_modseq = ModSeq(0);
+        let mut uid_next = 0;
+        for change in changes {
+            match change {
+                Change::Add { added, .. } => {
+                    highest_modseq = highest_modseq.max(added.modseq);
+                    uid_next = uid_next.max(added.uid.get().saturating_add(1));
+                    // First the count, then the cell, so that a count is never too low.
+                    let to_count = Some(added.message) != counted;
+                    if to_count {
+                        directories.get(added.message.page)?.add_reference(added.message.index)?;
+                    }
+                    let outcome = writer.apply_add(added)?;
+                    if outcome == AddOutcome::New {
+                        self.counters.cells_added.add(1);
+                    } else if to_count {
+                        directories.get(added.message.page)?.drop_reference(added.message.index)?;
+                    }
+                }
+                Change::Flags { modseq, messages, .. } => {
+                    highest_modseq = highest_modseq.max(*modseq);
+                    for (uid, flags) in messages {
+                        writer.apply_flags(*uid, *flags, *modseq)?;
+                    }
+                }
+                Change::Expunge { modseq, uids, .. } => {
+                    highest_modseq = highest_modseq.max(*modseq);
+                    for uid in uids {
+                        let message = writer.apply_expunge(*uid, *modseq)?;
+                        aftermath.extend(message.map(Aftermath::DropReference));
+                    }
+                }
+                Change::Keyword { bit, name, .. } => writer.apply_keyword(*bit, name)?,
+                _ => (),
+            }
+        }
+        writer.publish(highest_modseq, uid_next);
+        Ok(())
+    }
+}
+
+/// The directory used last, for runs of messages of one page.
+struct LastDirectory<'a> {
+    pages: &'a Pages,
+    last: Option<(PageId, Arc<Directory>)>,
+}
+
+impl LastDirectory<'_> {
+    fn get(&mut self, page: PageId) -> Result<&Directory> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != page) {
+            self.last = Some((page, self.pages.directory(page)?));
+        }
+        match &self.last {
+            Some((_, directory)) => Ok(directory),
+            None => Err(StoreError::NotFound("page")),
+        }
+    }
+}
+
+/// The mailbox whose cells `change` is about.
+pub(crate) fn mailbox_of_cells(change: &Change) -> Option<MailboxId> {
+    match change {
+        Change::Add { mailbox, .. }
+        | Change::Flags { mailbox, .. }
+        | Change::Expunge { mailbox, .. }
+        | Change::Keyword { mailbox, .. } => Some(*mailbox),
+        _ => None,
+    }
+}
+
+/// The user whose list `change` is about.
+pub(crate) fn list_of(change: &Change) -> Option<UserId> {
+    match change {
+        Change::MailboxCreate { mailbox, .. }
+        | Change::MailboxRename { mailbox, .. }
+        | Change::MailboxDelete { mailbox, .. }
+        | Change::SpecialUse { mailbox, .. } => Some(mailbox.user),
+        Change::Subscribe { user, .. } => Some(*user),
+        _ => None,
+    }
+}

@@ -1,0 +1,302 @@
+//! One log that this process appends to.
+//!
+//! Invariants:
+//! - Frames lie one behind the other from the head of the file to `tail`; a frame is written whole under the mutex, so no
+//!   reader ever finds a frame behind a hole, whenever this process dies.
+//! - `tail` never moves back. What a failed or aborted write left behind it is overwritten by the next frame.
+//! - A frame whose changes are not in the views yet is *in flight*; no checkpoint goes past the first of them.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Result, StoreError};
+use crate::files::{random_number, sync_folder_of};
+use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogName};
+use crate::log::reader::LogReader;
+
+/// Zeros are written ahead of the tail in steps of this many octets.
+const ZERO_STEP_BYTES: usize = 128 * 1024;
+/// So far ahead at least, for a log that has just been made …
+const ZERO_AHEAD_LEAST_BYTES: u64 = 256 * 1024;
+/// … and so far at most, for one that has grown to that.
+const ZERO_AHEAD_MOST_BYTES: u64 = 4 << 20;
+
+static ZEROS: [u8; ZERO_STEP_BYTES] = [0; ZERO_STEP_BYTES];
+
+/// A log open for appending.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    name: LogName,
+    id: u64,
+    path: PathBuf,
+    file: Arc<File>,
+    append: Mutex<Append>,
+    /// Whether the commit thread has it on its list of files to sync.
+    pub(crate) queued: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Append {
+    tail: u64,
+    /// The file is written (with zeros at least) up to here.
+    zeroed: u64,
+    /// Offsets of the frames whose changes are not in the views yet.
+    in_flight: Vec<u64>,
+    /// A write failed and its traces could not be wiped out: nothing may be appended any more.
+    broken: bool,
+}
+
+impl LogFile {
+    /// Makes the log `name` at `path`, synced with the folder it is in.
+    pub(crate) fn create(path: &Path, name: LogName, epoch: u32) -> Result<LogFile> {
+        let id = random_number()?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(StoreError::io(path, "create"))?;
+        let made = (|| {
+            file.write_all_at(&LogHead { id, name, epoch }.encode(), 0)?;
+            file.sync_all()?;
+            sync_folder_of(path)
+        })();
+        if let Err(error) = made {
+            // Nobody knows the file yet, and its name is wanted by the next attempt.
+            let _ = std::fs::remove_file(path);
+            return Err(StoreError::io(path, "write")(error));
+        }
+        Ok(LogFile::over(path, name, id, file, LOG_HEAD_BYTES, LOG_HEAD_BYTES))
+    }
+
+    /// Goes on with a log of this writer: `from` is a place where a frame begins or the log ends. `None` if it may not be gone
+    /// on with: it is of another epoch, or its head is damaged.
+    pub(crate) fn go_on(path: &Path, name: LogName, epoch: u32, from: u64) -> Result<Option<LogFile>> {
+        let Some(reader) = LogReader::open(path, name)? else {
+            return Ok(None);
+        };
+        if reader.head().epoch != epoch {
+            return Ok(None);
+        }
+        let tail = reader.end_of_frames(from)?;
+        let file = File::options().read(true).write(true).open(path).map_err(StoreError::io(path, "open"))?;
+        let len = file.metadata().map_err(StoreError::io(path, "look at"))?.len();
+        Ok(Some(LogFile::over(path, name, reader.head().id, file, tail, len.max(tail))))
+    }
+
+    fn over(path: &Path, name: LogName, id: u64, file: File, tail: u64, zeroed: u64) -> LogFile {
+        let append = Append { tail, zeroed, in_flight: Vec::new(), broken: false };
+        LogFile {
+            name,
+            id,
+            path: path.to_path_buf(),
+            file: Arc::new(file),
+            append: Mutex::new(append),
+            queued: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn name(&self) -> LogName {
+        self.name
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the next frame goes.
+    pub(crate) fn tail(&self) -> u64 {
+        self.lock().tail
+    }
+
+    /// Whether a failed write made it useless.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.lock().broken
+    }
+
+    /// Up to here all frames are in the views.
+    pub(crate) fn applied(&self) -> u64 {
+        let append = self.lock();
+        append.in_flight.iter().copied().min().unwrap_or(append.tail)
+    }
+
+    /// Appends a frame. `announce` is told the frame's offset before the first octet is written.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        head: &FrameHead,
+        content: &[u8],
+        changes: &[u8],
+        announce: impl FnOnce(u64),
+    ) -> Result<InFlight> {
+        let head_bytes = head.encode();
+        let frame_len = head.frame_len();
+        let padding = frame_len as usize - head_bytes.len() - content.len() - changes.len();
+        let mut append = self.lock();
+        let offset = self.start(&mut append, announce)?;
+        let parts = [&head_bytes[..], content, changes, &ZEROS[..padding]];
+        if let Err(error) = write_parts(&self.file, offset, &parts) {
+            self.wipe(&mut append, offset);
+            return Err(StoreError::io(&self.path, "write")(error));
+        }
+        Ok(self.written(&mut append, offset, frame_len))
+    }
+
+    /// Completes the frame whose content `write_content` has put behind the tail: changes first, the head last, so that it is a
+    /// frame only when all of it is there.
+    pub(crate) fn append_written(
+        self: &Arc<Self>,
+        head: &FrameHead,
+        changes: &[u8],
+        announce: impl FnOnce(u64),
+    ) -> Result<InFlight> {
+        let frame_len = head.frame_len();
+        let changes_at = head.changes_at();
+        let padding = (frame_len - changes_at) as usize - changes.len();
+        let mut append = self.lock();
+        let offset = self.start(&mut append, announce)?;
+        let written = write_parts(&self.file, offset + changes_at, &[changes, &ZEROS[..padding]])
+            .and_then(|()| self.file.write_all_at(&head.encode(), offset));
+        if let Err(error) = written {
+            self.wipe(&mut append, offset);
+            return Err(StoreError::io(&self.path, "write")(error));
+        }
+        Ok(self.written(&mut append, offset, frame_len))
+    }
+
+    /// Puts content octets where they will lie in the next frame, from `at` in the content on. Only for the one who has leased
+    /// the log.
+    pub(crate) fn write_content(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let mut append = self.lock();
+        let start = append.tail + FRAME_HEAD_BYTES + at;
+        if at == 0 {
+            // Zero what may lie there from an aborted message: the head must not be one until it is written.
+            let zeros = &ZEROS[..FRAME_HEAD_BYTES as usize];
+            self.file.write_all_at(zeros, append.tail).map_err(StoreError::io(&self.path, "write"))?;
+        }
+        append.zeroed = append.zeroed.max(start + bytes.len() as u64);
+        drop(append);
+        self.file.write_all_at(bytes, start).map_err(StoreError::io(&self.path, "write"))
+    }
+
+    fn start(&self, append: &mut Append, announce: impl FnOnce(u64)) -> Result<u64> {
+        if append.broken {
+            return Err(StoreError::Failed(format!("{} could not be written", self.path.display())));
+        }
+        announce(append.tail);
+        Ok(append.tail)
+    }
+
+    fn written(self: &Arc<Self>, append: &mut Append, offset: u64, frame_len: u64) -> InFlight {
+        append.tail = offset + frame_len;
+        append.zeroed = append.zeroed.max(append.tail);
+        append.in_flight.push(offset);
+        InFlight { log: Arc::clone(self), offset }
+    }
+
+    /// After a failed write: makes sure that no head stands at `offset`.
+    fn wipe(&self, append: &mut Append, offset: u64) {
+        let len = self.file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+        let present = len.saturating_sub(offset).min(FRAME_HEAD_BYTES) as usize;
+        if self.file.write_all_at(&ZEROS[..present], offset).is_err() {
+            append.broken = true;
+        }
+    }
+
+    /// Writes zeros ahead of the tail, in steps, so that appending and syncing need no metadata. Stops quietly when the disk is
+    /// full: whoever needs the space will say so.
+    pub(crate) fn zero_ahead(&self) {
+        loop {
+            let mut append = self.lock();
+            let ahead = append.tail.clamp(ZERO_AHEAD_LEAST_BYTES, ZERO_AHEAD_MOST_BYTES);
+            // Half is used up before it is made whole again, so that it is done rarely.
+            let full = append.tail + ahead;
+            if append.zeroed >= append.tail + ahead / 2 || append.broken {
+                return;
+            }
+            while append.zeroed < full {
+                // Steps end at multiples of the page size.
+                let end =
+                    aligned_step(append.zeroed + ZERO_STEP_BYTES as u64).min(full.next_multiple_of(4096));
+                let zeros = &ZEROS[..(end - append.zeroed) as usize];
+                if self.file.write_all_at(zeros, append.zeroed).is_err() {
+                    return;
+                }
+                append.zeroed = end;
+                drop(append);
+                append = self.lock();
+            }
+        }
+    }
+
+    /// Makes all that was appended before durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Append> {
+        self.append.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn aligned_step(offset: u64) -> u64 {
+    offset & !4095
+}
+
+/// A frame that was written and whose changes are on their way into the views. Kept past a panic or an error, it holds
+/// checkpoints back, so that the frame is applied by whoever opens the store next.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    log: Arc<LogFile>,
+    offset: u64,
+}
+
+impl InFlight {
+    /// Where the frame begins.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Its changes are in the views.
+    pub(crate) fn applied(self) {
+        let mut append = self.log.lock();
+        if let Some(place) = append.in_flight.iter().position(|offset| *offset == self.offset) {
+            append.in_flight.swap_remove(place);
+        }
+    }
+}
+
+fn write_parts(file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+    let total: usize = parts.iter().map(|part| part.len()).sum();
+    let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let at = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let mut written = loop {
+        match nix::sys::uio::pwritev(file, &slices, at) {
+            Ok(written) => break written,
+            Err(nix::errno::Errno::EINTR) => (),
+            Err(errno) => return Err(errno.into()),
+        }
+    };
+    if written == total {
+        return Ok(());
+    }
+    // A short write: go on part by part, which also finds out why.
+    let mut offset = offset;
+    for part in parts {
+        let done = written.min(part.len());
+        file.write_all_at(&part[done..], offset + done as u64)?;
+        written -= done;
+        offset += part.len() as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::change::{Change, codec};
+use crate::ids::{PageId, UserId};
+use crate::log::frame::{FrameType, LogKind};
+
+const NAME: LogName = LogName { page: PageId(3), kind: LogKind::Bucket, writer: 1, number: 0 };
+
+fn changes(user: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::encode(&[Change::UserCreate { user: UserId(user), name: format!("user{user}") }], &mut bytes);
+    bytes
+}
+
+fn head_for(log: &LogFile, content: &[u8], changes: &[u8]) -> FrameHead {
+    FrameHead {
+        log_id: log.id(),
+        frame_type: FrameType::Delivery,
+        changes_len: changes.len() as u32,
+        content_len: content.len() as u64,
+        content_hash: xxhash_rust::xxh3::xxh3_64(content),
+        changes_crc: crc32c::crc32c(changes),
+    }
+}
+
+fn append(log: &Arc<LogFile>, content: &[u8], user: u32) -> InFlight {
+    let changes = changes(user);
+    log.append(&head_for(log, content, &changes), content, &changes, |_| ()).expect("space")
+}
+
+#[test]
+fn frames_are_found_again_and_a_cut_tail_loses_only_the_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(NAME.file_name());
+    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+    let first = append(&log, b"one", 1);
+    let second = append(&log, b"", 2);
+    let third = append(&log, &[7; 1000], 3);
+    assert_eq!(first.offset(), LOG_HEAD_BYTES);
+    assert_eq!(log.applied(), first.offset());
+    first.applied();
+    assert_eq!(log.applied(), second.offset());
+    let (third_offset, tail) = (third.offset(), log.tail());
+    drop(log);
+    let whole = std::fs::read(&path).expect("read");
+    for len in third_offset..=tail {
+        let mut cut = whole[..len as usize].to_vec();
+        // What lies behind the cut may be anything; zeros and noise are the likely ones.
+        for filler in [0, 0xa5] {
+            cut.resize(whole.len() + 100, filler);
+            std::fs::write(&path, &cut).expect("written");
+            let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+            let end = reader.end_of_frames(LOG_HEAD_BYTES).expect("readable");
+            // The padding behind the changes is not covered by a checksum, so its loss loses nothing.
+            let changes_end = third_offset + 48 + 1000 + changes(3).len() as u64;
+            assert_eq!(end, if len < changes_end { third_offset } else { tail }, "cut at {len}");
+            cut.truncate(len as usize);
+        }
+    }
+}
+
+#[test]
+fn a_log_is_gone_on_with_only_in_its_epoch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(NAME.file_name());
+    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+    append(&log, b"x", 1).applied();
+    let tail = log.tail();
+    drop(log);
+    let log = LogFile::go_on(&path, NAME, 7, LOG_HEAD_BYTES).expect("readable").expect("same epoch");
+    assert_eq!((log.tail(), log.applied()), (tail, tail));
+    assert!(LogFile::go_on(&path, NAME, 8, LOG_HEAD_BYTES).expect("readable").is_none());
+}
+
+#[test]
+fn zeros_ahead_never_touch_a_frame() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(NAME.file_name());
+    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..200 {
+                log.zero_ahead();
+            }
+        });
+        for user in 0..200 {
+            append(&log, &vec![user as u8; 20_000], user).applied();
+        }
+    });
+    log.zero_ahead();
+    assert!(std::fs::metadata(&path).expect("there").len() >= log.tail() + ZERO_AHEAD_LEAST_BYTES / 2);
+    let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+    assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
+}
+
+#[test]
+fn streamed_content_is_no_frame_until_its_head_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(NAME.file_name());
+    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+    let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+    // An upload that ends nowhere, then one that is completed.
+    log.write_content(0, &[9; 5000]).expect("space");
+    assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), LOG_HEAD_BYTES);
+    log.write_content(0, b"hello ").expect("space");
+    log.write_content(6, b"world").expect("space");
+    let changes = changes(4);
+    let frame =
+        log.append_written(&head_for(&log, b"hello world", &changes), &changes, |_| ()).expect("space");
+    let found = reader.frame_at(frame.offset()).expect("readable").expect("whole");
+    assert!(reader.content_is_whole(&found).expect("readable"));
+    assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
+}

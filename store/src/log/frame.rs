@@ -1,0 +1,273 @@
+//! The fixed parts of a log file: the head of the file and the heads of its frames, as drawn in `FORMAT.md`, "Log frame".
+
+use crate::ids::PageId;
+
+/// Octets of the file's head.
+pub(crate) const LOG_HEAD_BYTES: u64 = 64;
+/// Octets of a frame's head.
+pub(crate) const FRAME_HEAD_BYTES: u64 = 48;
+/// Most octets of changes in one frame.
+pub(crate) const CHANGES_MOST_BYTES: usize = 64 << 20;
+/// Most octets of content in one frame: a mailbox cell has 32 bits for the size.
+pub(crate) const CONTENT_MOST_BYTES: u64 = u32::MAX as u64;
+
+const FILE_MAGIC: &[u8; 8] = b"LODELOG1";
+const FRAME_MAGIC: &[u8; 4] = b"LFR1";
+const ALIGNMENT: u64 = 8;
+
+const FILE_ID: usize = 8;
+const FILE_KIND: usize = 16;
+const FILE_WRITER: usize = 18;
+const FILE_NUMBER: usize = 20;
+const FILE_PAGE: usize = 24;
+const FILE_EPOCH: usize = 28;
+const FILE_CRC: usize = 60;
+
+const FRAME_CRC: usize = 4;
+const FRAME_LOG_ID: usize = 8;
+const FRAME_TYPE: usize = 16;
+const FRAME_CHANGES_LEN: usize = 20;
+const FRAME_CONTENT_LEN: usize = 24;
+const FRAME_CONTENT_HASH: usize = 32;
+const FRAME_CHANGES_CRC: usize = 40;
+
+const _: () = assert!(FILE_CRC + 4 == LOG_HEAD_BYTES as usize);
+const _: () = assert!(FRAME_CHANGES_CRC + 8 == FRAME_HEAD_BYTES as usize);
+const _: () = assert!(LOG_HEAD_BYTES.is_multiple_of(ALIGNMENT) && FRAME_HEAD_BYTES.is_multiple_of(ALIGNMENT));
+
+/// What a log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum LogKind {
+    /// Frames with message bytes.
+    Bucket = 1,
+    /// Frames with changes alone.
+    Journal = 2,
+}
+
+impl LogKind {
+    /// The kind that a file calls `number`.
+    pub(crate) fn from_number(number: u8) -> Option<LogKind> {
+        match number {
+            1 => Some(LogKind::Bucket),
+            2 => Some(LogKind::Journal),
+            _ => None,
+        }
+    }
+
+    /// The first part of the file's name.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            LogKind::Bucket => "bucket",
+            LogKind::Journal => "journal",
+        }
+    }
+}
+
+/// Which log: its place in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LogName {
+    pub(crate) page: PageId,
+    pub(crate) kind: LogKind,
+    pub(crate) writer: u16,
+    pub(crate) number: u32,
+}
+
+impl LogName {
+    /// The name of its file in the page's folder.
+    pub(crate) fn file_name(self) -> String {
+        format!("{}.{}.{}", self.kind.word(), self.writer, self.number)
+    }
+
+    /// The log whose file has this name in the folder of `page`, if it is one.
+    pub(crate) fn parse(page: PageId, file_name: &str) -> Option<LogName> {
+        let mut parts = file_name.splitn(3, '.');
+        let kind = match parts.next()? {
+            "bucket" => LogKind::Bucket,
+            "journal" => LogKind::Journal,
+            _ => return None,
+        };
+        let name =
+            LogName { page, kind, writer: parts.next()?.parse().ok()?, number: parts.next()?.parse().ok()? };
+        (name.file_name() == file_name).then_some(name)
+    }
+}
+
+/// The head of a log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogHead {
+    /// A random number that every frame repeats.
+    pub(crate) id: u64,
+    pub(crate) name: LogName,
+    /// The store's epoch when the log was made. A log of an older epoch gets no more frames.
+    pub(crate) epoch: u32,
+}
+
+impl LogHead {
+    pub(crate) fn encode(&self) -> [u8; LOG_HEAD_BYTES as usize] {
+        let mut bytes = [0; LOG_HEAD_BYTES as usize];
+        bytes[..8].copy_from_slice(FILE_MAGIC);
+        bytes[FILE_ID..FILE_ID + 8].copy_from_slice(&self.id.to_le_bytes());
+        bytes[FILE_KIND] = self.name.kind as u8;
+        bytes[FILE_WRITER..FILE_WRITER + 2].copy_from_slice(&self.name.writer.to_le_bytes());
+        bytes[FILE_NUMBER..FILE_NUMBER + 4].copy_from_slice(&self.name.number.to_le_bytes());
+        bytes[FILE_PAGE..FILE_PAGE + 4].copy_from_slice(&self.name.page.0.to_le_bytes());
+        bytes[FILE_EPOCH..FILE_EPOCH + 4].copy_from_slice(&self.epoch.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..FILE_CRC]);
+        bytes[FILE_CRC..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8; LOG_HEAD_BYTES as usize]) -> Option<LogHead> {
+        if &bytes[..8] != FILE_MAGIC || u32_at(bytes, FILE_CRC) != crc32c::crc32c(&bytes[..FILE_CRC]) {
+            return None;
+        }
+        Some(LogHead {
+            id: u64_at(bytes, FILE_ID),
+            name: LogName {
+                page: PageId(u32_at(bytes, FILE_PAGE)),
+                kind: LogKind::from_number(bytes[FILE_KIND])?,
+                writer: u16::from_le_bytes([bytes[FILE_WRITER], bytes[FILE_WRITER + 1]]),
+                number: u32_at(bytes, FILE_NUMBER),
+            },
+            epoch: u32_at(bytes, FILE_EPOCH),
+        })
+    }
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FrameType {
+    /// A message, and the changes that put it into mailboxes.
+    Delivery = 1,
+    /// Changes alone.
+    Changes = 2,
+}
+
+/// The head of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHead {
+    pub(crate) log_id: u64,
+    pub(crate) frame_type: FrameType,
+    pub(crate) changes_len: u32,
+    pub(crate) content_len: u64,
+    pub(crate) content_hash: u64,
+    pub(crate) changes_crc: u32,
+}
+
+impl FrameHead {
+    pub(crate) fn encode(&self) -> [u8; FRAME_HEAD_BYTES as usize] {
+        let mut bytes = [0; FRAME_HEAD_BYTES as usize];
+        bytes[..4].copy_from_slice(FRAME_MAGIC);
+        bytes[FRAME_LOG_ID..FRAME_LOG_ID + 8].copy_from_slice(&self.log_id.to_le_bytes());
+        bytes[FRAME_TYPE] = self.frame_type as u8;
+        bytes[FRAME_CHANGES_LEN..FRAME_CHANGES_LEN + 4].copy_from_slice(&self.changes_len.to_le_bytes());
+        bytes[FRAME_CONTENT_LEN..FRAME_CONTENT_LEN + 8].copy_from_slice(&self.content_len.to_le_bytes());
+        bytes[FRAME_CONTENT_HASH..FRAME_CONTENT_HASH + 8].copy_from_slice(&self.content_hash.to_le_bytes());
+        bytes[FRAME_CHANGES_CRC..FRAME_CHANGES_CRC + 4].copy_from_slice(&self.changes_crc.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[FRAME_LOG_ID..]);
+        bytes[FRAME_CRC..FRAME_CRC + 4].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// The head in `bytes`, if it is one of the log `log_id`.
+    pub(crate) fn decode(bytes: &[u8; FRAME_HEAD_BYTES as usize], log_id: u64) -> Option<FrameHead> {
+        if &bytes[..4] != FRAME_MAGIC
+            || u64_at(bytes, FRAME_LOG_ID) != log_id
+            || u32_at(bytes, FRAME_CRC) != crc32c::crc32c(&bytes[FRAME_LOG_ID..])
+        {
+            return None;
+        }
+        let frame_type = match bytes[FRAME_TYPE] {
+            1 => FrameType::Delivery,
+            2 => FrameType::Changes,
+            _ => return None,
+        };
+        let head = FrameHead {
+            log_id,
+            frame_type,
+            changes_len: u32_at(bytes, FRAME_CHANGES_LEN),
+            content_len: u64_at(bytes, FRAME_CONTENT_LEN),
+            content_hash: u64_at(bytes, FRAME_CONTENT_HASH),
+            changes_crc: u32_at(bytes, FRAME_CHANGES_CRC),
+        };
+        let fits = head.content_len <= CONTENT_MOST_BYTES && head.changes_len as usize <= CHANGES_MOST_BYTES;
+        fits.then_some(head)
+    }
+
+    /// Octets of the whole frame, with what aligns the next one.
+    pub(crate) fn frame_len(&self) -> u64 {
+        aligned(FRAME_HEAD_BYTES + self.content_len + u64::from(self.changes_len))
+    }
+
+    /// Where the changes begin, from the frame's start.
+    pub(crate) fn changes_at(&self) -> u64 {
+        FRAME_HEAD_BYTES + self.content_len
+    }
+}
+
+/// The next place at or behind `offset` where a frame may begin.
+pub(crate) fn aligned(offset: u64) -> u64 {
+    offset.next_multiple_of(ALIGNMENT)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut value = [0; 4];
+    value.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(value)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> FrameHead {
+        FrameHead {
+            log_id: 0x0123_4567_89ab_cdef,
+            frame_type: FrameType::Delivery,
+            changes_len: 77,
+            content_len: 1 << 31,
+            content_hash: u64::MAX,
+            changes_crc: 5,
+        }
+    }
+
+    #[test]
+    fn heads_come_back_and_no_altered_octet_passes() {
+        let bytes = head().encode();
+        assert_eq!(FrameHead::decode(&bytes, head().log_id), Some(head()));
+        assert_eq!(FrameHead::decode(&bytes, 1), None);
+        for at in 0..bytes.len() {
+            let mut altered = bytes;
+            altered[at] ^= 1;
+            assert_eq!(FrameHead::decode(&altered, head().log_id), None, "octet {at}");
+        }
+        let name = LogName { page: PageId(20_779), kind: LogKind::Journal, writer: 65, number: 3 };
+        let log = LogHead { id: 9, name, epoch: 2 };
+        let bytes = log.encode();
+        assert_eq!(LogHead::decode(&bytes), Some(log));
+        for at in 0..bytes.len() {
+            let mut altered = bytes;
+            altered[at] ^= 0x80;
+            assert_eq!(LogHead::decode(&altered), None, "octet {at}");
+        }
+    }
+
+    #[test]
+    fn file_names_come_back() {
+        let page = PageId(1);
+        for text in ["bucket.0.0", "journal.65535.4294967295"] {
+            assert_eq!(LogName::parse(page, text).map(LogName::file_name).as_deref(), Some(text));
+        }
+        for text in ["bucket.0", "bucket.00.0", "bucket.0.0.tmp", "records.0", "journal.70000.0", ""] {
+            assert_eq!(LogName::parse(page, text), None, "{text}");
+        }
+    }
+}

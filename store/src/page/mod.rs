@@ -1,0 +1,90 @@
+//! Page folders: everything of one calendar day. Directories, buckets and record files are opened on demand and kept in bounded
+//! caches.
+//!
+//! - `directory`: the 64-byte cells, one a message
+//! - `records`: what this process appends to record files
+
+pub(crate) mod directory;
+pub(crate) mod records;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cache::Cache;
+use crate::date::{page_name, parse_page_name};
+use crate::error::{Result, StoreError};
+use crate::ids::PageId;
+use crate::log::{LogKind, LogName};
+use crate::page::directory::Directory;
+
+const OPEN_FILES_MOST: usize = 128;
+const OPEN_DIRECTORIES_MOST: usize = 64;
+
+/// A file of a page that is read by offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum PageFile {
+    /// A bucket.
+    Bucket { page: PageId, writer: u16, number: u32 },
+    /// The records that a writer made.
+    Records { page: PageId, writer: u16 },
+}
+
+/// The page folders of the store.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    root: PathBuf,
+    files: Cache<PageFile, File>,
+    directories: Cache<PageId, Directory>,
+}
+
+impl Pages {
+    pub(crate) fn new(root: PathBuf) -> Pages {
+        Pages { root, files: Cache::new(OPEN_FILES_MOST), directories: Cache::new(OPEN_DIRECTORIES_MOST) }
+    }
+
+    /// The folder that holds the page folders.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of `page`.
+    pub(crate) fn folder(&self, page: PageId) -> PathBuf {
+        self.root.join(page_name(page))
+    }
+
+    /// Where `file` is.
+    pub(crate) fn path(&self, file: PageFile) -> PathBuf {
+        match file {
+            PageFile::Bucket { page, writer, number } => {
+                let name = LogName { page, kind: LogKind::Bucket, writer, number };
+                self.folder(page).join(name.file_name())
+            }
+            PageFile::Records { page, writer } => self.folder(page).join(format!("records.{writer}")),
+        }
+    }
+
+    /// `file`, open for reading.
+    pub(crate) fn file(&self, file: PageFile) -> Result<Arc<File>> {
+        self.files.get_or(file, || {
+            let path = self.path(file);
+            File::open(&path).map_err(StoreError::io(&path, "open"))
+        })
+    }
+
+    /// The directory of `page`, which is made if it is missing.
+    pub(crate) fn directory(&self, page: PageId) -> Result<Arc<Directory>> {
+        self.directories.get_or(page, || Directory::open_or_create(&self.folder(page), page))
+    }
+
+    /// All pages there are, ascending.
+    pub(crate) fn all(&self) -> Result<Vec<PageId>> {
+        let mut pages = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(StoreError::io(&self.root, "read"))? {
+            let entry = entry.map_err(StoreError::io(&self.root, "read"))?;
+            pages.extend(entry.file_name().to_str().and_then(parse_page_name));
+        }
+        pages.sort_unstable();
+        Ok(pages)
+    }
+}

@@ -1,0 +1,304 @@
+//! What the first opener does: replays every writer's frames behind its checkpoint, so that the views hold all that the logs
+//! hold.
+//!
+//! Frames are read once, in any order; their changes are kept by what they are about, and put into the views in the order in
+//! which they were made (lists by version, mailboxes by modseq). Memory is in proportion to what was changed since the last
+//! checkpoints, which `store.rs` bounds.
+//!
+//! After a power cut any part of the views may be old, and frames that were not synced may be lost although the views know
+//! them. So the content of each frame is verified, too; messages whose frames are gone are marked lost in the directory; and a
+//! mailbox drops what points to them and skips UIDs and modseqs before changes are put into it (`Mailbox::after_power_cut`), here or, if
+//! nothing is replayed into it, when it is first opened.
+//!
+//! If the catalog or a directory is missing, all logs are replayed from their beginnings.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use crate::change::Change;
+use crate::checkpoint::{Checkpoint, LogPosition};
+use crate::commit::Aftermath;
+use crate::date::today;
+use crate::derived::{Derived, Pass, Source, list_of, mailbox_of_cells};
+use crate::error::{Result, StoreError};
+use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
+use crate::locks::LockKey;
+use crate::log::frame::LOG_HEAD_BYTES;
+use crate::log::logs::{log_path, logs_of_page};
+use crate::log::reader::Frame;
+use crate::log::{LogKind, LogName, LogReader};
+use crate::mailbox::Cell;
+use crate::store::sync_file_system;
+
+/// Directory cells that may have been given out and lost by a power cut.
+const CELLS_SKIPPED: u32 = 1 << 16;
+
+/// Replays. The caller has the store to itself.
+pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
+    let mut replay = Replay::new(partition, derived, power_cut);
+    replay.from_start = derived.catalog_was_missing || is_directory_missing(derived)?;
+    for page in derived.pages.all()? {
+        for name in logs_of_page(derived.pages.root(), page)? {
+            replay.read_log(name)?;
+        }
+    }
+    if power_cut {
+        replay.mark_lost()?;
+    }
+    replay.apply()?;
+    replay.checkpoint()
+}
+
+/// Whether a page with buckets has lost its directory.
+fn is_directory_missing(derived: &Derived) -> Result<bool> {
+    for page in derived.pages.all()? {
+        let logs = logs_of_page(derived.pages.root(), page)?;
+        if !logs.is_empty() && !derived.pages.folder(page).join("directory").exists() {
+            return Ok(logs.iter().any(|log| log.kind == LogKind::Bucket));
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the message of a cell, as far as recovery found out. An unreadable directory cell is no verdict.
+pub(crate) fn is_kept(derived: &Derived, cell: &Cell) -> bool {
+    let lost = |message: MessageId| derived.pages.directory(message.page)?.is_lost(message.index);
+    !lost(cell.message).unwrap_or(false)
+}
+
+struct Replay<'a> {
+    partition: &'a Path,
+    derived: &'a Derived,
+    power_cut: bool,
+    /// A view is missing altogether: everything is replayed, whatever the checkpoints say.
+    from_start: bool,
+    checkpoints: HashMap<u16, Checkpoint>,
+    /// How far each writer's logs go.
+    ends: BTreeMap<u16, Vec<LogPosition>>,
+    users: Vec<Change>,
+    lists: HashMap<UserId, Vec<Change>>,
+    mailboxes: HashMap<MailboxId, Vec<Change>>,
+    deleted: Vec<MailboxId>,
+    /// Messages whose frames were read, by page.
+    messages: BTreeMap<PageId, BTreeSet<u32>>,
+    frames: u64,
+}
+
+impl<'a> Replay<'a> {
+    fn new(partition: &'a Path, derived: &'a Derived, power_cut: bool) -> Replay<'a> {
+        Replay {
+            partition,
+            derived,
+            power_cut,
+            from_start: false,
+            checkpoints: HashMap::new(),
+            ends: BTreeMap::new(),
+            users: Vec::new(),
+            lists: HashMap::new(),
+            mailboxes: HashMap::new(),
+            deleted: Vec::new(),
+            messages: BTreeMap::new(),
+            frames: 0,
+        }
+    }
+
+    fn checkpoint_of(&mut self, writer: u16) -> Result<&Checkpoint> {
+        if !self.checkpoints.contains_key(&writer) {
+            let checkpoint = Checkpoint::read(self.partition, writer)?;
+            self.checkpoints.insert(writer, checkpoint);
+        }
+        Ok(&self.checkpoints[&writer])
+    }
+
+    fn read_log(&mut self, name: LogName) -> Result<()> {
+        let from = match self.checkpoint_of(name.writer)?.replay_from(name) {
+            _ if self.from_start => LOG_HEAD_BYTES,
+            Some(from) => from.max(LOG_HEAD_BYTES),
+            None => return Ok(()),
+        };
+        let path = log_path(self.derived.pages.root(), name);
+        let Some(reader) = LogReader::open(&path, name)? else {
+            return Ok(());
+        };
+        let mut offset = from;
+        while let Some(frame) = reader.frame_at(offset)? {
+            // Once a frame was not written to the end, no later one of this log was acknowledged. (A log of this epoch was
+            // never in a power cut.)
+            if reader.head().epoch < self.derived.epoch && !reader.content_is_whole(&frame)? {
+                break;
+            }
+            offset = frame.end();
+            self.take_in(name, frame)?;
+        }
+        self.ends.entry(name.writer).or_default().push(LogPosition { name, position: offset });
+        Ok(())
+    }
+
+    fn take_in(&mut self, name: LogName, frame: Frame) -> Result<()> {
+        self.frames += 1;
+        let source = Source::new(name, frame.offset, &frame.head);
+        for change in frame.changes {
+            if let Change::Message { index, header_size } = change {
+                let directory = self.derived.pages.directory(name.page)?;
+                directory.give_out_from(index.saturating_add(1))?;
+                directory.fill(index, &source.place(header_size), 0)?;
+                self.messages.entry(name.page).or_default().insert(index);
+            } else if let Some(user) = list_of(&change) {
+                if let Change::MailboxDelete { mailbox, .. } = change {
+                    self.deleted.push(mailbox);
+                }
+                self.lists.entry(user).or_default().push(change);
+            } else if let Some(mailbox) = mailbox_of_cells(&change) {
+                self.mailboxes.entry(mailbox).or_default().push(change);
+            } else {
+                self.users.push(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// Directory cells of frames that are not in the logs any more.
+    fn mark_lost(&mut self) -> Result<()> {
+        let Some(oldest) = self.oldest_page() else {
+            return Ok(());
+        };
+        for page in self.derived.pages.all()?.into_iter().filter(|page| *page >= oldest) {
+            let directory = self.derived.pages.directory(page)?;
+            let known = self.messages.remove(&page).unwrap_or_default();
+            let given_out = directory.given_out()?.saturating_add(CELLS_SKIPPED);
+            directory.give_out_from(given_out)?;
+            for index in (0..given_out).filter(|index| !known.contains(index)) {
+                let lost = match directory.place(index) {
+                    Ok(Some(place)) => {
+                        let log = LogName {
+                            page,
+                            kind: LogKind::Bucket,
+                            writer: place.writer,
+                            number: place.bucket,
+                        };
+                        // A frame behind the checkpoint that replay did not meet. Those before it are on the disk.
+                        let from = self.checkpoint_of(place.writer)?.replay_from(log);
+                        from.is_some_and(|from| place.frame_offset >= from)
+                    }
+                    // Given out, but its frame is not there; or not given out, and will not be.
+                    Ok(None) => true,
+                    // Damaged: a checksum that is wrong proves nothing of the message.
+                    Err(StoreError::Corrupt { .. }) => false,
+                    Err(error) => return Err(error),
+                };
+                if lost {
+                    directory.mark_lost(index)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first page that frames may have been lost in.
+    fn oldest_page(&self) -> Option<PageId> {
+        self.checkpoints
+            .values()
+            .flat_map(|checkpoint| {
+                checkpoint.logs.iter().map(|log| log.name.page).chain(std::iter::once(checkpoint.page))
+            })
+            .min()
+    }
+
+    fn apply(&mut self) -> Result<()> {
+        let everything = |_: LockKey| true;
+        // Frames of catalogs and lists have no place of their own to fill in.
+        let nowhere = Source {
+            log: LogName { page: today(), kind: LogKind::Journal, writer: 0, number: 0 },
+            offset: 0,
+            content_len: 0,
+            content_hash: 0,
+        };
+        let mut aftermath = Vec::new();
+        // By number, each with its end: one name may have been given to several, one after the other.
+        let mut users = std::mem::take(&mut self.users);
+        users.sort_by_key(|change| match change {
+            Change::UserDelete { user } => (*user, true),
+            Change::UserCreate { user, .. } => (*user, false),
+            _ => (UserId(0), false),
+        });
+        for change in users {
+            if let Change::UserDelete { user } = change {
+                self.lists.remove(&user);
+                self.mailboxes.retain(|mailbox, _| mailbox.user != user);
+            }
+            aftermath.extend(self.derived.apply(&nowhere, &[change], &everything, Pass::Again)?);
+        }
+        for mut changes in std::mem::take(&mut self.lists).into_values() {
+            changes.sort_by_key(list_version);
+            aftermath.extend(self.derived.apply(&nowhere, &changes, &everything, Pass::Again)?);
+        }
+        for mailbox in std::mem::take(&mut self.deleted) {
+            self.mailboxes.remove(&mailbox);
+        }
+        for (mailbox, changes) in std::mem::take(&mut self.mailboxes) {
+            self.apply_mailbox(mailbox, changes, &mut aftermath)?;
+        }
+        // All that was replayed is durable.
+        aftermath.iter().try_for_each(|what| what.perform(&self.derived.pages))
+    }
+
+    fn apply_mailbox(
+        &self,
+        mailbox: MailboxId,
+        mut changes: Vec<Change>,
+        aftermath: &mut Vec<Aftermath>,
+    ) -> Result<()> {
+        changes.sort_by_key(modseq);
+        let open = match self.derived.mailbox(mailbox) {
+            // Deleted, or its user was.
+            Err(StoreError::NotFound(_)) => return Ok(()),
+            open => open?,
+        };
+        if open.epoch() < self.derived.epoch {
+            let highest = changes.last().map_or(ModSeq(0), modseq);
+            let uids = changes.iter().filter_map(|change| match change {
+                Change::Add { added, .. } => Some(added.uid.get().saturating_add(1)),
+                _ => None,
+            });
+            let uid_next = uids.max().unwrap_or(0);
+            let mut keep = |cell: &Cell| is_kept(self.derived, cell);
+            open.after_power_cut(self.derived.epoch, uid_next, highest, &mut keep)?;
+        }
+        self.derived.apply_cells(mailbox, changes.iter(), None, Pass::Again, aftermath)
+    }
+
+    /// All of it is in the views now: nothing of it is replayed again.
+    fn checkpoint(&self) -> Result<()> {
+        if self.frames == 0 && !self.power_cut {
+            return Ok(());
+        }
+        sync_file_system(self.partition)?;
+        for (writer, ends) in &self.ends {
+            // Every log that the last checkpoint did not declare to be in the views is among the ends.
+            let page = self.checkpoints.get(writer).map_or(PageId(0), |checkpoint| checkpoint.page);
+            let checkpoint = Checkpoint { page, logs: ends.clone() };
+            checkpoint.write(self.partition, *writer)?;
+        }
+        Ok(())
+    }
+}
+
+fn list_version(change: &Change) -> u64 {
+    match change {
+        Change::MailboxCreate { list_version, .. }
+        | Change::MailboxRename { list_version, .. }
+        | Change::MailboxDelete { list_version, .. }
+        | Change::Subscribe { list_version, .. }
+        | Change::SpecialUse { list_version, .. } => *list_version,
+        _ => 0,
+    }
+}
+
+/// Keywords come before all changes that may mean them.
+fn modseq(change: &Change) -> ModSeq {
+    match change {
+        Change::Add { added, .. } => added.modseq,
+        Change::Flags { modseq, .. } | Change::Expunge { modseq, .. } => *modseq,
+        _ => ModSeq(0),
+    }
+}

@@ -1,0 +1,242 @@
+//! The decisions about messages: who gets which UID, which flags change, what is copied and expunged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::change::{Added, Change, Flags};
+use crate::date::now_seconds;
+use crate::error::ChangeError;
+use crate::ids::{CellIndex, MailboxId, Uid};
+use crate::mailbox::{Cell, Mailbox};
+use crate::page::PageFile;
+use crate::txn::MESSAGES_MOST;
+use crate::txn::outcome::{
+    Appended, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
+};
+use crate::txn::plan::{Make, Plan, Stop};
+
+impl Plan<'_> {
+    pub(super) fn deliver(&mut self, to: &[Delivery]) -> Result<Outcome, Stop> {
+        if to.len() > MESSAGES_MOST {
+            return Err(ChangeError::Limit("recipients").into());
+        }
+        let mut results = Vec::with_capacity(to.len());
+        for delivery in to {
+            results.push(match self.deliver_one(delivery) {
+                Ok(appended) => Ok(appended),
+                Err(Stop::Refused(ChangeError::NoSuchMailbox)) => Err(Refused::NoSuchMailbox),
+                // What is wrong with one recipient's mailbox is not the others' business.
+                Err(Stop::Refused(error)) => Err(Refused::Unusable(error.to_string())),
+                Err(stop) => return Err(stop),
+            });
+        }
+        Ok(Outcome::Delivered(results))
+    }
+
+    fn deliver_one(&mut self, delivery: &Delivery) -> Result<Appended, Stop> {
+        let message = self.message.ok_or(ChangeError::NotAllowed("a delivery without a message"))?;
+        let id = delivery.mailbox;
+        self.existing(id)?;
+        let names = delivery.keywords.iter().map(String::as_str);
+        let keywords = self.keyword_bits(id, names, Make::IfRoom)?;
+        let mailbox = self.existing(id)?;
+        let added = Added {
+            uid: mailbox.next_uid()?,
+            modseq: mailbox.next_modseq(),
+            flags: Flags { system: delivery.flags, keywords },
+            internal_date: delivery.internal_date,
+            save_seconds: save_seconds(),
+            sent_date: message.sent_date,
+            size: message.size,
+            message: message.id,
+        };
+        let uid_validity = mailbox.uid_validity;
+        self.changes.push(Change::Add { mailbox: id, added });
+        self.touched.push(id);
+        Ok(Appended { mailbox: id, uid_validity, uid: added.uid, modseq: added.modseq })
+    }
+
+    pub(super) fn copy(
+        &mut self,
+        from: MailboxId,
+        cells: &[CellIndex],
+        to: MailboxId,
+        expunge: bool,
+    ) -> Result<Outcome, Stop> {
+        if cells.len() > MESSAGES_MOST {
+            return Err(ChangeError::Limit("messages at once").into());
+        }
+        let source = self.open(from)?;
+        self.existing(to)?;
+        let all = source.cells()?;
+        let mut live = Vec::with_capacity(cells.len());
+        for index in cells.iter().filter(|index| index.0 < all.count()) {
+            let cell = all.cell(*index)?;
+            if !cell.expunged {
+                live.push(cell);
+            }
+        }
+        self.copy_cells(from, &live, to, expunge)
+    }
+
+    /// Puts `cells`, which are there, into `to`.
+    pub(super) fn copy_cells(
+        &mut self,
+        from: MailboxId,
+        cells: &[Cell],
+        to: MailboxId,
+        expunge: bool,
+    ) -> Result<Outcome, Stop> {
+        let uid_validity = self.existing(to)?.uid_validity;
+        if cells.is_empty() {
+            let modseq = self.existing(to)?.modseq();
+            return Ok(Outcome::Copied(Copied {
+                uid_validity,
+                uids: Vec::new(),
+                modseq,
+                expunged_modseq: None,
+            }));
+        }
+        // Sets of keywords are few and repeat.
+        let mut keywords = HashMap::from([(0, 0)]);
+        for cell in cells {
+            if let std::collections::hash_map::Entry::Vacant(entry) = keywords.entry(cell.flags.keywords) {
+                let names = self.existing(from)?.keyword_names(cell.flags)?;
+                entry.insert(self.keyword_bits(to, names.iter().map(String::as_str), Make::IfRoom)?);
+            }
+        }
+        self.note_others(cells)?;
+        let save_seconds = save_seconds();
+        let modseq = self.existing(to)?.next_modseq();
+        let mut uids = Vec::with_capacity(cells.len());
+        self.changes.reserve(cells.len() + 1);
+        for cell in cells {
+            let uid = self.existing(to)?.next_uid()?;
+            let keywords = keywords.get(&cell.flags.keywords).copied().unwrap_or(0);
+            let added = Added {
+                uid,
+                modseq,
+                flags: Flags { system: cell.flags.system, keywords },
+                internal_date: cell.internal_date,
+                save_seconds,
+                sent_date: cell.sent_date,
+                size: cell.size,
+                message: cell.message,
+            };
+            self.changes.push(Change::Add { mailbox: to, added });
+            uids.push((cell.uid, uid));
+        }
+        self.touched.push(to);
+        let mut expunged_modseq = None;
+        if expunge {
+            let modseq = self.existing(from)?.next_modseq();
+            let gone = cells.iter().map(|cell| cell.uid).collect();
+            self.changes.push(Change::Expunge { mailbox: from, modseq, uids: gone });
+            self.touched.push(from);
+            expunged_modseq = Some(modseq);
+        }
+        Ok(Outcome::Copied(Copied { uid_validity, uids, modseq, expunged_modseq }))
+    }
+
+    /// A copy lasts only if the message does, and its frame may be in the log of another process, not synced yet.
+    fn note_others(&mut self, cells: &[Cell]) -> Result<(), Stop> {
+        for cell in cells.chunk_by(|a, b| a.message.page == b.message.page) {
+            let page = cell[0].message.page;
+            if self.store.checkpoints_of_others.is_old(page) {
+                continue;
+            }
+            let directory = self.store.pages.directory(page)?;
+            for cell in cell {
+                let Some(place) = directory.place(cell.message.index)? else { continue };
+                if place.writer == self.store.writer() {
+                    continue;
+                }
+                let file = PageFile::Bucket { page, writer: place.writer, number: place.bucket };
+                if !self.others.contains(&file) && !self.store.checkpoints_of_others.covers(page, &place)? {
+                    self.others.push(file);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn store_flags(
+        &mut self,
+        id: MailboxId,
+        cells: &[CellIndex],
+        change: &FlagChange,
+    ) -> Result<Outcome, Stop> {
+        let mailbox = self.open(id)?;
+        let make = match change.operation {
+            FlagOperation::Set | FlagOperation::Add => Make::OrRefuse,
+            FlagOperation::Remove => Make::Nothing,
+        };
+        let keywords_planned = self.changes.len();
+        let keywords = self.keyword_bits(id, change.keywords.iter().map(String::as_str), make)?;
+        let all = mailbox.cells()?;
+        let mut changed = Vec::with_capacity(cells.len());
+        for index in cells {
+            let Some(cell) = all.flags(*index).filter(|cell| !cell.expunged) else {
+                continue;
+            };
+            let after = flags_after(cell.flags, change, keywords);
+            if after != cell.flags {
+                changed.push((*index, cell.uid, after));
+            }
+        }
+        let plan = self.existing(id)?;
+        if changed.is_empty() {
+            let modseq = plan.modseq();
+            // A keyword that no message got is not made, either. (It stays known to this plan, which changes nothing more.)
+            self.changes.truncate(keywords_planned);
+            return Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed }));
+        }
+        let modseq = plan.next_modseq();
+        let messages = changed.iter().map(|(_, uid, flags)| (*uid, *flags)).collect();
+        self.changes.push(Change::Flags { mailbox: id, modseq, messages });
+        self.touched.push(id);
+        Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed }))
+    }
+
+    pub(super) fn expunge(&mut self, id: MailboxId, cells: &[CellIndex]) -> Result<Outcome, Stop> {
+        let mailbox = self.open(id)?;
+        let all = mailbox.cells()?;
+        let live = cells.iter().filter_map(|index| all.flags(*index)).filter(|cell| !cell.expunged);
+        let uids: Vec<Uid> = live.map(|cell| cell.uid).collect();
+        let plan = self.existing(id)?;
+        if uids.is_empty() {
+            return Ok(Outcome::Expunged(uids, plan.modseq()));
+        }
+        let modseq = plan.next_modseq();
+        self.changes.push(Change::Expunge { mailbox: id, modseq, uids: uids.clone() });
+        self.touched.push(id);
+        Ok(Outcome::Expunged(uids, modseq))
+    }
+
+    /// The open mailbox `id`.
+    pub(super) fn open(&mut self, id: MailboxId) -> Result<Arc<Mailbox>, Stop> {
+        let open = self.existing(id)?.open.clone();
+        open.ok_or(Stop::Refused(ChangeError::NoSuchMailbox))
+    }
+}
+
+fn flags_after(before: Flags, change: &FlagChange, keywords: u64) -> Flags {
+    let mut after = before;
+    match change.operation {
+        FlagOperation::Set => after = Flags { system: change.system, keywords },
+        FlagOperation::Add => {
+            after.system.0 |= change.system.0;
+            after.keywords |= keywords;
+        }
+        FlagOperation::Remove => {
+            after.system.0 &= !change.system.0;
+            after.keywords &= !keywords;
+        }
+    }
+    after.system.0 &= 0x1f;
+    after
+}
+
+fn save_seconds() -> u32 {
+    u32::try_from(now_seconds()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,171 @@
+//! The decisions about users and mailbox lists. What a wish comes to is decided in `lists`; here it meets the locks.
+
+use crate::change::{Change, SpecialUse};
+use crate::date::now_seconds;
+use crate::error::ChangeError;
+use crate::ids::{CellIndex, MailboxId, UserId};
+use crate::lists::{
+    INBOX, MailboxList, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use, plan_subscribe,
+};
+use crate::locks::LockKey;
+use crate::txn::Outcome;
+use crate::txn::plan::{Plan, Stop};
+
+impl Plan<'_> {
+    /// A user's list as the changes planned so far leave it.
+    fn list(&mut self, user: UserId) -> Result<&MailboxList, Stop> {
+        self.need([LockKey::List(user)])?;
+        match self.lists.entry(user) {
+            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let list = self.store.mailbox_list(user)?;
+                Ok(entry.insert(MailboxList::clone(&list)))
+            }
+        }
+    }
+
+    /// Takes over the changes of one list.
+    fn change_list(&mut self, user: UserId, changes: Vec<Change>) {
+        if let Some(list) = self.lists.get_mut(&user) {
+            changes.iter().for_each(|change| list.apply(change));
+        }
+        self.changes.extend(changes);
+    }
+
+    pub(super) fn create_user(&mut self, name: &str) -> Result<Outcome, Stop> {
+        if !crate::catalog::is_user_name(name) {
+            return Err(ChangeError::InvalidName("it is empty, too long, or has control characters").into());
+        }
+        let catalog = &self.store.derived.catalog;
+        if let Some(user) = catalog.find(name)? {
+            return Ok(Outcome::Created(inbox_of(user)));
+        }
+        let user = catalog.next_user()?;
+        let inbox = inbox_of(user);
+        self.need([LockKey::List(user), LockKey::Mailbox(inbox)])?;
+        let list = MailboxList::empty(user);
+        let changes = plan_create(&list, INBOX, None, now())?;
+        self.lists.insert(user, list);
+        self.changes.push(Change::UserCreate { user, name: name.to_string() });
+        self.change_list(user, changes);
+        Ok(Outcome::Created(inbox))
+    }
+
+    pub(super) fn delete_user(&mut self, user: UserId) -> Result<Outcome, Stop> {
+        let list = self.list(user)?;
+        let held: Vec<MailboxId> = list
+            .entries()
+            .iter()
+            .filter(|entry| !entry.placeholder)
+            .map(|entry| MailboxId { user, number: entry.number })
+            .collect();
+        let mut list_version = list.version();
+        self.need(held.iter().map(|mailbox| LockKey::Mailbox(*mailbox)))?;
+        for mailbox in held {
+            list_version += 1;
+            self.changes.push(Change::MailboxDelete { mailbox, list_version });
+            self.touched.push(mailbox);
+        }
+        self.changes.push(Change::UserDelete { user });
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn create_mailbox(
+        &mut self,
+        user: UserId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<Outcome, Stop> {
+        let changes = plan_create(self.list(user)?, name, special_use, now())?;
+        let made = made_mailboxes(&changes);
+        self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
+        self.change_list(user, changes);
+        let (mailbox, _) = made.last().ok_or(ChangeError::NotAllowed("a mailbox that holds nothing"))?;
+        Ok(Outcome::Created(*mailbox))
+    }
+
+    pub(super) fn rename_mailbox(&mut self, user: UserId, from: &str, to: &str) -> Result<Outcome, Stop> {
+        let plan = plan_rename(self.list(user)?, from, to, now())?;
+        let (changes, target) = match plan {
+            RenamePlan::Names(changes) => (changes, None),
+            RenamePlan::Inbox { changes, target } => (changes, Some(target)),
+        };
+        let made = made_mailboxes(&changes);
+        self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
+        let Some(target) = target else {
+            self.change_list(user, changes);
+            return Ok(Outcome::Done);
+        };
+        let inbox = self.list(user)?.find(INBOX).map(|entry| MailboxId { user, number: entry.number });
+        let inbox = inbox.ok_or(ChangeError::NoSuchMailbox)?;
+        self.need([LockKey::Mailbox(inbox)])?;
+        self.change_list(user, changes);
+        for (mailbox, uid_validity) in made {
+            self.new_mailbox(mailbox, uid_validity);
+        }
+        let cells = self.open(inbox)?.cells()?;
+        let mut live = Vec::new();
+        for index in (0..cells.count()).map(CellIndex) {
+            if cells.flags(index).is_some_and(|cell| !cell.expunged) {
+                live.push(cells.cell(index)?);
+            }
+        }
+        if live.len() > super::MESSAGES_MOST {
+            return Err(ChangeError::Limit("messages at once").into());
+        }
+        self.copy_cells(inbox, &live, target, true)?;
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn delete_mailbox(&mut self, user: UserId, name: &str) -> Result<Outcome, Stop> {
+        let changes = plan_delete(self.list(user)?, name, now())?;
+        let gone: Vec<MailboxId> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::MailboxDelete { mailbox, .. } => Some(*mailbox),
+                _ => None,
+            })
+            .collect();
+        self.need(gone.iter().map(|mailbox| LockKey::Mailbox(*mailbox)))?;
+        self.touched.extend(gone);
+        self.change_list(user, changes);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn subscribe(&mut self, user: UserId, name: &str, subscribed: bool) -> Result<Outcome, Stop> {
+        let changes = plan_subscribe(self.list(user)?, name, subscribed)?;
+        self.change_list(user, changes);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn special_use(
+        &mut self,
+        user: UserId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<Outcome, Stop> {
+        let changes = plan_special_use(self.list(user)?, name, special_use)?;
+        self.change_list(user, changes);
+        Ok(Outcome::Done)
+    }
+}
+
+/// The first mailbox of a user's list.
+fn inbox_of(user: UserId) -> MailboxId {
+    MailboxId { user, number: 1 }
+}
+
+/// Mailboxes with cells that `changes` make, with their UIDVALIDITY.
+fn made_mailboxes(changes: &[Change]) -> Vec<(MailboxId, u32)> {
+    let made = changes.iter().filter_map(|change| match change {
+        Change::MailboxCreate { mailbox, uid_validity, placeholder: false, .. } => {
+            Some((*mailbox, *uid_validity))
+        }
+        _ => None,
+    });
+    made.collect()
+}
+
+fn now() -> u32 {
+    u32::try_from(now_seconds()).unwrap_or(u32::MAX)
+}
