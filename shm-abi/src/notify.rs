@@ -13,7 +13,7 @@
 //! The watcher: (W1) sets its bit; (W2) remembers the row's generation; then looks at the mailbox. When woken:
 //! reads its eventfd; (W3) swaps `pending` to 0; (W4) compares generations.
 //!
-//! All five are sequentially consistent. *Beginning to watch*: if A2 misses the bit, A2 is before W1 in the single
+//! All of them are sequentially consistent; `notify/model.rs` tries every interleaving of them. *Beginning to watch*: if A2 misses the bit, A2 is before W1 in the single
 //! order, so the change was visible before the watcher looked at the mailbox. *Watching*: A2 sees the bit. If A3 finds
 //! 0, the eventfd is written after A1, and W4 follows the reading of it. If A3 finds 1, some earlier announcer has
 //! written or will write the eventfd, and the watcher's next W3 comes after this A3 in the order of `pending`, since
@@ -153,5 +153,7 @@ impl Watches {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
