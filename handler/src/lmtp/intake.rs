@@ -30,7 +30,7 @@ pub(super) struct Intake {
 /// Where the octets go.
 pub(super) enum Sink {
     /// Into a draft.
-    Draft(Draft),
+    Draft(Box<Draft>),
     /// Nowhere: the message will be refused with this reply.
     Refused(Reply),
 }
@@ -65,7 +65,7 @@ impl Intake {
         let draft = shared.store.draft().and_then(|mut draft| draft.write(&lines).map(|()| draft));
         match draft {
             Ok(draft) => {
-                let (sink, decoder) = (Sink::Draft(draft), DataDecoder::new());
+                let (sink, decoder) = (Sink::Draft(Box::new(draft)), DataDecoder::new());
                 Ok(Intake { transaction, id, sink, decoder, octets: 0 })
             }
             Err(error) => Err(refuse(&id, &error)),
