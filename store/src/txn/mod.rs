@@ -213,8 +213,7 @@ fn write(
         return Err(ChangeError::Limit("messages at once"));
     }
     let (log, head, in_flight) = append(store, held, own.as_ref(), &bytes)?;
-    if changes.iter().any(is_definition) {
-        // Other processes may soon log changes that mean nothing without this one, and sync them first.
+    if must_be_durable_first(&changes) {
         store.committer.sync_now(&log)?;
     }
     let source = Source::new(log.name(), in_flight.offset(), &head);
@@ -278,15 +277,24 @@ fn append(
     Ok((log, head, in_flight))
 }
 
-/// Whether frames in other logs may come to need this change: users, mailboxes, and names of keywords.
-fn is_definition(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::UserCreate { .. }
-            | Change::MailboxCreate { .. }
-            | Change::Keyword { .. }
-            | Change::UserDelete { .. }
-    )
+/// Whether nobody may see these changes before they are durable, even if others then wait for the locks meanwhile:
+/// - users, mailboxes and names of keywords, for other processes may soon log changes that mean nothing without them, and sync
+///   those first;
+/// - messages that are moved, for after a power cut the view of the one mailbox may have lost them, and that of the other not got
+///   them.
+fn must_be_durable_first(changes: &[Change]) -> bool {
+    let defines = |change: &Change| {
+        matches!(
+            change,
+            Change::UserCreate { .. }
+                | Change::UserDelete { .. }
+                | Change::MailboxCreate { .. }
+                | Change::Keyword { .. }
+        )
+    };
+    let adds = |change: &Change| matches!(change, Change::Add { .. });
+    let expunges = |change: &Change| matches!(change, Change::Expunge { .. });
+    changes.iter().any(defines) || (changes.iter().any(adds) && changes.iter().any(expunges))
 }
 
 /// How much there is to replay in these changes, in messages.
