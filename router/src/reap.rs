@@ -41,7 +41,9 @@ impl Server {
         self.unwatch(running.channel.as_fd());
         self.table.clear_handler(handler);
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
-        if self.phase == Phase::Serving {
+        // Somebody else's SIGKILL says nothing about how long a serving handler can live.
+        let killed = !starting && status.signal() == Some(Signal::SIGKILL as i32);
+        if self.phase == Phase::Serving && !killed {
             self.throttle.died(self.now_ms, if starting { 0 } else { lived_ms });
         }
         let expected = self.phase != Phase::Serving && status.success();

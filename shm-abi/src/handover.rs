@@ -13,7 +13,7 @@
 //! 5. The end of the channel means that the router is gone: it finishes its sessions and exits. A router that starts
 //!    anew kills it if it takes longer than two seconds.
 
-use crate::cell::Endpoint;
+use crate::endpoint::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -1,10 +1,11 @@
 //! What a dead router leaves behind: a segment, and perhaps handlers that have not noticed yet.
 
+use crate::error::{TableError, table_error};
 use crate::handler_row::HandlerState;
 use crate::layout::{Header, MAGIC};
 use crate::process::Process;
 use crate::segment::Segment;
-use crate::table::{TableError, TableView, router_of, table_error};
+use crate::table::{TableView, router_of};
 use std::mem::size_of;
 use std::sync::atomic::Ordering;
 

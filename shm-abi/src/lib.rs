@@ -6,9 +6,12 @@
 //! Invariants: the segment is touched through atomics only; no reference into it leaves this crate; what is read
 //! from it is checked before it becomes a type. Time is always given by the caller, in milliseconds since 1970.
 
+mod assign;
 mod cell;
 mod channel;
 mod control;
+mod endpoint;
+mod error;
 mod handler_row;
 mod handover;
 mod layout;
@@ -23,9 +26,11 @@ mod table;
 mod text;
 mod wire;
 
-pub use cell::{Cell, CellState, Endpoint, SessionInfo};
+pub use cell::{Cell, CellState, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError};
 pub use control::{AskError, ControlAnswer, ControlRequest, RouterStatus, ask_router};
+pub use endpoint::Endpoint;
+pub use error::TableError;
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};
 pub use handover::{
     Accepted, BootKey, Connection, FromHandler, Hello, Protocol, Refusal, Refused, TlsFacts, ToHandler,
@@ -37,5 +42,5 @@ pub use name::{read_table_name, table_name, write_table_name};
 pub use notify::{RowIndex, Watches};
 pub use process::{Process, process_start_ticks};
 pub use start::StartWait;
-pub use table::{Limits, Table, TableError, TableInfo, TableView};
+pub use table::{Limits, Table, TableInfo, TableView};
 pub use wire::{MAX_RECORD_OCTETS, WireError, decode, encode};

@@ -13,13 +13,16 @@
 //! The watcher: (W1) sets its bit; (W2) remembers the row's generation; then looks at the mailbox. When woken:
 //! reads its eventfd; (W3) swaps `pending` to 0; (W4) compares generations.
 //!
-//! All of them are sequentially consistent; `notify/model.rs` tries every interleaving of them. *Beginning to watch*: if A2 misses the bit, A2 is before W1 in the single
-//! order, so the change was visible before the watcher looked at the mailbox. *Watching*: A2 sees the bit. If A3 finds
-//! 0, the eventfd is written after A1, and W4 follows the reading of it. If A3 finds 1, some earlier announcer has
-//! written or will write the eventfd, and the watcher's next W3 comes after this A3 in the order of `pending`, since
-//! only W3 puts a 0 there; so its W4 sees A1. *An announcer killed between A3 and A4* leaves `pending` set and no
-//! eventfd written: therefore the router writes every handler's eventfd when it reaps one, and a handler calls
-//! `take_pending` on its heartbeat too, against a tool that was killed.
+//! All of them are sequentially consistent; `notify/model.rs` tries every interleaving of them.
+//!
+//! - *Beginning to watch*: if A2 misses the bit, A2 is before W1 in the single order, so the change was visible before
+//!   the watcher looked at the mailbox.
+//! - *Watching*: A2 sees the bit. If A3 finds 0, the eventfd is written after A1, and W4 follows the reading of it. If A3
+//!   finds 1, some earlier announcer has written or will write the eventfd, and the watcher's next W3 comes after this A3
+//!   in the order of `pending`, since only W3 puts a 0 there; so its W4 sees A1.
+//! - *An announcer killed between A3 and A4* leaves `pending` set and no eventfd written: therefore the router writes
+//!   every handler's eventfd when it reaps one, and a handler calls `take_pending` on its heartbeat too, against a tool
+//!   that was killed.
 
 use crate::table::{Table, TableView};
 use std::collections::HashMap;

@@ -4,9 +4,9 @@
 //! a segment are checked against its size once, at opening; after that every index is within them, and an index out
 //! of them is our own fault and asserted.
 
-use crate::cell::{Cell, CellState, Endpoint};
+use crate::cell::{Cell, CellState};
+use crate::error::{TableError, table_error};
 use crate::handler_row::{HandlerRow, HandlerState};
-use crate::handover::Protocol;
 use crate::layout::{
     ABI_VERSION, Areas, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS, MAX_SESSIONS,
     MailboxShared,
@@ -14,7 +14,6 @@ use crate::layout::{
 use crate::left_over::remove_left_over;
 use crate::process::Process;
 use crate::segment::{Segment, SegmentError};
-use nix::errno::Errno;
 use std::fmt;
 use std::mem::size_of;
 use std::ops::Deref;
@@ -88,79 +87,6 @@ pub struct TableInfo {
     pub spawned: u64,
 }
 
-/// Why a table could not be made or opened.
-#[derive(Debug)]
-pub enum TableError {
-    /// Limits out of range.
-    Limits(Limits),
-    /// A living router has a table of this name.
-    InUse {
-        /// Its process number.
-        router_pid: u32,
-    },
-    /// There is no such table: no router runs there.
-    Missing(String),
-    /// The segment is no table, or its maker has not finished it.
-    NotATable(String),
-    /// Table and program are of different versions.
-    Version {
-        /// Version of the table.
-        table: u32,
-        /// Version of this program.
-        program: u32,
-    },
-    /// Same version, different layout: the program was built otherwise.
-    Fingerprint {
-        /// Fingerprint of the table.
-        table: u64,
-        /// Fingerprint of this program.
-        program: u64,
-    },
-    /// There is not enough shared memory.
-    NoSpace {
-        /// Octets wanted.
-        octets: usize,
-    },
-    /// Another refusal of the operating system.
-    Os {
-        /// Name of the segment.
-        name: String,
-        /// The system's error.
-        errno: Errno,
-    },
-}
-
-impl fmt::Display for TableError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TableError::Limits(limits) => write!(
-                out,
-                "{} handlers of {} sessions are out of range (1 to {MAX_HANDLERS} handlers, 1 to {MAX_SESSIONS} sessions)",
-                limits.handlers, limits.sessions
-            ),
-            TableError::InUse { router_pid } => {
-                write!(out, "a router runs here already (process {router_pid})")
-            }
-            TableError::Missing(name) => write!(out, "there is no shared table {name}: no router runs here"),
-            TableError::NotATable(name) => write!(out, "shared memory {name} is not a finished table"),
-            TableError::Version { table, program } => write!(
-                out,
-                "the shared table has version {table}, this program has version {program}: restart the one that is older"
-            ),
-            TableError::Fingerprint { table, program } => write!(
-                out,
-                "the shared table has layout {table:016x}, this program has layout {program:016x}: they are not of one build"
-            ),
-            TableError::NoSpace { octets } => {
-                write!(out, "/dev/shm has no room for the shared table of {octets} octets")
-            }
-            TableError::Os { name, errno } => write!(out, "shared memory {name}: {}", errno.desc()),
-        }
-    }
-}
-
-impl std::error::Error for TableError {}
-
 impl Table {
     /// Makes the table `name` for the calling process, which is the router; a table left by a dead router is
     /// replaced. The name is removed when the value is dropped.
@@ -227,92 +153,6 @@ impl Table {
     /// Counts a connection that was turned away.
     pub fn count_turned_away(&self) {
         self.header().turned_away.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Gives a free handler row a new generation and the state starting. The router calls it before it starts a
-    /// process, and [`HandlerRow::set_process`] after. `None` if the row is not free.
-    pub fn begin_handler(&self, handler: u32, now_ms: u64) -> Option<u32> {
-        let row = self.handler(handler);
-        if row.state() != HandlerState::Free || !self.reset_start_event(handler) {
-            return None;
-        }
-        let generation = row.generation().wrapping_add(1);
-        row.begin(generation, now_ms);
-        self.header().spawned.fetch_add(1, Ordering::Relaxed);
-        Some(generation)
-    }
-
-    /// Gives a cell of `handler` to a new connection: its number and generation, or `None` when the handler is full.
-    /// The router alone calls it.
-    pub fn assign(
-        &self,
-        handler: u32,
-        protocol: Protocol,
-        peer: Endpoint,
-        now_ms: u64,
-    ) -> Option<(u32, u32)> {
-        for at in 0..self.areas.free_words_each {
-            let word = self.free_word(handler, at);
-            let bits = word.load(Ordering::Acquire);
-            if bits != 0 {
-                let bit = bits.trailing_zeros();
-                word.fetch_and(!(1 << bit), Ordering::AcqRel);
-                let cell = at as u32 * 64 + bit;
-                let generation = self.any_cell(handler, cell).assign(protocol, peer, now_ms);
-                self.handler_shared(handler).sessions.fetch_add(1, Ordering::AcqRel);
-                return Some((cell, generation));
-            }
-        }
-        None
-    }
-
-    /// Frees a cell of this generation. The handler calls it when a session has ended, the router when a connection
-    /// was refused. False, and nothing done, if the cell is free already or has another generation.
-    pub fn free(&self, handler: u32, cell: u32, generation: u32) -> bool {
-        if cell >= self.limits.sessions || !self.any_cell(handler, cell).release(generation) {
-            return false;
-        }
-        // The bit before the count: whoever reads a count with room finds a free bit.
-        self.free_word(handler, cell as usize / 64).fetch_or(1 << (cell % 64), Ordering::SeqCst);
-        self.handler_shared(handler).sessions.fetch_sub(1, Ordering::SeqCst);
-        // Pairs with the fence in `set_queue_waiting`: either the router finds the room, or the caller, which asks
-        // `queue_waiting` after this, sees that somebody waits.
-        fence(Ordering::SeqCst);
-        true
-    }
-
-    /// Clears everything of a dead handler: cells, watches, row. The router calls it when the process is reaped;
-    /// the row is free afterwards and keeps its generation.
-    pub fn clear_handler(&self, handler: u32) {
-        self.handler(handler).set_state(HandlerState::Dead);
-        for cell in 0..self.limits.sessions {
-            self.any_cell(handler, cell).wipe();
-        }
-        self.unwatch_all(handler);
-        self.fill_free_words(handler);
-        let shared = self.handler_shared(handler);
-        shared.sessions.store(0, Ordering::Release);
-        shared.pending.store(0, Ordering::SeqCst);
-        shared.pid.store(0, Ordering::Release);
-        self.handler(handler).set_state(HandlerState::Free);
-    }
-
-    fn fill_free_words(&self, handler: u32) {
-        for at in 0..self.areas.free_words_each {
-            let first = at as u32 * 64;
-            let bits = match self.limits.sessions.saturating_sub(first) {
-                0 => 0,
-                count if count >= 64 => u64::MAX,
-                count => (1 << count) - 1,
-            };
-            self.free_word(handler, at).store(bits, Ordering::Release);
-        }
-    }
-
-    fn free_word(&self, handler: u32, at: usize) -> &AtomicU64 {
-        assert!(handler < self.limits.handlers && at < self.areas.free_words_each);
-        let offset = self.areas.free_words + (handler as usize * self.areas.free_words_each + at) * 8;
-        self.segment.at(offset)
     }
 
     /// The row of a handler.
@@ -453,7 +293,19 @@ impl TableView {
         self.segment.at(self.areas.mailboxes + row * size_of::<MailboxShared>())
     }
 
-    fn any_cell(&self, handler: u32, cell: u32) -> Cell<'_> {
+    /// Word `at` of the free bits of a handler.
+    pub(crate) fn free_word(&self, handler: u32, at: usize) -> &AtomicU64 {
+        assert!(handler < self.limits.handlers && at < self.areas.free_words_each);
+        let offset = self.areas.free_words + (handler as usize * self.areas.free_words_each + at) * 8;
+        self.segment.at(offset)
+    }
+
+    pub(crate) fn free_words_each(&self) -> usize {
+        self.areas.free_words_each
+    }
+
+    /// A cell whatever its generation.
+    pub(crate) fn any_cell(&self, handler: u32, cell: u32) -> Cell<'_> {
         assert!(handler < self.limits.handlers && cell < self.limits.sessions);
         let number = handler as usize * self.limits.sessions as usize + cell as usize;
         Cell::new(self.segment.at::<CellShared>(self.areas.cells + number * size_of::<CellShared>()))
@@ -468,15 +320,6 @@ pub(crate) fn router_of(header: &Header) -> Process {
     Process {
         pid: header.router_pid.load(Ordering::Relaxed),
         start_ticks: header.router_start_ticks.load(Ordering::Relaxed),
-    }
-}
-
-pub(crate) fn table_error(name: &str, octets: usize, error: SegmentError) -> TableError {
-    match error {
-        SegmentError::Missing => TableError::Missing(name.to_string()),
-        SegmentError::Exists => TableError::Os { name: name.to_string(), errno: Errno::EEXIST },
-        SegmentError::Os(Errno::ENOSPC | Errno::ENOMEM) => TableError::NoSpace { octets },
-        SegmentError::Os(errno) => TableError::Os { name: name.to_string(), errno },
     }
 }
 

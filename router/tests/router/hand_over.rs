@@ -2,9 +2,11 @@
 
 use crate::rig::{Client, PLAIN, Plan, Rig, eventually};
 use nix::sys::signal::{Signal, kill};
-use shm_abi::{CellState, Endpoint, Protocol};
+use nix::unistd::Pid;
+use shm_abi::{CellState, Endpoint, HandlerState, Protocol};
 use std::net::TcpStream;
 use std::thread;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_connection_is_served_and_seen_in_the_table() {
@@ -82,6 +84,51 @@ fn a_connection_that_no_handler_keeps_is_turned_away() {
         eventually("the handler is reaped", || rig.log_count("on_their_way=1") == deaths, || rig.log());
     }
     assert!(client.line().starts_with("* BYE [UNAVAILABLE]"));
+}
+
+/// Handlers are killed all the time. A client may lose its connection with its handler; it never hangs, is never told to
+/// go away, and the next connection is served.
+#[test]
+fn nobody_hangs_while_handlers_are_killed() {
+    let rig = Rig::new(&Plan { mode: "quick", handlers: "max = 2\nsessions = 3", ..PLAIN });
+    let address = rig.address("imap");
+    let end = Instant::now() + Duration::from_secs(3);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            thread::spawn(move || {
+                let (mut served, mut cut) = (0, 0);
+                while Instant::now() < end {
+                    let mut client = Client::new(TcpStream::connect(address).unwrap());
+                    let greeting = client.line();
+                    assert!(greeting.is_empty() || greeting.starts_with("handler "), "{greeting}");
+                    if client.tries_to_echo("a noop") {
+                        served += 1;
+                    } else {
+                        cut += 1;
+                    }
+                }
+                (served, cut)
+            })
+        })
+        .collect();
+    let mut kills = 0;
+    while Instant::now() < end {
+        thread::sleep(Duration::from_millis(40));
+        let serving = rig.view().handlers().into_iter().find(|info| info.state == HandlerState::Serving);
+        if let Some(info) = serving {
+            kills += i32::from(kill(Pid::from_raw(info.process.pid as i32), Signal::SIGKILL).is_ok());
+        }
+    }
+    let (mut served, mut cut) = (0, 0);
+    for thread in threads {
+        let counts = thread.join().unwrap();
+        (served, cut) = (served + counts.0, cut + counts.1);
+    }
+    println!("{kills} kills, {served} served, {cut} cut off");
+    assert!(kills > 20 && served > 200, "{kills} kills, {served} served, {cut} cut off\n{}", rig.log());
+    assert_eq!(rig.view().info().turned_away, 0);
+    rig.connect("imap").line();
+    eventually("all cells are free but one", || rig.view().sessions().len() <= 1, || rig.log());
 }
 
 #[test]

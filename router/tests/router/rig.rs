@@ -49,11 +49,7 @@ impl Rig {
         let folder = std::env::temp_dir().join(format!("lode-router-{}-{number}", std::process::id()));
         fs::create_dir_all(folder.join("bin")).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_router"), folder.join("bin/router")).unwrap();
-        let own = std::env::current_exe().unwrap();
-        let script = format!("#!/bin/sh\nexec {} --exact fake::handler --nocapture\n", own.display());
-        fs::write(folder.join("bin/handler"), script).unwrap();
-        fs::set_permissions(folder.join("bin/handler"), Permissions::from_mode(0o755)).unwrap();
+        install(&folder.join("bin"));
         set_mode(&folder, plan.mode);
         fs::write(
             folder.join("lode.toml"),
@@ -171,6 +167,20 @@ impl Drop for Rig {
     }
 }
 
+/// Copies the router and writes the handler. Another process does it: what this one has open for writing, a child that
+/// another test forks at that moment has open too, and then it cannot be executed.
+fn install(bin: &Path) {
+    let script = "cp \"$1\" \"$3/router\" && printf '#!/bin/sh\\nexec %s --exact fake::handler --nocapture\\n' \"$2\" \
+                  >\"$3/handler\" && chmod 755 \"$3/handler\"";
+    let own = std::env::current_exe().unwrap();
+    let done = Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_router")])
+        .args([&own, bin])
+        .status()
+        .unwrap();
+    assert!(done.success());
+}
+
 fn set_mode(folder: &Path, mode: &str) {
     fs::write(folder.join("mode"), mode).unwrap();
 }
@@ -225,6 +235,11 @@ impl Client {
 
     pub(crate) fn say(&mut self, line: &str) {
         self.reader.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    }
+
+    /// Whether a line came back; not when the connection is cut.
+    pub(crate) fn tries_to_echo(&mut self, line: &str) -> bool {
+        self.reader.get_mut().write_all(format!("{line}\r\n").as_bytes()).is_ok() && self.line() == line
     }
 
     pub(crate) fn echo(&mut self, line: &str) {

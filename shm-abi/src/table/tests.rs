@@ -1,6 +1,8 @@
 //! Tests of making, opening, assigning, freeing and reading without tearing.
 
 use super::*;
+use crate::endpoint::Endpoint;
+use crate::handover::Protocol;
 use crate::notify::RowIndex;
 use crate::process::Process;
 use crate::{StartWait, USER_OCTETS};
