@@ -13,8 +13,8 @@ mod notify;
 mod output;
 mod password;
 mod serve;
+mod shared_table;
 mod status;
-mod table;
 mod user;
 mod who;
 
