@@ -35,13 +35,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
-    let context = Context::load(config)?;
+    // What an administrator can mend is no reason to send mail back: only a user and a mailbox that are not there are.
+    let context = Context::load(config).map_err(temporary)?;
+    context.users().map_err(temporary)?;
     let name = context.known_user(&arguments.user)?;
-    // From here on it is the machine that may fail, and a mail server had better try again.
     let store = context.open_store().map_err(temporary)?;
     let user = store.ensure_user(&name).map_err(of_change)?;
     let mailboxes = crate::context::Mailboxes { store, user, name };
-    let mailbox = mailboxes.find(&arguments.mailbox)?;
+    let list = mailboxes.list().map_err(temporary)?;
+    let mailbox = match list.find(&arguments.mailbox) {
+        Some(entry) if !entry.placeholder => mailboxes.find(&arguments.mailbox).map_err(temporary)?,
+        _ => mailboxes.find(&arguments.mailbox)?,
+    };
     let mut draft = mailboxes.store.draft().map_err(|error| of_store(&error))?;
     let mut message = without_from_line(io::stdin().lock()).map_err(|error| {
         Failure::Temporary(format!("cannot read the message from standard input: {error}"))

@@ -39,8 +39,8 @@ pub(crate) struct Arguments {
     /// The mailbox to export [default: all]
     #[arg(long, value_name = "NAME")]
     mailbox: Option<String>,
-    /// The format
-    #[arg(long, value_enum, default_value_t = ExportFormat::Mbox)]
+    /// mbox (in the dialect mboxrd), maildir (Maildir++) or mh
+    #[arg(long, value_enum, default_value_t = ExportFormat::Mbox, hide_possible_values = true)]
     format: ExportFormat,
     /// Print the result as JSON
     #[arg(long)]
@@ -52,11 +52,8 @@ pub(crate) struct Arguments {
 /// The formats that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ExportFormat {
-    /// A file a mailbox, in the dialect mboxrd
     Mbox,
-    /// A file a message, flags in its name (Maildir++)
     Maildir,
-    /// A file a message, flags in .mh_sequences
     Mh,
 }
 

@@ -164,8 +164,13 @@ fn import_folder(
 
 /// The mailbox for a folder whose name has these parts.
 fn target_name(base: Option<&str>, names: &[String]) -> String {
-    // A slash within a part would make two of it.
-    let parts = names.iter().map(|part| part.replace('/', "_"));
+    // A slash within a part would make two of it, and a mailbox's name has neither control characters nor empty parts.
+    let parts = names.iter().map(|part| {
+        match part.replace(|letter: char| letter == '/' || letter.is_control(), "_") {
+            part if part.is_empty() => "_".to_owned(),
+            part => part,
+        }
+    });
     let parts: Vec<String> = base.map(str::to_owned).into_iter().chain(parts).collect();
     if parts.is_empty() { "INBOX".to_owned() } else { parts.join("/") }
 }
@@ -206,5 +211,6 @@ mod tests {
         assert_eq!(target_name(None, &names(&["Lists", "Rust"])), "Lists/Rust");
         assert_eq!(target_name(Some("Old"), &[]), "Old");
         assert_eq!(target_name(Some("Old/2019"), &names(&["a/b"])), "Old/2019/a_b");
+        assert_eq!(target_name(None, &names(&["", "a\nb"])), "_/a_b");
     }
 }

@@ -6,7 +6,8 @@
 //!    right when the file was written shows that nothing was quoted after counting, so the lines are taken as they are;
 //! 2. else before the next line that [`from_line::separates`] accepts (mboxo, mboxrd); one level of `>From ` quoting is removed.
 //!
-//! The blank line before a From_ line, or at the end of the file, belongs to the file, unless it is the one that ends the header.
+//! The blank line before a From_ line, or at the end of the file, belongs to the file, unless it is the one that ends the header. Behind a
+//! message that `lode export` wrote it always does.
 
 use std::fs::File;
 use std::io;
@@ -97,7 +98,7 @@ impl Mbox {
             facts: HeaderFacts::default(),
         };
         let mut part = Part::Header;
-        // The line before the current one, if it is blank and does not end the header.
+        // The line before the current one, if it is blank and may belong to the file.
         let mut loose_blank: Option<u64> = None;
         let mut last_line_end = 0;
         let mut current = lines.next_line()?;
@@ -112,7 +113,7 @@ impl Mbox {
                     Surroundings { behind_blank, next, first_style: self.first_style },
                 ) {
                     span.end = loose_blank.unwrap_or(line.start);
-                    span.finish(last_line_end);
+                    span.finish(last_line_end.min(from.line_end));
                     self.next = Some((line, from_line));
                     return Ok(span);
                 }
@@ -120,6 +121,10 @@ impl Mbox {
             loose_blank = None;
             match part {
                 Part::Header if line.is_blank() => {
+                    // Export adds a blank line behind every message, so even this one may be the file's.
+                    if span.marker.is_some() {
+                        loose_blank = Some(line.start);
+                    }
                     span.facts.field_ended();
                     part = Part::BodyBegins;
                     if let Some(end) =
@@ -148,7 +153,7 @@ impl Mbox {
         }
         span.facts.field_ended();
         span.end = loose_blank.unwrap_or(self.length);
-        span.finish(last_line_end);
+        span.finish(last_line_end.min(from.line_end));
         self.next = None;
         Ok(span)
     }
@@ -239,10 +244,10 @@ impl Span {
         }
     }
 
-    /// Leaves out a line end that export added.
-    fn finish(&mut self, last_line_end: u8) {
+    /// Leaves out a line end of so many octets that export added. (A CR before it may be the message's, so the file's own line ends say.)
+    fn finish(&mut self, line_end: u8) {
         if self.marker.is_some_and(|marker| marker.open_end) && self.end > self.start {
-            self.end -= u64::from(last_line_end);
+            self.end -= u64::from(line_end);
         }
         self.facts.field_ended();
     }

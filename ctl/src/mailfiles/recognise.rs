@@ -17,7 +17,7 @@ const LOOK_OCTETS: usize = 16 * 1_024;
 pub(crate) enum Format {
     /// An mbox file, perhaps compressed.
     Mbox,
-    /// A folder with `cur` or `new` in it.
+    /// A folder with `cur` in it, or with `new` and `tmp`.
     Maildir,
     /// A folder with numbered files.
     Mh,
@@ -146,7 +146,7 @@ fn without_carriage_return(line: &[u8]) -> &[u8] {
 }
 
 fn recognise_folder(path: &Path) -> io::Result<Format> {
-    if path.join("cur").is_dir() || path.join("new").is_dir() {
+    if path.join("cur").is_dir() || path.join("new").is_dir() && path.join("tmp").is_dir() {
         return Ok(Format::Maildir);
     }
     if path.join(SEQUENCES_FILE).is_file() {

@@ -214,6 +214,92 @@ fn what_is_written_is_read_again() {
     round_trip(&path, Box::new(MhWriter::create(&path).expect("made")), Format::Mh, false);
 }
 
+/// Numbers that look random and are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+
+    /// Text made of pieces that mean something to a reader of mbox files.
+    fn text(&mut self, pieces: &[&str]) -> String {
+        (0..self.below(30)).map(|_| pieces[self.below(pieces.len())]).collect()
+    }
+}
+
+#[test]
+fn whatever_is_in_a_file_messages_lie_one_behind_another() {
+    let pieces = [
+        FROM,
+        "From -\n",
+        "From \n",
+        "From now on\n",
+        "\n",
+        "\r\n",
+        "Subject: x\n",
+        "Content-Length: 20\n",
+        "Content-Length: 3\n",
+        "X-Lode-Export: 2; end=open\n",
+        "X-Lode-Export: 0\n",
+        "Status: RO\n",
+        ">From x\n",
+        ">>",
+        "text\n",
+        "open",
+        "\r",
+        " folded\n",
+    ];
+    for seed in 0..3_000 {
+        let mut numbers = Numbers(seed);
+        let mut text = numbers.text(&pieces);
+        text.insert_str(0, ["From -\n", FROM, "From \n"][numbers.below(3)]);
+        let items = mbox(text.as_bytes());
+        assert_eq!(items.iter().map(|item| item.input_octets).sum::<u64>(), text.len() as u64, "{text:?}");
+        for item in &items {
+            let body = octets(item);
+            assert!(body.len() <= 2 * item.input_octets as usize, "{text:?}");
+            assert!(memchr::memchr_iter(b'\n', &body).all(|at| at > 0 && body[at - 1] == b'\r'), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn whatever_a_message_says_an_mbox_gives_it_back() {
+    let pieces = [
+        "From a@example.org Fri Feb 22 23:06:12 2008\r\n",
+        "From -\r\n",
+        ">From x\r\n",
+        ">>>From ",
+        "\r\n",
+        "Subject: x\r\n",
+        "Content-Length: 20\r\n",
+        "X-Lode-Export: 1\r\n",
+        "Status: RO\r\n",
+        "text\r\n",
+        "open",
+        "\r",
+        "\r\r\n",
+        " folded\r\n",
+        "From",
+    ];
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for seed in 0..300 {
+        let mut numbers = Numbers(seed);
+        let contents: Vec<String> = (0..numbers.below(5)).map(|_| numbers.text(&pieces)).collect();
+        let path = folder.path().join(format!("{seed}.mbox"));
+        let mut writer = Box::new(MboxWriter::create(&path).expect("made"));
+        for content in &contents {
+            let (mut mail, _) = difficult().swap_remove(0);
+            mail.open_end = !content.ends_with('\n');
+            writer.append(&mail, &mut content.as_bytes()).expect("appended");
+        }
+        writer.finish().expect("finished");
+        assert_eq!(texts(&mbox(&fs::read(&path).expect("read"))), contents, "seed {seed}");
+    }
+}
+
 #[test]
 fn compressed_files_are_read() {
     let folder = tempfile::tempdir().expect("temporary folder");

@@ -1,5 +1,5 @@
 //! Compressed mbox files (`.zst`, `.gz`): unpacked to a temporary file without a name, because the mbox reader needs to look ahead and
-//! come back. The file is on disk, not in memory, and gone when it is closed.
+//! come back. The file is in `$TMPDIR` (else `/tmp`), and gone when it is closed.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -39,6 +39,8 @@ fn a_store_that_cannot_be_opened_is_a_reason_to_try_again() {
     let ran = installation.run_with(&["deliver", "--user", "ann"], b"Subject: x\n\nx\n");
     assert_eq!(ran.code, 75, "{ran:?}");
     assert!(ran.stderr.contains("cannot open the store"), "{ran:?}");
+    std::fs::write(installation.path("lode.toml"), "[store").expect("written");
+    assert_eq!(installation.run_with(&["deliver", "--user", "ann"], b"Subject: x\n\nx\n").code, 75);
 }
 
 #[test]
