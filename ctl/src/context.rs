@@ -7,7 +7,7 @@ use config::{Settings, Users, user_name};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 use store::ids::{MailboxId, UserId};
 use store::mailbox::Mailbox;
-use store::{OpenOptions, Store, WriterChoice};
+use store::{OpenOptions, Store, StoreError, WriterChoice};
 
 use crate::failure::{Failure, Result};
 
@@ -70,8 +70,15 @@ impl Context {
         self.become_daemon_user()?;
         let settings = &self.settings;
         let options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, WriterChoice::Tool);
-        Store::open(options)
-            .map_err(Failure::because(format!("cannot open the store {}", settings.store.path.display())))
+        Store::open(options).map_err(|error| {
+            let hint = match &error {
+                StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    " (do this as root, or as the user whom the server runs as)"
+                }
+                _ => "",
+            };
+            Failure::Failed(format!("cannot open the store {}: {error}{hint}", settings.store.path.display()))
+        })
     }
 
     /// Opens the store for a user whom the users file knows.

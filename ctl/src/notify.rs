@@ -51,8 +51,30 @@ fn attach(runtime_dir: &Path) -> Option<Attached> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::sys::eventfd::{EfdFlags, EventFd};
+    use shm_abi::Limits;
+
     use super::*;
     use store::ids::UserId;
+
+    #[test]
+    fn a_handler_that_watches_is_woken_once() {
+        let name = format!("/lode-notify-test-{}", std::process::id());
+        let limits = Limits { handlers: 2, sessions: 4 };
+        let table = Table::create(&name, limits, 1, 1).expect("a table");
+        let watched = MailboxId { user: UserId(7), number: 1 };
+        table.watch(1, watched.key());
+        let eventfd = || EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("an eventfd");
+        let (first, second) = (eventfd(), eventfd());
+        let handlers = [&first, &second].map(|eventfd| eventfd.as_fd().try_clone_to_owned().expect("a copy"));
+        let notifier = Notifier { attached: Some(Attached { table, handlers: handlers.into() }) };
+        notifier.changed(watched);
+        notifier.changed(watched);
+        assert_eq!(second.read(), Ok(1), "told twice, woken once");
+        assert!(first.read().is_err(), "it watches nothing");
+    }
 
     #[test]
     fn without_a_router_nothing_happens() {

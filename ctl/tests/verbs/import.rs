@@ -1,6 +1,8 @@
 //! `lode import`.
 
 use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -81,6 +83,34 @@ fn a_message_over_the_limit_does_not_stop_the_others() {
     assert!(ran.stderr.contains("1 message was not imported"), "{ran:?}");
     let rows: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(sums(rows.as_array().expect("an array")), (2, 0, 1));
+}
+
+#[test]
+fn an_import_that_was_killed_is_finished_by_the_next() {
+    let installation = Installation::with_ann();
+    let path = installation.path("old.mbox");
+    let messages = 4_000;
+    let text: String =
+        (0..messages).map(|number| format!("{FROM}Subject: {number}\n\n{}\n", "text\n".repeat(50))).collect();
+    fs::write(&path, text).expect("written");
+    let arguments = ["import", "--user", "ann", "--mailbox", "Old", path.to_str().expect("UTF-8")];
+    let mut killed = 0;
+    for wait_ms in [100, 150, 250] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lode"))
+            .args(arguments)
+            .env("LODE_CONFIG", installation.path("lode.toml"))
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("lode started");
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        child.kill().expect("killed");
+        killed += u32::from(!child.wait().expect("ended").success());
+    }
+    let (imported, already_there, failed) = sums(&installation.json(&arguments));
+    println!("killed {killed} times; then {already_there} were there and {imported} came");
+    assert_eq!((imported + already_there, failed), (messages, 0));
+    assert_eq!(installation.messages_in("Old"), Some(messages));
+    assert_eq!(sums(&installation.json(&arguments)), (0, messages, 0));
 }
 
 #[test]
