@@ -74,6 +74,9 @@ struct Text<'a> {
     out: String,
     /// Plain octets since the last word.
     plain: Vec<u8>,
+    /// Whether anything in `plain` is not white space. Kept, since to look through all of it at
+    /// each word would be quadratic.
+    plain_is_text: bool,
     charset: &'a [u8],
     /// Octets of the words since the last plain text.
     octets: Vec<u8>,
@@ -84,12 +87,13 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     fn plain(&mut self, plain: &[u8]) {
         self.plain.extend_from_slice(plain);
+        self.plain_is_text = self.plain_is_text || !plain.trim_ascii_start().is_empty();
     }
 
     /// Takes a word. False: its charset is not known.
     fn word(&mut self, word: &Word<'a>) -> bool {
         // White space between two words is not part of the text (RFC 2047 6.2).
-        let is_adjacent = self.after_word && self.plain.trim_ascii().is_empty();
+        let is_adjacent = self.after_word && !self.plain_is_text;
         let goes_on = is_adjacent && self.charset.eq_ignore_ascii_case(word.charset);
         if !goes_on && charset::decode(word.charset, b"").is_none() {
             return false;
@@ -121,6 +125,7 @@ impl<'a> Text<'a> {
         if !self.plain.is_empty() {
             self.out.push_str(&charset::guess(&self.plain));
             self.plain.clear();
+            self.plain_is_text = false;
         }
     }
 
@@ -176,5 +181,8 @@ mod tests {
         for text in ["=?", "=?a?q?", "=?utf-8?q?a?=", "=?utf-8?b?w?= "] {
             decode_header_text(&text.as_bytes().repeat(40_000));
         }
+        let spaces = " ".repeat(300_000);
+        let unknown = "=?x?q??=".repeat(300_000);
+        decode_header_text(format!("=?utf-8?q?a?={spaces}{unknown}").as_bytes());
     }
 }
