@@ -31,6 +31,7 @@ pub fn run(octets: &[u8], size: impl Fn(usize) -> usize) -> Vec<Event> {
         decoder: Decoder::new(LIMITS),
         events: Vec::new(),
         unread: Vec::new(),
+        done: 0,
         messages: 0,
         left: 0,
     };
@@ -39,7 +40,10 @@ pub fn run(octets: &[u8], size: impl Fn(usize) -> usize) -> Vec<Event> {
         let piece = size(fed).min(octets.len() - fed);
         session.unread.extend_from_slice(&octets[fed..fed + piece]);
         fed += piece;
-        if session.drain() == Flow::Close {
+        let flow = session.drain();
+        session.unread.drain(..session.done);
+        session.done = 0;
+        if flow == Flow::Close {
             break;
         }
     }
@@ -50,6 +54,8 @@ struct Session {
     decoder: Decoder,
     events: Vec<Event>,
     unread: Vec<u8>,
+    /// How many octets of `unread` are consumed. They are dropped together, so that the time is linear.
+    done: usize,
     /// How many messages were announced.
     messages: usize,
     /// How many octets of the last one are to be taken yet.
@@ -67,20 +73,22 @@ impl Session {
     fn drain(&mut self) -> Flow {
         loop {
             if let (true, Some(Event::Message(_, message))) = (self.left > 0, self.events.last_mut()) {
-                let taken = self.left.min(self.unread.len());
-                message.extend(self.unread.drain(..taken));
+                let taken = self.left.min(self.unread.len() - self.done);
+                message.extend_from_slice(&self.unread[self.done..self.done + taken]);
+                self.done += taken;
                 self.left -= taken;
                 if self.left > 0 {
                     return Flow::Read;
                 }
                 self.decoder.append_rest();
             }
-            let (consumed, decoded) = self.decoder.decode(&self.unread);
-            assert!(consumed <= self.unread.len(), "no more is consumed than there is");
-            self.unread.drain(..consumed);
+            let (consumed, decoded) = self.decoder.decode(&self.unread[self.done..]);
+            self.done += consumed;
+            assert!(self.done <= self.unread.len(), "no more is consumed than there is");
             match decoded {
                 Decoded::NeedMore => {
-                    assert!(self.unread.len() <= LIMITS.line + LIMITS.literals, "what is kept is limited");
+                    let kept = self.unread.len() - self.done;
+                    assert!(kept <= LIMITS.line + LIMITS.literals, "what is kept is limited");
                     return Flow::Read;
                 }
                 Decoded::AppendLiteral(append) => {

@@ -20,9 +20,10 @@ fn commands(bytes: &[u8], step: usize) -> Vec<String> {
     let mut seen = Vec::new();
     for chunk in bytes.chunks(step) {
         input.extend_from_slice(chunk);
+        let mut done = 0;
         loop {
-            let (consumed, decoded) = decoder.decode(&input);
-            input.drain(..consumed);
+            let (consumed, decoded) = decoder.decode(&input[done..]);
+            done += consumed;
             match decoded {
                 Decoded::NeedMore => break,
                 Decoded::Ready(command) => seen.push(format!("{command:?}")),
@@ -34,6 +35,7 @@ fn commands(bytes: &[u8], step: usize) -> Vec<String> {
                 }
             }
         }
+        input.drain(..done);
         assert!(input.len() < super::AUTH_OCTETS_MAX + 2, "no more is kept than one line");
     }
     seen
