@@ -17,7 +17,7 @@ SEPARATOR = re.compile(
 
 def split(octets):
     """The messages of an mbox, without separators and the empty line before each."""
-    found = list(SEPARATOR.finditer(octets))
+    found = list(SEPARATOR.finditer(octets)) or list(re.finditer(rb"\AFrom [^\n]*\n", octets))
     ends = [match.start() for match in found[1:]] + [len(octets)]
     for match, end in zip(found, ends):
         message = octets[match.end() : end]

@@ -19,6 +19,7 @@ from wire import Atom, Imap, nil
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT_SECONDS = 5.0
+TOKEN = re.compile(r"""\s*([^\s;/()<>@,:\\"\[\]?=]+)""")
 
 
 def text(value):
@@ -120,7 +121,9 @@ def structure(part, wire, where, differences):
             continue
         maintype, subtype = (value.decode("latin-1").lower() for value in wire[:2])
         differences.check(f"{where}type", part.get_content_type(), f"{maintype}/{subtype}")
-        encoding = (part.get("content-transfer-encoding") or "7bit").strip().split(";")[0].strip().lower()
+        # RFC 2045, section 6.1: the value is one token; what follows it is not part of it.
+        token = TOKEN.match(str(part.get("content-transfer-encoding") or "7bit").lower())
+        encoding = token[1] if token else "7bit"
         differences.check(f"{where}encoding", text(encoding), text(nil(wire[5])).lower())
         differences.check(f"{where}id", text(raw(part, "content-id")), text(nil(wire[3])))
         differences.check(f"{where}description", text(raw(part, "content-description")), text(nil(wire[4])))

@@ -196,21 +196,10 @@ impl Imap {
         let mut untagged = Vec::new();
         loop {
             let line = self.response()?;
-            if line.starts_with(b"* ") {
-                untagged.push(line);
-            } else if let Some(rest) = line.strip_prefix(format!("{tag} ").as_bytes()) {
-                let text = String::from_utf8_lossy(rest).into_owned();
-                let word = text.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-                let status = match word.as_str() {
-                    "OK" => Status::Ok,
-                    "NO" => Status::No,
-                    "BAD" => Status::Bad,
-                    _ => return Err(Fault::Wrong(format!("tagged line {text:?}"))),
-                };
-                return Ok(Reply { untagged, status, text });
-            } else {
-                return Err(Fault::Wrong(format!("unexpected line {:?}", show(&line))));
+            if !line.starts_with(b"* ") {
+                return tagged(tag, &line, untagged);
             }
+            untagged.push(line);
         }
     }
 
@@ -241,14 +230,17 @@ impl Imap {
     /// APPEND; the reply.
     pub fn append(&mut self, mailbox: &str, flags: &str, message: &[u8]) -> Result<Reply, Fault> {
         let tag = self.begin(&format!("APPEND {mailbox} ({flags}) {{{}}}", message.len()))?;
+        let mut untagged = Vec::new();
         loop {
             let line = self.response()?;
             if line.starts_with(b"+") {
                 break;
             }
+            // Refused before the message was sent.
             if !line.starts_with(b"* ") {
-                return Err(Fault::Wrong(format!("instead of a continuation: {}", show(&line))));
+                return tagged(&tag, &line, untagged);
             }
+            untagged.push(line);
         }
         self.stream.send(message)?;
         self.stream.send(b"\r\n")?;
@@ -278,4 +270,19 @@ impl Imap {
         }
         Ok(response)
     }
+}
+
+/// Reads a line as the end of the command with that tag.
+fn tagged(tag: &str, line: &[u8], untagged: Vec<Vec<u8>>) -> Result<Reply, Fault> {
+    let Some(rest) = line.strip_prefix(format!("{tag} ").as_bytes()) else {
+        return Err(Fault::Wrong(format!("unexpected line {:?}", show(line))));
+    };
+    let text = String::from_utf8_lossy(rest).into_owned();
+    let status = match text.split(' ').next().unwrap_or_default().to_ascii_uppercase().as_str() {
+        "OK" => Status::Ok,
+        "NO" => Status::No,
+        "BAD" => Status::Bad,
+        _ => return Err(Fault::Wrong(format!("tagged line {text:?}"))),
+    };
+    Ok(Reply { untagged, status, text })
 }

@@ -77,7 +77,7 @@ fn folders_of_messages_are_imported_whole() {
     if server.skip_on_peer("lode import") {
         return;
     }
-    for (source, mailbox) in [("synthetic", "Synthetic"), ("messages/cyrus-cassandane", "Cassandane")] {
+    for (source, mailbox) in [("synthetic", "Synthetic"), ("messages/cyrus-cassandane/mime", "Cassandane")] {
         let source = folder.join(source);
         server.lode(&["import", "--user", "ann", "--mailbox", mailbox, &source.display().to_string()]);
         let mut imap = server.imap("ann");
