@@ -107,7 +107,7 @@ pub fn fuzz(target: Target) {
     };
     let current = Current::new(target.name, seed);
     let done = AtomicU64::new(0);
-    let (end, ended) = channel();
+    let (end, ended) = channel::<()>();
     thread::scope(|scope| {
         let worker = thread::Builder::new().stack_size(STACK_OCTETS).spawn_scoped(scope, || {
             let _end_on_return_and_panic = end;

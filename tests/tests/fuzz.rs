@@ -100,7 +100,6 @@ mod growth {
 
     #[test]
     fn message_shapes() {
-        let spaces = " ".repeat(8 * 1024);
         for (head, piece, tail) in [
             ("Subject: ", "=?", ""),
             ("Subject: ", "=?a?q?", ""),
@@ -178,7 +177,20 @@ mod growth {
         ] {
             check("a message", MESSAGE.entry, &Shape::new(head, piece, tail), 256 * 1024);
         }
-        let words = Shape::new(format!("Subject: =?utf-8?q?a?={spaces}"), "=?x?q?b?=", "");
-        check("a message", MESSAGE.entry, &words, 128 * 1024);
+        for (head, first, second) in [
+            ("Subject: =?utf-8?q?a?=", " ", "=?x?q?b?="),
+            ("Subject: ", " ", "re:"),
+            ("Subject: ", "re:", "(fwd)"),
+            ("Subject: ", "[a", "]"),
+            ("Subject: ", "[fwd:", "]"),
+            ("To: ", "(", ")"),
+            ("To: ", "a ", "(b)"),
+            ("To: ", "g:", ";"),
+            ("To: ", "\"", "<"),
+            ("Content-Type: text/html\r\n\r\n", "<b>", "</a>"),
+            ("Content-Type: text/html\r\n\r\n", "<!--", "-"),
+        ] {
+            check("a message", MESSAGE.entry, &Shape::new(head, first, "").then(second), 256 * 1024);
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::{Target, seeds};
 use crate::random::Random;
 use nix::time::{ClockId, clock_gettime};
 use protocol::imap::{Decoded, Decoder, Limits};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How many times the small input the large one has.
@@ -21,27 +22,46 @@ const FACTOR_MAX: f64 = 5.0;
 /// How often a shape is tried before it fails.
 const TRIES: usize = 4;
 
-/// An input of any size: a head, a piece that is repeated, a tail.
+/// An input of any size: a head, pieces that are repeated, a tail.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// What comes once, first.
-    pub head: Vec<u8>,
-    /// What comes until the size is reached.
-    pub piece: Vec<u8>,
-    /// What comes once, last.
-    pub tail: Vec<u8>,
+    head: Vec<u8>,
+    /// The first is repeated, then the second, each for its share of the size.
+    pieces: Vec<Vec<u8>>,
+    tail: Vec<u8>,
 }
 
 impl Shape {
-    /// A shape of these texts.
+    /// One piece again and again between head and tail.
     pub fn new(head: impl AsRef<[u8]>, piece: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Shape {
-        Shape { head: head.as_ref().to_vec(), piece: piece.as_ref().to_vec(), tail: tail.as_ref().to_vec() }
+        let pieces = vec![piece.as_ref().to_vec()];
+        Shape { head: head.as_ref().to_vec(), pieces, tail: tail.as_ref().to_vec() }
+    }
+
+    /// Another piece is repeated behind those there are; all get the same share of the size.
+    pub fn then(mut self, piece: impl AsRef<[u8]>) -> Shape {
+        self.pieces.push(piece.as_ref().to_vec());
+        self
     }
 
     fn of_size(&self, octets: usize) -> Vec<u8> {
-        let around = self.head.len() + self.tail.len();
-        let count = octets.saturating_sub(around) / self.piece.len().max(1);
-        [self.head.clone(), self.piece.repeat(count), self.tail.clone()].concat()
+        let room = octets.saturating_sub(self.head.len() + self.tail.len()) / self.pieces.len();
+        let mut input = self.head.clone();
+        for piece in &self.pieces {
+            input.extend(piece.repeat(room / piece.len().max(1)));
+        }
+        input.extend_from_slice(&self.tail);
+        input
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "\"{}\"", self.head.escape_ascii())?;
+        for piece in &self.pieces {
+            write!(out, ", then again and again \"{}\"", piece.escape_ascii())?;
+        }
+        write!(out, ", then \"{}\"", self.tail.escape_ascii())
     }
 }
 
@@ -56,10 +76,7 @@ pub fn check(name: &str, entry: fn(&[u8]), shape: &Shape, octets: usize) {
     }
     panic!(
         "{name}: an octet costs {least:.1} times as much when there are {STEP} times as many, of {octets} octets in all: \
-         {:?} then {:?} again and again then {:?}",
-        String::from_utf8_lossy(&shape.head),
-        String::from_utf8_lossy(&shape.piece),
-        String::from_utf8_lossy(&shape.tail),
+         {shape}",
     );
 }
 
@@ -104,14 +121,24 @@ pub fn seeds_repeated(target: Target, octets: usize) {
     let mutator = Mutator::new(seeds, seeds::dictionary(&target));
     let mut random = Random::new(seed);
     while Instant::now() < end {
-        let head = mutator.input(&mut random, octets / 2);
-        let mut piece = mutator.input(&mut random, octets);
-        let start = random.below(piece.len());
-        piece.drain(..start);
-        piece.truncate(1 + random.below(48));
-        let tail = mutator.input(&mut random, 64);
-        check(target.name, target.entry, &Shape::new(head, piece, tail), octets);
+        // What the small input has for the most part must be pieces.
+        let head = mutator.input(&mut random, octets / STEP / 4);
+        let mut shape = Shape::new(head, random_piece(&mutator, &mut random), mutator.input(&mut random, 64));
+        if random.below(2) == 0 {
+            shape = shape.then(random_piece(&mutator, &mut random));
+        }
+        check(target.name, target.entry, &shape, octets);
     }
+}
+
+fn random_piece(mutator: &Mutator, random: &mut Random) -> Vec<u8> {
+    if random.below(2) == 0 {
+        return mutator.word(random).to_vec();
+    }
+    let mut piece = mutator.input(random, 4096);
+    piece.drain(..random.below(piece.len()));
+    piece.truncate(1 + random.below(48));
+    piece
 }
 
 /// Decodes `octets` as what a client sends that has logged in, whose lines are the longest.
@@ -154,5 +181,6 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(Shape::new("ab", "xyz", "c").of_size(10), b"abxyzxyzc");
+        assert_eq!(Shape::new("a", "x", "").then("yz").of_size(9), b"axxxxyzyz");
     }
 }

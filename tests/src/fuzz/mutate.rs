@@ -60,7 +60,8 @@ impl Mutator {
         random.pick(&self.seeds).map_or(&[], Vec::as_slice)
     }
 
-    fn word(&self, random: &mut Random) -> &[u8] {
+    /// A word of the dictionary.
+    pub(super) fn word(&self, random: &mut Random) -> &[u8] {
         random.pick(&self.words).map_or(&[], Vec::as_slice)
     }
 
@@ -75,7 +76,7 @@ impl Mutator {
                 let end = (at + 1 + random.below(32)).min(input.len());
                 input.drain(at..end);
             }
-            5 | 6 | 7 => insert(input, at, self.word(random)),
+            5..=7 => insert(input, at, self.word(random)),
             8 => {
                 let other = self.seed(random);
                 let piece = stretch(random, other);
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn inputs_repeat_and_differ_and_stay_short() {
         let mutator = Mutator::new(vec![b"a LOGIN {5}\r\nabcde 12\r\n".to_vec()], vec![b"word".to_vec()]);
-        let inputs = |seed| (0..200).map(move |number| Random::new(seed + number));
+        let inputs = |seed: u64| (0..200).map(move |number| Random::new(seed + number));
         let made: Vec<Vec<u8>> = inputs(1).map(|mut random| mutator.input(&mut random, 300)).collect();
         let again: Vec<Vec<u8>> = inputs(1).map(|mut random| mutator.input(&mut random, 300)).collect();
         assert_eq!(made, again);
