@@ -123,7 +123,10 @@ impl Output {
             let length = usize::try_from(range.len).unwrap_or(usize::MAX).min(1 << 30);
             match sendfile(socket, &*range.file, Some(&mut offset), length) {
                 Ok(0) => {
-                    return Err(io::Error::new(ErrorKind::UnexpectedEof, "a bucket is shorter than its directory says"));
+                    return Err(io::Error::new(
+                        ErrorKind::UnexpectedEof,
+                        "a bucket is shorter than its directory says",
+                    ));
                 }
                 Ok(count) => {
                     self.sent_octets += count as u64;

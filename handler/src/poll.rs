@@ -93,7 +93,11 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
 }
 
 /// Goes on waking sessions, but takes no orders any more, until `done` says so. For the time of saying goodbye.
-pub(crate) fn linger(poll: &mut Poll, shared: &Arc<Shared>, mut done: impl FnMut() -> bool) -> std::io::Result<()> {
+pub(crate) fn linger(
+    poll: &mut Poll,
+    shared: &Arc<Shared>,
+    mut done: impl FnMut() -> bool,
+) -> std::io::Result<()> {
     let mut events = Events::with_capacity(EVENTS);
     while !done() {
         match poll.poll(&mut events, Some(Duration::from_millis(20))) {
@@ -116,8 +120,11 @@ fn dispatch(shared: &Arc<Shared>, events: &Events) -> Order {
             }
             Token(slot) => {
                 let mut causes = Causes::default();
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                if event.is_readable() {
                     causes = causes | Causes::INPUT;
+                }
+                if event.is_read_closed() || event.is_error() {
+                    causes = causes | Causes::INPUT | Causes::HANG_UP;
                 }
                 if event.is_writable() || event.is_write_closed() || event.is_error() {
                     causes = causes | Causes::OUTPUT;

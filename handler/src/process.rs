@@ -40,7 +40,8 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     }
     let mut channel = Channel::from_environment(CHANNEL_VARIABLE)
         .ok_or("not started by a router: start `lode serve` instead of this program")?;
-    let Incoming { record, descriptors } = channel.receive::<ToHandler>().map_err(|error| error.to_string())?;
+    let Incoming { record, descriptors } =
+        channel.receive::<ToHandler>().map_err(|error| error.to_string())?;
     let ToHandler::Hello(hello) = record else { return Err("the router did not begin with a hello".into()) };
     if descriptors.len() != hello.eventfds as usize || hello.handler >= hello.eventfds {
         return Err("the router's hello came without its descriptors".into());
@@ -54,7 +55,11 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let shared = Arc::new(Shared::new(Parts {
         handler: hello.handler,
         store: open_store(&hello, &settings)?,
-        passwords: Passwords::new(Users::load(&settings.auth.users)?, hello.boot_key.0, settings.auth.remember_seconds),
+        passwords: Passwords::new(
+            Users::load(&settings.auth.users)?,
+            hello.boot_key.0,
+            settings.auth.remember_seconds,
+        ),
         maildrops: Maildrops::open(&settings.runtime.dir)?,
         registrar: Registrar::new(&poll)?,
         router: RouterLink::new(channel)?,

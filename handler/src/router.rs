@@ -7,8 +7,8 @@ use std::time::Duration;
 use config::Settings;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use shm_abi::{
-    Accepted, CellState, Channel, Connection, FromHandler, Incoming, Protocol, ReceiveError, Refusal, Refused, SendError,
-    ToHandler,
+    Accepted, CellState, Channel, Connection, FromHandler, Incoming, Protocol, ReceiveError, Refusal,
+    Refused, SendError, ToHandler,
 };
 
 use crate::conversation::{Conversation, Peer};
@@ -78,7 +78,9 @@ impl RouterLink {
                 Ok(Incoming { record: ToHandler::Shutdown { grace_ms }, .. }) => {
                     return Order::End(Duration::from_millis(grace_ms));
                 }
-                Ok(Incoming { record: ToHandler::Reload { settings_text }, .. }) => reload(shared, &settings_text),
+                Ok(Incoming { record: ToHandler::Reload { settings_text }, .. }) => {
+                    reload(shared, &settings_text)
+                }
                 Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
                 Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
                     refuse(shared, &connection, Refusal::OutOfDescriptors);

@@ -90,6 +90,9 @@ pub(crate) struct Session {
     answer: Option<Answer>,
     /// Whether the socket may have more to read since the last look.
     may_read: bool,
+    /// Whether the end of what the peer sends was announced: then every read must go on until it is met, since no other
+    /// event will come.
+    hung_up: bool,
     closing: bool,
     received_octets: u64,
     /// What the session is parked for.
@@ -110,6 +113,7 @@ impl Session {
             conversation,
             answer: None,
             may_read: true,
+            hung_up: false,
             closing: false,
             received_octets: 0,
             waits_for: Causes::default(),
@@ -121,9 +125,15 @@ impl Session {
     pub(crate) fn run(&mut self, slot: SlotNumber, shared: &Shared, scratch: &mut [u8]) -> Outcome {
         let mut causes = shared.slots.take_causes(slot);
         self.may_read |= causes.has(Causes::INPUT);
-        if causes == Causes::TIME && shared.now_ms() < self.idle_deadline_ms {
-            self.rest();
-            return Outcome::Park(self.waits_for, self.idle_deadline_ms);
+        self.hung_up |= causes.has(Causes::HANG_UP);
+        let waited_for = std::mem::take(&mut self.waits_for);
+        if causes.has(Causes::TIME) && shared.now_ms() < self.idle_deadline_ms {
+            if causes == Causes::TIME && waited_for.has(Causes::INPUT | Causes::OUTPUT) {
+                self.rest();
+                self.waits_for = waited_for;
+                return Outcome::Park(waited_for, self.idle_deadline_ms);
+            }
+            causes = causes.without(Causes::TIME);
         }
         if causes.has(Causes::HELPER) {
             self.answer = shared.take_answer(slot, self.generation);
@@ -252,7 +262,11 @@ impl Session {
 
     fn fill(&mut self, scratch: &mut [u8]) -> Filled {
         if self.input.unread().len() >= INPUT_LIMIT_OCTETS {
-            log::error!("input not understood", peer = self.peer.endpoint, octets = self.input.unread().len());
+            log::error!(
+                "input not understood",
+                peer = self.peer.endpoint,
+                octets = self.input.unread().len()
+            );
             return Filled::Ended;
         }
         loop {
@@ -260,7 +274,7 @@ impl Session {
                 Ok(0) => Filled::Ended,
                 Ok(count) => {
                     // A short read empties a stream socket; what comes later is a new event (epoll(7), edge-triggered).
-                    self.may_read = count == scratch.len();
+                    self.may_read = self.hung_up || count == scratch.len();
                     self.received_octets += count as u64;
                     self.input.extend(&scratch[..count]);
                     Filled::Some

@@ -14,8 +14,8 @@ use store::Store;
 use crate::changes::Changes;
 use crate::commits::Commits;
 use crate::conversation::Answer;
-use crate::maildrops::Maildrops;
 use crate::log;
+use crate::maildrops::Maildrops;
 use crate::passwords::Passwords;
 use crate::poll::Registrar;
 use crate::router::RouterLink;
@@ -138,7 +138,8 @@ impl Shared {
 
     /// Takes the answer meant for this session.
     pub(crate) fn take_answer(&self, slot: SlotNumber, generation: u32) -> Option<Answer> {
-        let (meant_for, answer) = self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot)?;
+        let (meant_for, answer) =
+            self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot)?;
         (meant_for == generation).then_some(answer)
     }
 

@@ -34,10 +34,17 @@ impl Causes {
     pub(crate) const TIME: Causes = Causes(1 << 5);
     /// The handler is being shut down.
     pub(crate) const SHUTDOWN: Causes = Causes(1 << 6);
+    /// The peer sends no more; what it sent may still be unread.
+    pub(crate) const HANG_UP: Causes = Causes(1 << 7);
 
     /// Whether any of `other` is in the set.
     pub(crate) fn has(self, other: Causes) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// The set without those of `other`.
+    pub(crate) fn without(self, other: Causes) -> Causes {
+        Causes(self.0 & !other.0)
     }
 }
 
@@ -121,7 +128,14 @@ impl Slots {
 
     /// Parks a running session until one of `waits_for`, or until the deadline. It is queued again at once if one of these
     /// came while it ran.
-    pub(crate) fn park(&self, number: SlotNumber, session: Box<Session>, waits_for: Causes, deadline_ms: u64, queue: &RunQueue) {
+    pub(crate) fn park(
+        &self,
+        number: SlotNumber,
+        session: Box<Session>,
+        waits_for: Causes,
+        deadline_ms: u64,
+        queue: &RunQueue,
+    ) {
         let slot = &self.slots[number as usize];
         let waits_for = waits_for | Causes::TIME | Causes::SHUTDOWN;
         *session_place(slot) = Some(session);

@@ -1,5 +1,7 @@
 //! The workers: each takes the next ready session, runs it until it must wait, and parks it, queues it again, or ends it.
 
+use shm_abi::CellState;
+
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
@@ -12,13 +14,24 @@ pub(crate) fn run(shared: &Shared) {
     let mut scratch = vec![0; SCRATCH_OCTETS];
     while let Some(slot) = shared.run_queue.pop() {
         let Some(mut session) = shared.slots.take(slot) else { continue };
+        say_state(shared, slot, &session, CellState::Running);
         match session.run(slot, shared, &mut scratch) {
             Outcome::Park(waits_for, deadline_ms) => {
+                say_state(shared, slot, &session, CellState::Parked);
                 shared.slots.park(slot, session, waits_for, deadline_ms, &shared.run_queue);
             }
-            Outcome::Requeue => shared.slots.requeue(slot, session, &shared.run_queue),
+            Outcome::Requeue => {
+                say_state(shared, slot, &session, CellState::Queued);
+                shared.slots.requeue(slot, session, &shared.run_queue);
+            }
             Outcome::End => end(shared, slot, session),
         }
+    }
+}
+
+fn say_state(shared: &Shared, slot: SlotNumber, session: &Session, state: CellState) {
+    if let Some(cell) = shared.cell(slot, session.generation) {
+        cell.set_state(state);
     }
 }
 

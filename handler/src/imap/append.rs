@@ -36,7 +36,8 @@ impl ImapSession {
                 if synchronising {
                     reply::continuation(turn.output.bytes(), "Ready for the message");
                 }
-                self.running = Running::Append(Box::new(Append { tag, header, mailbox, draft, left: length }));
+                self.running =
+                    Running::Append(Box::new(Append { tag, header, mailbox, draft, left: length }));
                 Flow::Continue
             }
             Err(error) => {
@@ -91,8 +92,10 @@ impl ImapSession {
             Err(error) => return self.refuse_append(turn, &tag, &error),
         };
         let date = header.message.date;
-        let internal_date =
-            date.map(|date| ZonedTime { seconds: date.unix_seconds(), zone_minutes: clamp_zone(date.zone_minutes) });
+        let internal_date = date.map(|date| ZonedTime {
+            seconds: date.unix_seconds(),
+            zone_minutes: clamp_zone(date.zone_minutes),
+        });
         let flags = &header.message.flags;
         let delivery = Delivery {
             mailbox,
@@ -116,12 +119,24 @@ impl ImapSession {
             Some(Ok(appended)) => {
                 let uids = NumberSet::from_ascending([appended.uid.get()]);
                 let code = Code::AppendUid(appended.uid_validity, &uids);
-                let ending = Ending::with(tag.clone(), Tell::Everything, Condition::Ok, Some(code), "APPEND completed");
+                let ending = Ending::with(
+                    tag.clone(),
+                    Tell::Everything,
+                    Condition::Ok,
+                    Some(code),
+                    "APPEND completed",
+                );
                 self.end_after(tag, committed.ticket, ending)
             }
             Some(Err(store::txn::Refused::Unusable(why))) => {
                 crate::log::error!("append refused", mailbox = mailbox.key(), why = why);
-                self.refuse(turn, &tag, Condition::No, Some(Code::ServerBug), "The mailbox cannot take the message")
+                self.refuse(
+                    turn,
+                    &tag,
+                    Condition::No,
+                    Some(Code::ServerBug),
+                    "The mailbox cannot take the message",
+                )
             }
             Some(Err(store::txn::Refused::NoSuchMailbox)) | None => {
                 self.refuse(turn, &tag, Condition::No, Some(Code::TryCreate), "There is no such mailbox")

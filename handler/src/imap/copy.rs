@@ -23,11 +23,23 @@ pub(super) enum Kind {
 }
 
 impl ImapSession {
-    pub(super) fn copy(&mut self, tag: Tag, arguments: &CopyArguments, kind: Kind, turn: &mut Turn<'_>) -> Flow {
+    pub(super) fn copy(
+        &mut self,
+        tag: Tag,
+        arguments: &CopyArguments,
+        kind: Kind,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
         let target = self.find(&arguments.mailbox, turn);
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         if kind == Kind::Move && selected.access == Access::ReadOnly {
-            return self.refuse(turn, &tag, Condition::No, Some(Code::ReadOnly), "The mailbox was opened with EXAMINE");
+            return self.refuse(
+                turn,
+                &tag,
+                Condition::No,
+                Some(Code::ReadOnly),
+                "The mailbox was opened with EXAMINE",
+            );
         }
         let resolved = selected
             .mailbox(&turn.shared.store)
@@ -40,7 +52,13 @@ impl ImapSession {
         let target = match target {
             Ok(target) => target,
             Err(store::StoreError::NotFound(_)) => {
-                return self.refuse(turn, &tag, Condition::No, Some(Code::TryCreate), "There is no such mailbox");
+                return self.refuse(
+                    turn,
+                    &tag,
+                    Condition::No,
+                    Some(Code::TryCreate),
+                    "There is no such mailbox",
+                );
             }
             Err(error) => return self.refuse_store(turn, &tag, &error),
         };
@@ -67,7 +85,14 @@ impl ImapSession {
         });
         let Some(copied) = copied else {
             let text = "All of the messages were expunged meanwhile";
-            return self.end_after_with(tag, tell, Condition::No, Some(Code::ExpungeIssued), text, committed.ticket);
+            return self.end_after_with(
+                tag,
+                tell,
+                Condition::No,
+                Some(Code::ExpungeIssued),
+                text,
+                committed.ticket,
+            );
         };
         let (from, to) = uid_sets(&copied);
         let code = Code::CopyUid(copied.uid_validity, &from, &to);

@@ -47,7 +47,13 @@ impl Ending {
     }
 
     /// The command ended in this way.
-    pub(crate) fn with(tag: Tag, tell: Tell, condition: Condition, code: Option<Code<'_>>, text: &str) -> Ending {
+    pub(crate) fn with(
+        tag: Tag,
+        tell: Tell,
+        condition: Condition,
+        code: Option<Code<'_>>,
+        text: &str,
+    ) -> Ending {
         let mut line = Vec::with_capacity(64);
         reply::tagged(&mut line, &tag, condition, code, text);
         Ending { tell, first: Vec::new(), untagged: None, reply: line }

@@ -17,7 +17,13 @@ impl ImapSession {
     pub(super) fn expunge(&mut self, tag: Tag, uids: Option<&SequenceSet>, turn: &mut Turn<'_>) -> Flow {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         if selected.access == Access::ReadOnly {
-            return self.refuse(turn, &tag, Condition::No, Some(Code::ReadOnly), "The mailbox was opened with EXAMINE");
+            return self.refuse(
+                turn,
+                &tag,
+                Condition::No,
+                Some(Code::ReadOnly),
+                "The mailbox was opened with EXAMINE",
+            );
         }
         match expunge_deleted(selected, uids, turn) {
             Ok(ticket) => {

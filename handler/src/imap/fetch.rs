@@ -16,10 +16,13 @@ use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::SystemFlags;
 use store::mailbox::Cells;
 use store::txn::{FlagChange, FlagOperation, Outcome};
-use store::{CellIndex, Keywords, Mailbox, MessageId, RecordReader, Store, StoreError, StoredMessage, Ticket};
+use store::{
+    CellIndex, Keywords, Mailbox, MessageId, RecordReader, Store, StoreError, StoredMessage, Ticket,
+};
 
 use super::ending::Tell;
 use super::selected::{Access, Selected};
+use super::untagged::announce_flags;
 use crate::conversation::Turn;
 use crate::log;
 use crate::output::Output;
@@ -101,9 +104,16 @@ impl Fetch {
     ///
     /// # Errors
     /// The mailbox cannot be read or changed.
-    pub(crate) fn run(&mut self, selected: &mut Selected, turn: &mut Turn<'_>) -> Result<Progress, StoreError> {
+    pub(crate) fn run(
+        &mut self,
+        selected: &mut Selected,
+        turn: &mut Turn<'_>,
+    ) -> Result<Progress, StoreError> {
         let mailbox = selected.mailbox(&turn.shared.store)?;
         let keywords = mailbox.keywords()?;
+        if keywords.iter().count() != selected.announced_keywords {
+            announce_flags(turn.output.bytes(), selected, &keywords);
+        }
         let cells = mailbox.cells()?;
         let store: Arc<Store> = Arc::clone(&turn.shared.store);
         let mut records = store.records();
@@ -117,10 +127,16 @@ impl Fetch {
                     self.next = sequence;
                     return Ok(Progress::OutputFull);
                 }
-                let context = Message { store: &store, selected, cells: &cells, keywords: &keywords, sequence, cell };
+                let context =
+                    Message { store: &store, selected, cells: &cells, keywords: &keywords, sequence, cell };
                 let newly_seen = self.newly_seen.binary_search(&cell).is_ok();
                 if let Err(error) = context.write(&self.items, newly_seen, &mut records, turn.output) {
-                    log::error!("message not readable", mailbox = selected.id.key(), sequence = sequence, why = error);
+                    log::error!(
+                        "message not readable",
+                        mailbox = selected.id.key(),
+                        sequence = sequence,
+                        why = error
+                    );
                     self.failures += 1;
                 }
             }
@@ -134,7 +150,12 @@ impl Fetch {
     }
 
     /// Sets `\Seen` on the next messages of the current range that lack it, in one change.
-    fn mark_seen(&mut self, selected: &Selected, mailbox: &Mailbox, turn: &mut Turn<'_>) -> Result<(), StoreError> {
+    fn mark_seen(
+        &mut self,
+        selected: &Selected,
+        mailbox: &Mailbox,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StoreError> {
         let Some(&(_, last)) = self.sequences.ranges().get(self.range) else { return Ok(()) };
         let cells = mailbox.cells()?;
         let mut unseen = Vec::new();
@@ -233,7 +254,9 @@ impl Message<'_> {
                 FetchItem::Rfc822Size => reply::size(out, u64::from(self.cells.cell(self.cell)?.size)),
                 FetchItem::Envelope => reply::envelope(out, self.record(records)?.envelope()),
                 FetchItem::Body => reply::body(out, self.record(records)?.body()),
-                FetchItem::BodyStructure => reply::body_structure(out, self.record(records)?.body_structure()),
+                FetchItem::BodyStructure => {
+                    reply::body_structure(out, self.record(records)?.body_structure())
+                }
                 FetchItem::Rfc822 => {
                     let message = self.message()?;
                     reply::rfc822_header(out, Rfc822Name::Message, message.size);
@@ -272,7 +295,8 @@ impl Message<'_> {
     }
 
     fn record<'r>(&self, records: &'r mut RecordReader<'_>) -> Result<Record<'r>, StoreError> {
-        Record::parse(records.record(self.id()?)?).map_err(|_| StoreError::NotFound("record that can be read"))
+        Record::parse(records.record(self.id()?)?)
+            .map_err(|_| StoreError::NotFound("record that can be read"))
     }
 
     /// `BODY[…]<start> content`
@@ -289,7 +313,9 @@ impl Message<'_> {
             Some(section::SectionText::Text) => (SectionText::Text, None),
             Some(section::SectionText::Mime) => (SectionText::Mime, None),
             Some(section::SectionText::HeaderFields(fields)) => (SectionText::Header, Some((fields, false))),
-            Some(section::SectionText::HeaderFieldsNot(fields)) => (SectionText::Header, Some((fields, true))),
+            Some(section::SectionText::HeaderFieldsNot(fields)) => {
+                (SectionText::Header, Some((fields, true)))
+            }
         };
         let header_size = u64::from(message.header_size);
         let range = match (item.section.part.as_slice(), text) {

@@ -1,9 +1,9 @@
 //! STORE and UID STORE (RFC 3501, 6.4.6).
 
 use protocol::imap::Numbering;
+use protocol::imap::command::Tag;
 use protocol::imap::command::fetch::{FetchArguments, FetchItem};
 use protocol::imap::command::store::{StoreArguments, StoreFlags, StoreOperation};
-use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::Condition;
 use store::change::SystemFlags;
@@ -20,7 +20,13 @@ impl ImapSession {
     pub(super) fn store_flags(&mut self, tag: Tag, arguments: StoreArguments, turn: &mut Turn<'_>) -> Flow {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         if selected.access == Access::ReadOnly {
-            return self.refuse(turn, &tag, Condition::No, Some(Code::ReadOnly), "The mailbox was opened with EXAMINE");
+            return self.refuse(
+                turn,
+                &tag,
+                Condition::No,
+                Some(Code::ReadOnly),
+                "The mailbox was opened with EXAMINE",
+            );
         }
         let StoreArguments { numbering, messages, change } = arguments;
         let resolved = selected

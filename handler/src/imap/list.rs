@@ -55,7 +55,8 @@ impl ImapSession {
         match self.mailbox_list(turn) {
             Ok(list) => {
                 let lines = lsub_lines(&list, arguments).into_iter();
-                self.running = Running::List(Box::new(List { tag, kind: ListKind::Lsub, lines, status: Vec::new() }));
+                self.running =
+                    Running::List(Box::new(List { tag, kind: ListKind::Lsub, lines, status: Vec::new() }));
                 Flow::Continue
             }
             Err(error) => self.refuse_store(turn, &tag, &error),
@@ -71,7 +72,8 @@ impl ImapSession {
             let out = turn.output.bytes();
             reply::list(out, list.kind, line.attributes, &line.name, line.child_info);
             if let Some(id) = line.status_of
-                && let Err(error) = super::status::write_status(out, &turn.shared.store, id, &line.name, &list.status)
+                && let Err(error) =
+                    super::status::write_status(out, &turn.shared.store, id, &line.name, &list.status)
             {
                 // RFC 5819, 2: a mailbox whose status cannot be had gets no STATUS reply.
                 crate::log::warning!("no status", mailbox = line.name, why = error);
@@ -128,7 +130,8 @@ fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
         if wants_subscribed && list.is_subscribed(name) {
             attributes.push(ListAttribute::Subscribed);
         }
-        let child_info = if by_child && selection.subscribed { ChildInfo::Subscribed } else { ChildInfo::None };
+        let child_info =
+            if by_child && selection.subscribed { ChildInfo::Subscribed } else { ChildInfo::None };
         let status_of = entry.filter(|entry| !entry.placeholder && arguments.returns.status.is_some());
         let status_of = status_of.map(|entry| MailboxId { user: list.user(), number: entry.number });
         lines.push(Line { name: name.to_owned(), attributes, child_info, status_of });
@@ -165,8 +168,13 @@ fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> V
         Some(entry) if entry.placeholder => attributes.push(ListAttribute::NoSelect),
         Some(_) => {}
     }
-    attributes.push(if list.has_children(name) { ListAttribute::HasChildren } else { ListAttribute::HasNoChildren });
-    attributes.extend(entry.and_then(|entry| entry.special_use).and_then(wire_use).map(ListAttribute::SpecialUse));
+    attributes.push(if list.has_children(name) {
+        ListAttribute::HasChildren
+    } else {
+        ListAttribute::HasNoChildren
+    });
+    attributes
+        .extend(entry.and_then(|entry| entry.special_use).and_then(wire_use).map(ListAttribute::SpecialUse));
     attributes
 }
 

@@ -1,11 +1,11 @@
 //! LOGIN (RFC 3501, 6.2.3) and AUTHENTICATE (6.2.2, RFC 4959) with PLAIN (RFC 4616) and LOGIN.
 
+use protocol::imap::Limits;
 use protocol::imap::command::Tag;
 use protocol::imap::command::authenticate::{AuthenticateArguments, SaslLine};
 use protocol::imap::command::session::LoginArguments;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
-use protocol::imap::Limits;
 
 use super::{Flow, ImapSession, Running, Stage, User, capability, goodbye};
 use crate::conversation::{Answer, Next, Turn};

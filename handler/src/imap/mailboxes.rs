@@ -53,7 +53,13 @@ impl ImapSession {
         })
     }
 
-    pub(super) fn subscribe(&mut self, tag: Tag, name: &MailboxName, subscribed: bool, turn: &mut Turn<'_>) -> Flow {
+    pub(super) fn subscribe(
+        &mut self,
+        tag: Tag,
+        name: &MailboxName,
+        subscribed: bool,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
         let text = if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
         self.change_list(tag, turn, text, Code::NonExistent, |txn, user| {
             txn.subscribe(user, name.as_str(), subscribed);

@@ -268,7 +268,9 @@ impl ImapSession {
             Command::Copy(arguments) => self.copy(tag, &arguments, copy::Kind::Copy, turn),
             Command::Move(arguments) => self.copy(tag, &arguments, copy::Kind::Move, turn),
             // The guards above have taken these.
-            Command::Noop | Command::Check => self.refuse(turn, &tag, Condition::Bad, None, "Not in this state"),
+            Command::Noop | Command::Check => {
+                self.refuse(turn, &tag, Condition::Bad, None, "Not in this state")
+            }
         }
     }
 
@@ -336,7 +338,13 @@ impl ImapSession {
             }
             Some(Err(error)) => {
                 log::error!("commit failed", why = error);
-                self.refuse(turn, &tag, Condition::No, Some(Code::ServerBug), "The change may not last: the disk failed")
+                self.refuse(
+                    turn,
+                    &tag,
+                    Condition::No,
+                    Some(Code::ServerBug),
+                    "The change may not last: the disk failed",
+                )
             }
         }
     }

@@ -53,7 +53,13 @@ impl ImapSession {
     }
 
     /// Ends a command whose change was refused. `missing` is the code for a mailbox that is not there.
-    pub(super) fn refuse_change(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &ChangeError, missing: Code<'_>) -> Flow {
+    pub(super) fn refuse_change(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: &Tag,
+        error: &ChangeError,
+        missing: Code<'_>,
+    ) -> Flow {
         let (code, text) = match error {
             ChangeError::NoSuchMailbox => (missing, "There is no such mailbox".to_owned()),
             ChangeError::MailboxExists => (Code::AlreadyExists, "There is such a mailbox already".to_owned()),

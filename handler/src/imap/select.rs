@@ -14,13 +14,20 @@ use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
 
 impl ImapSession {
-    pub(super) fn select(&mut self, tag: Tag, name: &MailboxName, access: Access, turn: &mut Turn<'_>) -> Flow {
+    pub(super) fn select(
+        &mut self,
+        tag: Tag,
+        name: &MailboxName,
+        access: Access,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
         // Whether it succeeds or not, the mailbox selected before is no longer.
         self.deselect(turn);
-        let selected = match self.find(name, turn).and_then(|id| Selected::open(&turn.shared.store, id, access)) {
-            Ok(selected) => selected,
-            Err(error) => return self.refuse_store(turn, &tag, &error),
-        };
+        let selected =
+            match self.find(name, turn).and_then(|id| Selected::open(&turn.shared.store, id, access)) {
+                Ok(selected) => selected,
+                Err(error) => return self.refuse_store(turn, &tag, &error),
+            };
         match self.greet(&tag, selected, turn) {
             Ok(()) => Flow::Continue,
             Err(error) => self.refuse_store(turn, &tag, &error),
@@ -53,7 +60,9 @@ impl ImapSession {
             cell.set_mailbox(Some((turn.shared.table.row_of(key), key)));
         }
         self.stage = match std::mem::replace(&mut self.stage, Stage::NotAuthenticated) {
-            Stage::Authenticated(user) | Stage::Selected(user, _) => Stage::Selected(user, Box::new(selected)),
+            Stage::Authenticated(user) | Stage::Selected(user, _) => {
+                Stage::Selected(user, Box::new(selected))
+            }
             stage => stage,
         };
         Ok(())

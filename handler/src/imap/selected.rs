@@ -155,7 +155,10 @@ impl Selected {
     /// The cells of messages given by sequence numbers, ascending.
     pub(crate) fn cells(&self, sequences: &NumberSet) -> Vec<CellIndex> {
         let ranges = sequences.ranges().iter();
-        ranges.flat_map(|&(first, last)| self.view.cells_in_seq_range(first..=last)).map(|(_, cell)| cell).collect()
+        ranges
+            .flat_map(|&(first, last)| self.view.cells_in_seq_range(first..=last))
+            .map(|(_, cell)| cell)
+            .collect()
     }
 
     /// Appends `FLAGS (…)` for one message.

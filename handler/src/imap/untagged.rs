@@ -102,7 +102,9 @@ impl Untagged {
                 return Ok(false);
             }
             self.flags += 1;
-            let (Some(state), Some(sequence)) = (cells.flags(cell), selected.view.seq_of_cell(cell)) else { continue };
+            let (Some(state), Some(sequence)) = (cells.flags(cell), selected.view.seq_of_cell(cell)) else {
+                continue;
+            };
             if self.own == Some(state.modseq) {
                 continue;
             }
@@ -126,7 +128,8 @@ pub(crate) fn announce_flags(out: &mut Vec<u8>, selected: &mut Selected, keyword
     reply::flags(out, SystemFlags::ALL, names.iter().copied());
     let permanent = match selected.access {
         Access::ReadWrite => {
-            let new = if keywords.first_free().is_some() { NewKeywords::Allowed } else { NewKeywords::Refused };
+            let new =
+                if keywords.first_free().is_some() { NewKeywords::Allowed } else { NewKeywords::Refused };
             Code::PermanentFlags(SystemFlags::ALL, &names, new)
         }
         Access::ReadOnly => Code::PermanentFlags(SystemFlags::default(), &[], NewKeywords::Refused),

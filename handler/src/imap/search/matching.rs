@@ -69,7 +69,9 @@ impl Condition {
     pub(crate) fn compile(key: &SearchKey, numbers: &Numbers<'_>) -> Condition {
         match key {
             SearchKey::All => Condition::True,
-            SearchKey::And(keys) => Condition::and(keys.iter().map(|key| Self::compile(key, numbers)).collect()),
+            SearchKey::And(keys) => {
+                Condition::and(keys.iter().map(|key| Self::compile(key, numbers)).collect())
+            }
             SearchKey::Or(keys) => {
                 let mut either = vec![Self::compile(&keys.0, numbers), Self::compile(&keys.1, numbers)];
                 either.sort_by_key(Condition::cost);
@@ -218,9 +220,7 @@ impl Candidate<'_, '_> {
             }
             Condition::SizeFrom(octets) => u64::from(self.cell.size) >= *octets,
             Condition::SizeBelow(octets) => u64::from(self.cell.size) < *octets,
-            Condition::KnownHeader(kind, text) => {
-                contains_folded(self.record()?.search_text(*kind), text)
-            }
+            Condition::KnownHeader(kind, text) => contains_folded(self.record()?.search_text(*kind), text),
             Condition::Header(field, text) => self.header_contains(field, text.as_ref())?,
             Condition::Body(text) => self.body_contains(text)?,
             Condition::Text(text) => self.whole_header_contains(text)? || self.body_contains(text)?,
@@ -284,12 +284,14 @@ fn enclosed_header_contains(
     part: &message::Section<'_>,
     text: &Folded,
 ) -> Result<bool, StoreError> {
-    let end = part.body.end.min(part.body.start.saturating_add(message::limits::PART_HEADER_OCTETS_MAX as u64));
+    let end =
+        part.body.end.min(part.body.start.saturating_add(message::limits::PART_HEADER_OCTETS_MAX as u64));
     let mut raw = Vec::new();
     store.read_range(message, part.body.start..end, &mut raw)?;
-    let header_end = raw.windows(2).position(|pair| pair == b"\n\n").or_else(|| {
-        raw.windows(4).position(|four| four == b"\r\n\r\n")
-    });
+    let header_end = raw
+        .windows(2)
+        .position(|pair| pair == b"\n\n")
+        .or_else(|| raw.windows(4).position(|four| four == b"\r\n\r\n"));
     raw.truncate(header_end.unwrap_or(raw.len()));
     Ok(contains_folded(&decode_header_text(&raw), text))
 }

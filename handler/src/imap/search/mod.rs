@@ -38,7 +38,12 @@ pub(crate) struct Search {
 }
 
 impl ImapSession {
-    pub(super) fn begin_search(&mut self, tag: Tag, arguments: &SearchArguments, turn: &mut Turn<'_>) -> Flow {
+    pub(super) fn begin_search(
+        &mut self,
+        tag: Tag,
+        arguments: &SearchArguments,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
         if let Some(SearchCharset::Other(_)) = arguments.charset {
             let code = Code::BadCharset(&["US-ASCII", "UTF-8"]);
             return self.refuse(turn, &tag, Condition::No, Some(code), "Unknown charset");
@@ -102,8 +107,11 @@ impl ImapSession {
 fn compile(selected: &mut Selected, arguments: &SearchArguments, store: &Store) -> Result<Match, StoreError> {
     let mailbox = selected.mailbox(store)?;
     let keywords = mailbox.keywords()?;
-    let numbers =
-        Numbers { exists: selected.view.exists(), last_uid: selected.last_uid(&mailbox)?, keywords: &keywords };
+    let numbers = Numbers {
+        exists: selected.view.exists(),
+        last_uid: selected.last_uid(&mailbox)?,
+        keywords: &keywords,
+    };
     Ok(Match::compile(&arguments.key, &numbers))
 }
 
@@ -136,7 +144,12 @@ impl Search {
                 }),
                 Ok(false) => {}
                 Err(error) => {
-                    log::error!("message not searched", mailbox = selected.id.key(), uid = cell.uid, why = error);
+                    log::error!(
+                        "message not searched",
+                        mailbox = selected.id.key(),
+                        uid = cell.uid,
+                        why = error
+                    );
                     self.failures += 1;
                 }
             }
