@@ -127,6 +127,7 @@ impl SpecialUse {
 }
 
 /// One change, as a log frame records it.
+#[expect(missing_docs, reason = "the fields are those of the drawing, and their types say what they are")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The content of this frame is the message of directory cell `index` in the page of the log.

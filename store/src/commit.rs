@@ -7,7 +7,7 @@
 //! - What must not happen before a change is durable (lowering reference counts, removing folders) happens here.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::counters::Counters;
@@ -65,6 +65,8 @@ pub(crate) struct Committer {
     /// The durable ticket has grown, or syncing failed.
     settled: Condvar,
     failure: OnceLock<String>,
+    /// For tests: the next sync fails.
+    pub(crate) pretend_failure: AtomicBool,
     callbacks: Mutex<Vec<DurableCallback>>,
     pages: Arc<Pages>,
     counters: Arc<Counters>,
@@ -90,6 +92,7 @@ impl Committer {
             settling: Mutex::new(()),
             settled: Condvar::new(),
             failure: OnceLock::new(),
+            pretend_failure: AtomicBool::new(false),
             callbacks: Mutex::new(Vec::new()),
             pages,
             counters,
@@ -213,16 +216,20 @@ impl Committer {
         }
         for log in dirty {
             self.counters.syncs.add(1);
-            log.sync().map_err(|error| format!("syncing {} failed: {error}", log.path().display()))?;
+            let synced = match self.pretend_failure.load(Ordering::Relaxed) {
+                true => Err(std::io::Error::from_raw_os_error(libc::EIO)),
+                false => log.sync(),
+            };
+            synced.map_err(|error| format!("syncing {} failed: {error}", log.path().display()))?;
         }
         Ok(())
     }
 
     /// Makes `log` durable at once, for a change that nobody may see before.
-    pub(crate) fn sync_now(&self, log: &LogFile) -> Result<(), StoreError> {
+    pub(crate) fn sync_now(&self, log: &LogFile, logs: &Logs) -> Result<(), StoreError> {
         self.counters.syncs.add(1);
         log.sync().map_err(StoreError::io(log.path(), "sync")).inspect_err(|error| {
-            let _ = self.failure.set(error.to_string());
+            self.fail(error.to_string(), logs);
             self.announce();
         })
     }

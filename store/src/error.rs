@@ -5,13 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why the store could not be opened or read.
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 #[derive(Debug)]
 pub enum StoreError {
     /// The operating system refused: which file, doing what, why.
     Io { path: PathBuf, doing: &'static str, error: io::Error },
-    /// A file holds what the store never writes.
+    /// A file holds what the store never writes: which file, where, what is wrong.
     Corrupt { path: PathBuf, offset: u64, what: &'static str },
-    /// The folder is not a store, or one of another format or in other hands; the text says what to do.
+    /// The folder is not a store, or one of another format or in other hands; `reason` says what to do.
     Unusable { path: PathBuf, reason: String },
     /// The message, mailbox or user asked for is not there (any more).
     NotFound(&'static str),

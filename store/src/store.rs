@@ -373,6 +373,12 @@ impl Store {
         &self.counters
     }
 
+    /// For tests: the next sync fails as if the disk were broken.
+    #[doc(hidden)]
+    pub fn pretend_sync_failure(&self) {
+        self.committer.pretend_failure.store(true, Ordering::Relaxed);
+    }
+
     /// Notes where replay would have to start now. Done in the background as well, every now and then.
     pub fn checkpoint(&self) -> Result<()> {
         self.checkpoints.write()

@@ -137,17 +137,17 @@ fn one_power_cut(seed: u64) {
     };
     make(2);
     // Half of the time the third mailbox is made before the checkpoint.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         make(3);
     }
     for number in 0..random.below(80) {
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             step(&stores[number as usize % 2], &mut random, &format!("early{number}"), true);
         }
     }
     stores.iter().for_each(|store| store.checkpoint().expect("written"));
     let early = files(&folder.join("store"));
-    if seed % 2 == 1 {
+    if !seed.is_multiple_of(2) {
         make(3);
     }
     for number in 0..100 {
@@ -214,7 +214,13 @@ fn one_power_cut(seed: u64) {
                 found.get(uid).unwrap_or_else(|| panic!("seed {seed}: mailbox {number} UID {uid} is lost"));
             assert_eq!(there.0, message.0, "seed {seed}: mailbox {number} UID {uid}");
             // Flags that were set and not acknowledged may have got to the disk with the view.
-            assert_eq!(there.1 & message.1, message.1, "seed {seed}: mailbox {number} UID {uid}: {:?} {:?}", (there.1, &there.2), (message.1, &message.2));
+            assert_eq!(
+                there.1 & message.1,
+                message.1,
+                "seed {seed}: mailbox {number} UID {uid}: {:?} {:?}",
+                (there.1, &there.2),
+                (message.1, &message.2)
+            );
             assert!(
                 message.2.iter().all(|keyword| there.2.contains(keyword)),
                 "seed {seed}: mailbox {number} UID {uid}: {:?} are not all among {:?}",

@@ -3,7 +3,7 @@
 //!
 //! Invariant: `open` and `ended` together name every log of this writer that a checkpoint must mention (see `checkpoint.rs`).
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -59,6 +59,14 @@ impl State {
             next_journal: 0,
         }
     }
+
+    fn take_up(&mut self, log: Arc<LogFile>) {
+        self.open.push(Arc::clone(&log));
+        match log.name().kind {
+            LogKind::Bucket => self.bucket = Some(log),
+            LogKind::Journal => self.journal = Some(log),
+        }
+    }
 }
 
 impl Logs {
@@ -69,36 +77,39 @@ impl Logs {
             Logs { pages: pages.to_path_buf(), writer, epoch, state: Mutex::new(State::empty(today())) };
         let mut state = logs.lock();
         let page = state.page;
-        let mut names = logs_of_page(pages, page)?;
+        let yesterday = PageId(page.0.saturating_sub(1));
+        let mut names = logs_of_page(pages, yesterday)?;
+        names.extend(logs_of_page(pages, page)?);
         names.retain(|name| name.writer == writer);
-        for name in names {
+        // The newest first: it alone is gone on with, so that a log that was abandoned stays so.
+        for name in names.into_iter().rev() {
             let path = log_path(pages, name);
+            // An earlier process may have been killed before it synced what others have seen since.
+            let synced = File::open(&path).and_then(|file| file.sync_data());
+            synced.map_err(StoreError::io(&path, "sync"))?;
+            if name.page != page {
+                continue;
+            }
             let from = checkpoint.position(name).unwrap_or(LOG_HEAD_BYTES);
             let next = match name.kind {
                 LogKind::Bucket => &mut state.next_bucket,
                 LogKind::Journal => &mut state.next_journal,
             };
+            let is_newest = *next == 0;
             *next = (*next).max(name.number.saturating_add(1));
-            match LogFile::go_on(&path, name, epoch, from)? {
-                Some(log) if log.tail() < LOG_FULL_BYTES => logs.take_up(&mut state, Arc::new(log)),
-                _ => {
-                    let reader = LogReader::open(&path, name)?;
-                    let end = reader.map_or(Ok(LOG_HEAD_BYTES), |reader| reader.end_of_frames(from))?;
-                    state.ended.push(LogPosition { name, position: end });
-                }
+            if is_newest
+                && let Some(log) = LogFile::go_on(&path, name, epoch, from)?
+                && log.tail() < LOG_FULL_BYTES
+            {
+                state.take_up(Arc::new(log));
+                continue;
             }
+            let reader = LogReader::open(&path, name)?;
+            let end = reader.map_or(Ok(LOG_HEAD_BYTES), |reader| reader.end_of_frames(from))?;
+            state.ended.push(LogPosition { name, position: end });
         }
         drop(state);
         Ok(logs)
-    }
-
-    fn take_up(&self, state: &mut State, log: Arc<LogFile>) {
-        state.open.push(Arc::clone(&log));
-        match log.name().kind {
-            LogKind::Journal => state.journal = Some(log),
-            LogKind::Bucket if state.bucket.is_none() => state.bucket = Some(log),
-            LogKind::Bucket => state.spare.push(log),
-        }
     }
 
     /// The bucket for messages that were gathered in memory.

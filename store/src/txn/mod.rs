@@ -32,6 +32,9 @@ const TRIES_MOST: usize = 16;
 /// Messages that one transaction may add: fewer than the UIDs that are skipped after a power cut.
 pub const MESSAGES_MOST: usize = 1 << 18;
 
+/// Changes of one transaction that may be seen before they are durable.
+const UNSYNCED_MOST: usize = 1 << 16;
+
 /// One operation, as it was asked for.
 #[derive(Debug)]
 pub(crate) enum Operation {
@@ -214,7 +217,7 @@ fn write(
     }
     let (log, head, in_flight) = append(store, held, own.as_ref(), &bytes)?;
     if must_be_durable_first(&changes) {
-        store.committer.sync_now(&log)?;
+        store.committer.sync_now(&log, &store.logs)?;
     }
     let source = Source::new(log.name(), in_flight.offset(), &head);
     if let Some((own, content)) = &own {
@@ -281,7 +284,9 @@ fn append(
 /// - users, mailboxes and names of keywords, for other processes may soon log changes that mean nothing without them, and sync
 ///   those first;
 /// - messages that are moved, for after a power cut the view of the one mailbox may have lost them, and that of the other not got
-///   them.
+///   them;
+/// - more messages at once than a few transactions may leave unsynced in a mailbox, for the UIDs that are skipped after a power
+///   cut are not without number.
 fn must_be_durable_first(changes: &[Change]) -> bool {
     let defines = |change: &Change| {
         matches!(
@@ -294,7 +299,9 @@ fn must_be_durable_first(changes: &[Change]) -> bool {
     };
     let adds = |change: &Change| matches!(change, Change::Add { .. });
     let expunges = |change: &Change| matches!(change, Change::Expunge { .. });
-    changes.iter().any(defines) || (changes.iter().any(adds) && changes.iter().any(expunges))
+    changes.len() > UNSYNCED_MOST
+        || changes.iter().any(defines)
+        || (changes.iter().any(adds) && changes.iter().any(expunges))
 }
 
 /// How much there is to replay in these changes, in messages.

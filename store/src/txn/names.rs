@@ -59,10 +59,9 @@ impl Plan<'_> {
             .filter(|entry| !entry.placeholder)
             .map(|entry| MailboxId { user, number: entry.number })
             .collect();
-        let mut list_version = list.version();
+        let next_version = list.version() + 1;
         self.need(held.iter().map(|mailbox| LockKey::Mailbox(*mailbox)))?;
-        for mailbox in held {
-            list_version += 1;
+        for (list_version, mailbox) in (next_version..).zip(held) {
             self.changes.push(Change::MailboxDelete { mailbox, list_version });
             self.touched.push(mailbox);
         }

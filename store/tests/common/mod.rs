@@ -11,44 +11,44 @@ use store::txn::{Committed, Delivery, FlagChange, FlagOperation, Outcome};
 use store::{OpenOptions, Store, WriterChoice};
 
 /// A folder with a store and a runtime folder in it.
-pub struct Place {
-    pub folder: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Place {
     /// In memory where that can be had, so that syncing costs nothing.
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         match tempfile::tempdir_in("/dev/shm") {
             Ok(folder) => Place { folder },
             Err(_) => Place::on_disk(),
         }
     }
 
-    pub fn on_disk() -> Place {
+    pub(crate) fn on_disk() -> Place {
         Place { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    pub fn store_path(&self) -> PathBuf {
+    pub(crate) fn store_path(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 
-    pub fn options(&self, writer: WriterChoice) -> OpenOptions {
+    pub(crate) fn options(&self, writer: WriterChoice) -> OpenOptions {
         OpenOptions::new(self.store_path(), self.folder.path().join("run"), writer)
     }
 
-    pub fn open(&self) -> Arc<Store> {
+    pub(crate) fn open(&self) -> Arc<Store> {
         Store::open(self.options(WriterChoice::Handler(0))).expect("opens")
     }
 
-    pub fn open_as(&self, handler: u16) -> Arc<Store> {
+    pub(crate) fn open_as(&self, handler: u16) -> Arc<Store> {
         Store::open(self.options(WriterChoice::Handler(handler))).expect("opens")
     }
 }
 
-pub const DATE: ZonedTime = ZonedTime { seconds: 1_790_000_000, zone_minutes: 120 };
+pub(crate) const DATE: ZonedTime = ZonedTime { seconds: 1_790_000_000, zone_minutes: 120 };
 
 /// A small message that says `text`.
-pub fn mail(text: &str) -> Vec<u8> {
+pub(crate) fn mail(text: &str) -> Vec<u8> {
     format!(
         "From: Ann <ann@example.org>\r\nTo: bob@example.org\r\nSubject: {text}\r\n\
          Date: Sun, 22 Nov 2026 10:00:00 +0100\r\nMessage-ID: <{text}@example.org>\r\n\r\n{text}\r\n"
@@ -56,16 +56,16 @@ pub fn mail(text: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-pub fn inbox(user: UserId) -> MailboxId {
+pub(crate) fn inbox(user: UserId) -> MailboxId {
     MailboxId { user, number: 1 }
 }
 
-pub fn to(mailbox: MailboxId) -> Delivery {
+pub(crate) fn to(mailbox: MailboxId) -> Delivery {
     Delivery { mailbox, flags: SystemFlags::default(), keywords: Vec::new(), internal_date: DATE }
 }
 
 /// Delivers without waiting for the ticket.
-pub fn deliver(store: &Arc<Store>, bytes: &[u8], recipients: Vec<Delivery>) -> Committed {
+pub(crate) fn deliver(store: &Arc<Store>, bytes: &[u8], recipients: Vec<Delivery>) -> Committed {
     let mut draft = store.draft().expect("open");
     for chunk in bytes.chunks(70_000) {
         draft.write(chunk).expect("space");
@@ -77,7 +77,7 @@ pub fn deliver(store: &Arc<Store>, bytes: &[u8], recipients: Vec<Delivery>) -> C
 }
 
 /// The UID that a delivery to one mailbox got.
-pub fn only_uid(committed: &Committed) -> u32 {
+pub(crate) fn only_uid(committed: &Committed) -> u32 {
     match &committed.outcomes[..] {
         [Outcome::Delivered(results)] => results[0].as_ref().expect("delivered").uid.get(),
         other => panic!("{other:?}"),
@@ -85,7 +85,7 @@ pub fn only_uid(committed: &Committed) -> u32 {
 }
 
 /// All live cells of a mailbox.
-pub fn live(store: &Store, mailbox: MailboxId) -> Vec<Cell> {
+pub(crate) fn live(store: &Store, mailbox: MailboxId) -> Vec<Cell> {
     let open = store.mailbox(mailbox).expect("there");
     let cells = open.cells().expect("readable");
     let all = (0..cells.count()).map(|index| cells.cell(CellIndex(index)).expect("whole"));
@@ -93,7 +93,7 @@ pub fn live(store: &Store, mailbox: MailboxId) -> Vec<Cell> {
 }
 
 /// The places of all live cells of a mailbox.
-pub fn live_indexes(store: &Store, mailbox: MailboxId) -> Vec<CellIndex> {
+pub(crate) fn live_indexes(store: &Store, mailbox: MailboxId) -> Vec<CellIndex> {
     let open = store.mailbox(mailbox).expect("there");
     let cells = open.cells().expect("readable");
     let all = (0..cells.count()).map(CellIndex);
@@ -101,33 +101,33 @@ pub fn live_indexes(store: &Store, mailbox: MailboxId) -> Vec<CellIndex> {
 }
 
 /// All octets of a message.
-pub fn body(store: &Store, message: MessageId) -> Vec<u8> {
+pub(crate) fn body(store: &Store, message: MessageId) -> Vec<u8> {
     let stored = store.message(message).expect("there");
     let mut bytes = Vec::new();
     store.read_range(&stored, 0..u64::MAX, &mut bytes).expect("readable");
     bytes
 }
 
-pub fn flags(operation: FlagOperation, system: SystemFlags, keywords: &[&str]) -> FlagChange {
+pub(crate) fn flags(operation: FlagOperation, system: SystemFlags, keywords: &[&str]) -> FlagChange {
     FlagChange { operation, system, keywords: keywords.iter().map(|name| name.to_string()).collect() }
 }
 
 /// Random numbers by xorshift: the same seed, the same numbers.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 }

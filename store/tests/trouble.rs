@@ -1,0 +1,115 @@
+//! The disk is full, a sync fails: the change is refused or fails, what was acknowledged stays, and the store can be used again.
+
+mod common;
+
+use std::process::Command;
+
+use common::*;
+use store::change::SystemFlags;
+use store::ids::{CellIndex, UserId};
+use store::txn::FlagOperation;
+use store::{ChangeError, OpenOptions, Store, StoreError, WriterChoice};
+
+const CHILD: &str = "LODE_STORE_TEST_FULL";
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_anew() {
+    let place = Place::new();
+    let store = place.open();
+    let ann = store.ensure_user("ann").expect("made");
+    let good = deliver(&store, &mail("good"), vec![to(inbox(ann))]);
+    store.wait(good.ticket).expect("durable");
+    store.pretend_sync_failure();
+    let bad = deliver(&store, &mail("bad"), vec![to(inbox(ann))]);
+    let error = store.wait(bad.ticket).expect_err("lost");
+    assert!(error.to_string().contains("bucket.0.0"), "{error}");
+    assert_eq!(store.ticket_state(good.ticket), Some(Ok(())));
+    assert!(matches!(store.ticket_state(bad.ticket), Some(Err(_))));
+    assert!(matches!(store.draft(), Err(StoreError::Failed(_))));
+    let mut txn = store.begin();
+    txn.store_flags(inbox(ann), &[CellIndex(0)], flags(FlagOperation::Add, SystemFlags::SEEN, &[]));
+    assert!(matches!(txn.commit(), Err(ChangeError::Store(StoreError::Failed(_)))));
+    assert!(store.failure().is_some());
+    // Reading goes on.
+    assert_eq!(body(&store, live(&store, inbox(ann))[0].message), mail("good"));
+    assert!(store.close().is_err());
+    drop(store);
+    let store = place.open();
+    let next = deliver(&store, &mail("next"), vec![to(inbox(ann))]);
+    store.wait(next.ticket).expect("durable");
+    let newest = live(&store, inbox(ann)).last().expect("there").message;
+    let range = store.file_range(&store.message(newest).expect("there"), 0..1).expect("there");
+    // The log that failed gets no more frames: this is the first of another.
+    assert!(range.offset < 200, "{range:?}");
+}
+
+/// Not a test by itself: a process whose files cannot grow beyond a limit that its shell has set.
+#[test]
+fn full_child() {
+    let Ok(folder) = std::env::var(CHILD) else { return };
+    let folder = std::path::Path::new(&folder);
+    let options = OpenOptions::new(folder.join("store"), folder.join("run"), WriterChoice::Handler(0));
+    let store = Store::open(options).expect("opens");
+    let ann = UserId(1);
+    let mut acknowledged = 0;
+    let mut refused = 0;
+    for number in 0..60 {
+        // Small ones are gathered, every fifth is streamed.
+        let mut bytes = mail(&format!("m{number}"));
+        bytes.resize(if number % 5 == 4 { 200_000 } else { 60_000 }, b'f');
+        let draft = store.draft().and_then(|mut draft| {
+            draft.write(&bytes)?;
+            draft.finish()
+        });
+        let Ok(content) = draft else {
+            refused += 1;
+            continue;
+        };
+        let mut txn = store.begin();
+        txn.deliver(content, vec![to(inbox(ann))]);
+        match txn.commit() {
+            Ok(committed) => {
+                store.wait(committed.ticket).expect("durable");
+                println!("@{}", only_uid(&committed));
+                acknowledged += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(acknowledged > 3 && refused > 3, "{acknowledged} acknowledged, {refused} refused");
+    // Small changes still find room.
+    let mut txn = store.begin();
+    txn.store_flags(inbox(ann), &[CellIndex(0)], flags(FlagOperation::Add, SystemFlags::FLAGGED, &[]));
+    store.wait(txn.commit().expect("room").ticket).expect("durable");
+    println!("@flagged");
+}
+
+#[test]
+fn a_full_disk_refuses_changes_and_harms_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    let ann = store.ensure_user("ann").expect("made");
+    drop(store);
+    // A limit of 1,000 KB a file stands for the full disk; the signal that comes with it is ignored.
+    let program = std::env::current_exe().expect("known");
+    let command =
+        format!("trap '' XFSZ; ulimit -f 1000; exec {} --exact full_child --nocapture", program.display());
+    let shell = if std::path::Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
+    let output =
+        Command::new(shell).args(["-c", &command]).env(CHILD, place.folder.path()).output().expect("started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("@flagged"));
+    let uids: Vec<u32> =
+        text.lines().filter_map(|line| line.split_once('@').and_then(|(_, uid)| uid.parse().ok())).collect();
+    let store = place.open();
+    let found: Vec<u32> = live(&store, inbox(ann)).iter().map(|cell| cell.uid.get()).collect();
+    assert_eq!(found, uids);
+    for cell in live(&store, inbox(ann)) {
+        assert_eq!(body(&store, cell.message).len(), cell.size as usize);
+    }
+    assert!(live(&store, inbox(ann))[0].flags.system.contains(SystemFlags::FLAGGED));
+    let mut big = mail("big");
+    big.resize(500_000, b'g');
+    store.wait(deliver(&store, &big, vec![to(inbox(ann))]).ticket).expect("durable");
+}
