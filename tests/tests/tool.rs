@@ -43,7 +43,7 @@ fn users_are_added_changed_and_deleted_while_the_server_runs() {
     server.signal(Signal::SIGHUP);
     until(true, "second");
     assert!(!may("\"first one\""), "the old password still opens the door");
-    server.lode(&["user", "del", "carol"]);
+    server.lode(&["user", "del", "carol", "--yes"]);
     server.signal(Signal::SIGHUP);
     until(false, "second");
 }
