@@ -206,3 +206,23 @@ impl Current {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_that_panics_is_kept_and_named() {
+        fn no_stat(octets: &[u8]) {
+            assert!(!octets.starts_with(b"STAT"), "found it");
+        }
+        let current = Current::new("self-test", 7);
+        let target = Target { entry: no_stat, ..POP3 };
+        check(target, b"NOOP", &current);
+        let failed = catch_unwind(AssertUnwindSafe(|| check(target, b"STAT\r\n", &current)));
+        let said = failed.unwrap_err().downcast::<String>().unwrap();
+        assert!(said.contains("LODE_SEED=7") && said.contains(&current.path.display().to_string()), "{said}");
+        assert_eq!(fs::read(&current.path).unwrap(), b"STAT\r\n");
+        current.forget();
+    }
+}
