@@ -65,6 +65,8 @@ pub(crate) struct Committer {
     /// The durable ticket has grown, or syncing failed.
     settled: Condvar,
     failure: OnceLock<String>,
+    /// The thread has ended: no ticket that it left becomes durable.
+    ended: AtomicBool,
     /// For tests: the next sync fails.
     pub(crate) pretend_failure: AtomicBool,
     callbacks: Mutex<Vec<DurableCallback>>,
@@ -92,6 +94,7 @@ impl Committer {
             settling: Mutex::new(()),
             settled: Condvar::new(),
             failure: OnceLock::new(),
+            ended: AtomicBool::new(false),
             pretend_failure: AtomicBool::new(false),
             callbacks: Mutex::new(Vec::new()),
             pages,
@@ -130,12 +133,17 @@ impl Committer {
 
     /// What is known of `ticket` now.
     pub(crate) fn state_of(&self, ticket: Ticket) -> Option<Result<(), CommitError>> {
-        // The failure is looked at first: it is set after the last durable ticket, so a ticket that was durable is found to be.
+        // The ends are looked at first: they come after the last durable ticket, so a ticket that was durable is found to be.
         let failure = self.failure.get();
+        let ended = self.ended.load(Ordering::Acquire);
         if ticket <= self.durable() {
             return Some(Ok(()));
         }
-        failure.map(|reason| Err(CommitError(reason.clone())))
+        match failure {
+            Some(reason) => Some(Err(CommitError(reason.clone()))),
+            None if ended => Some(Err(CommitError("the store was closed".to_string()))),
+            None => None,
+        }
     }
 
     /// Waits until the fate of `ticket` is known.
@@ -174,6 +182,8 @@ impl Committer {
 
     /// The commit thread.
     pub(crate) fn run(&self, logs: &Logs) {
+        // However it ends, also by a callback that panics, nobody waits for it any longer.
+        let _ended = Ended(self);
         loop {
             let mut queue = lock(&self.queue);
             while queue.dirty.is_empty() && queue.aftermath.is_empty() && !queue.stop {
@@ -254,6 +264,19 @@ impl Committer {
         for what in aftermath {
             let _ = what.perform(&self.pages);
         }
+    }
+}
+
+struct Ended<'a>(&'a Committer);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.failure.set("the commit thread has failed".to_string());
+        }
+        self.0.ended.store(true, Ordering::Release);
+        drop(lock(&self.0.settling));
+        self.0.settled.notify_all();
     }
 }
 

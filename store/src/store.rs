@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::counters::Counters;
+use crate::date::today;
 use crate::derived::{Derived, Pass, Source};
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
@@ -173,7 +174,7 @@ impl Store {
         }
         let pages = Arc::clone(&derived.pages);
         let checkpoint = Checkpoint::read(&partition, writer.number())?;
-        let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint)?);
+        let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint, today)?);
         let committer = Arc::new(Committer::new(Arc::clone(&pages), Arc::clone(&counters)));
         let store = Arc::new(Store {
             folder: options.path.clone(),

@@ -238,6 +238,7 @@ fn whatever_was_acknowledged_survives_the_killing_of_processes() {
         }
     }
     let model = Arc::new(Mutex::new(Model::default()));
+    let mut repairs = 0;
     let mut random = Random::new(20_261_122);
     for round in 0..rounds {
         let watcher = (round % 2 == 0).then(|| place.open_as(9));
@@ -278,6 +279,7 @@ fn whatever_was_acknowledged_survives_the_killing_of_processes() {
             );
         }
         model.check(&store);
+        repairs += store.counters().repairs.get();
         if round % 3 == 0 {
             store.close().expect("closed");
         }
@@ -286,6 +288,9 @@ fn whatever_was_acknowledged_survives_the_killing_of_processes() {
         model.check(&store);
     }
     let model = model.lock().expect("no panic");
-    println!("{} messages acknowledged in {rounds} rounds", model.acknowledged.len());
+    println!(
+        "{} messages acknowledged in {rounds} rounds, {repairs} locks repaired",
+        model.acknowledged.len()
+    );
     assert!(model.acknowledged.len() as u64 > rounds, "the children did nothing");
 }

@@ -307,9 +307,11 @@ fn a_store_has_one_locks_file() {
 
 #[test]
 fn threads_share_syncs() {
-    let place = Place::on_disk();
+    let place = Place::new();
     let store = place.open();
     let ann = store.ensure_user("ann").expect("made");
+    // A disk that takes its time, whatever the machine has.
+    store.on_durable(Box::new(|_| std::thread::sleep(std::time::Duration::from_millis(3))));
     let before = store.counters().syncs.get();
     std::thread::scope(|scope| {
         for thread in 0..64 {
@@ -323,7 +325,7 @@ fn threads_share_syncs() {
         }
     });
     let syncs = store.counters().syncs.get() - before;
-    assert!(syncs < 64 * 20 / 4, "{syncs} syncs for 1280 commits");
+    assert!(syncs < 64 * 20 / 8, "{syncs} syncs for 1280 commits");
     let uids: Vec<u32> = live(&store, inbox(ann)).iter().map(|cell| cell.uid.get()).collect();
     assert_eq!(uids, (1..=1280).collect::<Vec<u32>>());
 }

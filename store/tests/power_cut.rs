@@ -119,7 +119,8 @@ fn wait_all(stores: &[Arc<Store>]) {
 
 #[test]
 fn what_was_synced_is_there_whatever_the_views_have_forgotten() {
-    for seed in 0..12 {
+    let seeds: u64 = std::env::var("LODE_POWER_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    for seed in 0..seeds {
         one_power_cut(seed);
     }
 }

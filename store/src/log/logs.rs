@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::checkpoint::{Checkpoint, LogPosition};
-use crate::date::{page_name, today};
+use crate::date::page_name;
 use crate::error::{Result, StoreError};
 use crate::files::make_folder;
 use crate::ids::PageId;
@@ -27,6 +27,8 @@ pub(crate) struct Logs {
     pages: PathBuf,
     writer: u16,
     epoch: u32,
+    /// Says which page is today's.
+    today: fn() -> PageId,
     state: Mutex<State>,
 }
 
@@ -72,9 +74,20 @@ impl State {
 impl Logs {
     /// The logs of `writer`, going on where an earlier process left them. `checkpoint` is that process's last one: what lies
     /// before its positions need not be read. Every frame of these logs must be in the views already.
-    pub(crate) fn open(pages: &Path, writer: u16, epoch: u32, checkpoint: &Checkpoint) -> Result<Logs> {
-        let logs =
-            Logs { pages: pages.to_path_buf(), writer, epoch, state: Mutex::new(State::empty(today())) };
+    pub(crate) fn open(
+        pages: &Path,
+        writer: u16,
+        epoch: u32,
+        checkpoint: &Checkpoint,
+        today: fn() -> PageId,
+    ) -> Result<Logs> {
+        let logs = Logs {
+            pages: pages.to_path_buf(),
+            writer,
+            epoch,
+            today,
+            state: Mutex::new(State::empty(today())),
+        };
         let mut state = logs.lock();
         let page = state.page;
         let yesterday = PageId(page.0.saturating_sub(1));
@@ -207,7 +220,7 @@ impl Logs {
     /// The state, with nothing of yesterday in it that would be appended to.
     fn lock_today(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        let page = today();
+        let page = (self.today)();
         // A clock that was set back does not bring an old page back: names in it may be in use.
         if page > state.page {
             let open = std::mem::take(&mut state.open);
@@ -264,4 +277,72 @@ pub(crate) fn logs_of_page(pages: &Path, page: PageId) -> Result<Vec<LogName>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::log::frame::{FrameHead, FrameType};
+
+    static DAY: AtomicU32 = AtomicU32::new(100);
+
+    fn day() -> PageId {
+        PageId(DAY.load(Ordering::Relaxed))
+    }
+
+    fn head(log: &LogFile, content: &[u8]) -> FrameHead {
+        FrameHead {
+            log_id: log.id(),
+            frame_type: FrameType::Delivery,
+            changes_len: 0,
+            content_len: content.len() as u64,
+            content_hash: xxhash_rust::xxh3::xxh3_64(content),
+            changes_crc: crc32c::crc32c(&[]),
+        }
+    }
+
+    #[test]
+    fn a_new_day_has_new_logs_and_a_message_that_began_yesterday_is_not_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = |checkpoint: &Checkpoint| {
+            Arc::new(Logs::open(folder.path(), 7, 1, checkpoint, day).expect("readable"))
+        };
+        let logs = open(&Checkpoint::default());
+        let bucket = logs.bucket().expect("space");
+        let lease = logs.lease().expect("space");
+        assert_ne!(bucket.name(), lease.log().name());
+        lease.log().write_content(0, b"begun yesterday").expect("space");
+        DAY.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(logs.bucket().expect("space").name().page, PageId(101));
+        assert_eq!(logs.bucket().expect("space").name().number, 0);
+
+        // Midnight has passed, and a checkpoint with it; the message of yesterday comes after.
+        drop(bucket);
+        let checkpoint = logs.positions();
+        logs.prune(&checkpoint);
+        let begun = head(lease.log(), b"begun yesterday");
+        let in_flight = lease.log().append_written(&begun, &[], |_| ()).expect("space");
+        let name = lease.log().name();
+        drop(lease);
+        let checkpoint = logs.positions();
+        assert_eq!(checkpoint.page, PageId(101));
+        assert_eq!(checkpoint.replay_from(name), Some(in_flight.offset()), "in flight holds it back");
+        let end = in_flight.offset() + begun.frame_len();
+        in_flight.applied();
+        let checkpoint = logs.positions();
+        assert_eq!(checkpoint.replay_from(name), Some(end));
+        logs.prune(&checkpoint);
+        assert_eq!(logs.positions().replay_from(name), None, "all of it is in the views");
+
+        // The next process goes on with the newest logs of today.
+        let today = logs.bucket().expect("space");
+        today.append(&head(&today, b"x"), b"x", &[], |_| ()).expect("space").applied();
+        let checkpoint = logs.positions();
+        drop(logs);
+        let logs = open(&checkpoint);
+        let again = logs.bucket().expect("space");
+        assert_eq!((again.name(), again.tail()), (today.name(), today.tail()));
+    }
 }

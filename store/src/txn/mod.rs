@@ -9,6 +9,8 @@ mod cells;
 mod names;
 mod outcome;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use outcome::{
     Appended, Committed, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,

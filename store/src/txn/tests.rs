@@ -1,0 +1,124 @@
+//! Owners of locks that die between the steps of a change.
+
+use std::sync::Arc;
+
+use crate::change::{Added, Change, SystemFlags, ZonedTime, codec};
+use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
+use crate::locks::{Intent, LockKey};
+use crate::log::{FrameHead, FrameType};
+use crate::store::{OpenOptions, Store, WriterChoice};
+use crate::txn::{Delivery, FlagChange, FlagOperation, Outcome};
+
+fn open(folder: &std::path::Path, handler: u16) -> Arc<Store> {
+    let writer = WriterChoice::Handler(handler);
+    Store::open(OpenOptions::new(folder.join("store"), folder.join("run"), writer)).expect("opens")
+}
+
+fn deliver(store: &Arc<Store>, to: MailboxId) -> u32 {
+    let mut draft = store.draft().expect("open");
+    draft.write(b"Subject: x\r\n\r\nx\r\n").expect("space");
+    let mut txn = store.begin();
+    let internal_date = ZonedTime { seconds: 0, zone_minutes: 0 };
+    let delivery =
+        Delivery { mailbox: to, flags: SystemFlags::default(), keywords: Vec::new(), internal_date };
+    txn.deliver(draft.finish().expect("space"), vec![delivery]);
+    match &txn.commit().expect("delivered").outcomes[..] {
+        [Outcome::Delivered(results)] => results[0].as_ref().expect("delivered").uid.get(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How far a change gets before its thread dies with the locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    AfterIntent,
+    AfterFrame,
+    InViews,
+}
+
+/// A copy of message 1 to both mailboxes, up to `death`.
+fn die(store: &Arc<Store>, mailboxes: [MailboxId; 2], death: Death) {
+    let store = Arc::clone(store);
+    let thread = std::thread::spawn(move || {
+        let held = store.take(&mailboxes.map(LockKey::Mailbox)).expect("free");
+        let changes: Vec<Change> = mailboxes
+            .iter()
+            .map(|mailbox| {
+                let open = store.mailbox_held(*mailbox, &held).expect("there");
+                let cell = store.mailbox_held(mailboxes[0], &held).expect("there").cell(CellIndex(0));
+                let cell = cell.expect("whole");
+                let added = Added {
+                    uid: Uid::new(open.uid_next()).expect("not 0"),
+                    modseq: ModSeq(open.highest_modseq().0 + 1),
+                    flags: cell.flags,
+                    internal_date: cell.internal_date,
+                    save_seconds: 1,
+                    sent_date: None,
+                    size: cell.size,
+                    message: cell.message,
+                };
+                Change::Add { mailbox: *mailbox, added }
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        codec::encode(&changes, &mut bytes);
+        let log = store.logs.journal().expect("space");
+        if death == Death::AfterIntent {
+            held.announce(Intent { log: log.name(), offset: log.tail() });
+        } else {
+            let head = FrameHead {
+                log_id: log.id(),
+                frame_type: FrameType::Changes,
+                changes_len: bytes.len() as u32,
+                content_len: 0,
+                content_hash: 0,
+                changes_crc: crc32c::crc32c(&bytes),
+            };
+            let announce = |offset| held.announce(Intent { log: log.name(), offset });
+            let in_flight = log.append(&head, &[], &bytes, announce).expect("space");
+            if death == Death::InViews {
+                let open = store.mailbox_held(mailboxes[0], &held).expect("there");
+                let Change::Add { added, .. } = &changes[0] else { panic!("made above") };
+                let mut writer = open.writer().expect("patched");
+                writer.apply_add(added).expect("space");
+                // Dropped, not published.
+            }
+            // As when the process is gone: it never says that the frame is in the views.
+            std::mem::forget(in_flight);
+        }
+        std::mem::forget(held);
+    });
+    thread.join().expect("ended");
+}
+
+#[test]
+fn the_next_owner_finishes_what_a_dead_one_began() {
+    for death in [Death::AfterIntent, Death::AfterFrame, Death::InViews] {
+        for another_process in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let store = open(folder.path(), 0);
+            let users = ["ann", "bob"].map(|name| store.ensure_user(name).expect("made"));
+            let mailboxes = users.map(|user: UserId| MailboxId { user, number: 1 });
+            deliver(&store, mailboxes[0]);
+            die(&store, mailboxes, death);
+            let next = if another_process { open(folder.path(), 1) } else { Arc::clone(&store) };
+            let done = u32::from(death != Death::AfterIntent);
+            let mut txn = next.begin();
+            let change =
+                FlagChange { operation: FlagOperation::Add, system: SystemFlags::SEEN, keywords: Vec::new() };
+            txn.store_flags(mailboxes[0], &[CellIndex(1)], change);
+            let committed = txn.commit().expect("stored");
+            let Outcome::Flags(changed) = &committed.outcomes[0] else { panic!("{committed:?}") };
+            assert_eq!(changed.messages.len() as u32, done, "{death:?}");
+            assert_eq!(next.mailbox(mailboxes[0]).expect("there").status().exists, 1 + done, "{death:?}");
+            assert_eq!(deliver(&next, mailboxes[1]), 1 + done, "{death:?}");
+            assert_eq!(deliver(&next, mailboxes[0]), 2 + done, "{death:?}");
+            // The stripes of two mailboxes may be one.
+            assert!((1..=2).contains(&next.counters().repairs.get()), "{death:?}");
+            let message =
+                next.mailbox(mailboxes[0]).expect("there").cell(CellIndex(0)).expect("whole").message;
+            let references = next.pages.directory(message.page).expect("there").references(message.index);
+            assert!(references.expect("there") > 2 * done, "{death:?}: a count is never too low");
+        }
+    }
+}
