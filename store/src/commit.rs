@@ -6,7 +6,7 @@
 //!   write, so nothing appended since can be vouched for (the store says so and takes no more changes).
 //! - What must not happen before a change is durable (lowering reference counts, removing folders) happens here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,6 +17,8 @@ use crate::log::{LogFile, Logs};
 use crate::mailbox::Mailbox;
 use crate::page::{PageFile, Pages};
 use crate::store::DurableCallback;
+
+const SYNCS_AT_ONCE: usize = 8;
 
 /// What is done once a change is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,25 +216,41 @@ impl Committer {
         }
     }
 
+    /// Syncs all of these, a few at a time: a disk does two syncs at once in little more than the time of one.
     fn sync(&self, dirty: &[Arc<LogFile>], others: &[PageFile]) -> Result<(), String> {
         self.counters.commit_groups.add(1);
-        for other in others {
-            self.counters.syncs.add(1);
-            let synced = self.pages.file(*other).map_err(|error| error.to_string()).and_then(|file| {
-                file.sync_data()
-                    .map_err(|error| format!("syncing {} failed: {error}", self.pages.path(*other).display()))
-            });
-            synced?;
-        }
-        for log in dirty {
-            self.counters.syncs.add(1);
-            let synced = match self.pretend_failure.load(Ordering::Relaxed) {
-                true => Err(std::io::Error::from_raw_os_error(libc::EIO)),
-                false => log.sync(),
-            };
-            synced.map_err(|error| format!("syncing {} failed: {error}", log.path().display()))?;
+        let ours = dirty.iter().map(|log| Syncing::Ours(log));
+        let theirs = others.iter().map(|file| Syncing::Theirs(*file));
+        let all: Vec<Syncing<'_>> = ours.chain(theirs).collect();
+        for some in all.chunks(SYNCS_AT_ONCE) {
+            let Some((first, rest)) = some.split_first() else { continue };
+            std::thread::scope(|scope| {
+                let others: Vec<_> = rest.iter().map(|one| scope.spawn(|| self.sync_one(one))).collect();
+                let mut outcome = self.sync_one(first);
+                for other in others {
+                    let synced = other.join().unwrap_or_else(|_| Err("a sync did not end".to_string()));
+                    outcome = outcome.and(synced);
+                }
+                outcome
+            })?;
         }
         Ok(())
+    }
+
+    fn sync_one(&self, what: &Syncing<'_>) -> Result<(), String> {
+        self.counters.syncs.add(1);
+        let failed =
+            |path: &Path, error: std::io::Error| format!("syncing {} failed: {error}", path.display());
+        match what {
+            Syncing::Ours(log) if self.pretend_failure.load(Ordering::Relaxed) => {
+                Err(failed(log.path(), std::io::Error::from_raw_os_error(libc::EIO)))
+            }
+            Syncing::Ours(log) => log.sync().map_err(|error| failed(log.path(), error)),
+            Syncing::Theirs(file) => {
+                let open = self.pages.file(*file).map_err(|error| error.to_string())?;
+                open.sync_data().map_err(|error| failed(&self.pages.path(*file), error))
+            }
+        }
     }
 
     /// Makes `log` durable at once, for a change that nobody may see before.
@@ -265,6 +283,12 @@ impl Committer {
             let _ = what.perform(&self.pages);
         }
     }
+}
+
+/// A file on its way to the disk.
+enum Syncing<'a> {
+    Ours(&'a LogFile),
+    Theirs(PageFile),
 }
 
 struct Ended<'a>(&'a Committer);

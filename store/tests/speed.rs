@@ -100,5 +100,27 @@ fn figures() {
             }
         });
     });
+    measure("16 threads deliver or store flags, and wait, each", 8_000, || {
+        std::thread::scope(|scope| {
+            for thread in 0..16 {
+                let (store, bytes) = (&store, &bytes);
+                scope.spawn(move || {
+                    for number in 0..500u32 {
+                        let ticket = if thread % 2 == 0 {
+                            deliver(store, bytes, vec![to(inbox(ann))]).ticket
+                        } else {
+                            let mut txn = store.begin();
+                            let operation =
+                                if number % 2 == 0 { FlagOperation::Add } else { FlagOperation::Remove };
+                            let change = flags(operation, SystemFlags::DRAFT, &[]);
+                            txn.store_flags(other, &[CellIndex(thread)], change);
+                            txn.commit().expect("stored").ticket
+                        };
+                        store.wait(ticket).expect("durable");
+                    }
+                });
+            }
+        });
+    });
     println!("{:?}", store.counters());
 }
