@@ -60,6 +60,12 @@ impl<K: Eq + Hash + Copy, V> Cache<K, V> {
         drop(removed);
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        let removed = std::mem::take(&mut self.lock().entries);
+        drop(removed);
+    }
+
     /// Takes out the longest unused, down to three quarters of the limit where that many are unused.
     fn sweep(&self, state: &mut State<K, V>) -> Vec<Arc<V>> {
         let mut unused: Vec<(u64, K)> = state

@@ -131,6 +131,19 @@ impl Derived {
         self.mailboxes.forget(mailbox);
     }
 
+    /// Puts a damaged view aside, under another name, so that it can be made again. False if `path` is none that can. Recovery only.
+    pub(crate) fn put_aside(&self, path: &Path) -> Result<bool> {
+        let is_view = ["cells", "mailboxes", "directory"].iter().any(|name| path.ends_with(name));
+        if !is_view || !path.exists() {
+            return Ok(false);
+        }
+        std::fs::rename(path, path.with_extension("damaged")).map_err(StoreError::io(path, "put aside"))?;
+        self.lists.clear();
+        self.mailboxes.clear();
+        self.pages.forget_directories();
+        Ok(true)
+    }
+
     /// Puts those changes of a frame into the views that `concerns` says are the caller's to make. Returns what is to be done
     /// once they are durable.
     pub(crate) fn apply(
@@ -163,7 +176,11 @@ impl Derived {
         order.sort_unstable();
         for group in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let changes = group.iter().map(|(_, _, index)| &changes[*index]);
-            self.apply_cells(group[0].1, changes, own_message, pass, &mut aftermath)?;
+            match self.apply_cells(group[0].1, changes, own_message, pass, &mut aftermath) {
+                // A damaged mailbox is no reason to keep others from what is behind the same lock. The logs have the change.
+                Err(StoreError::Corrupt { .. }) if pass == Pass::Again => (),
+                applied => applied?,
+            }
         }
         Ok(aftermath)
     }

@@ -10,7 +10,8 @@
 //! mailbox drops what points to them and skips UIDs and modseqs before changes are put into it (`Mailbox::after_power_cut`), here or, if
 //! nothing is replayed into it, when it is first opened.
 //!
-//! If the catalog or a directory is missing, all logs are replayed from their beginnings.
+//! If the catalog or a directory is missing, or a view that changes are to be put into is damaged, all logs are replayed from their
+//! beginnings.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -33,10 +34,23 @@ use crate::store::sync_file_system;
 /// Directory cells that may have been given out and lost by a power cut.
 const CELLS_SKIPPED: u32 = 1 << 16;
 
-/// Replays. The caller has the store to itself.
+/// Views that one recovery puts aside, at most.
+const PUT_ASIDE_MOST: usize = 1000;
+
+/// Replays. The caller has the store to itself. A view that turns out to be damaged is put aside and made again from the logs.
 pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
-    let mut replay = Replay::new(partition, derived, power_cut);
-    replay.from_start = derived.catalog_was_missing || is_directory_missing(derived)?;
+    let mut from_start = derived.catalog_was_missing || is_directory_missing(derived)?;
+    for _ in 0..PUT_ASIDE_MOST {
+        match run_once(partition, derived, power_cut, from_start) {
+            Err(StoreError::Corrupt { path, .. }) if derived.put_aside(&path)? => from_start = true,
+            outcome => return outcome,
+        }
+    }
+    run_once(partition, derived, power_cut, from_start)
+}
+
+fn run_once(partition: &Path, derived: &Derived, power_cut: bool, from_start: bool) -> Result<()> {
+    let mut replay = Replay::new(partition, derived, power_cut, from_start);
     for page in derived.pages.all()? {
         for name in logs_of_page(derived.pages.root(), page)? {
             replay.read_log(name)?;
@@ -85,12 +99,12 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(partition: &'a Path, derived: &'a Derived, power_cut: bool) -> Replay<'a> {
+    fn new(partition: &'a Path, derived: &'a Derived, power_cut: bool, from_start: bool) -> Replay<'a> {
         Replay {
             partition,
             derived,
             power_cut,
-            from_start: false,
+            from_start,
             checkpoints: HashMap::new(),
             ends: BTreeMap::new(),
             users: Vec::new(),

@@ -331,3 +331,50 @@ fn a_log_cut_anywhere_in_its_last_frame_loses_that_frame_alone() {
         assert_eq!(store.mailbox(inbox(ann)).expect("there").uid_at(CellIndex(0)).expect("there").get(), 1);
     }
 }
+
+#[test]
+fn a_damaged_view_is_put_aside_and_made_again() {
+    let place = Place::new();
+    let folder = place.folder.path();
+    let store = open(folder, 0, "one");
+    let ann = store.ensure_user("ann").expect("made");
+    for number in 0..100 {
+        deliver(&store, &mail(&format!("m{number}")), vec![to(inbox(ann))]);
+    }
+    store.checkpoint().expect("written");
+    deliver(&store, &mail("behind"), vec![to(inbox(ann))]);
+    let mut txn = store.begin();
+    txn.create_mailbox(ann, "Behind", None);
+    txn.commit().expect("made");
+    let mut txn = store.begin();
+    txn.store_flags(inbox(ann), &[CellIndex(3)], flags(FlagOperation::Add, SystemFlags::FLAGGED, &["$a"]));
+    store.wait(txn.commit().expect("stored").ticket).expect("durable");
+    let expected = content(&store, inbox(ann));
+    let copied = files(&folder.join("store"));
+    drop(store);
+    for damaged in ["cells", "mailboxes", "directory"] {
+        let after = Place::new();
+        let root = after.folder.path().join("store");
+        let mut hit = 0;
+        for (name, bytes) in &copied {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().expect("below")).expect("made");
+            let mut bytes = bytes.clone();
+            if name.ends_with(damaged) {
+                bytes[1] ^= 0x40;
+                hit += 1;
+            }
+            fs::write(path, bytes).expect("written");
+        }
+        assert!(hit > 0);
+        let store = open(after.folder.path(), 0, "one");
+        assert_eq!(content(&store, inbox(ann)), expected, "{damaged}");
+        assert!(store.mailbox_list(ann).expect("readable").find("Behind").is_some());
+        let left =
+            files(&root).keys().filter(|name| name.extension().is_some_and(|name| name == "damaged")).count();
+        // One that was made behind the checkpoint is simply made again.
+        assert!((1..=hit).contains(&left), "{damaged}");
+        let next = deliver(&store, &mail("next"), vec![to(inbox(ann))]);
+        assert!(only_uid(&next) > 101);
+    }
+}

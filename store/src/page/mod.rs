@@ -77,6 +77,11 @@ impl Pages {
         self.directories.get_or(page, || Directory::open_or_create(&self.folder(page), page))
     }
 
+    /// Forgets all open directories.
+    pub(crate) fn forget_directories(&self) {
+        self.directories.clear();
+    }
+
     /// All pages there are, ascending.
     pub(crate) fn all(&self) -> Result<Vec<PageId>> {
         let mut pages = Vec::new();
