@@ -141,14 +141,8 @@ impl Store {
                 (claim, locks, derived)
             }
             Opened::Another(claim, state) => {
-                let locks = Locks::open(&locks_path, state.locks_id)?.ok_or_else(|| {
-                    let theirs = state.locks_path.display();
-                    let reason = format!(
-                        "it is open with the locks in {theirs}; open it with the same runtime folder (not {})",
-                        runtime_dir.display()
-                    );
-                    StoreError::Unusable { path: folder.clone(), reason }
-                })?;
+                let locks = Locks::open(&locks_path, state.locks_id)?
+                    .ok_or_else(|| foreign_locks(folder, &locks_path, &state))?;
                 (claim, locks, open_derived(state.epoch)?)
             }
         };
@@ -409,6 +403,20 @@ impl Drop for Store {
         // Nobody is there to be told; the next opener recovers what this could not finish.
         let _ = self.close();
     }
+}
+
+/// The locks file here is not the one that the store is in use with.
+fn foreign_locks(folder: &Path, here: &Path, state: &State) -> StoreError {
+    let theirs = state.locks_path.display();
+    let reason = if state.locks_path == here {
+        format!(
+            "it is open, but its locks file {theirs} was removed or belongs to another store; stop all that have it \
+             open, then start again, with a runtime folder for this store alone"
+        )
+    } else {
+        format!("it is open with the locks in {theirs}, not {}; use the same runtime folder", here.display())
+    };
+    StoreError::Unusable { path: folder.to_path_buf(), reason }
 }
 
 fn take_and_repair<'a>(locks: &'a Locks, derived: &Derived, stripes: &[Stripe]) -> Result<Held<'a>> {
