@@ -22,6 +22,7 @@ use crate::commit::Aftermath;
 use crate::date::today;
 use crate::derived::{Derived, Pass, Source, list_of, mailbox_of_cells};
 use crate::error::{Result, StoreError};
+use crate::files::sync_file_system;
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::locks::LockKey;
 use crate::log::frame::LOG_HEAD_BYTES;
@@ -29,7 +30,6 @@ use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::Frame;
 use crate::log::{LogKind, LogName, LogReader};
 use crate::mailbox::Cell;
-use crate::store::sync_file_system;
 
 /// Directory cells that may have been given out and lost by a power cut.
 const CELLS_SKIPPED: u32 = 1 << 16;

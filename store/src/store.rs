@@ -4,18 +4,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, CheckpointsOfOthers};
+use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::counters::Counters;
 use crate::date::today;
 use crate::derived::{Derived, Pass, Source};
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
-use crate::files::{make_folder, random_number};
+use crate::files::{make_folder, random_number, sync_file_system};
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
@@ -90,7 +90,7 @@ pub struct Store {
     pub(crate) committer: Arc<Committer>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
-    checkpoints: Arc<Checkpoints>,
+    checkpoints: Arc<CheckpointThread>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     closed: AtomicBool,
 }
@@ -172,15 +172,13 @@ impl Store {
         let committer = Arc::new(Committer::new(Arc::clone(&pages), Arc::clone(&counters)));
         let store = Arc::new(Store {
             folder: options.path.clone(),
-            checkpoints: Arc::new(Checkpoints {
-                partition: partition.clone(),
-                writer: writer.number(),
-                interval: Duration::from_millis(options.checkpoint_interval_ms.max(1)),
-                logs: Arc::clone(&logs),
-                counters: Arc::clone(&counters),
-                pace: Mutex::new(Pace::default()),
-                woken: Condvar::new(),
-            }),
+            checkpoints: Arc::new(CheckpointThread::new(
+                partition.clone(),
+                writer.number(),
+                Duration::from_millis(options.checkpoint_interval_ms.max(1)),
+                Arc::clone(&logs),
+                Arc::clone(&counters),
+            )),
             checkpoints_of_others: CheckpointsOfOthers::new(&partition),
             partition,
             claim,
@@ -443,76 +441,4 @@ fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
     let concerns = |key: LockKey| key.stripe() == stripe;
     // Reference counts that stay too high are safe; lowering them is for who knows that the frame is durable.
     derived.apply(&source, &frame.changes, &concerns, Pass::Again).map(drop)
-}
-
-/// Makes durable all that was written to the file system of `path`, mapped files included.
-pub(crate) fn sync_file_system(path: &Path) -> Result<()> {
-    let folder = std::fs::File::open(path).map_err(StoreError::io(path, "open"))?;
-    nix::unistd::syncfs(folder).map_err(|errno| StoreError::io(path, "sync")(errno.into()))
-}
-
-/// So many changes more would take long to replay: a checkpoint is due before its time.
-const CHANGES_MOST: usize = 1 << 18;
-
-/// When and how this process writes its checkpoints.
-struct Checkpoints {
-    partition: PathBuf,
-    writer: u16,
-    interval: Duration,
-    logs: Arc<Logs>,
-    counters: Arc<Counters>,
-    pace: Mutex<Pace>,
-    woken: Condvar,
-}
-
-#[derive(Default)]
-struct Pace {
-    changes: usize,
-    stop: bool,
-}
-
-impl Checkpoints {
-    fn count(&self, changes: usize) {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = pace.changes;
-        pace.changes += changes;
-        // The first change starts the interval.
-        if before == 0 || (before < CHANGES_MOST && pace.changes >= CHANGES_MOST) {
-            self.woken.notify_one();
-        }
-    }
-
-    fn stop(&self) {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
-        self.woken.notify_one();
-    }
-
-    /// The checkpoint thread.
-    fn run(&self) {
-        loop {
-            let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-            let pace = self.woken.wait_while(pace, |pace| pace.changes == 0 && !pace.stop);
-            let pace = pace.unwrap_or_else(PoisonError::into_inner);
-            let due = |pace: &mut Pace| pace.changes < CHANGES_MOST && !pace.stop;
-            let waited = self.woken.wait_timeout_while(pace, self.interval, due);
-            let (mut pace, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            if pace.stop {
-                return;
-            }
-            pace.changes = 0;
-            drop(pace);
-            // If it fails, the last one still holds: more is replayed. The next interval tries again.
-            let _ = self.write();
-        }
-    }
-
-    fn write(&self) -> Result<()> {
-        // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
-        let checkpoint = self.logs.positions();
-        sync_file_system(&self.partition)?;
-        checkpoint.write(&self.partition, self.writer)?;
-        self.logs.prune(&checkpoint);
-        self.counters.checkpoints.add(1);
-        Ok(())
-    }
 }

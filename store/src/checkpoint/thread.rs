@@ -1,0 +1,91 @@
+//! When this process writes its checkpoints: an interval after the first change, or sooner when there is much to replay.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::counters::Counters;
+use crate::error::Result;
+use crate::files::sync_file_system;
+use crate::log::Logs;
+
+/// So many changes more would take long to replay: a checkpoint is due before its time.
+const CHANGES_MOST: usize = 1 << 18;
+
+/// When and how this process writes its checkpoints.
+#[derive(Debug)]
+pub(crate) struct CheckpointThread {
+    partition: PathBuf,
+    writer: u16,
+    interval: Duration,
+    logs: Arc<Logs>,
+    counters: Arc<Counters>,
+    pace: Mutex<Pace>,
+    woken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pace {
+    changes: usize,
+    stop: bool,
+}
+
+impl CheckpointThread {
+    pub(crate) fn new(
+        partition: PathBuf,
+        writer: u16,
+        interval: Duration,
+        logs: Arc<Logs>,
+        counters: Arc<Counters>,
+    ) -> CheckpointThread {
+        let pace = Mutex::new(Pace::default());
+        CheckpointThread { partition, writer, interval, logs, counters, pace, woken: Condvar::new() }
+    }
+
+    /// So many changes more would have to be replayed.
+    pub(crate) fn count(&self, changes: usize) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = pace.changes;
+        pace.changes += changes;
+        // The first change starts the interval.
+        if before == 0 || (before < CHANGES_MOST && pace.changes >= CHANGES_MOST) {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Has the thread end.
+    pub(crate) fn stop(&self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.woken.notify_one();
+    }
+
+    /// The checkpoint thread.
+    pub(crate) fn run(&self) {
+        loop {
+            let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let pace = self.woken.wait_while(pace, |pace| pace.changes == 0 && !pace.stop);
+            let pace = pace.unwrap_or_else(PoisonError::into_inner);
+            let due = |pace: &mut Pace| pace.changes < CHANGES_MOST && !pace.stop;
+            let waited = self.woken.wait_timeout_while(pace, self.interval, due);
+            let (mut pace, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if pace.stop {
+                return;
+            }
+            pace.changes = 0;
+            drop(pace);
+            // If it fails, the last one still holds: more is replayed. The next interval tries again.
+            let _ = self.write();
+        }
+    }
+
+    /// Writes a checkpoint now.
+    pub(crate) fn write(&self) -> Result<()> {
+        // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
+        let checkpoint = self.logs.positions();
+        sync_file_system(&self.partition)?;
+        checkpoint.write(&self.partition, self.writer)?;
+        self.logs.prune(&checkpoint);
+        self.counters.checkpoints.add(1);
+        Ok(())
+    }
+}
