@@ -7,7 +7,7 @@ use tests::imap::{Imap, Status};
 use tests::lmtp::Lmtp;
 use tests::mail;
 use tests::process;
-use tests::server::{Options, Server};
+use tests::server::{Addresses, Options, Server};
 use tests::stream::{Fault, Stream};
 
 /// Memory that handlers may hold on to beyond what they had before the attack.
@@ -159,7 +159,10 @@ fn unknown_commands_and_noise() {
     let server = Server::start();
     unharmed(&server, 4, |server| {
         let mut random = tests::random::Random::new(3);
-        for address in [server.addresses().imap, server.addresses().pop3, server.addresses().lmtp] {
+        let Addresses { imap, pop3, lmtp } = server.addresses();
+        // Dovecot 2.3 does not notice the end of an LMTP client that sent nonsense.
+        let addresses = if server.is_lode() { vec![imap, pop3, lmtp] } else { vec![imap, pop3] };
+        for address in addresses {
             for _ in 0..8 {
                 let mut stream = Stream::connect(address).expect("a connection");
                 stream.line().expect("a greeting");
@@ -169,8 +172,6 @@ fn unknown_commands_and_noise() {
                 let _ = stream.finish_sending();
                 match stream.rest() {
                     Ok(_) => {}
-                    // Dovecot 2.3 does not notice the end of an LMTP client that sent nonsense.
-                    Err(Fault::Silent(_)) if !server.is_lode() => {}
                     Err(fault) => panic!("after noise and a hang-up: {fault}"),
                 }
             }
