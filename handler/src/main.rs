@@ -24,6 +24,8 @@ mod run_queue;
 mod session;
 mod shared;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::process::ExitCode;

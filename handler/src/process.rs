@@ -29,7 +29,15 @@ const STACK_OCTETS: usize = 1024 * 1024;
 /// The least workers: one may be in a slow read of the disk while others serve.
 const WORKERS_MIN: usize = 2;
 
-/// Serves until the router says otherwise.
+/// A handler that is ready to serve.
+pub(crate) struct Handler {
+    /// What its threads share.
+    pub(crate) shared: Arc<Shared>,
+    poll: Poll,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// Serves until the router says otherwise. The program itself.
 ///
 /// # Errors
 /// What kept the handler from starting or serving, in words for the log.
@@ -38,54 +46,74 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
-    let mut channel = Channel::from_environment(CHANNEL_VARIABLE)
+    let channel = Channel::from_environment(CHANNEL_VARIABLE)
         .ok_or("not started by a router: start `lode serve` instead of this program")?;
-    let Incoming { record, descriptors } =
-        channel.receive::<ToHandler>().map_err(|error| error.to_string())?;
-    let ToHandler::Hello(hello) = record else { return Err("the router did not begin with a hello".into()) };
-    if descriptors.len() != hello.eventfds as usize || hello.handler >= hello.eventfds {
-        return Err("the router's hello came without its descriptors".into());
-    }
-    let table = Table::open(&hello.table)?;
-    if table.handler(hello.handler).generation() != hello.generation {
-        return Err("the router has given up this handler".into());
-    }
-    let settings = Settings::parse(&hello.settings_text, Path::new(&hello.settings_path))?;
-    let mut poll = Poll::new()?;
-    let shared = Arc::new(Shared::new(Parts {
-        handler: hello.handler,
-        store: open_store(&hello, &settings)?,
-        passwords: Passwords::new(
-            Users::load(&settings.auth.users)?,
-            hello.boot_key.0,
-            settings.auth.remember_seconds,
-        ),
-        maildrops: Maildrops::open(&settings.runtime.dir)?,
-        registrar: Registrar::new(&poll)?,
-        router: RouterLink::new(channel)?,
-        table,
-        eventfds: descriptors,
-        settings_path: PathBuf::from(&hello.settings_path),
-        settings,
-    }));
-    let threads = start_threads(&shared)?;
-    let row = shared.table.handler(hello.handler);
-    row.beat(Heartbeat::Init, shared.unix_ms());
-    row.set_state(HandlerState::Serving);
-    shared.table.post_start(hello.handler);
-    shared.router.send(&FromHandler::Ready);
+    Handler::start(channel)?.serve()
+}
 
-    let grace = poll::run(&mut poll, &shared)?;
-    say_goodbye(&mut poll, &shared, grace)?;
-    shared.run_queue.close();
-    shared.passwords.close();
-    for thread in threads {
-        if thread.join().is_err() {
-            log::error!("a thread panicked");
+impl Handler {
+    /// Takes the router's hello from `channel`, opens the table and the store, starts the threads, and reports for duty.
+    ///
+    /// # Errors
+    /// What kept the handler from starting, in words for the log.
+    pub(crate) fn start(mut channel: Channel) -> Result<Handler, Box<dyn Error>> {
+        let Incoming { record, descriptors } =
+            channel.receive::<ToHandler>().map_err(|error| error.to_string())?;
+        let ToHandler::Hello(hello) = record else {
+            return Err("the router did not begin with a hello".into());
+        };
+        if descriptors.len() != hello.eventfds as usize || hello.handler >= hello.eventfds {
+            return Err("the router's hello came without its descriptors".into());
         }
+        let table = Table::open(&hello.table)?;
+        if table.handler(hello.handler).generation() != hello.generation {
+            return Err("the router has given up this handler".into());
+        }
+        let settings = Settings::parse(&hello.settings_text, Path::new(&hello.settings_path))?;
+        let poll = Poll::new()?;
+        let shared = Arc::new(Shared::new(Parts {
+            handler: hello.handler,
+            store: open_store(&hello, &settings)?,
+            passwords: Passwords::new(
+                Users::load(&settings.auth.users)?,
+                hello.boot_key.0,
+                settings.auth.remember_seconds,
+            ),
+            maildrops: Maildrops::open(&settings.runtime.dir)?,
+            registrar: Registrar::new(&poll)?,
+            router: RouterLink::new(channel)?,
+            table,
+            eventfds: descriptors,
+            settings_path: PathBuf::from(&hello.settings_path),
+            settings,
+        }));
+        let threads = start_threads(&shared)?;
+        let row = shared.table.handler(hello.handler);
+        row.beat(Heartbeat::Init, shared.unix_ms());
+        row.set_state(HandlerState::Serving);
+        shared.table.post_start(hello.handler);
+        shared.router.send(&FromHandler::Ready);
+        Ok(Handler { shared, poll, threads })
     }
-    shared.store.close()?;
-    Ok(())
+
+    /// Serves until the router says otherwise, or is gone.
+    ///
+    /// # Errors
+    /// What kept the handler from serving or from closing the store cleanly.
+    pub(crate) fn serve(self) -> Result<(), Box<dyn Error>> {
+        let Handler { shared, mut poll, threads } = self;
+        let grace = poll::run(&mut poll, &shared)?;
+        say_goodbye(&mut poll, &shared, grace)?;
+        shared.run_queue.close();
+        shared.passwords.close();
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!("a thread panicked");
+            }
+        }
+        shared.store.close()?;
+        Ok(())
+    }
 }
 
 fn open_store(hello: &Hello, settings: &Settings) -> Result<Arc<Store>, Box<dyn Error>> {

@@ -143,7 +143,8 @@ impl Session {
                 Ok(Flushed::All) if self.closing => return Outcome::End,
                 Ok(Flushed::All) => {}
                 Ok(Flushed::Blocked) => {
-                    if causes.has(Causes::TIME | Causes::SHUTDOWN) {
+                    // A peer that reads on gets all of the running reply, also while the handler is being stopped.
+                    if causes.has(Causes::TIME) {
                         return Outcome::End;
                     }
                     return self.park(slot, shared, Causes::OUTPUT);

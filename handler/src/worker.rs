@@ -1,7 +1,10 @@
 //! The workers: each takes the next ready session, runs it until it must wait, and parks it, queues it again, or ends it.
 
-use shm_abi::CellState;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use shm_abi::{CellState, Counter};
+
+use crate::log;
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
@@ -15,7 +18,15 @@ pub(crate) fn run(shared: &Shared) {
     while let Some(slot) = shared.run_queue.pop() {
         let Some(mut session) = shared.slots.take(slot) else { continue };
         say_state(shared, slot, &session, CellState::Running);
-        match session.run(slot, shared, &mut scratch) {
+        // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
+        // half done by a panic in it. It alone ends.
+        let run = AssertUnwindSafe(|| session.run(slot, shared, &mut scratch));
+        let outcome = catch_unwind(run).unwrap_or_else(|_| {
+            log::error!("session panicked", slot = slot);
+            shared.table.handler(shared.handler).count(Counter::Crashes, 1);
+            Outcome::End
+        });
+        match outcome {
             Outcome::Park(waits_for, deadline_ms) => {
                 say_state(shared, slot, &session, CellState::Parked);
                 shared.slots.park(slot, session, waits_for, deadline_ms, &shared.run_queue);

@@ -1,0 +1,115 @@
+//! What commands touch, counted by the store: the promises that make Lode quick, which no clock could check.
+
+use super::Rig;
+
+/// A message with a short text and an attachment of about `octets`.
+fn with_attachment(octets: usize) -> Vec<u8> {
+    let mut message = b"From: a@example.org\r\nSubject: big\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: text/plain\r\n\r\nA short text.\r\n\
+        --b\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        .to_vec();
+    let line = [b"QUJD".repeat(19).as_slice(), b"\r\n"].concat();
+    while message.len() < octets {
+        message.extend_from_slice(&line);
+    }
+    message.extend_from_slice(b"--b--\r\n");
+    message
+}
+
+#[test]
+fn a_copy_of_a_big_message_writes_a_cell_and_a_small_frame() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    client.append("INBOX", &with_attachment(25_000_000));
+    client.ok("CREATE there");
+    client.ok("SELECT INBOX");
+    let counters = rig.shared.store.counters();
+    let before = (
+        counters.bucket_bytes_written.get(),
+        counters.bucket_bytes_read.get(),
+        counters.cells_added.get(),
+        counters.journal_bytes_written.get(),
+        counters.record_reads.get(),
+    );
+    client.ok("COPY 1 there");
+    assert_eq!(counters.bucket_bytes_written.get(), before.0, "no message octet is written");
+    assert_eq!(counters.bucket_bytes_read.get(), before.1, "no message octet is read");
+    assert_eq!(counters.cells_added.get(), before.2 + 1, "one cell");
+    let frame = counters.journal_bytes_written.get() - before.3;
+    assert!((1..=256).contains(&frame), "one small frame, not {frame} octets");
+    assert_eq!(counters.record_reads.get(), before.4, "no record is read");
+}
+
+#[test]
+fn a_section_beside_a_big_attachment_is_read_alone() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    client.append("INBOX", &with_attachment(25_000_000));
+    client.ok("EXAMINE INBOX");
+    let counters = rig.shared.store.counters();
+    let (read, lent) = (counters.bucket_bytes_read.get(), counters.bucket_bytes_lent.get());
+    let answer = client.ok("FETCH 1 BODY[1]");
+    assert!(answer[0].contains("{13}"), "{answer:?}");
+    assert_eq!(counters.bucket_bytes_read.get() - read, 13, "just the section");
+    assert_eq!(counters.bucket_bytes_lent.get(), lent);
+    client.ok("FETCH 1 BODY.PEEK[2]<1000000.100000>");
+    assert_eq!(counters.bucket_bytes_read.get() - read, 13, "a long range is sent from the file");
+    assert_eq!(counters.bucket_bytes_lent.get() - lent, 100_000, "and no more of it than was asked for");
+}
+
+#[test]
+fn flags_and_uids_come_from_the_cells_alone() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    for number in 0..200 {
+        client.append("INBOX", format!("Subject: {number}\r\n\r\ntext\r\n").as_bytes());
+    }
+    client.ok("SELECT INBOX");
+    let counters = rig.shared.store.counters();
+    let before = (counters.preads.get(), counters.record_reads.get(), counters.bucket_bytes_read.get());
+    let answer = client.ok("FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)");
+    assert_eq!(answer.len(), 201);
+    client.ok("SEARCH UNSEEN LARGER 10 SINCE 1-Jan-2000 UID 1:100 NOT DELETED");
+    let after = (counters.preads.get(), counters.record_reads.get(), counters.bucket_bytes_read.get());
+    assert_eq!(before, after, "no record and no bucket is read");
+}
+
+#[test]
+fn envelopes_come_from_the_records_and_few_reads() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    for number in 0..200 {
+        client.append("INBOX", format!("Subject: {number}\r\n\r\ntext\r\n").as_bytes());
+    }
+    client.ok("SELECT INBOX");
+    let counters = rig.shared.store.counters();
+    let (preads, bucket) = (counters.preads.get(), counters.bucket_bytes_read.get());
+    assert_eq!(client.ok("FETCH 1:* (ENVELOPE BODYSTRUCTURE)").len(), 201);
+    assert_eq!(counters.bucket_bytes_read.get(), bucket, "no bucket is read");
+    let preads = counters.preads.get() - preads;
+    assert!(preads <= 8, "neighbours are read together, not by {preads} reads");
+}
+
+#[test]
+fn changes_of_many_clients_share_their_syncs() {
+    let rig = Rig::start();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = rig.imap("ann");
+                for _ in 0..25 {
+                    client.append("INBOX", b"Subject: x\r\n\r\ny\r\n");
+                }
+            });
+        }
+    });
+    let counters = rig.shared.store.counters();
+    assert!(counters.commits.get() >= 400);
+    assert!(
+        counters.syncs.get() < counters.commits.get(),
+        "{} syncs for {} commits",
+        counters.syncs.get(),
+        counters.commits.get()
+    );
+}
