@@ -170,7 +170,7 @@ impl Client {
     pub(super) fn ok(&mut self, text: &str) -> Vec<String> {
         let lines = self.command(text);
         let last = lines.last().expect("a tagged line");
-        assert!(last.contains(" OK "), "{text}: {last}");
+        assert!(last.contains(" OK "), "{text:.200}: {last}");
         lines
     }
 

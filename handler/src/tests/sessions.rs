@@ -139,3 +139,32 @@ fn sessions_leave_nothing_behind() {
     assert_eq!(rig.sessions(), 1);
     assert_eq!(rig.shared.slots.used(), 1);
 }
+
+#[test]
+fn many_items_of_one_message_are_sent_as_they_are_read() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    let mut message = b"Subject: x\r\n".to_vec();
+    for number in 0..2000 {
+        message.extend_from_slice(format!("X-Field-{number}: {}\r\n", "y".repeat(80)).as_bytes());
+    }
+    message.extend_from_slice(b"\r\ntext\r\n");
+    client.append("INBOX", &message);
+    client.ok("SELECT INBOX");
+    let items: Vec<_> = (0..250).map(|number| format!("BODY.PEEK[HEADER.FIELDS.NOT (X-{number})]")).collect();
+    let answer = client.ok(&format!("FETCH 1 ({})", items.join(" ")));
+    // Each item stands on a line of its own, behind the literal of the one before.
+    assert_eq!(answer.iter().filter(|line| line.contains("BODY[HEADER.FIELDS.NOT (X-")).count(), 250);
+    assert!(answer[0].starts_with("* 1 FETCH (BODY[HEADER.FIELDS.NOT (X-0)] {"));
+}
+
+#[test]
+fn a_search_for_very_many_texts_is_refused() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    client.append("INBOX", b"Subject: x\r\n\r\nneedle\r\n");
+    client.ok("SELECT INBOX");
+    assert_eq!(client.ok("SEARCH BODY needle")[0], "* SEARCH 1\r\n");
+    let last = client.command(&format!("SEARCH{}", " BODY needle".repeat(33))).pop().expect("an answer");
+    assert!(last.contains(" NO [LIMIT] "), "{last}");
+}

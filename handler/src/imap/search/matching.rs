@@ -138,6 +138,16 @@ impl Condition {
         Condition::And(all)
     }
 
+    /// How many texts are looked for in the content of messages.
+    pub(crate) fn texts(&self) -> usize {
+        match self {
+            Condition::And(all) | Condition::Or(all) => all.iter().map(Condition::texts).sum(),
+            Condition::Not(inner) => inner.texts(),
+            Condition::Body(_) | Condition::Text(_) => 1,
+            _ => 0,
+        }
+    }
+
     /// How much must be looked at: 0 the cell, 1 the record, 2 the header, 3 the message.
     fn cost(&self) -> u8 {
         match self {

@@ -21,6 +21,8 @@ use crate::log;
 
 /// How long a search may keep a worker before others have their turn, in milliseconds.
 const TURN_MS: u64 = 20;
+/// Texts that one search may look for in the content of messages: each decodes them anew.
+const TEXTS_MAX: usize = 32;
 /// Messages that are looked at between two looks at the clock.
 const STRIDE: u32 = 64;
 
@@ -50,6 +52,10 @@ impl ImapSession {
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         match compile(selected, arguments, &turn.shared.store) {
+            Ok(condition) if condition.texts() > TEXTS_MAX => {
+                let text = "Too many texts to look for in messages";
+                self.refuse(turn, &tag, Condition::No, Some(Code::Limit), text)
+            }
             Ok(condition) => {
                 self.running = Running::Search(Box::new(Search {
                     tag,

@@ -8,7 +8,7 @@
 
 use super::mailbox::flag_list;
 use super::text;
-use crate::imap::command::fetch::SectionItem;
+use crate::imap::command::fetch::{FetchItem, SectionItem};
 use crate::imap::syntax::date::DateTime;
 use crate::imap::syntax::flag::SystemFlags;
 
@@ -75,6 +75,23 @@ pub fn body_structure(out: &mut Vec<u8>, wire: &[u8]) {
 pub fn section_header(out: &mut Vec<u8>, item: &SectionItem, length: u64) {
     section_name(out, item);
     text::literal_header(out, length);
+}
+
+/// Appends an item with NIL for its value: it could not be read.
+pub fn nil(out: &mut Vec<u8>, item: &FetchItem) {
+    out.extend_from_slice(match item {
+        FetchItem::Flags => b"FLAGS ()".as_slice(),
+        FetchItem::Uid => b"UID NIL",
+        FetchItem::InternalDate => b"INTERNALDATE NIL",
+        FetchItem::Rfc822Size => b"RFC822.SIZE NIL",
+        FetchItem::Envelope => b"ENVELOPE NIL",
+        FetchItem::Body => b"BODY NIL",
+        FetchItem::BodyStructure => b"BODYSTRUCTURE NIL",
+        FetchItem::Rfc822 => b"RFC822 NIL",
+        FetchItem::Rfc822Header => b"RFC822.HEADER NIL",
+        FetchItem::Rfc822Text => b"RFC822.TEXT NIL",
+        FetchItem::Section(item) => return section_nil(out, item),
+    });
 }
 
 /// Appends `BODY[…] NIL`: the message has no such part.

@@ -1,0 +1,236 @@
+//! The FETCH response of one message, item by item.
+//!
+//! An item that cannot be read becomes NIL, so that what a client gets can always be parsed; the command then ends with NO.
+
+use std::ops::Range;
+
+use message::{Record, SectionText, header_fields};
+use protocol::imap::command::fetch::{FetchItem, SectionItem};
+use protocol::imap::reply::fetch::{self as reply, Rfc822Name};
+use protocol::imap::syntax::section;
+use store::mailbox::{CellFlags, Cells};
+use store::{Cell, CellIndex, Keywords, RecordReader, Store, StoreError, StoredMessage};
+
+use super::super::selected::Selected;
+use crate::log;
+use crate::output::Output;
+
+/// Content up to this many octets is copied into the output; more is sent from the file.
+const COPIED_OCTETS: u64 = 16 * 1024;
+/// How much of a header is looked through for fields.
+const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// One message that is being answered.
+pub(super) struct Message<'a> {
+    pub(super) store: &'a Store,
+    pub(super) selected: &'a Selected,
+    pub(super) keywords: &'a Keywords,
+    pub(super) sequence: u32,
+    state: CellFlags,
+    cell: Option<Cell>,
+}
+
+/// How far the items of a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The output is full before this item.
+    Before(usize),
+    /// All of them.
+    All,
+}
+
+impl<'a> Message<'a> {
+    /// The message of a cell; looked at no further than `items` ask for.
+    ///
+    /// # Errors
+    /// There is no such cell, or it is damaged.
+    pub(super) fn new(
+        store: &'a Store,
+        selected: &'a Selected,
+        cells: &Cells,
+        keywords: &'a Keywords,
+        (sequence, index): (u32, CellIndex),
+        items: &[FetchItem],
+    ) -> Result<Message<'a>, StoreError> {
+        let state = cells.flags(index).ok_or(StoreError::NotFound("message"))?;
+        let is_in_flags = |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::Uid);
+        let cell = if items.iter().all(is_in_flags) { None } else { Some(cells.cell(index)?) };
+        Ok(Message { store, selected, keywords, sequence, state, cell })
+    }
+
+    /// Writes the response from item `first` on; what it could not read it counts in `failures`.
+    pub(super) fn write(
+        &self,
+        items: &[FetchItem],
+        first: usize,
+        newly_seen: bool,
+        records: &mut RecordReader<'_>,
+        output: &mut Output,
+        failures: &mut u32,
+    ) -> Written {
+        if first == 0 {
+            reply::begin(output.bytes(), self.sequence);
+        }
+        for (index, item) in items.iter().enumerate().skip(first) {
+            if index > first && output.is_full() {
+                return Written::Before(index);
+            }
+            if index > 0 {
+                reply::separate(output.bytes());
+            }
+            let mark = output.mark();
+            if let Err(error) = self.write_item(item, records, output) {
+                let mailbox = self.selected.id.key();
+                log::error!("message not readable", mailbox = mailbox, uid = self.state.uid, why = error);
+                *failures += 1;
+                output.reset_to(mark);
+                reply::nil(output.bytes(), item);
+            }
+        }
+        if newly_seen && !items.contains(&FetchItem::Flags) {
+            reply::separate(output.bytes());
+            self.write_flags(output);
+        }
+        reply::end(output.bytes());
+        Written::All
+    }
+
+    fn write_item(
+        &self,
+        item: &FetchItem,
+        records: &mut RecordReader<'_>,
+        output: &mut Output,
+    ) -> Result<(), StoreError> {
+        match item {
+            FetchItem::Uid => reply::uid(output.bytes(), self.state.uid.get()),
+            FetchItem::Flags => self.write_flags(output),
+            FetchItem::InternalDate => {
+                let date = self.cell()?.internal_date;
+                reply::internal_date(output.bytes(), date.seconds, date.zone_minutes);
+            }
+            FetchItem::Rfc822Size => reply::size(output.bytes(), u64::from(self.cell()?.size)),
+            FetchItem::Envelope => reply::envelope(output.bytes(), self.record(records)?.envelope()),
+            FetchItem::Body => reply::body(output.bytes(), self.record(records)?.body()),
+            FetchItem::BodyStructure => {
+                reply::body_structure(output.bytes(), self.record(records)?.body_structure());
+            }
+            FetchItem::Rfc822 => {
+                let message = self.message()?;
+                self.write_rfc822(&message, Rfc822Name::Message, 0..message.size, output)?;
+            }
+            FetchItem::Rfc822Header => {
+                let message = self.message()?;
+                let range = 0..u64::from(message.header_size);
+                self.write_rfc822(&message, Rfc822Name::Header, range, output)?;
+            }
+            FetchItem::Rfc822Text => {
+                let message = self.message()?;
+                let range = u64::from(message.header_size)..message.size;
+                self.write_rfc822(&message, Rfc822Name::Text, range, output)?;
+            }
+            FetchItem::Section(item) => self.write_section(item, records, output)?,
+        }
+        Ok(())
+    }
+
+    fn write_flags(&self, output: &mut Output) {
+        self.selected.write_flags(output.bytes(), self.state.uid.get(), self.state.flags, self.keywords);
+    }
+
+    fn cell(&self) -> Result<&Cell, StoreError> {
+        self.cell.as_ref().ok_or(StoreError::NotFound("message"))
+    }
+
+    fn message(&self) -> Result<StoredMessage, StoreError> {
+        self.store.message(self.cell()?.message)
+    }
+
+    fn record<'r>(&self, records: &'r mut RecordReader<'_>) -> Result<Record<'r>, StoreError> {
+        Record::parse(records.record(self.cell()?.message)?)
+            .map_err(|_| StoreError::NotFound("record that can be read"))
+    }
+
+    fn write_rfc822(
+        &self,
+        message: &StoredMessage,
+        name: Rfc822Name,
+        range: Range<u64>,
+        output: &mut Output,
+    ) -> Result<(), StoreError> {
+        reply::rfc822_header(output.bytes(), name, range.end - range.start);
+        self.write_range(message, range, output)
+    }
+
+    /// `BODY[…]<start> content`
+    fn write_section(
+        &self,
+        item: &SectionItem,
+        records: &mut RecordReader<'_>,
+        output: &mut Output,
+    ) -> Result<(), StoreError> {
+        let message = self.message()?;
+        let (text, fields) = match &item.section.text {
+            None => (SectionText::Whole, None),
+            Some(section::SectionText::Header) => (SectionText::Header, None),
+            Some(section::SectionText::Text) => (SectionText::Text, None),
+            Some(section::SectionText::Mime) => (SectionText::Mime, None),
+            Some(section::SectionText::HeaderFields(fields)) => (SectionText::Header, Some((fields, false))),
+            Some(section::SectionText::HeaderFieldsNot(fields)) => {
+                (SectionText::Header, Some((fields, true)))
+            }
+        };
+        let header_size = u64::from(message.header_size);
+        let range = match (item.section.part.as_slice(), text) {
+            // These need no record.
+            ([], SectionText::Whole) => Some(0..message.size),
+            ([], SectionText::Header) => Some(0..header_size),
+            ([], SectionText::Text) => Some(header_size..message.size),
+            (part, text) => self.record(records)?.section_range(part, text),
+        };
+        let Some(mut range) = range else {
+            reply::section_nil(output.bytes(), item);
+            return Ok(());
+        };
+        let Some((fields, except)) = fields else {
+            if let Some(partial) = item.partial {
+                range.start = range.start.saturating_add(partial.start).min(range.end);
+                range.end = range.start.saturating_add(partial.length).min(range.end);
+            }
+            reply::section_header(output.bytes(), item, range.end - range.start);
+            return self.write_range(&message, range, output);
+        };
+        let names: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+        if item.section.part.is_empty() && !except {
+            range = self.record(records)?.header_stretch(&names);
+        }
+        range.end = range.end.min(range.start + HEADER_OCTETS_MAX);
+        let mut header = Vec::new();
+        self.store.read_range(&message, range, &mut header)?;
+        let mut cut = Vec::new();
+        header_fields(&header, &names, except, &mut cut);
+        let mut content = cut.as_slice();
+        if let Some(partial) = item.partial {
+            let start = usize::try_from(partial.start).unwrap_or(usize::MAX).min(content.len());
+            let length = usize::try_from(partial.length).unwrap_or(usize::MAX).min(content.len() - start);
+            content = &content[start..start + length];
+        }
+        reply::section_header(output.bytes(), item, content.len() as u64);
+        output.bytes().extend_from_slice(content);
+        Ok(())
+    }
+
+    /// The octets of a literal: this range of the message.
+    fn write_range(
+        &self,
+        message: &StoredMessage,
+        range: Range<u64>,
+        output: &mut Output,
+    ) -> Result<(), StoreError> {
+        if range.end - range.start <= COPIED_OCTETS {
+            self.store.read_range(message, range, output.bytes())
+        } else {
+            output.push_range(self.store.file_range(message, range)?);
+            Ok(())
+        }
+    }
+}

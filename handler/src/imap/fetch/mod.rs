@@ -1,0 +1,209 @@
+//! FETCH and UID FETCH (RFC 3501, 6.4.5).
+//!
+//! Runs in turns: it writes messages until the output is full, and goes on when that was sent. Flags and dates come from the
+//! cell, ENVELOPE and BODYSTRUCTURE ready-made from the record, content from the bucket: little of it by `pread` into the
+//! output, much of it as a range of the bucket file, which the kernel sends.
+
+mod message;
+
+use std::sync::Arc;
+
+use protocol::imap::Numbering;
+use protocol::imap::command::Tag;
+use protocol::imap::command::fetch::{FetchArguments, FetchItem};
+use protocol::imap::syntax::sequence_set::NumberSet;
+use store::change::SystemFlags;
+use store::txn::{FlagChange, FlagOperation, Outcome};
+use store::{CellIndex, Mailbox, Store, StoreError, Ticket};
+
+use self::message::{Message, Written};
+use super::ending::Tell;
+use super::selected::{Access, Selected};
+use super::untagged::announce_flags;
+use crate::conversation::Turn;
+use crate::log;
+
+/// Messages that are marked `\Seen` at a time, before they are sent.
+const SEEN_BATCH: usize = 128;
+
+/// A FETCH on its way.
+pub(crate) struct Fetch {
+    /// The command's tag.
+    pub(crate) tag: Tag,
+    items: Vec<FetchItem>,
+    sequences: NumberSet,
+    /// The range that is being done, and the next number in it.
+    range: usize,
+    next: u32,
+    /// The next item of that message; not 0 when the output was full within it.
+    next_item: usize,
+    tell: Tell,
+    marks_seen: bool,
+    /// Messages before this one are marked.
+    marked_before: u32,
+    /// Messages of the batch that were not seen before, ascending.
+    newly_seen: Vec<CellIndex>,
+    /// The last change of flags.
+    pub(crate) ticket: Ticket,
+    /// Messages that could not be read.
+    failures: u32,
+}
+
+/// How far a turn came.
+pub(crate) enum Progress {
+    /// The output is full.
+    OutputFull,
+    /// Every message was answered; how many could not be read.
+    Done {
+        /// Messages of which not everything was answered.
+        failures: u32,
+    },
+}
+
+impl Fetch {
+    /// A FETCH of messages that were found.
+    pub(crate) fn new(tag: Tag, arguments: FetchArguments, sequences: NumberSet, access: Access) -> Fetch {
+        let marks_seen = access == Access::ReadWrite && arguments.items.iter().any(FetchItem::sets_seen);
+        let next = sequences.ranges().first().map_or(0, |range| range.0);
+        let tell = match arguments.numbering {
+            Numbering::Sequence => Tell::NoExpunge { own: None },
+            Numbering::Uid => Tell::WithUids { own: None },
+        };
+        Fetch {
+            tag,
+            tell,
+            items: arguments.items,
+            sequences,
+            range: 0,
+            next,
+            next_item: 0,
+            marks_seen,
+            marked_before: 0,
+            newly_seen: Vec::new(),
+            ticket: Ticket(0),
+            failures: 0,
+        }
+    }
+
+    /// The same, but telling other things at its end.
+    pub(crate) fn telling(self, tell: Tell) -> Fetch {
+        Fetch { tell, ..self }
+    }
+
+    /// What may be told at its end.
+    pub(crate) fn tell(&self) -> Tell {
+        self.tell
+    }
+
+    /// Answers messages until the output is full or all are done.
+    ///
+    /// # Errors
+    /// The mailbox cannot be read or changed.
+    pub(crate) fn run(
+        &mut self,
+        selected: &mut Selected,
+        turn: &mut Turn<'_>,
+    ) -> Result<Progress, StoreError> {
+        let mailbox = selected.mailbox(&turn.shared.store)?;
+        let keywords = mailbox.keywords()?;
+        if keywords.iter().count() != selected.announced_keywords {
+            announce_flags(turn.output.bytes(), selected, &keywords);
+        }
+        let cells = mailbox.cells()?;
+        let store: Arc<Store> = Arc::clone(&turn.shared.store);
+        let mut records = store.records();
+        while let Some(&(_, last)) = self.sequences.ranges().get(self.range) {
+            if self.marks_seen && self.next >= self.marked_before {
+                self.mark_seen(selected, &mailbox, turn)?;
+            }
+            let until = if self.marks_seen { last.min(self.marked_before - 1) } else { last };
+            for (sequence, cell) in selected.view.cells_in_seq_range(self.next..=until) {
+                if turn.output.is_full() {
+                    self.next = sequence;
+                    return Ok(Progress::OutputFull);
+                }
+                let place = (sequence, cell);
+                let message = Message::new(&store, selected, &cells, &keywords, place, &self.items);
+                let message = match message {
+                    Ok(message) => message,
+                    Err(error) => {
+                        let mailbox = selected.id.key();
+                        log::error!("cell not readable", mailbox = mailbox, sequence = sequence, why = error);
+                        self.failures += 1;
+                        continue;
+                    }
+                };
+                let newly_seen = self.newly_seen.binary_search(&cell).is_ok();
+                let first = std::mem::take(&mut self.next_item);
+                let written = message.write(
+                    &self.items,
+                    first,
+                    newly_seen,
+                    &mut records,
+                    turn.output,
+                    &mut self.failures,
+                );
+                if let Written::Before(item) = written {
+                    self.next = sequence;
+                    self.next_item = item;
+                    return Ok(Progress::OutputFull);
+                }
+            }
+            self.next = until + 1;
+            if self.next > last {
+                self.range += 1;
+                self.next = self.sequences.ranges().get(self.range).map_or(0, |range| range.0);
+            }
+        }
+        Ok(Progress::Done { failures: self.failures })
+    }
+
+    /// Sets `\Seen` on the next messages of the current range that lack it, in one change.
+    fn mark_seen(
+        &mut self,
+        selected: &Selected,
+        mailbox: &Mailbox,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(&(_, last)) = self.sequences.ranges().get(self.range) else { return Ok(()) };
+        let cells = mailbox.cells()?;
+        let mut unseen = Vec::new();
+        self.marked_before = last.saturating_add(1);
+        for (count, (sequence, cell)) in selected.view.cells_in_seq_range(self.next..=last).enumerate() {
+            if count == SEEN_BATCH {
+                self.marked_before = sequence;
+                break;
+            }
+            let state = cells.flags(cell);
+            if state.is_some_and(|state| !state.expunged && !state.flags.system.contains(SystemFlags::SEEN)) {
+                unseen.push(cell);
+            }
+        }
+        self.newly_seen.clear();
+        if unseen.is_empty() {
+            return Ok(());
+        }
+        let mut txn = turn.shared.store.begin();
+        let change =
+            FlagChange { operation: FlagOperation::Add, system: SystemFlags::SEEN, keywords: Vec::new() };
+        txn.store_flags(selected.id, &unseen, change);
+        match txn.commit() {
+            Ok(committed) => {
+                self.ticket = self.ticket.max(committed.ticket);
+                turn.announce(committed.ticket, &committed.touched);
+                for outcome in committed.outcomes {
+                    if let Outcome::Flags(changed) = outcome {
+                        self.newly_seen.extend(changed.messages.iter().map(|&(cell, ..)| cell));
+                    }
+                }
+                Ok(())
+            }
+            // What the client asked for is the content; a full disk need not keep it from that.
+            Err(error) => {
+                log::warning!("seen flags not stored", mailbox = selected.id.key(), why = error);
+                self.marks_seen = false;
+                Ok(())
+            }
+        }
+    }
+}
