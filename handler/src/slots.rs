@@ -197,3 +197,79 @@ fn queue_if_parked(slot: &Slot, number: SlotNumber, queue: &RunQueue) {
 fn session_place(slot: &Slot) -> MutexGuard<'_, Option<Box<Session>>> {
     slot.parked.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicU32;
+
+    use shm_abi::Endpoint;
+
+    use super::*;
+    use crate::conversation::{Conversation, Peer};
+    use crate::imap::ImapSession;
+    use crate::session::Socket;
+
+    fn session() -> Box<Session> {
+        let (socket, _) = UnixStream::pair().expect("a socket pair");
+        let peer = Peer { endpoint: Endpoint::Unix { pid: 0, uid: 0 }, is_private: true };
+        let conversation = Conversation::Imap(Box::new(ImapSession::new()));
+        Box::new(Session::new(Socket::Unix(socket), 1, peer, conversation))
+    }
+
+    /// Every wake-up is seen by a turn that begins after it, whoever is quicker.
+    #[test]
+    fn no_wake_up_is_lost() {
+        const NEWS: u32 = 200_000;
+        let (slots, queue) = (Slots::new(1), RunQueue::new());
+        let (told, heard) = (AtomicU32::new(0), AtomicU32::new(0));
+        slots.start(0, session(), &queue);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while let Some(number) = queue.pop() {
+                        let session = slots.take(number).expect("a queued slot has its session");
+                        slots.take_causes(number);
+                        heard.store(told.load(SeqCst), SeqCst);
+                        slots.park(number, session, Causes::INPUT, NEVER_MS, &queue);
+                    }
+                });
+            }
+            for news in 1..=NEWS {
+                told.store(news, SeqCst);
+                slots.wake(0, Causes::INPUT, &queue);
+                // A cause that is not waited for must not swallow one that is.
+                slots.wake(0, Causes::CHANGE, &queue);
+                if news % 64 == 0 {
+                    while heard.load(SeqCst) < news {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+            while heard.load(SeqCst) < NEWS {
+                std::thread::yield_now();
+            }
+            queue.close();
+        });
+    }
+
+    #[test]
+    fn only_what_is_waited_for_wakes() {
+        let (slots, queue) = (Slots::new(2), RunQueue::new());
+        slots.start(1, session(), &queue);
+        assert_eq!(queue.pop(), Some(1));
+        let session = slots.take(1).expect("the session");
+        slots.park(1, session, Causes::COMMIT, 50, &queue);
+        slots.wake(1, Causes::INPUT, &queue);
+        slots.wake_overdue(49, &queue);
+        queue.close();
+        assert_eq!(queue.pop(), None);
+        slots.wake_overdue(50, &queue);
+        assert_eq!(queue.pop(), Some(1));
+        assert_eq!(slots.take_causes(1), Causes::INPUT | Causes::TIME);
+        assert_eq!(slots.used(), 1);
+        slots.free(1);
+        assert_eq!(slots.used(), 0);
+        assert!(slots.is_free(1));
+    }
+}
