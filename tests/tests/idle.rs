@@ -135,7 +135,7 @@ fn sigterm_lets_a_running_command_finish() {
     let rest = imap.stream().rest().expect("a close");
     let text = String::from_utf8_lossy(&rest[rest.len().saturating_sub(200)..]).into_owned();
     assert!(rest.len() > message.len() - 1000, "the reply was cut after {} octets", rest.len());
-    assert!(text.contains("t3 OK"), "{text}");
+    assert!(text.contains("t4 OK"), "{text}");
     server.stop();
 }
 
