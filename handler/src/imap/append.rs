@@ -6,6 +6,7 @@ use protocol::imap::command::append::AppendHeader;
 use protocol::imap::decoder::AppendLiteral;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::syntax::mailbox_name::MailboxName;
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::{SystemFlags, ZonedTime};
 use store::txn::{Delivery, Outcome};
@@ -29,6 +30,11 @@ pub(crate) struct Append {
 impl ImapSession {
     pub(super) fn begin_append(&mut self, literal: AppendLiteral, turn: &mut Turn<'_>) -> Flow {
         let AppendLiteral { tag, header, length, synchronising } = literal;
+        if length == 0 {
+            self.decoder.append_refuse();
+            let text = "A message of no octets is none";
+            return self.refuse(turn, &tag, Condition::No, Some(Code::Cannot), text);
+        }
         let target = self.find(&header.mailbox, turn);
         let started = target.and_then(|mailbox| Ok((mailbox, turn.shared.store.draft()?)));
         match started {
@@ -42,7 +48,7 @@ impl ImapSession {
             }
             Err(error) => {
                 self.decoder.append_refuse();
-                self.refuse_append(turn, &tag, &error)
+                self.refuse_append(turn, &tag, &header.mailbox, &error)
             }
         }
     }
@@ -58,15 +64,12 @@ impl ImapSession {
             append.left -= count as u64;
             if let Err(error) = written {
                 self.decoder.append_skip(append.left);
-                return self.refuse_append(turn, &append.tag, &error);
+                return self.refuse_append(turn, &append.tag, &append.header.mailbox, &error);
             }
             if append.left > 0 {
                 self.running = Running::Append(append);
                 return Flow::Wait(Next::Input);
             }
-            self.decoder.append_rest();
-        } else if append.draft.is_empty() {
-            // An empty message; the rest of the line follows.
             self.decoder.append_rest();
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
@@ -89,7 +92,7 @@ impl ImapSession {
         let Append { tag, header, mailbox, draft, .. } = append;
         let content = match draft.finish() {
             Ok(content) => content,
-            Err(error) => return self.refuse_append(turn, &tag, &error),
+            Err(error) => return self.refuse_append(turn, &tag, &header.mailbox, &error),
         };
         let date = header.message.date;
         let internal_date = date.map(|date| ZonedTime {
@@ -107,7 +110,9 @@ impl ImapSession {
         txn.deliver(content, vec![delivery]);
         let committed = match txn.commit() {
             Ok(committed) => committed,
-            Err(ChangeError::Store(error)) => return self.refuse_append(turn, &tag, &error),
+            Err(ChangeError::Store(error)) => {
+                return self.refuse_append(turn, &tag, &header.mailbox, &error);
+            }
             Err(error) => return self.refuse_change(turn, &tag, &error, Code::TryCreate),
         };
         turn.announce(committed.ticket, &committed.touched);
@@ -139,16 +144,22 @@ impl ImapSession {
                 )
             }
             Some(Err(store::txn::Refused::NoSuchMailbox)) | None => {
-                self.refuse(turn, &tag, Condition::No, Some(Code::TryCreate), "There is no such mailbox")
+                self.refuse_target(turn, &tag, &header.mailbox)
             }
         }
     }
 
-    fn refuse_append(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &StoreError) -> Flow {
-        if matches!(error, StoreError::NotFound(_)) {
-            return self.refuse(turn, tag, Condition::No, Some(Code::TryCreate), "There is no such mailbox");
+    fn refuse_append(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: &Tag,
+        mailbox: &MailboxName,
+        error: &StoreError,
+    ) -> Flow {
+        match error {
+            StoreError::NotFound(_) => self.refuse_target(turn, tag, mailbox),
+            error => self.refuse_store(turn, tag, error),
         }
-        self.refuse_store(turn, tag, error)
     }
 }
 

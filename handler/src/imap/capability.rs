@@ -4,12 +4,12 @@ use config::Plaintext;
 
 use crate::conversation::Turn;
 
-/// Known to everybody.
-const ALWAYS: &str = "IMAP4rev1 LITERAL+ ID ENABLE";
+/// Known to everybody; IDLE too, for there are clients that ask only before the login.
+const ALWAYS: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE";
 /// Useful before a login.
 const LOGIN: &str = " SASL-IR AUTH=PLAIN AUTH=LOGIN";
 /// Of use to a user.
-const LOGGED_IN: &str = " SASL-IR NAMESPACE IDLE UIDPLUS MOVE UNSELECT CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
+const LOGGED_IN: &str = " SASL-IR NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
                          CREATE-SPECIAL-USE STATUS=SIZE";
 
 /// The capabilities in this state, with spaces between them.

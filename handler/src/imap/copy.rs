@@ -10,6 +10,7 @@ use store::txn::{Copied, Outcome};
 
 use super::ending::{Ending, Tell};
 use super::selected::{Access, Unresolved};
+use super::untagged::Known;
 use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
 
@@ -52,19 +53,13 @@ impl ImapSession {
         let target = match target {
             Ok(target) => target,
             Err(store::StoreError::NotFound(_)) => {
-                return self.refuse(
-                    turn,
-                    &tag,
-                    Condition::No,
-                    Some(Code::TryCreate),
-                    "There is no such mailbox",
-                );
+                return self.refuse_target(turn, &tag, &arguments.mailbox);
             }
             Err(error) => return self.refuse_store(turn, &tag, &error),
         };
         let tell = match arguments.numbering {
             Numbering::Sequence => Tell::Everything,
-            Numbering::Uid => Tell::WithUids { own: None },
+            Numbering::Uid => Tell::WithUids(Known::default()),
         };
         if cells.is_empty() {
             return self.end(turn, tag, tell, "Nothing to copy");

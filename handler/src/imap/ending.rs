@@ -1,32 +1,37 @@
 //! How a command ends: first what happened in the mailbox meanwhile, then the tagged reply.
 
+use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
-use store::{ModSeq, Ticket};
+use store::Ticket;
 
-use super::untagged::Untagged;
+use super::untagged::{Known, Untagged};
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 use crate::log;
 
 /// What a command's end may tell of the selected mailbox (RFC 3501, 7.4.1 and 5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tell {
     /// Nothing.
     Nothing,
     /// New messages and flags, but no EXPUNGE: sequence numbers must not move during FETCH, STORE and SEARCH.
-    NoExpunge {
-        /// Flags changed by this change are known to the client.
-        own: Option<ModSeq>,
-    },
+    NoExpunge(Known),
     /// Everything; with UIDs in FETCH replies.
-    WithUids {
-        /// Flags changed by this change are known to the client.
-        own: Option<ModSeq>,
-    },
+    WithUids(Known),
     /// Everything.
     Everything,
+}
+
+impl Tell {
+    /// What FETCH, STORE and SEARCH may tell: with UID before them, sequence numbers may move.
+    pub(crate) fn by(numbering: Numbering, known: Known) -> Tell {
+        match numbering {
+            Numbering::Sequence => Tell::NoExpunge(known),
+            Numbering::Uid => Tell::WithUids(known),
+        }
+    }
 }
 
 /// The end of a command.
@@ -89,7 +94,7 @@ impl ImapSession {
         turn.output.bytes().append(&mut ending.first);
         if let Stage::Selected(_, selected) = &mut self.stage {
             if ending.untagged.is_none() {
-                match Untagged::collect(selected, ending.tell, turn) {
+                match Untagged::collect(selected, &ending.tell, turn) {
                     Ok(untagged) => ending.untagged = untagged,
                     Err(error) => {
                         // The mailbox is gone or damaged; the session cannot go on with it, but the command ended.

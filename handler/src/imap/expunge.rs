@@ -10,6 +10,7 @@ use store::{CellIndex, ChangeError, StoreError, Ticket};
 
 use super::ending::{Ending, Tell};
 use super::selected::{Access, Selected, Unresolved};
+use super::untagged::Known;
 use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
 
@@ -28,7 +29,7 @@ impl ImapSession {
         match expunge_deleted(selected, uids, turn) {
             Ok(ticket) => {
                 let tell = match uids {
-                    Some(_) => Tell::WithUids { own: None },
+                    Some(_) => Tell::WithUids(Known::default()),
                     None => Tell::Everything,
                 };
                 let ending = Ending::ok(tag.clone(), tell, "EXPUNGE completed");

@@ -13,6 +13,7 @@ use store::{ModSeq, Ticket};
 use super::ending::{Ending, Tell};
 use super::fetch::Fetch;
 use super::selected::{Access, Unresolved};
+use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::Turn;
 
@@ -38,7 +39,17 @@ impl ImapSession {
             Err(error) => return self.refuse_unresolved(turn, &tag, &error),
         };
         let cells = selected.cells(&sequences);
-        let mut own = None;
+        // The replies of a STORE that is not silent tell all flags.
+        let known = if change.silent {
+            let mailbox = selected.mailbox(&turn.shared.store);
+            mailbox.and_then(|mailbox| Known::except_untold(selected, &mailbox, &cells))
+        } else {
+            Ok(Known::default())
+        };
+        let mut known = match known {
+            Ok(known) => known,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
         let mut ticket = Ticket(0);
         if !cells.is_empty() {
             let mut txn = turn.shared.store.begin();
@@ -46,18 +57,14 @@ impl ImapSession {
             match txn.commit() {
                 Ok(committed) => {
                     ticket = committed.ticket;
-                    own = own_modseq(&committed.outcomes);
+                    own_change(&committed.outcomes).into_iter().for_each(|change| known.add(change));
                     turn.announce(ticket, &committed.touched);
                 }
                 Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
             }
         }
-        let tell = match numbering {
-            Numbering::Sequence => Tell::NoExpunge { own },
-            Numbering::Uid => Tell::WithUids { own },
-        };
         if change.silent {
-            let ending = Ending::ok(tag.clone(), tell, "STORE completed");
+            let ending = Ending::ok(tag.clone(), Tell::by(numbering, known), "STORE completed");
             return self.end_after(tag, ticket, ending);
         }
         let items = match numbering {
@@ -65,7 +72,7 @@ impl ImapSession {
             Numbering::Uid => vec![FetchItem::Uid, FetchItem::Flags],
         };
         let arguments = FetchArguments { numbering, messages, items };
-        let fetch = Fetch::new(tag.clone(), arguments, sequences, selected.access).telling(tell);
+        let fetch = Fetch::new(tag.clone(), arguments, sequences, selected.access).knowing(known);
         self.running = Running::Commit(tag, ticket, Box::new(Running::Fetch(Box::new(fetch))));
         Flow::Continue
     }
@@ -84,7 +91,7 @@ fn flag_change(change: &StoreFlags) -> FlagChange {
 }
 
 /// The modseq of the session's own change, if it altered anything.
-fn own_modseq(outcomes: &[Outcome]) -> Option<ModSeq> {
+fn own_change(outcomes: &[Outcome]) -> Option<ModSeq> {
     outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Flags(changed) if !changed.messages.is_empty() => Some(changed.modseq),
         _ => None,

@@ -65,7 +65,7 @@ impl ImapSession {
     fn tell_while_idle(&mut self, idle: &mut Idle, turn: &mut Turn<'_>) -> Result<bool, store::StoreError> {
         let Stage::Selected(_, selected) = &mut self.stage else { return Ok(true) };
         if idle.untagged.is_none() {
-            idle.untagged = Untagged::collect(selected, Tell::Everything, turn)?;
+            idle.untagged = Untagged::collect(selected, &Tell::Everything, turn)?;
         }
         let Some(untagged) = &mut idle.untagged else { return Ok(true) };
         if !untagged.write(selected, turn)? {

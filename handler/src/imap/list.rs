@@ -139,7 +139,8 @@ fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
     lines
 }
 
-/// LSUB lists names that were subscribed to; with `%`, a parent of such a name too, as one that cannot be selected.
+/// LSUB lists names that were subscribed to; with `%`, a parent of such a name too, as one that cannot be selected. A name
+/// without a mailbox is one that cannot be selected as well (RFC 3501, 6.3.9).
 fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
     let pattern = Pattern::new(&arguments.reference, &arguments.pattern);
     let mut names: BTreeMap<&str, bool> = BTreeMap::new();
@@ -154,7 +155,11 @@ fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
     }
     let line = |(name, is_subscribed): (&str, bool)| Line {
         name: name.to_owned(),
-        attributes: if is_subscribed { Vec::new() } else { vec![ListAttribute::NoSelect] },
+        attributes: if is_subscribed && list.find(name).is_some_and(|entry| !entry.placeholder) {
+            Vec::new()
+        } else {
+            vec![ListAttribute::NoSelect]
+        },
         child_info: ChildInfo::None,
         status_of: None,
     };

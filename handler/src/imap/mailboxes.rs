@@ -8,7 +8,7 @@ use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::mailbox_name::MailboxName;
 use store::change::SpecialUse;
 use store::lists::MailboxList;
-use store::{Txn, UserId};
+use store::{ChangeError, Ticket, Txn, UserId};
 
 use super::ending::{Ending, Tell};
 use super::{Flow, ImapSession, Stage};
@@ -31,24 +31,27 @@ impl ImapSession {
             Err(error) => return self.refuse_store(turn, &tag, &error),
         };
         let special_use = asked.or_else(|| usual_use(name, &list));
-        self.change_list(tag, turn, "CREATE completed", Code::NonExistent, |txn, user| {
+        self.change_list(tag, turn, "CREATE completed", |txn, user| {
             txn.create_mailbox(user, name, special_use);
         })
     }
 
     pub(super) fn delete(&mut self, tag: Tag, name: &MailboxName, turn: &mut Turn<'_>) -> Flow {
-        if let (Ok(id), Stage::Selected(_, selected)) = (self.find(name, turn), &self.stage)
-            && selected.id == id
-        {
-            self.deselect(turn);
+        match self.commit_list(turn, |txn, user| txn.delete_mailbox(user, name.as_str())) {
+            Ok(ticket) => {
+                if let Stage::Selected(_, selected) = &mut self.stage
+                    && !selected.mailbox(&turn.shared.store).is_ok_and(|mailbox| !mailbox.is_deleted())
+                {
+                    self.deselect(turn);
+                }
+                self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, "DELETE completed"))
+            }
+            Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
         }
-        self.change_list(tag, turn, "DELETE completed", Code::NonExistent, |txn, user| {
-            txn.delete_mailbox(user, name.as_str());
-        })
     }
 
     pub(super) fn rename(&mut self, tag: Tag, arguments: &RenameArguments, turn: &mut Turn<'_>) -> Flow {
-        self.change_list(tag, turn, "RENAME completed", Code::NonExistent, |txn, user| {
+        self.change_list(tag, turn, "RENAME completed", |txn, user| {
             txn.rename_mailbox(user, arguments.from.as_str(), arguments.to.as_str());
         })
     }
@@ -61,7 +64,7 @@ impl ImapSession {
         turn: &mut Turn<'_>,
     ) -> Flow {
         let text = if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
-        self.change_list(tag, turn, text, Code::NonExistent, |txn, user| {
+        self.change_list(tag, turn, text, |txn, user| {
             txn.subscribe(user, name.as_str(), subscribed);
         })
     }
@@ -71,23 +74,25 @@ impl ImapSession {
         tag: Tag,
         turn: &mut Turn<'_>,
         text: &str,
-        missing: Code<'_>,
         change: impl FnOnce(&mut Txn<'_>, UserId),
     ) -> Flow {
-        let user = match self.user_id() {
-            Ok(user) => user,
-            Err(error) => return self.refuse_store(turn, &tag, &error),
-        };
+        match self.commit_list(turn, change) {
+            Ok(ticket) => self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, text)),
+            Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
+        }
+    }
+
+    fn commit_list(
+        &self,
+        turn: &Turn<'_>,
+        change: impl FnOnce(&mut Txn<'_>, UserId),
+    ) -> Result<Ticket, ChangeError> {
+        let user = self.user_id()?;
         let mut txn = turn.shared.store.begin();
         change(&mut txn, user);
-        match txn.commit() {
-            Ok(committed) => {
-                turn.announce(committed.ticket, &committed.touched);
-                let ending = Ending::ok(tag.clone(), Tell::Everything, text);
-                self.end_after(tag, committed.ticket, ending)
-            }
-            Err(error) => self.refuse_change(turn, &tag, &error, missing),
-        }
+        let committed = txn.commit()?;
+        turn.announce(committed.ticket, &committed.touched);
+        Ok(committed.ticket)
     }
 }
 

@@ -3,6 +3,7 @@
 use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::syntax::mailbox_name::MailboxName;
 use store::{ChangeError, StoreError};
 
 use super::selected::Unresolved;
@@ -32,6 +33,14 @@ impl ImapSession {
             }
             Unresolved::Store(error) => self.refuse_store(turn, tag, error),
         }
+    }
+
+    /// Ends a command that would have put messages into a mailbox that is not there. TRYCREATE is for names that CREATE would
+    /// take (RFC 3501, 6.3.11).
+    pub(super) fn refuse_target(&mut self, turn: &mut Turn<'_>, tag: &Tag, mailbox: &MailboxName) -> Flow {
+        let is_possible = store::lists::normalize_name(mailbox.as_str()).is_ok();
+        let code = if is_possible { Code::TryCreate } else { Code::Cannot };
+        self.refuse(turn, tag, Condition::No, Some(code), "There is no such mailbox")
     }
 
     /// Ends a command that could not read the store.

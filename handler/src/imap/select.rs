@@ -39,6 +39,7 @@ impl ImapSession {
         let keywords = mailbox.keywords()?;
         let first_unseen = selected.view.first_unseen(&mailbox)?;
         let recent = selected.count_recent(&mailbox)?;
+        selected.recent_told = recent;
         let out = turn.output.bytes();
         announce_flags(out, &mut selected, &keywords);
         mailbox_reply::exists(out, selected.view.exists());

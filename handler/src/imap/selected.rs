@@ -35,6 +35,8 @@ pub(crate) struct Selected {
     mailbox: Option<Arc<Mailbox>>,
     /// UIDs that are recent in this session.
     recent: Vec<Range<u32>>,
+    /// How many messages the last RECENT counted.
+    pub(crate) recent_told: u32,
     /// Keywords that were announced in FLAGS.
     pub(crate) announced_keywords: usize,
 }
@@ -47,8 +49,15 @@ impl Selected {
     pub(crate) fn open(store: &Store, id: MailboxId, access: Access) -> Result<Selected, StoreError> {
         let mailbox = store.mailbox(id)?;
         let view = View::open(&mailbox)?;
-        let mut selected =
-            Selected { id, access, view, mailbox: None, recent: Vec::new(), announced_keywords: 0 };
+        let mut selected = Selected {
+            id,
+            access,
+            view,
+            mailbox: None,
+            recent: Vec::new(),
+            recent_told: 0,
+            announced_keywords: 0,
+        };
         selected.claim_recent(&mailbox);
         selected.mailbox = Some(mailbox);
         Ok(selected)

@@ -6,23 +6,60 @@ use protocol::imap::reply::mailbox as reply;
 use protocol::imap::reply::status::{self, Condition};
 use protocol::imap::syntax::flag::SystemFlags;
 use store::view::{Changes, Refresh};
-use store::{Keywords, Mailbox, ModSeq, StoreError};
+use store::{CellIndex, Keywords, Mailbox, ModSeq, StoreError};
 
 use super::ending::Tell;
 use super::selected::{Access, Selected};
 use crate::conversation::Turn;
+
+/// Flags that the client need not be told: it made the change itself, or has just been sent them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The session's own changes, ascending.
+    changes: Vec<ModSeq>,
+    /// Messages that others had changed before, which the client was not told; ascending.
+    except: Vec<CellIndex>,
+}
+
+impl Known {
+    /// A later change of the session's own.
+    pub(crate) fn add(&mut self, change: ModSeq) {
+        debug_assert!(self.changes.last().is_none_or(|&last| last < change));
+        self.changes.push(change);
+    }
+
+    /// Those of `cells`, which are ascending, whose flags the client does not know now.
+    pub(crate) fn except_untold(
+        selected: &Selected,
+        mailbox: &Mailbox,
+        cells: &[CellIndex],
+    ) -> Result<Known, StoreError> {
+        let told = selected.view.parked().flags_upto;
+        let mut known = Known::default();
+        if mailbox.highest_modseq() > told {
+            let all = mailbox.cells()?;
+            let is_untold = |&&cell: &&CellIndex| all.flags(cell).is_some_and(|state| state.modseq > told);
+            known.except = cells.iter().filter(is_untold).copied().collect();
+        }
+        Ok(known)
+    }
+
+    fn covers(&self, cell: CellIndex, change: ModSeq) -> bool {
+        self.changes.binary_search(&change).is_ok() && self.except.binary_search(&cell).is_err()
+    }
+}
 
 /// Changes on their way to the client.
 pub(crate) struct Untagged {
     changes: Changes,
     /// EXPUNGEs that were written.
     expunged: usize,
-    /// Whether EXISTS was written, if it is to be.
-    exists_told: bool,
+    /// Whether EXISTS and RECENT were written, if they are to be.
+    counts_told: bool,
     /// Flags that were written.
     flags: usize,
     with_uids: bool,
-    own: Option<ModSeq>,
+    known: Known,
 }
 
 impl Untagged {
@@ -32,14 +69,14 @@ impl Untagged {
     /// The mailbox is gone or cannot be read.
     pub(crate) fn collect(
         selected: &mut Selected,
-        tell: Tell,
+        tell: &Tell,
         turn: &Turn<'_>,
     ) -> Result<Option<Untagged>, StoreError> {
-        let (expunges, with_uids, own) = match tell {
+        let (expunges, with_uids, known) = match tell {
             Tell::Nothing => return Ok(None),
-            Tell::NoExpunge { own } => (false, false, own),
-            Tell::WithUids { own } => (true, true, own),
-            Tell::Everything => (true, false, None),
+            Tell::NoExpunge(known) => (false, false, known.clone()),
+            Tell::WithUids(known) => (true, true, known.clone()),
+            Tell::Everything => (true, false, Known::default()),
         };
         let mailbox = selected.mailbox(&turn.shared.store)?;
         if mailbox.is_deleted() {
@@ -54,7 +91,7 @@ impl Untagged {
         if changes.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Untagged { changes, expunged: 0, exists_told: false, flags: 0, with_uids, own }))
+        Ok(Some(Untagged { changes, expunged: 0, counts_told: false, flags: 0, with_uids, known }))
     }
 
     /// Writes until the output is full; true when all was written.
@@ -70,14 +107,9 @@ impl Untagged {
             reply::expunge(turn.output.bytes(), sequence);
             self.expunged += 1;
         }
-        if !self.exists_told {
-            self.exists_told = true;
-            if let Some(exists) = self.changes.exists {
-                selected.claim_recent(&mailbox);
-                let out = turn.output.bytes();
-                reply::exists(out, exists);
-                reply::recent(out, selected.count_recent(&mailbox)?);
-            }
+        if !self.counts_told {
+            self.counts_told = true;
+            self.write_counts(selected, &mailbox, turn)?;
         }
         if self.flags < self.changes.flags.len() {
             let keywords = mailbox.keywords()?;
@@ -87,6 +119,28 @@ impl Untagged {
             return self.write_flags(selected, &mailbox, &keywords, turn);
         }
         Ok(true)
+    }
+
+    /// EXISTS and RECENT when there are new messages; RECENT alone when recent ones were expunged.
+    fn write_counts(
+        &self,
+        selected: &mut Selected,
+        mailbox: &Mailbox,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StoreError> {
+        if self.changes.exists.is_none() && self.changes.expunged.is_empty() {
+            return Ok(());
+        }
+        if let Some(exists) = self.changes.exists {
+            selected.claim_recent(mailbox);
+            reply::exists(turn.output.bytes(), exists);
+        }
+        let recent = selected.count_recent(mailbox)?;
+        if self.changes.exists.is_some() || recent != selected.recent_told {
+            selected.recent_told = recent;
+            reply::recent(turn.output.bytes(), recent);
+        }
+        Ok(())
     }
 
     fn write_flags(
@@ -105,7 +159,7 @@ impl Untagged {
             let (Some(state), Some(sequence)) = (cells.flags(cell), selected.view.seq_of_cell(cell)) else {
                 continue;
             };
-            if self.own == Some(state.modseq) {
+            if self.known.covers(cell, state.modseq) {
                 continue;
             }
             let out = turn.output.bytes();

@@ -19,7 +19,7 @@ use store::{CellIndex, Mailbox, Store, StoreError, Ticket};
 use self::message::{Message, Written};
 use super::ending::Tell;
 use super::selected::{Access, Selected};
-use super::untagged::announce_flags;
+use super::untagged::{Known, announce_flags};
 use crate::conversation::Turn;
 use crate::log;
 
@@ -37,7 +37,9 @@ pub(crate) struct Fetch {
     next: u32,
     /// The next item of that message; not 0 when the output was full within it.
     next_item: usize,
-    tell: Tell,
+    numbering: Numbering,
+    /// Flags that need not be told at its end.
+    known: Known,
     marks_seen: bool,
     /// Messages before this one are marked.
     marked_before: u32,
@@ -65,13 +67,10 @@ impl Fetch {
     pub(crate) fn new(tag: Tag, arguments: FetchArguments, sequences: NumberSet, access: Access) -> Fetch {
         let marks_seen = access == Access::ReadWrite && arguments.items.iter().any(FetchItem::sets_seen);
         let next = sequences.ranges().first().map_or(0, |range| range.0);
-        let tell = match arguments.numbering {
-            Numbering::Sequence => Tell::NoExpunge { own: None },
-            Numbering::Uid => Tell::WithUids { own: None },
-        };
         Fetch {
             tag,
-            tell,
+            numbering: arguments.numbering,
+            known: Known::default(),
             items: arguments.items,
             sequences,
             range: 0,
@@ -85,14 +84,14 @@ impl Fetch {
         }
     }
 
-    /// The same, but telling other things at its end.
-    pub(crate) fn telling(self, tell: Tell) -> Fetch {
-        Fetch { tell, ..self }
+    /// The same, for flags of which some need not be told again at its end.
+    pub(crate) fn knowing(self, known: Known) -> Fetch {
+        Fetch { known, ..self }
     }
 
     /// What may be told at its end.
     pub(crate) fn tell(&self) -> Tell {
-        self.tell
+        Tell::by(self.numbering, self.known.clone())
     }
 
     /// Answers messages until the output is full or all are done.
@@ -194,6 +193,9 @@ impl Fetch {
                 for outcome in committed.outcomes {
                     if let Outcome::Flags(changed) = outcome {
                         self.newly_seen.extend(changed.messages.iter().map(|&(cell, ..)| cell));
+                        if !self.newly_seen.is_empty() {
+                            self.known.add(changed.modseq);
+                        }
                     }
                 }
                 Ok(())

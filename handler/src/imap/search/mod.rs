@@ -15,6 +15,7 @@ use store::{Store, StoreError};
 use self::matching::{Candidate, Condition as Match, Numbers};
 use super::ending::{Ending, Tell};
 use super::selected::Selected;
+use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 use crate::log;
@@ -97,10 +98,7 @@ impl ImapSession {
             *told += 1;
         }
         reply::search_end(turn.output.bytes());
-        let tell = match search.numbering {
-            Numbering::Sequence => Tell::NoExpunge { own: None },
-            Numbering::Uid => Tell::WithUids { own: None },
-        };
+        let tell = Tell::by(search.numbering, Known::default());
         if search.failures == 0 {
             return self.end(turn, search.tag, tell, "SEARCH completed");
         }

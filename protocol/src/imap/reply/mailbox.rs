@@ -123,7 +123,7 @@ pub fn list(
     out.extend_from_slice(b"\" ");
     write_mailbox(out, name);
     if child_info == ChildInfo::Subscribed {
-        out.extend_from_slice(b" (CHILDINFO (\"SUBSCRIBED\"))");
+        out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -222,7 +222,7 @@ mod tests {
         );
         assert_eq!(
             written(|out| list(out, ListKind::List, [], "a", ChildInfo::Subscribed)),
-            "* LIST () \"/\" a (CHILDINFO (\"SUBSCRIBED\"))\r\n"
+            "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
         );
         assert_eq!(
             written(|out| list(out, ListKind::Lsub, [], "INBOX", ChildInfo::None)),
