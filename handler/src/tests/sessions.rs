@@ -95,6 +95,7 @@ fn an_idler_hears_of_what_another_session_does() {
     assert!(line.starts_with("* 1 FETCH (FLAGS (") && line.contains("\\Deleted"), "{line}");
     other.ok("EXPUNGE");
     assert_eq!(idler.line(), "* 1 EXPUNGE\r\n");
+    assert_eq!(idler.line(), "* 0 RECENT\r\n");
     idler.send(b"DONE\r\n");
     assert!(idler.line().starts_with("i OK "));
 }
