@@ -40,8 +40,8 @@ enum Row {
     Empty,
     /// There is this user.
     Live(String),
-    /// There was.
-    Deleted,
+    /// There was, under this name.
+    Deleted(String),
 }
 
 const STATE_LIVE: u8 = 1;
@@ -91,7 +91,7 @@ impl Catalog {
     pub fn name(&self, user: UserId) -> Result<Option<String>> {
         match self.row(user)? {
             Row::Live(name) => Ok(Some(name)),
-            Row::Empty | Row::Deleted => Ok(None),
+            Row::Empty | Row::Deleted(_) => Ok(None),
         }
     }
 
@@ -145,10 +145,10 @@ impl Catalog {
         Ok(UserId(number))
     }
 
-    /// There is a user. Under the catalog's lock. The row is written first: a `number` file without it counts for nothing.
+    /// There is a user. Under the catalog's lock. Nobody finds the user by name before [`Catalog::apply_name`].
     pub(crate) fn apply_create(&self, user: UserId, name: &str) -> Result<()> {
         match self.row(user) {
-            Ok(Row::Deleted) => return Ok(()),
+            Ok(Row::Deleted(_)) => return Ok(()),
             Ok(Row::Live(known)) if known != name => {
                 return Err(StoreError::corrupt(
                     &self.path,
@@ -169,8 +169,17 @@ impl Catalog {
         }
         self.write_row(user, STATE_LIVE, name)?;
         let folder = self.user_directory(name);
-        fs::create_dir_all(&folder).map_err(StoreError::io(&folder, "create"))?;
-        let path = number_path(&folder);
+        fs::create_dir_all(&folder).map_err(StoreError::io(&folder, "create"))
+    }
+
+    /// The user's mailboxes are there: from now on the name is found. Under the catalog's lock, after [`Catalog::apply_create`].
+    pub(crate) fn apply_name(&self, user: UserId, name: &str) -> Result<()> {
+        match self.row(user)? {
+            Row::Live(known) if known == name => (),
+            // Deleted since.
+            _ => return Ok(()),
+        }
+        let path = number_path(&self.user_directory(name));
         let temporary = path.with_extension("new");
         fs::write(&temporary, user.0.to_le_bytes()).map_err(StoreError::io(&temporary, "write"))?;
         fs::rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
@@ -182,10 +191,18 @@ impl Catalog {
         let Row::Live(name) = self.row(user)? else { return Ok(()) };
         let folder = self.user_directory(&name);
         if read_number(&number_path(&folder))? == Some(user) {
-            let away = folder.with_file_name(format!(".deleted.{}", user.0));
+            let away = put_away(&folder, user);
             fs::rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
         }
         self.write_row(user, STATE_DELETED, &name)
+    }
+
+    /// Where the folder of a deleted user is, unless it has been removed. `None` for a number that was never given out.
+    pub(crate) fn folder_put_away(&self, user: UserId) -> Result<Option<PathBuf>> {
+        Ok(match self.row(user)? {
+            Row::Live(name) | Row::Deleted(name) => Some(put_away(&self.user_directory(&name), user)),
+            Row::Empty => None,
+        })
     }
 
     fn row(&self, user: UserId) -> Result<Row> {
@@ -213,7 +230,7 @@ impl Catalog {
         let name = name.and_then(|name| std::str::from_utf8(name).ok());
         match (bytes[4], name) {
             (STATE_LIVE, Some(name)) => Ok(Row::Live(name.to_owned())),
-            (STATE_DELETED, _) => Ok(Row::Deleted),
+            (STATE_DELETED, name) => Ok(Row::Deleted(name.unwrap_or_default().to_owned())),
             _ => Err(damaged("a catalog row cannot be read")),
         }
     }
@@ -242,6 +259,10 @@ pub fn cells_path(user_directory: &Path, mailbox: u32) -> PathBuf {
 /// Where the list of mailboxes is, in its user's folder.
 pub fn list_path(user_directory: &Path) -> PathBuf {
     user_directory.join("mailboxes")
+}
+
+fn put_away(folder: &Path, user: UserId) -> PathBuf {
+    folder.with_file_name(format!(".deleted.{}", user.0))
 }
 
 fn number_path(user_directory: &Path) -> PathBuf {
@@ -287,6 +308,13 @@ fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usi
 mod tests {
     use super::*;
 
+    impl Catalog {
+        fn create(&self, user: UserId, name: &str) -> Result<()> {
+            self.apply_create(user, name)?;
+            self.apply_name(user, name)
+        }
+    }
+
     fn catalog(folder: &Path) -> Catalog {
         Catalog::open(&folder.join("catalog"), &folder.join("users")).expect("a catalog")
     }
@@ -298,8 +326,9 @@ mod tests {
         let other = catalog(folder.path());
         assert_eq!(one.next_user().expect("a number"), UserId(1));
         one.apply_create(UserId(1), "ann").expect("created");
-        one.apply_create(UserId(1), "ann").expect("created again");
-        one.apply_create(UserId(2), "Bob@Example.org").expect("created");
+        assert_eq!(other.find("ann").expect("looked"), None, "not before all is there");
+        one.create(UserId(1), "ann").expect("created again");
+        one.create(UserId(2), "Bob@Example.org").expect("created");
         assert_eq!(other.next_user().expect("a number"), UserId(3));
         assert_eq!(other.find("ann").expect("found"), Some(UserId(1)));
         assert_eq!(other.find("Bob@Example.org").expect("found"), Some(UserId(2)));
@@ -307,15 +336,15 @@ mod tests {
         assert_eq!(other.name(UserId(2)).expect("a name").as_deref(), Some("Bob@Example.org"));
         assert_eq!(other.name(UserId(9)).expect("looked"), None);
         assert_eq!(other.name(UserId(0)).expect("looked"), None);
-        assert!(one.apply_create(UserId(1), "carl").is_err());
+        assert!(one.create(UserId(1), "carl").is_err());
 
         one.apply_delete(UserId(1)).expect("deleted");
         one.apply_delete(UserId(1)).expect("deleted again");
         assert_eq!(other.find("ann").expect("looked"), None);
-        one.apply_create(UserId(1), "ann").expect("an old change");
+        one.create(UserId(1), "ann").expect("an old change");
         assert_eq!(other.find("ann").expect("looked"), None);
         assert_eq!(other.next_user().expect("a number"), UserId(3));
-        one.apply_create(UserId(3), "ann").expect("created");
+        one.create(UserId(3), "ann").expect("created");
         one.apply_delete(UserId(1)).expect("an old change");
         assert_eq!(other.find("ann").expect("found"), Some(UserId(3)));
         let users = vec![(UserId(2), "Bob@Example.org".to_owned()), (UserId(3), "ann".to_owned())];
@@ -330,7 +359,7 @@ mod tests {
         let names = ["..", ".", "/", "a/b", "A", "a", "%41", "é", "x y", &long[0], &long[1]];
         for (number, name) in (1..).zip(names) {
             assert!(is_user_name(name));
-            catalog.apply_create(UserId(number), name).expect("created");
+            catalog.create(UserId(number), name).expect("created");
         }
         for (number, name) in (1..).zip(names) {
             assert_eq!(catalog.find(name).expect("found"), Some(UserId(number)), "{name}");
@@ -357,10 +386,10 @@ mod tests {
     fn a_damaged_row_is_reported() {
         let folder = tempfile::tempdir().expect("a folder");
         let catalog = catalog(folder.path());
-        catalog.apply_create(UserId(1), "ann").expect("created");
+        catalog.create(UserId(1), "ann").expect("created");
         catalog.file.write_all_at(b"b", row_offset(UserId(1)) + 9).expect("written");
         assert!(matches!(catalog.find("ann"), Err(StoreError::Corrupt { offset: 512, .. })));
-        catalog.apply_create(UserId(1), "ann").expect("made again");
+        catalog.create(UserId(1), "ann").expect("made again");
         assert_eq!(catalog.find("ann").expect("found"), Some(UserId(1)));
     }
 }

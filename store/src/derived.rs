@@ -4,8 +4,9 @@
 //! Who calls `apply` holds the locks of everything it lets `apply` touch: a transaction (all of its frame), a repair (the part of one
 //! stripe), or recovery (all, with the store to itself).
 //!
-//! Order within a frame: directory, catalog, cells files of new mailboxes, lists, then mailbox by mailbox, those that only lose
-//! messages last: a message that is moved is never nowhere.
+//! Order within a frame: directory, rows of new users, cells files of new mailboxes, lists, names of new users (so that who is
+//! found has an INBOX), deleted mailboxes, deleted users, then mailbox by mailbox, those that only lose messages last: a message
+//! that is moved is never nowhere.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,10 +156,25 @@ impl Derived {
     ) -> Result<Vec<Aftermath>> {
         let mut aftermath = Vec::new();
         let own_message = self.apply_message(source, changes, pass)?;
-        self.apply_catalog(changes, concerns, &mut aftermath)?;
+        let of_catalog = concerns(LockKey::Catalog);
+        for change in changes.iter().filter(|_| of_catalog) {
+            if let Change::UserCreate { user, name } = change {
+                self.catalog.apply_create(*user, name)?;
+            }
+        }
         self.make_cells_files(changes, concerns, pass)?;
         self.apply_lists(changes, concerns)?;
+        for change in changes.iter().filter(|_| of_catalog) {
+            if let Change::UserCreate { user, name } = change {
+                self.catalog.apply_name(*user, name)?;
+            }
+        }
         self.apply_deletes(changes, concerns, &mut aftermath)?;
+        for change in changes.iter().filter(|_| of_catalog) {
+            if let Change::UserDelete { user } = change {
+                aftermath.extend(self.delete_user(*user)?);
+            }
+        }
 
         // Changes by mailbox: where each group begins in `order`, whose index is of the change.
         let mut order: Vec<(bool, MailboxId, usize)> = changes
@@ -201,31 +217,12 @@ impl Derived {
         Ok(Some(MessageId { page: source.log.page, index: *index }))
     }
 
-    fn apply_catalog(
-        &self,
-        changes: &[Change],
-        concerns: &dyn Fn(LockKey) -> bool,
-        aftermath: &mut Vec<Aftermath>,
-    ) -> Result<()> {
-        for change in changes {
-            match change {
-                Change::UserCreate { user, name } if concerns(LockKey::Catalog) => {
-                    self.catalog.apply_create(*user, name)?;
-                }
-                Change::UserDelete { user } if concerns(LockKey::Catalog) => {
-                    // Its folder is put aside at once, so that the name can be given to another.
-                    let folder = self.user_folder(*user).ok();
-                    self.catalog.apply_delete(*user)?;
-                    self.lists.forget(*user);
-                    aftermath.extend(folder.and_then(|folder| {
-                        let aside = folder.with_file_name(format!(".deleted.{}", user.0));
-                        aside.is_dir().then_some(Aftermath::RemoveFolder(aside))
-                    }));
-                }
-                _ => (),
-            }
-        }
-        Ok(())
+    /// Puts the folder of a user aside at once, so that the name can be given to another. It is removed later.
+    fn delete_user(&self, user: UserId) -> Result<Option<Aftermath>> {
+        self.catalog.apply_delete(user)?;
+        self.lists.forget(user);
+        let aside = self.catalog.folder_put_away(user)?.filter(|aside| aside.is_dir());
+        Ok(aside.map(Aftermath::RemoveFolder))
     }
 
     /// Before the list names a new mailbox, it can be opened.
@@ -310,7 +307,7 @@ impl Derived {
             if !concerns(LockKey::Mailbox(*mailbox)) {
                 continue;
             }
-            let open = match self.mailbox(*mailbox) {
+            let open = match self.mailbox(*mailbox).or_else(|error| self.put_away(*mailbox, error)) {
                 // A placeholder, or deleted already.
                 Err(StoreError::NotFound(_)) => continue,
                 open => open?,
@@ -332,6 +329,16 @@ impl Derived {
             self.forget(*mailbox);
         }
         Ok(())
+    }
+
+    /// The mailbox of a user whose folder was put aside before that mailbox's turn came; `error` if it is not there either.
+    fn put_away(&self, mailbox: MailboxId, error: StoreError) -> Result<Arc<Mailbox>> {
+        match (&error, self.catalog.folder_put_away(mailbox.user)?) {
+            (StoreError::NotFound(_), Some(folder)) => {
+                Mailbox::open(&cells_path(&folder, mailbox.number), mailbox).map(Arc::new)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Puts changes of one mailbox's cells into it, in the order given, and publishes them. `own_message` is the message whose

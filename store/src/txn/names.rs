@@ -18,6 +18,8 @@ impl Plan<'_> {
         match self.lists.entry(user) {
             std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
             std::collections::hash_map::Entry::Vacant(entry) => {
+                // Deleted meanwhile, perhaps: then there is no list to be changed.
+                self.store.user_name(user)?;
                 let list = self.store.mailbox_list(user)?;
                 Ok(entry.insert(MailboxList::clone(&list)))
             }
