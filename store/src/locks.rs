@@ -97,6 +97,7 @@ struct IntentCell {
 /// The open locks file.
 #[derive(Debug)]
 pub(crate) struct Locks {
+    id: u64,
     start: NonNull<u8>,
 }
 
@@ -123,7 +124,7 @@ impl Locks {
             .map_err(StoreError::io(path, "create"))?;
         // Written, not only made long: a full tmpfs is an error here instead of a SIGBUS later.
         file.write_all_at(&vec![0; FILE_BYTES], 0).map_err(StoreError::io(path, "write"))?;
-        let locks = Locks::map(path, &file)?;
+        let locks = Locks::map(path, &file, id)?;
         for stripe in Stripe::all() {
             locks.make_mutex(stripe).map_err(StoreError::io(path, "make locks in"))?;
         }
@@ -149,17 +150,22 @@ impl Locks {
         if &header[..8] != MAGIC || header[8..] != id.to_le_bytes() {
             return Ok(None);
         }
-        Locks::map(path, &file).map(Some)
+        Locks::map(path, &file, id).map(Some)
     }
 
-    fn map(path: &Path, file: &File) -> Result<Locks> {
+    fn map(path: &Path, file: &File, id: u64) -> Result<Locks> {
         let length = const { NonZeroUsize::new(FILE_BYTES).expect("not 0") };
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: the kernel chooses the address; the file is `FILE_BYTES` long and never shrinks; only mutexes and atomics in
         // it are touched; it is unmapped in `drop` alone.
         let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, file, 0) }
             .map_err(|errno| StoreError::io(path, "map")(errno.into()))?;
-        Ok(Locks { start: start.cast() })
+        Ok(Locks { id, start: start.cast() })
+    }
+
+    /// Under which number the file was made.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     fn mutex(&self, stripe: Stripe) -> *mut libc::pthread_mutex_t {

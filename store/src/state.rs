@@ -33,6 +33,8 @@ const LAST_TOOL: u16 = 4095;
 pub(crate) enum Left {
     /// Somebody has it open, or had when the machine went down.
     Open,
+    /// Recovery from a power cut was begun; until it is done, the views may be of both epochs.
+    Recovering,
     /// The last one to close it made all of it durable.
     Clean,
 }
@@ -62,6 +64,24 @@ impl State {
         State::parse(&text).map(Some).ok_or_else(|| StoreError::corrupt(&path, 0, "the store's state"))
     }
 
+    /// The state under which the first opener in the boot `boot_id` takes the store over: *recovering*, under a new epoch, if the
+    /// machine went down while it was open or being recovered.
+    pub(crate) fn taken_over(&self, boot_id: &str, locks_id: u64, locks_path: &Path) -> State {
+        let machine_went_down = self.left != Left::Clean && self.boot_id != boot_id;
+        let left = match self.left {
+            _ if machine_went_down => Left::Recovering,
+            Left::Recovering => Left::Recovering,
+            Left::Open | Left::Clean => Left::Open,
+        };
+        State {
+            boot_id: boot_id.to_string(),
+            epoch: self.epoch.saturating_add(u32::from(machine_went_down)),
+            left,
+            locks_id,
+            locks_path: locks_path.to_path_buf(),
+        }
+    }
+
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         replace_file(&folder.join("state"), self.to_text().as_bytes())
     }
@@ -69,6 +89,7 @@ impl State {
     fn to_text(&self) -> String {
         let left = match self.left {
             Left::Open => "open",
+            Left::Recovering => "recovering",
             Left::Clean => "clean",
         };
         let State { boot_id, epoch, locks_id, .. } = self;
@@ -85,6 +106,7 @@ impl State {
         let epoch = lines.next()?.strip_prefix("epoch ")?.parse().ok()?;
         let left = match lines.next()?.strip_prefix("left ")? {
             "open" => Left::Open,
+            "recovering" => Left::Recovering,
             "clean" => Left::Clean,
             _ => return None,
         };
@@ -150,9 +172,29 @@ impl Claim {
         self.lock(libc::F_RDLCK).map(drop)
     }
 
-    /// Whether nobody else has the store open; then nobody gets it until this claim is dropped.
-    pub(crate) fn is_last(&self) -> Result<bool> {
-        self.lock(libc::F_WRLCK)
+    /// Whether nobody else has the store open under `locks_id`; then nobody gets it until `give_up`. Otherwise the claim is given
+    /// up here: of several who close at the same time, one is the last.
+    pub(crate) fn is_last(&self, folder: &Path, locks_id: u64) -> Result<bool> {
+        if self.lock(libc::F_WRLCK)? {
+            return Ok(true);
+        }
+        // The others may be waiting for this one to go.
+        self.give_up()?;
+        if !self.lock(libc::F_WRLCK)? {
+            return Ok(false);
+        }
+        // Somebody may have opened and closed it in between, with locks of their own.
+        let ours =
+            State::read(folder)?.is_some_and(|state| state.left == Left::Open && state.locks_id == locks_id);
+        if !ours {
+            self.give_up()?;
+        }
+        Ok(ours)
+    }
+
+    /// Lets go of the store.
+    pub(crate) fn give_up(&self) -> Result<()> {
+        self.lock(libc::F_UNLCK).map(drop)
     }
 
     fn lock(&self, kind: libc::c_int) -> Result<bool> {
@@ -337,10 +379,33 @@ mod tests {
         first.share().expect("shared");
         let another = waiting.join().expect("no panic").expect("opened");
         assert!(matches!(&another, Opened::Another(_, seen) if *seen == state));
-        assert!(!first.is_last().expect("asked"));
-        first.share().expect("shared");
-        drop(another);
-        assert!(first.is_last().expect("asked"));
+        assert!(!first.is_last(&store, 1).expect("asked"));
+        let Opened::Another(another, _) = another else { panic!("seen above") };
+        assert!(
+            another.is_last(&store, 1).expect("asked"),
+            "one that was told that it is not the last is gone"
+        );
+    }
+
+    #[test]
+    fn a_recovery_that_was_cut_short_is_begun_again() {
+        let now = |boot: &str, left, epoch| State {
+            boot_id: boot.to_string(),
+            epoch,
+            left,
+            locks_id: 1,
+            locks_path: PathBuf::from("/x"),
+        };
+        for (before, boot, after) in [
+            (now("a", Left::Clean, 1), "b", (Left::Open, 1)),
+            (now("a", Left::Open, 1), "a", (Left::Open, 1)),
+            (now("a", Left::Open, 1), "b", (Left::Recovering, 2)),
+            (now("b", Left::Recovering, 2), "b", (Left::Recovering, 2)),
+            (now("b", Left::Recovering, 2), "c", (Left::Recovering, 3)),
+        ] {
+            let taken = before.taken_over(boot, 7, Path::new("/y"));
+            assert_eq!((taken.left, taken.epoch, &taken.boot_id[..]), (after.0, after.1, boot), "{before:?}");
+        }
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Threads: `commit` makes tickets durable (`commit.rs`), `checkpoint` notes now and then from where logs must be replayed.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -92,7 +93,8 @@ pub struct Store {
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     checkpoints: Arc<CheckpointThread>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    closed: AtomicBool,
+    /// Whether it was closed. Read-locked by whoever holds locks of the store: `close` waits for them, and lets nobody after them in.
+    closed: RwLock<bool>,
 }
 
 impl std::fmt::Debug for Store {
@@ -126,17 +128,20 @@ impl Store {
         };
         let (claim, locks, derived) = match opened {
             Opened::First(claim) => {
-                let before = State::read(folder)?;
-                let power_cut = before
-                    .as_ref()
-                    .is_some_and(|before| before.left == Left::Open && before.boot_id != boot_id);
-                let epoch = before.map_or(1, |before| before.epoch.saturating_add(u32::from(power_cut)));
-                let derived = open_derived(epoch)?;
-                recovery::run(&partition, &derived, power_cut)?;
                 let locks_id = random_number()?;
-                let locks = Locks::create(&locks_path, locks_id)?;
-                let state = State { boot_id, epoch, left: Left::Open, locks_id, locks_path };
-                state.write(folder)?;
+                let begun = State::read(folder)?.map_or(
+                    State { boot_id: boot_id.clone(), epoch: 1, left: Left::Open, locks_id, locks_path },
+                    |before| before.taken_over(&boot_id, locks_id, &runtime_dir.join("locks")),
+                );
+                let power_cut = begun.left == Left::Recovering;
+                if power_cut {
+                    // Before anything is changed under the new epoch: a power cut in recovery is one more.
+                    begun.write(folder)?;
+                }
+                let derived = open_derived(begun.epoch)?;
+                recovery::run(&partition, &derived, power_cut)?;
+                let locks = Locks::create(&begun.locks_path, locks_id)?;
+                State { left: Left::Open, ..begun }.write(folder)?;
                 claim.share()?;
                 (claim, locks, derived)
             }
@@ -191,7 +196,7 @@ impl Store {
             committer,
             counters,
             threads: Mutex::new(Vec::new()),
-            closed: AtomicBool::new(false),
+            closed: RwLock::new(false),
         });
         store.spawn("commit", {
             let (committer, logs) = (Arc::clone(&store.committer), Arc::clone(&store.logs));
@@ -216,7 +221,7 @@ impl Store {
     /// Waits for all tickets, checkpoints, and takes no more changes. Dropping the last `Arc` does the same, but tells nobody of
     /// errors.
     pub fn close(&self) -> Result<()> {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if std::mem::replace(&mut *self.closed.write().unwrap_or_else(PoisonError::into_inner), true) {
             return Ok(());
         }
         self.committer.stop();
@@ -228,25 +233,29 @@ impl Store {
         }
         self.committer.check_writable()?;
         self.checkpoints.write()?;
-        if self.claim.is_last()? {
+        if self.claim.is_last(&self.folder, self.locks.id())? {
             // What others that died left half-done is in the views before all is declared to be.
             for stripe in Stripe::all() {
-                self.take_stripes(&[stripe])?;
+                take_and_repair(&self.locks, &self.derived, &[stripe])?;
             }
             sync_file_system(&self.partition)?;
             if let Some(state) = State::read(&self.folder)? {
                 State { left: Left::Clean, ..state }.write(&self.folder)?;
             }
+            self.claim.give_up()?;
         }
         Ok(())
     }
 
     /// An error if no more changes are taken.
     pub(crate) fn check_writable(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Failed("it was closed".to_string()));
-        }
+        drop(self.not_closed()?);
         self.committer.check_writable()
+    }
+
+    fn not_closed(&self) -> Result<RwLockReadGuard<'_, bool>> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed { Err(StoreError::Failed("it was closed".to_string())) } else { Ok(closed) }
     }
 
     /// The store's folder.
@@ -383,16 +392,34 @@ impl Store {
     }
 
     /// Takes the locks of all `keys`, and finishes what earlier owners left half-done.
-    pub(crate) fn take(&self, keys: &[LockKey]) -> Result<Held<'_>> {
+    pub(crate) fn take(&self, keys: &[LockKey]) -> Result<Taken<'_>> {
         let mut stripes: Vec<Stripe> = keys.iter().map(|key| key.stripe()).collect();
         stripes.sort_unstable();
         stripes.dedup();
-        self.take_stripes(&stripes)
+        let not_closed = self.not_closed()?;
+        Ok(Taken { held: take_and_repair(&self.locks, &self.derived, &stripes)?, _not_closed: not_closed })
     }
+}
 
-    fn take_stripes(&self, stripes: &[Stripe]) -> Result<Held<'_>> {
-        let held = take_and_repair(&self.locks, &self.derived, stripes)?;
-        Ok(held)
+/// Locks held in a store that is not closed before they are released.
+pub(crate) struct Taken<'a> {
+    held: Held<'a>,
+    _not_closed: RwLockReadGuard<'a, bool>,
+}
+
+#[cfg(test)]
+impl Taken<'_> {
+    /// What a thread does that dies with the locks.
+    pub(crate) fn die(self) {
+        std::mem::forget(self.held);
+    }
+}
+
+impl<'a> Deref for Taken<'a> {
+    type Target = Held<'a>;
+
+    fn deref(&self) -> &Held<'a> {
+        &self.held
     }
 }
 

@@ -378,3 +378,43 @@ fn a_damaged_view_is_put_aside_and_made_again() {
         assert!(only_uid(&next) > 101);
     }
 }
+
+#[test]
+fn a_power_cut_in_recovery_is_one_more() {
+    let place = Place::new();
+    let folder = place.folder.path();
+    let store = open(folder, 0, "one");
+    let ann = store.ensure_user("ann").expect("made");
+    for number in 0..3 {
+        let delivered = deliver(&store, &mail(&format!("m{number}")), vec![to(inbox(ann))]);
+        store.wait(delivered.ticket).expect("durable");
+    }
+    let cut = Place::new();
+    let folder = cut.folder.path();
+    for (path, bytes) in files(&place.folder.path().join("store")) {
+        let path = folder.join("store").join(path);
+        fs::create_dir_all(path.parent().expect("below")).expect("made");
+        fs::write(path, bytes).expect("written");
+    }
+    drop(store);
+    // Recovery comes to its end, but for the last step; then the lights go out again. The disk has the mailbox's new header, and not its
+    // cells.
+    let obstacle = folder.join("store/p0/checkpoint.0.new");
+    fs::create_dir(&obstacle).expect("made");
+    let mut options = OpenOptions::new(folder.join("store"), folder.join("run"), WriterChoice::Handler(0));
+    options.pretend_boot_id = Some("two".to_string());
+    assert!(Store::open(options).is_err());
+    fs::remove_dir(&obstacle).expect("removed");
+    let cells =
+        files(&folder.join("store")).into_keys().find(|path| path.ends_with("m1/cells")).expect("there");
+    let path = folder.join("store").join(cells);
+    let mut bytes = fs::read(&path).expect("readable");
+    bytes[8192..].fill(0);
+    fs::write(&path, bytes).expect("written");
+
+    let store = open(folder, 0, "three");
+    let found: Vec<Vec<u8>> =
+        live(&store, inbox(ann)).iter().map(|cell| body(&store, cell.message)).collect();
+    assert_eq!(found, (0..3).map(|number| mail(&format!("m{number}"))).collect::<Vec<_>>());
+    assert!(only_uid(&deliver(&store, &mail("next"), vec![to(inbox(ann))])) > 3);
+}

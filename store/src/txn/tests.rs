@@ -86,7 +86,7 @@ fn die(store: &Arc<Store>, mailboxes: [MailboxId; 2], death: Death) {
             // As when the process is gone: it never says that the frame is in the views.
             std::mem::forget(in_flight);
         }
-        std::mem::forget(held);
+        held.die();
     });
     thread.join().expect("ended");
 }
