@@ -11,6 +11,8 @@ use crate::{HeaderKind, message_id, subject};
 
 /// Octets of an address field that are looked at for its first address.
 const FIRST_ADDRESS_OCTETS_MAX: usize = 1024;
+/// Addresses of one field name that are added to its text because it does not have them in one piece.
+const BROKEN_ADDRESSES_MAX: usize = 64;
 
 /// Everything a record says. Made by a [`Scanner`](crate::Scanner), encoded by [`encode`](crate::encode).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,13 @@ impl Facts {
         }
         let mut envelope = Vec::with_capacity(512);
         envelope::write(&fields, &mut envelope);
-        let texts = SEARCHED.map(|(_, known)| text(&fields, known));
+        let texts = SEARCHED.map(|(kind, known)| {
+            let mut text = text(&fields, known);
+            if kind != HeaderKind::Subject {
+                add_broken_addresses(&fields, known, &mut text);
+            }
+            text
+        });
         let (base_subject, is_reply) = subject::base(&texts[0]);
         let facts = Facts {
             envelope,
@@ -119,6 +127,42 @@ fn text(fields: &KnownFields<'_>, known: Known) -> String {
         text.push_str(&value);
     }
     text
+}
+
+/// A search for an address is one in the envelope (RFC 3501, 6.4.4), which has it without comments and white space. So an address
+/// that is broken by such is put behind the text, once more and whole.
+fn add_broken_addresses(fields: &KnownFields<'_>, known: Known, text: &mut String) {
+    let as_written = text.len();
+    let mut looked_through = 0;
+    let mut added = 0;
+    for raw in fields.all(known).filter(|raw| may_break_addresses(raw)) {
+        address::parse(raw, &mut |item| {
+            let Item::Mailbox { local_part, domain, .. } = item else { return };
+            if domain.is_empty() || added == BROKEN_ADDRESSES_MAX {
+                return;
+            }
+            let whole =
+                format!("{}@{}", String::from_utf8_lossy(local_part), String::from_utf8_lossy(domain));
+            // Addresses come in the order of the text, so nothing of it is looked through twice but for the broken ones.
+            match text.get(looked_through..as_written).and_then(|rest| rest.find(&whole)) {
+                Some(at) => looked_through += at + whole.len(),
+                None => {
+                    text.push('\n');
+                    text.push_str(&whole);
+                    added += 1;
+                }
+            }
+        });
+    }
+}
+
+/// Whether there may be a comment or white space within an address.
+fn may_break_addresses(raw: &[u8]) -> bool {
+    memchr::memchr(b'(', raw).is_some()
+        || memchr::memchr_iter(b'@', raw).any(|at| {
+            let is_white = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_whitespace);
+            is_white(raw.get(at + 1)) || is_white(at.checked_sub(1).and_then(|before| raw.get(before)))
+        })
 }
 
 fn first_local_part(fields: &KnownFields<'_>, known: Known) -> String {

@@ -150,7 +150,8 @@ impl<'a> Record<'a> {
         if stretch.end <= all.end { stretch } else { all }
     }
 
-    /// Decoded text of a header field, several of one name joined with line feeds; empty if there is none.
+    /// Decoded text of a header field, several of one name joined with line feeds; empty if there is none. Behind it are
+    /// addresses that comments or white space break in the text, whole.
     pub fn search_text(&self, header: HeaderKind) -> &'a str {
         self.text(match header {
             HeaderKind::Subject => Blob::Subject,

@@ -37,6 +37,24 @@ fn answers_what_was_found() {
 }
 
 #[test]
+fn addresses_are_found_whole() {
+    for (field, expected) in [
+        ("a@x, B <b@y>", "a@x, B <b@y>"),
+        ("a@x (Anna), \"B\" <b@y>", "a@x (Anna), \"B\" <b@y>"),
+        ("<a (c)@ (d) x.example>, b@y", "<a (c)@ (d) x.example>, b@y\na@x.example"),
+        ("a @ x, b@y", "a @ x, b@y\na@x"),
+        ("group: a@ x, b@y;", "group: a@ x, b@y;\na@x"),
+        ("nobody (at all)", "nobody (at all)"),
+    ] {
+        let mut scanner = Scanner::new();
+        scanner.push(format!("Cc: {field}\r\n\r\n").as_bytes());
+        let encoded = encode(&scanner.finish());
+        let record = Record::parse(&encoded).expect("a new record parses");
+        assert_eq!(record.search_text(HeaderKind::Cc), expected);
+    }
+}
+
+#[test]
 fn layout_is_as_documented() {
     let encoded = record();
     assert_eq!(encoded[..4], [1, 7, 0xd4, 0xfe]);
