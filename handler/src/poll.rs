@@ -9,7 +9,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use nix::errno::Errno;
-use shm_abi::Heartbeat;
+use shm_abi::{Counter, Heartbeat};
 
 use crate::log;
 use crate::router::Order;
@@ -73,6 +73,7 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
     registry.register(&mut SourceFd(&own_eventfd), CHANGES, Interest::READABLE)?;
     let mut events = Events::with_capacity(EVENTS);
     let mut next_tick_ms = 0;
+    let mut commits_told = 0;
     // The router may have spoken before the channel was watched.
     let mut order = shared.router.receive(shared);
     loop {
@@ -82,7 +83,7 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
         let now_ms = shared.now_ms();
         if now_ms >= next_tick_ms {
             next_tick_ms = now_ms + TICK_MS;
-            tick(shared, now_ms);
+            tick(shared, now_ms, &mut commits_told);
         }
         match poll.poll(&mut events, Some(Duration::from_millis(next_tick_ms - now_ms))) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -144,8 +145,11 @@ fn empty_eventfd(shared: &Shared) {
     }
 }
 
-fn tick(shared: &Shared, now_ms: u64) {
-    shared.table.handler(shared.handler).beat(Heartbeat::Poll, shared.unix_ms());
+fn tick(shared: &Shared, now_ms: u64, commits_told: &mut u64) {
+    let row = shared.table.handler(shared.handler);
+    row.beat(Heartbeat::Poll, shared.unix_ms());
+    let commits = shared.store.counters().commits.get();
+    row.count(Counter::Commits, commits.saturating_sub(std::mem::replace(commits_told, commits)));
     shared.slots.wake_overdue(now_ms, &shared.run_queue);
     // A tool that was killed between marking news and writing the eventfd has left the mark.
     shared.changes.deliver(shared);

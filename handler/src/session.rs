@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use shm_abi::Counter;
+
 use crate::conversation::{Answer, Conversation, Input, Next, Peer, Turn};
 use crate::log;
 use crate::output::{Flushed, Output};
@@ -228,8 +230,12 @@ impl Session {
     /// Adds to the cell what came and went since the last time.
     fn report_traffic(&mut self, slot: SlotNumber, shared: &Shared) {
         if let Some(cell) = shared.cell(slot, self.generation) {
+            let received_octets = std::mem::take(&mut self.received_octets);
             let sent_octets = self.output.take_sent_octets();
-            cell.add_bytes(std::mem::take(&mut self.received_octets), sent_octets, shared.unix_ms());
+            cell.add_bytes(received_octets, sent_octets, shared.unix_ms());
+            let row = shared.table.handler(shared.handler);
+            row.count(Counter::BytesIn, received_octets);
+            row.count(Counter::BytesOut, sent_octets);
         }
     }
 
