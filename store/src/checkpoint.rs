@@ -54,6 +54,11 @@ impl Checkpoint {
         self.position(name).or((name.page >= self.page).then_some(LOG_HEAD_BYTES))
     }
 
+    /// Whether logs of the page that `now` is of would be taken to be in the views: the clock was set back since.
+    pub(crate) fn is_ahead_of(&self, now: &Checkpoint) -> bool {
+        self.page > now.page
+    }
+
     /// The checkpoint of `writer` in the partition's folder. A missing or damaged one means that everything is replayed, which is slow but
     /// right.
     pub(crate) fn read(partition: &Path, writer: u16) -> Result<Checkpoint> {

@@ -198,6 +198,9 @@ impl Store {
             threads: Mutex::new(Vec::new()),
             closed: RwLock::new(false),
         });
+        if checkpoint.is_ahead_of(&store.logs.positions()) {
+            store.checkpoint()?;
+        }
         store.spawn("commit", {
             let (committer, logs) = (Arc::clone(&store.committer), Arc::clone(&store.logs));
             move || committer.run(&logs)

@@ -4,11 +4,14 @@
 //! Invariant: `open` and `ended` together name every log of this writer that a checkpoint must mention (see `checkpoint.rs`).
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use crate::checkpoint::{Checkpoint, LogPosition};
-use crate::date::page_name;
+use crate::date::{page_name, parse_page_name};
 use crate::error::{Result, StoreError};
 use crate::files::make_folder;
 use crate::ids::PageId;
@@ -18,8 +21,11 @@ use crate::log::reader::LogReader;
 
 /// A log that has grown to this is not appended to any more.
 const LOG_FULL_BYTES: u64 = 256 << 20;
-/// Leased buckets that stay open for the next big message.
-const SPARE_LEASES_MOST: usize = 8;
+/// Buckets that are leased at one time, at most: fewer where the process may not have four times as many files open. As many stay open
+/// for the next big messages. So the descriptors and files that big messages take are bounded, however many send how slowly; one
+/// more is refused, for a while.
+const LEASES_MOST: usize = 1024;
+const LEASES_LEAST: usize = 16;
 
 /// The logs of this process.
 #[derive(Debug)]
@@ -27,6 +33,7 @@ pub(crate) struct Logs {
     pages: PathBuf,
     writer: u16,
     epoch: u32,
+    leases_most: usize,
     /// Says which page is today's.
     today: fn() -> PageId,
     state: Mutex<State>,
@@ -40,9 +47,11 @@ struct State {
     journal: Option<Arc<LogFile>>,
     /// Buckets that nobody leases just now.
     spare: Vec<Arc<LogFile>>,
+    /// Leases that are out, of whatever page.
+    leased: usize,
     /// All logs that frames may still be appended to or in flight in, whatever their page.
     open: Vec<Arc<LogFile>>,
-    /// Logs of the current page that get no more frames.
+    /// Logs of the current page that get no more frames; and of later ones, if the clock was set back.
     ended: Vec<LogPosition>,
     next_bucket: u32,
     next_journal: u32,
@@ -55,11 +64,31 @@ impl State {
             bucket: None,
             journal: None,
             spare: Vec::new(),
+            leased: 0,
             open: Vec::new(),
             ended: Vec::new(),
             next_bucket: 0,
             next_journal: 0,
         }
+    }
+
+    /// Takes note of a log that gets no more frames.
+    fn end(&mut self, path: &Path, name: LogName, from: u64) -> Result<()> {
+        let reader = LogReader::open(path, name)?;
+        let position = reader.map_or(Ok(LOG_HEAD_BYTES), |reader| reader.end_of_frames(from))?;
+        self.ended.push(LogPosition { name, position });
+        Ok(())
+    }
+
+    /// The name of the next log of that kind.
+    fn next_name(&mut self, kind: LogKind, writer: u16) -> LogName {
+        let next = match kind {
+            LogKind::Bucket => &mut self.next_bucket,
+            LogKind::Journal => &mut self.next_journal,
+        };
+        let number = *next;
+        *next = number.saturating_add(1);
+        LogName { page: self.page, kind, writer, number }
     }
 
     fn take_up(&mut self, log: Arc<LogFile>) {
@@ -85,6 +114,7 @@ impl Logs {
             pages: pages.to_path_buf(),
             writer,
             epoch,
+            leases_most: leases_most(),
             today,
             state: Mutex::new(State::empty(today())),
         };
@@ -93,6 +123,10 @@ impl Logs {
         let yesterday = PageId(page.0.saturating_sub(1));
         let mut names = logs_of_page(pages, yesterday)?;
         names.extend(logs_of_page(pages, page)?);
+        // What was written before the clock was set back stays in the checkpoint.
+        for later in later_pages(pages, page)? {
+            names.extend(logs_of_page(pages, later)?);
+        }
         names.retain(|name| name.writer == writer);
         // The newest first: it alone is gone on with, so that a log that was abandoned stays so.
         for name in names.into_iter().rev() {
@@ -100,10 +134,14 @@ impl Logs {
             // An earlier process may have been killed before it synced what others have seen since.
             let synced = File::open(&path).and_then(|file| file.sync_data());
             synced.map_err(StoreError::io(&path, "sync"))?;
-            if name.page != page {
+            if name.page < page {
                 continue;
             }
             let from = checkpoint.position(name).unwrap_or(LOG_HEAD_BYTES);
+            if name.page > page {
+                state.end(&path, name, from)?;
+                continue;
+            }
             let next = match name.kind {
                 LogKind::Bucket => &mut state.next_bucket,
                 LogKind::Journal => &mut state.next_journal,
@@ -117,9 +155,7 @@ impl Logs {
                 state.take_up(Arc::new(log));
                 continue;
             }
-            let reader = LogReader::open(&path, name)?;
-            let end = reader.map_or(Ok(LOG_HEAD_BYTES), |reader| reader.end_of_frames(from))?;
-            state.ended.push(LogPosition { name, position: end });
+            state.end(&path, name, from)?;
         }
         drop(state);
         Ok(logs)
@@ -148,30 +184,67 @@ impl Logs {
     }
 
     /// A bucket that nobody else appends to until the lease is dropped.
+    ///
+    /// Errors: `Busy` if as many are out as may be.
     pub(crate) fn lease(self: &Arc<Self>) -> Result<Lease> {
         let mut state = self.lock_today();
+        if state.leased >= self.leases_most {
+            return Err(StoreError::Busy("a bucket for one more big message"));
+        }
+        state.leased += 1;
         while let Some(log) = state.spare.pop() {
             if is_usable(&log) {
                 return Ok(Lease { log, logs: Arc::clone(self) });
             }
         }
-        let log = self.create(&mut state, LogKind::Bucket)?;
+        drop(state);
+        let log = self.create_apart().inspect_err(|_| self.lock().leased -= 1)?;
         Ok(Lease { log, logs: Arc::clone(self) })
     }
 
+    /// Makes a bucket while others go on with theirs: many big messages may begin at once, and each file is synced.
+    fn create_apart(&self) -> Result<Arc<LogFile>> {
+        loop {
+            let name = self.lock_today().next_name(LogKind::Bucket, self.writer);
+            let Some(log) = self.create_file(name)? else { continue };
+            let mut state = self.lock_today();
+            // A checkpoint of a new day that did not know this log must not have come in between.
+            if state.page == name.page {
+                state.open.push(Arc::clone(&log));
+                return Ok(log);
+            }
+            drop(state);
+            // Nobody knows it, and it holds nothing.
+            let _ = fs::remove_file(log.path());
+        }
+    }
+
     fn create(&self, state: &mut State, kind: LogKind) -> Result<Arc<LogFile>> {
-        let folder = self.pages.join(page_name(state.page));
-        make_folder(&folder)?;
-        let next = match kind {
-            LogKind::Bucket => &mut state.next_bucket,
-            LogKind::Journal => &mut state.next_journal,
-        };
-        let number = *next;
-        *next = number.saturating_add(1);
-        let name = LogName { page: state.page, kind, writer: self.writer, number };
-        let log = Arc::new(LogFile::create(&folder.join(name.file_name()), name, self.epoch)?);
-        state.open.push(Arc::clone(&log));
-        Ok(log)
+        loop {
+            let name = state.next_name(kind, self.writer);
+            if let Some(log) = self.create_file(name)? {
+                state.open.push(Arc::clone(&log));
+                return Ok(log);
+            }
+        }
+    }
+
+    /// Makes the file of a new log; `None` if there is one of that name, as there may be if the clock was set back.
+    fn create_file(&self, name: LogName) -> Result<Option<Arc<LogFile>>> {
+        let path = log_path(&self.pages, name);
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        match LogFile::create(&path, name, self.epoch) {
+            Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {
+                if name.number == u32::MAX {
+                    Err(StoreError::Busy("a number for one more log"))
+                } else {
+                    Ok(None)
+                }
+            }
+            made => Ok(Some(Arc::new(made?))),
+        }
     }
 
     /// Where replay would have to start now, for the checkpoint that is about to be written; and how to say, once it is written,
@@ -192,13 +265,13 @@ impl Logs {
             // Nobody but this list knows the log, and the checkpoint has seen all of it.
             let end = log.tail();
             let unused = Arc::strong_count(log) == 1 && written.position(log.name()) == Some(end);
-            if unused && log.name().page == page {
+            if unused && log.name().page >= page {
                 ended.push(LogPosition { name: log.name(), position: end });
             }
             !unused
         });
         state.ended.append(&mut ended);
-        state.ended.retain(|log| log.name.page == page);
+        state.ended.retain(|log| log.name.page >= page);
     }
 
     /// After a failed sync: logs made so far get no more frames, not even from the next process with this writer number, for
@@ -224,7 +297,9 @@ impl Logs {
         // A clock that was set back does not bring an old page back: names in it may be in use.
         if page > state.page {
             let open = std::mem::take(&mut state.open);
-            *state = State { open, ..State::empty(page) };
+            let mut ended = std::mem::take(&mut state.ended);
+            ended.retain(|log| log.name.page >= page);
+            *state = State { open, ended, leased: state.leased, ..State::empty(page) };
         }
         state
     }
@@ -250,11 +325,34 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = self.logs.lock();
-        if state.spare.len() < SPARE_LEASES_MOST && self.log.name().page == state.page && is_usable(&self.log)
-        {
+        state.leased -= 1;
+        let fits = state.spare.len() + state.leased < self.logs.leases_most;
+        if fits && self.log.name().page == state.page && is_usable(&self.log) {
             state.spare.push(Arc::clone(&self.log));
         }
     }
+}
+
+/// How many buckets this process may lease.
+fn leases_most() -> usize {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(now, _)| now);
+    usize::try_from(files / 4).unwrap_or(LEASES_MOST).clamp(LEASES_LEAST, LEASES_MOST)
+}
+
+/// The pages behind `page` that have folders: the clock was set back.
+fn later_pages(pages: &Path, page: PageId) -> Result<Vec<PageId>> {
+    let entries = match fs::read_dir(pages) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io(pages, "read")(error)),
+    };
+    let mut later = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io(pages, "read"))?;
+        later.extend(entry.file_name().to_str().and_then(parse_page_name).filter(|found| *found > page));
+    }
+    later.sort_unstable();
+    Ok(later)
 }
 
 /// The file of a log.
@@ -267,7 +365,7 @@ pub(crate) fn logs_of_page(pages: &Path, page: PageId) -> Result<Vec<LogName>> {
     let folder = pages.join(page_name(page));
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io(&folder, "read")(error)),
     };
     let mut names = Vec::new();
@@ -280,69 +378,4 @@ pub(crate) fn logs_of_page(pages: &Path, page: PageId) -> Result<Vec<LogName>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-    use crate::log::frame::{FrameHead, FrameType};
-
-    static DAY: AtomicU32 = AtomicU32::new(100);
-
-    fn day() -> PageId {
-        PageId(DAY.load(Ordering::Relaxed))
-    }
-
-    fn head(log: &LogFile, content: &[u8]) -> FrameHead {
-        FrameHead {
-            log_id: log.id(),
-            frame_type: FrameType::Delivery,
-            changes_len: 0,
-            content_len: content.len() as u64,
-            content_hash: xxhash_rust::xxh3::xxh3_64(content),
-            changes_crc: crc32c::crc32c(&[]),
-        }
-    }
-
-    #[test]
-    fn a_new_day_has_new_logs_and_a_message_that_began_yesterday_is_not_forgotten() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let open = |checkpoint: &Checkpoint| {
-            Arc::new(Logs::open(folder.path(), 7, 1, checkpoint, day).expect("readable"))
-        };
-        let logs = open(&Checkpoint::default());
-        let bucket = logs.bucket().expect("space");
-        let lease = logs.lease().expect("space");
-        assert_ne!(bucket.name(), lease.log().name());
-        lease.log().write_content(0, b"begun yesterday").expect("space");
-        DAY.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(logs.bucket().expect("space").name().page, PageId(101));
-        assert_eq!(logs.bucket().expect("space").name().number, 0);
-
-        // Midnight has passed, and a checkpoint with it; the message of yesterday comes after.
-        drop(bucket);
-        let checkpoint = logs.positions();
-        logs.prune(&checkpoint);
-        let begun = head(lease.log(), b"begun yesterday");
-        let in_flight = lease.log().append_written(&begun, &[], |_| ()).expect("space");
-        let name = lease.log().name();
-        drop(lease);
-        let checkpoint = logs.positions();
-        assert_eq!(checkpoint.page, PageId(101));
-        assert_eq!(checkpoint.replay_from(name), Some(in_flight.offset()), "in flight holds it back");
-        let end = in_flight.offset() + begun.frame_len();
-        in_flight.applied();
-        let checkpoint = logs.positions();
-        assert_eq!(checkpoint.replay_from(name), Some(end));
-        logs.prune(&checkpoint);
-        assert_eq!(logs.positions().replay_from(name), None, "all of it is in the views");
-
-        // The next process goes on with the newest logs of today.
-        let today = logs.bucket().expect("space");
-        today.append(&head(&today, b"x"), b"x", &[], |_| ()).expect("space").applied();
-        let checkpoint = logs.positions();
-        drop(logs);
-        let logs = open(&checkpoint);
-        let again = logs.bucket().expect("space");
-        assert_eq!((again.name(), again.tail()), (today.name(), today.tail()));
-    }
-}
+mod tests;

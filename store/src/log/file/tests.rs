@@ -1,3 +1,5 @@
+//! Appending, failing, going on: one log by itself.
+
 use std::sync::Arc;
 
 use super::*;
