@@ -75,9 +75,8 @@ pub(crate) fn recognise(path: &Path) -> Result<Format, RecogniseError> {
         return Err(RecogniseError::Unknown(path.to_owned(), "it is neither a file nor a folder"));
     }
     let beginning = unpack::beginning(path, LOOK_OCTETS).map_err(unreadable)?;
-    let named_message = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eml"));
     match recognise_beginning(&beginning) {
-        None if named_message => Ok(Format::Message),
+        None if has_message_name(path) => Ok(Format::Message),
         None => Err(RecogniseError::Unknown(
             path.to_owned(),
             "it begins neither with a From_ line (\"From …\") nor with a header field (\"Name: …\")",
@@ -88,9 +87,14 @@ pub(crate) fn recognise(path: &Path) -> Result<Format, RecogniseError> {
 
 /// Whether a file that nobody named, found in a folder, is mail: more than a word and a colon is asked of it.
 pub(crate) fn recognise_found(path: &Path) -> Result<Option<Format>, RecogniseError> {
+    let named_message = has_message_name(path);
     match recognise(path) {
         Err(RecogniseError::Unknown(..)) => Ok(None),
-        Ok(Format::Message) if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("eml")) => {
+        // In a folder of messages, one that begins with a From_ line or with an empty line is still a message.
+        Ok(Format::Mbox) if named_message && fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0) => {
+            Ok(Some(Format::Message))
+        }
+        Ok(Format::Message) if !named_message => {
             let beginning = unpack::beginning(path, LOOK_OCTETS)
                 .map_err(|error| RecogniseError::Unreadable(path.to_owned(), error))?;
             Ok(has_mail_field(&beginning).then_some(Format::Message))
@@ -98,6 +102,10 @@ pub(crate) fn recognise_found(path: &Path) -> Result<Option<Format>, RecogniseEr
         Ok(format) => Ok(Some(format)),
         Err(error) => Err(error),
     }
+}
+
+fn has_message_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eml"))
 }
 
 /// By the first octets of a file. An empty file is an mbox without messages.
