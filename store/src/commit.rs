@@ -6,6 +6,7 @@
 //!   write, so nothing appended since can be vouched for (the store says so and takes no more changes).
 //! - What must not happen before a change is durable (lowering reference counts, removing folders) happens here.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +16,7 @@ use crate::error::{CommitError, StoreError};
 use crate::ids::{MailboxId, MessageId, Ticket};
 use crate::log::{LogFile, Logs};
 use crate::mailbox::Mailbox;
-use crate::page::{PageFile, Pages};
+use crate::page::Pages;
 use crate::store::DurableCallback;
 
 const SYNCS_AT_ONCE: usize = 8;
@@ -56,6 +57,13 @@ impl Aftermath {
     }
 }
 
+/// A log of another writer. It is opened by who needs it, so that a lack of descriptors refuses one change, and fails no sync.
+#[derive(Clone, Debug)]
+pub(crate) struct OtherLog {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<File>,
+}
+
 /// The state that sessions and the commit thread share.
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
@@ -82,7 +90,7 @@ struct Queue {
     /// Logs that were appended to since their last sync, each once.
     dirty: Vec<Arc<LogFile>>,
     /// Logs of other writers that hold frames which ours need.
-    others: Vec<PageFile>,
+    others: Vec<OtherLog>,
     aftermath: Vec<Aftermath>,
     stop: bool,
 }
@@ -108,7 +116,7 @@ impl Committer {
     pub(crate) fn ticket(
         &self,
         log: &Arc<LogFile>,
-        others: &[PageFile],
+        others: Vec<OtherLog>,
         aftermath: Vec<Aftermath>,
     ) -> Ticket {
         let mut queue = lock(&self.queue);
@@ -117,8 +125,8 @@ impl Committer {
             queue.dirty.push(Arc::clone(log));
         }
         for other in others {
-            if !queue.others.contains(other) {
-                queue.others.push(*other);
+            if !queue.others.iter().any(|known| known.path == other.path) {
+                queue.others.push(other);
             }
         }
         queue.aftermath.extend(aftermath);
@@ -217,18 +225,23 @@ impl Committer {
     }
 
     /// Syncs all of these, a few at a time: a disk does two syncs at once in little more than the time of one.
-    fn sync(&self, dirty: &[Arc<LogFile>], others: &[PageFile]) -> Result<(), String> {
+    fn sync(&self, dirty: &[Arc<LogFile>], others: &[OtherLog]) -> Result<(), String> {
         self.counters.commit_groups.add(1);
         let ours = dirty.iter().map(|log| Syncing::Ours(log));
-        let theirs = others.iter().map(|file| Syncing::Theirs(*file));
+        let theirs = others.iter().map(Syncing::Theirs);
         let all: Vec<Syncing<'_>> = ours.chain(theirs).collect();
         for some in all.chunks(SYNCS_AT_ONCE) {
             let Some((first, rest)) = some.split_first() else { continue };
             std::thread::scope(|scope| {
-                let others: Vec<_> = rest.iter().map(|one| scope.spawn(|| self.sync_one(one))).collect();
+                let spawn = |one| std::thread::Builder::new().spawn_scoped(scope, move || self.sync_one(one));
+                let others: Vec<_> = rest.iter().map(|one| (one, spawn(one))).collect();
                 let mut outcome = self.sync_one(first);
-                for other in others {
-                    let synced = other.join().unwrap_or_else(|_| Err("a sync did not end".to_string()));
+                for (one, other) in others {
+                    let synced = match other {
+                        Ok(thread) => thread.join().unwrap_or_else(|_| Err("a sync did not end".to_string())),
+                        // No thread is to be had: then one after the other.
+                        Err(_) => self.sync_one(one),
+                    };
                     outcome = outcome.and(synced);
                 }
                 outcome
@@ -246,19 +259,17 @@ impl Committer {
                 Err(failed(log.path(), std::io::Error::from_raw_os_error(libc::EIO)))
             }
             Syncing::Ours(log) => log.sync().map_err(|error| failed(log.path(), error)),
-            Syncing::Theirs(file) => {
-                let open = self.pages.file(*file).map_err(|error| error.to_string())?;
-                open.sync_data().map_err(|error| failed(&self.pages.path(*file), error))
-            }
+            Syncing::Theirs(log) => log.file.sync_data().map_err(|error| failed(&log.path, error)),
         }
     }
 
     /// Makes `log` durable at once, for a change that nobody may see before.
-    pub(crate) fn sync_now(&self, log: &LogFile, logs: &Logs) -> Result<(), StoreError> {
-        self.counters.syncs.add(1);
-        log.sync().map_err(StoreError::io(log.path(), "sync")).inspect_err(|error| {
-            self.fail(error.to_string(), logs);
+    pub(crate) fn sync_now(&self, log: &Arc<LogFile>, logs: &Logs) -> Result<(), StoreError> {
+        self.check_writable()?;
+        self.sync_one(&Syncing::Ours(log)).map_err(|reason| {
+            self.fail(reason.clone(), logs);
             self.announce();
+            StoreError::Failed(reason)
         })
     }
 
@@ -288,7 +299,7 @@ impl Committer {
 /// A file on its way to the disk.
 enum Syncing<'a> {
     Ours(&'a LogFile),
-    Theirs(PageFile),
+    Theirs(&'a OtherLog),
 }
 
 struct Ended<'a>(&'a Committer);

@@ -182,6 +182,7 @@ impl Store {
                 writer.number(),
                 Duration::from_millis(options.checkpoint_interval_ms.max(1)),
                 Arc::clone(&logs),
+                Arc::clone(&committer),
                 Arc::clone(&counters),
             )),
             checkpoints_of_others: CheckpointsOfOthers::new(&partition),

@@ -30,6 +30,7 @@ fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_anew() {
     txn.store_flags(inbox(ann), &[CellIndex(0)], flags(FlagOperation::Add, SystemFlags::SEEN, &[]));
     assert!(matches!(txn.commit(), Err(ChangeError::Store(StoreError::Failed(_)))));
     assert!(store.failure().is_some());
+    assert!(matches!(store.checkpoint(), Err(StoreError::Failed(_))), "the lost frame is not taken for safe");
     // Reading goes on.
     assert_eq!(body(&store, live(&store, inbox(ann))[0].message), mail("good"));
     assert!(store.close().is_err());

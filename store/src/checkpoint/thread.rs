@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::commit::Committer;
 use crate::counters::Counters;
 use crate::error::Result;
 use crate::files::sync_file_system;
@@ -13,13 +14,14 @@ use crate::log::Logs;
 const CHANGES_MOST: usize = 1 << 18;
 
 /// When and how this process writes its checkpoints.
-#[derive(Debug)]
 pub(crate) struct CheckpointThread {
     partition: PathBuf,
     writer: u16,
     interval: Duration,
     logs: Arc<Logs>,
+    committer: Arc<Committer>,
     counters: Arc<Counters>,
+    writing: Mutex<()>,
     pace: Mutex<Pace>,
     woken: Condvar,
 }
@@ -36,10 +38,20 @@ impl CheckpointThread {
         writer: u16,
         interval: Duration,
         logs: Arc<Logs>,
+        committer: Arc<Committer>,
         counters: Arc<Counters>,
     ) -> CheckpointThread {
-        let pace = Mutex::new(Pace::default());
-        CheckpointThread { partition, writer, interval, logs, counters, pace, woken: Condvar::new() }
+        CheckpointThread {
+            partition,
+            writer,
+            interval,
+            logs,
+            committer,
+            counters,
+            writing: Mutex::new(()),
+            pace: Mutex::new(Pace::default()),
+            woken: Condvar::new(),
+        }
     }
 
     /// So many changes more would have to be replayed.
@@ -74,15 +86,20 @@ impl CheckpointThread {
             pace.changes = 0;
             drop(pace);
             // If it fails, the last one still holds: more is replayed. The next interval tries again.
-            let _ = self.write();
+            if self.write().is_err() {
+                self.count(1);
+            }
         }
     }
 
-    /// Writes a checkpoint now.
+    /// Writes a checkpoint now. None after a failed sync: what the logs hold can no longer be vouched for.
     pub(crate) fn write(&self) -> Result<()> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.committer.check_writable()?;
         // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
         let checkpoint = self.logs.positions();
         sync_file_system(&self.partition)?;
+        self.committer.check_writable()?;
         checkpoint.write(&self.partition, self.writer)?;
         self.logs.prune(&checkpoint);
         self.counters.checkpoints.add(1);

@@ -334,7 +334,8 @@ impl Mailbox {
     ///
     /// Errors: `Io` when the disk is full, `Corrupt` when there can be no more cells.
     pub(crate) fn reserve(&self, cells: u32) -> Result<()> {
-        let count = self.cell_count().checked_add(cells).ok_or_else(|| {
+        // A number that the file does not bear out must not make it as long as it says.
+        let count = self.cells()?.count().checked_add(cells).ok_or_else(|| {
             StoreError::corrupt(self.path(), header::CELLS_USED as u64, "more cells than can be counted")
         })?;
         self.mapping.grow(layout::bytes_for(count)).map(|_| ())

@@ -425,6 +425,12 @@ fn room_for_more_cells_than_can_be_is_refused() {
     assert!(matches!(fixture.mailbox.reserve(u32::MAX), Err(StoreError::Corrupt { .. })));
     fill(&fixture.mailbox, 11, 20);
     assert_eq!(fixture.mailbox.status().exists, 20);
+    // A damaged number of cells does not fill the disk.
+    let len = std::fs::metadata(fixture.mailbox.path()).expect("there").len();
+    let region = fixture.mailbox.mapping.region();
+    head(&region).store_u32::<{ header::CELLS_USED }>(1 << 24, std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(fixture.mailbox.reserve(1), Err(StoreError::Corrupt { .. })));
+    assert_eq!(std::fs::metadata(fixture.mailbox.path()).expect("there").len(), len);
 }
 
 #[test]

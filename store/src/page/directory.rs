@@ -20,6 +20,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"LODEDIR1");
 const HEADER_BYTES: u64 = 4096;
 const CELL_BYTES: u64 = 64;
 const FIRST_CELLS: u64 = 960;
+/// So many cells more than the file has may have been given out when its length was lost by a power cut. A header that says more
+/// is damaged.
+const CELLS_AHEAD_MOST: u64 = 1 << 22;
 
 const HEADER_MAGIC: u64 = 0;
 const HEADER_PAGE: u64 = 8;
@@ -92,13 +95,28 @@ impl Directory {
     pub(crate) fn allocate(&self) -> Result<u32> {
         let region = self.mapping.region();
         let index = region.fetch_add_u32(HEADER_GIVEN_OUT, 1, Ordering::Relaxed)?;
+        self.check_given_out(index)?;
         self.mapping.grow(offset_of(index) + CELL_BYTES)?;
         Ok(index)
     }
 
     /// Cells given out so far.
     pub(crate) fn given_out(&self) -> Result<u32> {
-        self.mapping.region().load_u32(HEADER_GIVEN_OUT, Ordering::Relaxed)
+        let given_out = self.mapping.region().load_u32(HEADER_GIVEN_OUT, Ordering::Relaxed)?;
+        self.check_given_out(given_out)?;
+        Ok(given_out)
+    }
+
+    /// The number has no checksum, and the file is made as long as it says.
+    fn check_given_out(&self, given_out: u32) -> Result<()> {
+        let plausible = |len: u64| offset_of(given_out) <= len.saturating_add(CELLS_AHEAD_MOST * CELL_BYTES);
+        let path = self.mapping.path();
+        if plausible(self.mapping.len())
+            || plausible(self.mapping.file().metadata().map_err(StoreError::io(path, "look at"))?.len())
+        {
+            return Ok(());
+        }
+        Err(StoreError::corrupt(path, HEADER_GIVEN_OUT, "more cells given out than there can be"))
     }
 
     /// Sees to it that no cell below `count` is given out again. Recovery only.
@@ -336,6 +354,21 @@ mod tests {
         assert_eq!(one.place(3999).expect("readable"), Some(place()));
         one.mark_lost(3999).expect("there");
         assert_eq!(two.place(3999).expect("readable"), None);
+    }
+
+    #[test]
+    fn a_damaged_number_of_cells_fills_no_disk_and_comes_round_to_no_used_cell() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let directory = Directory::open_or_create(folder.path(), PageId(9)).expect("made");
+        let len = directory.mapping.len();
+        for damaged in [u32::MAX, u32::MAX - 1, 1 << 30] {
+            let region = directory.mapping.region();
+            region.store_u32(HEADER_GIVEN_OUT, damaged, Ordering::Relaxed).expect("there");
+            assert!(matches!(directory.given_out(), Err(StoreError::Corrupt { .. })), "{damaged}");
+            assert!(matches!(directory.give_out_from(damaged), Err(StoreError::Corrupt { .. })), "{damaged}");
+            assert!(matches!(directory.allocate(), Err(StoreError::Corrupt { .. })), "{damaged}");
+            assert_eq!(directory.mapping.file().metadata().expect("there").len(), len);
+        }
     }
 
     #[test]

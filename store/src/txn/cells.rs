@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::{Added, Change, Flags};
+use crate::commit::OtherLog;
 use crate::date::now_seconds;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, Uid};
@@ -152,8 +153,11 @@ impl Plan<'_> {
                     continue;
                 }
                 let file = PageFile::Bucket { page, writer: place.writer, number: place.bucket };
-                if !self.others.contains(&file) && !self.store.checkpoints_of_others.covers(page, &place)? {
-                    self.others.push(file);
+                let path = self.store.pages.path(file);
+                if self.others.iter().all(|known| known.path != path)
+                    && !self.store.checkpoints_of_others.covers(page, &place)?
+                {
+                    self.others.push(OtherLog { path, file: self.store.pages.file(file)? });
                 }
             }
         }
@@ -184,13 +188,15 @@ impl Plan<'_> {
                 changed.push((*index, cell.uid, after));
             }
         }
-        let plan = self.existing(id)?;
         if changed.is_empty() {
+            let not_made = self.changes.split_off(keywords_planned);
+            let plan = self.existing(id)?;
+            // A keyword that no message got is not made, either.
+            plan.forget_keywords(&not_made);
             let modseq = plan.modseq();
-            // A keyword that no message got is not made, either. (It stays known to this plan, which changes nothing more.)
-            self.changes.truncate(keywords_planned);
             return Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed }));
         }
+        let plan = self.existing(id)?;
         let modseq = plan.next_modseq();
         let messages = changed.iter().map(|(_, uid, flags)| (*uid, *flags)).collect();
         self.changes.push(Change::Flags { mailbox: id, modseq, messages });

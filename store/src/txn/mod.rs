@@ -237,7 +237,7 @@ fn write(
     in_flight.applied();
     store.counters.commits.add(1);
     store.count_changes(weight(&changes));
-    let ticket = store.committer.ticket(&log, &others, aftermath);
+    let ticket = store.committer.ticket(&log, others, aftermath);
     Ok(Committed { ticket, outcomes, touched })
 }
 
@@ -283,8 +283,8 @@ fn append(
 }
 
 /// Whether nobody may see these changes before they are durable, even if others then wait for the locks meanwhile:
-/// - users, mailboxes and names of keywords, for other processes may soon log changes that mean nothing without them, and sync
-///   those first;
+/// - users, mailboxes and their names, and names of keywords, for other processes may soon log changes that mean something else
+///   without them (a name that a rename has made free is given to another mailbox), and sync those first;
 /// - messages that are moved, for after a power cut the view of the one mailbox may have lost them, and that of the other not got
 ///   them;
 /// - more messages at once than a few transactions may leave unsynced in a mailbox, for the UIDs that are skipped after a power
@@ -296,6 +296,8 @@ fn must_be_durable_first(changes: &[Change]) -> bool {
             Change::UserCreate { .. }
                 | Change::UserDelete { .. }
                 | Change::MailboxCreate { .. }
+                | Change::MailboxRename { .. }
+                | Change::MailboxDelete { .. }
                 | Change::Keyword { .. }
         )
     };

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::{Change, Flags};
+use crate::commit::OtherLog;
 use crate::error::{ChangeError, StoreError};
 use crate::ids::{MailboxId, ModSeq, Uid, UserId};
 use crate::locks::{Held, LockKey};
 use crate::mailbox::{Keywords, Mailbox};
-use crate::page::PageFile;
 use crate::store::Store;
 use crate::txn::{Operation, Outcome, OwnMessage};
 
@@ -48,7 +48,7 @@ pub(super) struct Planned {
     /// How many cells which mailbox gets.
     pub(super) reserves: Vec<(Arc<Mailbox>, u32)>,
     /// Buckets of other writers that must be durable for these changes to be.
-    pub(super) others: Vec<PageFile>,
+    pub(super) others: Vec<OtherLog>,
 }
 
 /// A transaction's changes in the making.
@@ -58,7 +58,7 @@ pub(super) struct Plan<'a> {
     pub(super) message: Option<&'a OwnMessage>,
     pub(super) changes: Vec<Change>,
     pub(super) touched: Vec<MailboxId>,
-    pub(super) others: Vec<PageFile>,
+    pub(super) others: Vec<OtherLog>,
     mailboxes: HashMap<MailboxId, MailboxPlan>,
     /// Lists as the changes planned so far leave them.
     pub(super) lists: HashMap<UserId, crate::lists::MailboxList>,
@@ -278,6 +278,14 @@ impl MailboxPlan {
             }
             None => Err(ChangeError::Limit("keywords in this mailbox")),
         }
+    }
+
+    /// Takes back keywords that were to be made.
+    pub(super) fn forget_keywords(&mut self, not_made: &[Change]) {
+        let is_made = |bit: u8| {
+            !not_made.iter().any(|change| matches!(change, Change::Keyword { bit: made, .. } if *made == bit))
+        };
+        self.new_keywords.retain(|(bit, _)| is_made(*bit));
     }
 
     /// The names of the keywords in `flags`.

@@ -122,3 +122,48 @@ fn the_next_owner_finishes_what_a_dead_one_began() {
         }
     }
 }
+
+#[test]
+fn names_of_mailboxes_change_only_when_that_lasts() {
+    for rename in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path(), 0);
+        let ann = store.ensure_user("ann").expect("made");
+        let mut txn = store.begin();
+        txn.create_mailbox(ann, "a", None);
+        store.wait(txn.commit().expect("made").ticket).expect("durable");
+        // The disk fails: another process must not find the name free and give it to another mailbox.
+        store.pretend_sync_failure();
+        let mut txn = store.begin();
+        if rename {
+            txn.rename_mailbox(ann, "a", "b");
+        } else {
+            txn.delete_mailbox(ann, "a");
+        }
+        assert!(txn.commit().is_err());
+        let list = store.mailbox_list(ann).expect("readable");
+        assert!(list.find("a").is_some() && list.find("b").is_none());
+    }
+}
+
+#[test]
+fn a_keyword_that_no_message_got_is_not_made_and_can_be_made_in_the_same_transaction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), 0);
+    let ann = store.ensure_user("ann").expect("made");
+    let inbox = MailboxId { user: ann, number: 1 };
+    deliver(&store, inbox);
+    let set = || FlagChange {
+        operation: FlagOperation::Add,
+        system: SystemFlags::default(),
+        keywords: vec!["$a".to_string()],
+    };
+    let mut txn = store.begin();
+    txn.store_flags(inbox, &[], set());
+    txn.store_flags(inbox, &[CellIndex(0)], set());
+    txn.commit().expect("stored");
+    let open = store.mailbox(inbox).expect("there");
+    let (flags, _) = open.flags_at(CellIndex(0)).expect("there");
+    assert_eq!(flags.keywords, 1);
+    assert_eq!(open.keywords().expect("readable").name(0), Some("$a"));
+}
