@@ -5,7 +5,7 @@ use super::transfer::Base64;
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 /// The text, or `None` if the charset is not known. What a charset cannot say becomes U+FFFD.
-pub(super) fn decode(charset: &[u8], octets: &[u8]) -> Option<String> {
+pub fn decode(charset: &[u8], octets: &[u8]) -> Option<String> {
     let is = |names: &[&[u8]]| names.iter().any(|name| name.eq_ignore_ascii_case(charset));
     if is(&[b"utf-8", b"utf8", b"unicode-1-1-utf-8", b"x-unicode20utf8"]) {
         return Some(String::from_utf8_lossy(octets).into_owned());

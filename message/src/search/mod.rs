@@ -1,6 +1,7 @@
 //! Text to search in: case folding, header words (RFC 2047), decoded bodies.
 //!
-//! The callers are SEARCH, which compares without regard to case, and the analysis, which puts decoded headers into the record.
+//! The callers are SEARCH, whose texts may be in any charset and which compares without regard to case, and the analysis, which
+//! puts decoded headers into the record.
 
 mod charset;
 mod fold;
@@ -8,6 +9,7 @@ mod text;
 mod transfer;
 mod words;
 
+pub use charset::decode as decode_charset;
 pub use fold::{Folded, contains_folded, fold};
 pub use text::part_text;
 pub use words::decode_header_text;

@@ -4,7 +4,7 @@
 //! costs less is asked first. Flags, numbers, dates and sizes come from the mailbox cell, the commonest headers from the
 //! record; only then the message is opened, and only as much of it as is needed.
 
-use message::search::{Folded, contains_folded, decode_header_text, part_text};
+use message::search::{Folded, contains_folded, decode_charset, decode_header_text, part_text};
 use message::{HeaderKind, Media, Record, header_fields};
 use protocol::imap::command::search::{DateComparison, SearchKey};
 use protocol::imap::syntax::sequence_set::NumberSet;
@@ -54,32 +54,41 @@ pub(crate) enum Condition {
     Text(Folded),
 }
 
-/// What compiling needs to know of the session.
-pub(crate) struct Numbers<'a> {
+/// What compiling needs to know of the session and of the command.
+pub(crate) struct Given<'a> {
     /// The largest sequence number.
     pub(crate) exists: u32,
     /// The largest UID in the view.
     pub(crate) last_uid: u32,
     /// The keywords of the mailbox.
     pub(crate) keywords: &'a Keywords,
+    /// The charset of the texts that are looked for.
+    pub(crate) charset: &'a [u8],
+}
+
+impl Given<'_> {
+    fn folded(&self, text: &[u8]) -> Folded {
+        let decoded = decode_charset(self.charset, text);
+        Folded::new(&decoded.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned()))
+    }
 }
 
 impl Condition {
     /// Compiles a key. Its depth was limited by the parser.
-    pub(crate) fn compile(key: &SearchKey, numbers: &Numbers<'_>) -> Condition {
+    pub(crate) fn compile(key: &SearchKey, given: &Given<'_>) -> Condition {
         match key {
             SearchKey::All => Condition::True,
             SearchKey::And(keys) => {
-                Condition::and(keys.iter().map(|key| Self::compile(key, numbers)).collect())
+                Condition::and(keys.iter().map(|key| Self::compile(key, given)).collect())
             }
             SearchKey::Or(keys) => {
-                let mut either = vec![Self::compile(&keys.0, numbers), Self::compile(&keys.1, numbers)];
+                let mut either = vec![Self::compile(&keys.0, given), Self::compile(&keys.1, given)];
                 either.sort_by_key(Condition::cost);
                 Condition::Or(either)
             }
-            SearchKey::Not(key) => Condition::Not(Box::new(Self::compile(key, numbers))),
-            SearchKey::Sequence(set) => Condition::Sequence(set.resolve(numbers.exists)),
-            SearchKey::Uid(set) => Condition::Uid(set.resolve(numbers.last_uid)),
+            SearchKey::Not(key) => Condition::Not(Box::new(Self::compile(key, given))),
+            SearchKey::Sequence(set) => Condition::Sequence(set.resolve(given.exists)),
+            SearchKey::Uid(set) => Condition::Uid(set.resolve(given.last_uid)),
             SearchKey::Flag(flags, wanted) => Condition::Flag(flags.0, *wanted),
             SearchKey::New => Condition::and(vec![
                 Condition::Recent,
@@ -88,15 +97,15 @@ impl Condition {
             SearchKey::Old => Condition::Not(Box::new(Condition::Recent)),
             SearchKey::Recent => Condition::Recent,
             SearchKey::Keyword(name, wanted) => {
-                let set = match numbers.keywords.find(name.as_str()) {
+                let set = match given.keywords.find(name.as_str()) {
                     Some(bit) => Condition::Keyword(1 << bit),
                     None => Condition::False,
                 };
                 if *wanted { set } else { Condition::Not(Box::new(set)) }
             }
-            SearchKey::Header { field, text } => Self::compile_header(field, text),
-            SearchKey::Body(text) => Condition::text(text, Condition::Body),
-            SearchKey::Text(text) => Condition::text(text, Condition::Text),
+            SearchKey::Header { field, text } => Self::compile_header(field, text, given),
+            SearchKey::Body(text) => Condition::text(text, given, Condition::Body),
+            SearchKey::Text(text) => Condition::text(text, given, Condition::Text),
             SearchKey::InternalDate(comparison, date) => {
                 let (from, until) = days(*comparison, date.days_since_1970());
                 Condition::InternalDay(from, until)
@@ -110,11 +119,11 @@ impl Condition {
         }
     }
 
-    fn compile_header(field: &[u8], text: &[u8]) -> Condition {
+    fn compile_header(field: &[u8], text: &[u8], given: &Given<'_>) -> Condition {
         if text.is_empty() {
             return Condition::Header(field.to_vec(), None);
         }
-        let folded = folded(text);
+        let folded = given.folded(text);
         let known = [
             ("subject", HeaderKind::Subject),
             ("from", HeaderKind::From),
@@ -129,8 +138,8 @@ impl Condition {
     }
 
     /// Every text contains the empty one.
-    fn text(text: &[u8], condition: impl FnOnce(Folded) -> Condition) -> Condition {
-        if text.is_empty() { Condition::True } else { condition(folded(text)) }
+    fn text(text: &[u8], given: &Given<'_>, condition: impl FnOnce(Folded) -> Condition) -> Condition {
+        if text.is_empty() { Condition::True } else { condition(given.folded(text)) }
     }
 
     fn and(mut all: Vec<Condition>) -> Condition {
@@ -159,10 +168,6 @@ impl Condition {
             _ => 0,
         }
     }
-}
-
-fn folded(text: &[u8]) -> Folded {
-    Folded::new(&String::from_utf8_lossy(text))
 }
 
 /// The days for which a comparison holds, from .. until.

@@ -4,6 +4,7 @@ mod matching;
 
 use std::sync::Arc;
 
+use message::search::decode_charset;
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::command::search::{SearchArguments, SearchCharset};
@@ -12,7 +13,7 @@ use protocol::imap::reply::mailbox as reply;
 use protocol::imap::reply::status::Condition;
 use store::{Store, StoreError};
 
-use self::matching::{Candidate, Condition as Match, Numbers};
+use self::matching::{Candidate, Condition as Match, Given};
 use super::ending::{Ending, Tell};
 use super::selected::Selected;
 use super::untagged::Known;
@@ -47,7 +48,7 @@ impl ImapSession {
         arguments: &SearchArguments,
         turn: &mut Turn<'_>,
     ) -> Flow {
-        if let Some(SearchCharset::Other(_)) = arguments.charset {
+        if decode_charset(charset(arguments), b"").is_none() {
             let code = Code::BadCharset(&["US-ASCII", "UTF-8"]);
             return self.refuse(turn, &tag, Condition::No, Some(code), "Unknown charset");
         }
@@ -111,12 +112,21 @@ impl ImapSession {
 fn compile(selected: &mut Selected, arguments: &SearchArguments, store: &Store) -> Result<Match, StoreError> {
     let mailbox = selected.mailbox(store)?;
     let keywords = mailbox.keywords()?;
-    let numbers = Numbers {
+    let given = Given {
         exists: selected.view.exists(),
         last_uid: selected.last_uid(&mailbox)?,
         keywords: &keywords,
+        charset: charset(arguments),
     };
-    Ok(Match::compile(&arguments.key, &numbers))
+    Ok(Match::compile(&arguments.key, &given))
+}
+
+/// The charset of the texts; those of US-ASCII are UTF-8 too, and clients that say neither mean UTF-8.
+fn charset(arguments: &SearchArguments) -> &[u8] {
+    match &arguments.charset {
+        Some(SearchCharset::Other(name)) => name,
+        Some(SearchCharset::UsAscii | SearchCharset::Utf8) | None => b"UTF-8",
+    }
 }
 
 impl Search {

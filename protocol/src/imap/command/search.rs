@@ -25,7 +25,7 @@ pub enum SearchCharset {
     UsAscii,
     /// UTF-8
     Utf8,
-    /// Another: to be refused with NO \[BADCHARSET (US-ASCII UTF-8)].
+    /// Another, by its name: to be refused with NO \[BADCHARSET (US-ASCII UTF-8)] if it is not known.
     Other(Vec<u8>),
 }
 
