@@ -86,7 +86,8 @@ impl Checkpoint {
         text
     }
 
-    fn parse(bytes: &[u8], writer: u16) -> Option<Checkpoint> {
+    /// The checkpoint of `writer` that the octets of a file are; `None` if they are none.
+    pub(crate) fn parse(bytes: &[u8], writer: u16) -> Option<Checkpoint> {
         let text = std::str::from_utf8(bytes).ok()?;
         let body_len = text.trim_end_matches('\n').rfind('\n')? + 1;
         let (body, last) = text.split_at(body_len);

@@ -12,6 +12,7 @@ pub mod content;
 pub mod counters;
 pub mod draft;
 pub mod error;
+pub mod fuzz;
 pub mod ids;
 pub mod lists;
 pub mod mailbox;

@@ -21,6 +21,7 @@ use crate::error::ChangeError;
 use crate::ids::{MailboxId, UserId};
 
 pub use file::CachedList;
+pub(crate) use file::decode as decode_list;
 pub use names::{INBOX, LONGEST_NAME_BYTES, MOST_NAME_PARTS, normalize_name};
 pub use plan::{
     MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use,

@@ -97,7 +97,8 @@ impl State {
         format!("{STATE_LINE}\nboot {boot_id}\nepoch {epoch}\nleft {left}\nlocks {locks_id:016x} {locks}\n")
     }
 
-    fn parse(text: &str) -> Option<State> {
+    /// The state that the text of a file is.
+    pub(crate) fn parse(text: &str) -> Option<State> {
         let mut lines = text.lines();
         if lines.next()? != STATE_LINE {
             return None;

@@ -44,7 +44,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [IMAP, POP3, LMTP, MESSAGE, RECORDS];
+pub const TARGETS: [Target; 6] = [IMAP, POP3, LMTP, MESSAGE, RECORDS, STORE];
 
 /// Commands of IMAP clients.
 pub const IMAP: Target =
@@ -72,6 +72,10 @@ pub const MESSAGE: Target =
 
 /// Records between router, handlers and tools.
 pub const RECORDS: Target = Target { name: "records", entry: records, dictionary: None, inputs: 20_000 };
+
+/// What the store decodes from its files: changes, heads of frames, lists.
+pub const STORE: Target =
+    Target { name: "store", entry: store::fuzz::fuzz_entry, dictionary: None, inputs: 20_000 };
 
 /// Decodes `octets` as each kind of record. What is decoded must survive being encoded.
 pub fn records(octets: &[u8]) {

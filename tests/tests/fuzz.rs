@@ -2,7 +2,7 @@
 //! `fuzz/README.md` says how to run them for long and how to repeat a failure.
 
 mod inputs {
-    use tests::fuzz::{IMAP, LMTP, MESSAGE, POP3, RECORDS, fuzz};
+    use tests::fuzz::{IMAP, LMTP, MESSAGE, POP3, RECORDS, STORE, fuzz};
 
     #[test]
     fn imap() {
@@ -28,11 +28,16 @@ mod inputs {
     fn records() {
         fuzz(RECORDS);
     }
+
+    #[test]
+    fn store() {
+        fuzz(STORE);
+    }
 }
 
 mod growth {
     use tests::fuzz::growth::{Shape, check, imap_logged_in, seeds_repeated};
-    use tests::fuzz::{IMAP, LMTP, MESSAGE, POP3, RECORDS, Target};
+    use tests::fuzz::{IMAP, LMTP, MESSAGE, POP3, RECORDS, STORE, Target};
 
     #[test]
     fn imap() {
@@ -91,6 +96,11 @@ mod growth {
     #[test]
     fn records() {
         seeds_repeated(RECORDS, 128 * 1024);
+    }
+
+    #[test]
+    fn store() {
+        seeds_repeated(STORE, 128 * 1024);
     }
 
     #[test]

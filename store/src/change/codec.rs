@@ -194,7 +194,7 @@ impl<'a> Input<'a> {
             }
             FLAGS => {
                 let (mailbox, modseq) = (self.mailbox()?, ModSeq(self.number()?));
-                let count = self.count()?;
+                let count = self.count(3)?;
                 let mut messages = Vec::with_capacity(count);
                 let mut before = 0;
                 for _ in 0..count {
@@ -205,7 +205,7 @@ impl<'a> Input<'a> {
             }
             EXPUNGE => {
                 let (mailbox, modseq) = (self.mailbox()?, ModSeq(self.number()?));
-                let count = self.count()?;
+                let count = self.count(1)?;
                 let mut uids = Vec::with_capacity(count);
                 let mut before = 0;
                 for _ in 0..count {
@@ -305,10 +305,10 @@ impl<'a> Input<'a> {
         u32::try_from(self.number()?).map_err(|_| Malformed)
     }
 
-    /// A number of things that take at least one octet each.
-    fn count(&mut self) -> Result<usize, Malformed> {
+    /// A number of things that take at least so many octets each.
+    fn count(&mut self, each: usize) -> Result<usize, Malformed> {
         let count = usize::try_from(self.number()?).map_err(|_| Malformed)?;
-        if count > self.bytes.len() { Err(Malformed) } else { Ok(count) }
+        if count > self.bytes.len() / each { Err(Malformed) } else { Ok(count) }
     }
 
     fn uid_after(&mut self, before: &mut u32) -> Result<Uid, Malformed> {
@@ -345,7 +345,7 @@ impl<'a> Input<'a> {
     }
 
     fn text(&mut self) -> Result<String, Malformed> {
-        let len = self.count()?;
+        let len = self.count(1)?;
         let bytes = self.take(len)?;
         String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
     }

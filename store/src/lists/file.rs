@@ -83,9 +83,10 @@ fn put_name(bytes: &mut Vec<u8>, name: &str) {
 }
 
 /// What is wrong, and where.
-type Fault = (usize, &'static str);
+pub(crate) type Fault = (usize, &'static str);
 
-fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
+/// The list that the octets of a file are.
+pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Err((0, "the file is cut")) };
     if !body.starts_with(MAGIC) {
         return Err((0, "this is not a mailbox list"));
