@@ -86,6 +86,12 @@ pub fn header_fields(header: &[u8], names: &[&[u8]], not: bool, out: &mut Vec<u8
     out.extend_from_slice(b"\r\n");
 }
 
+/// The raw values of all fields of that name, in their order. Names compare without case.
+pub fn header_values<'a>(header: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let named = move |field: &Field<'_>| !field.name.is_empty() && field.name.eq_ignore_ascii_case(name);
+    Fields::new(header).filter(named).map(|field| field.value)
+}
+
 /// The fields that an analysis reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -181,6 +187,13 @@ mod tests {
         assert_eq!(names, [&b""[..], b"Subject", b"X", b"", b"To"]);
         let all: usize = Fields::new(HEADER).map(|field| field.raw.len()).sum();
         assert_eq!(&HEADER[all..], b"\r\nbody: no");
+    }
+
+    #[test]
+    fn finds_values() {
+        let header = b"A: 1\r\nB: 2\r\na : 3\r\n 4\r\n: 5\r\n\r\nA: 6";
+        assert_eq!(header_values(header, b"A").collect::<Vec<_>>(), [&b" 1\r\n"[..], b" 3\r\n 4\r\n"]);
+        assert_eq!(header_values(header, b"").count(), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! record; only then the message is opened, and only as much of it as is needed.
 
 use message::search::{Folded, contains_folded, decode_charset, decode_header_text, part_text};
-use message::{HeaderKind, Media, Record, header_fields};
+use message::{HeaderKind, Media, Record, header_values};
 use protocol::imap::command::search::{DateComparison, SearchKey};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::{Cell, Keywords, RecordReader, Store, StoreError, StoredMessage};
@@ -255,10 +255,11 @@ impl Candidate<'_, '_> {
         let message = self.store.message(self.cell.message)?;
         let mut header = Vec::new();
         self.store.read_range(&message, stretch, &mut header)?;
-        let mut fields = Vec::new();
-        header_fields(&header, &[field], false, &mut fields);
-        let Some(colon) = fields.iter().position(|&octet| octet == b':') else { return Ok(false) };
-        Ok(text.is_none_or(|text| contains_folded(&decode_header_text(&fields[colon + 1..]), text)))
+        let mut values = header_values(&header, field);
+        Ok(match text {
+            Some(text) => values.any(|value| contains_folded(&decode_header_text(value), text)),
+            None => values.next().is_some(),
+        })
     }
 
     fn whole_header_contains(&mut self, text: &Folded) -> Result<bool, StoreError> {
