@@ -8,15 +8,13 @@ use config::user_name;
 use config::users::{edit, hash_password};
 use serde_json::Value;
 use store::Store;
-use store::ids::{CellIndex, MailboxId, UserId};
+use store::ids::{MailboxId, UserId};
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
+use crate::notify::Notifier;
 use crate::output::{Table, print};
 use crate::password;
-
-/// Expunged in one transaction when mail is removed.
-const PURGE_BATCH: usize = 4_096;
 
 /// Add, remove and list users, change passwords
 #[derive(Debug, Subcommand)]
@@ -127,44 +125,21 @@ fn delete(context: &Context, arguments: &DelArguments) -> Result<()> {
     }
 }
 
-/// Deletes all mail of a user. How many messages there were; `None` when the store does not know the user.
+/// Deletes a user's mailboxes with all messages. How many messages there were; `None` when the store does not know the user.
 fn purge(context: &Context, name: &str) -> Result<Option<u64>> {
     let store = context.open_store()?;
     let failed = || format!("cannot delete the mail of {name}");
     let Some(user) = store.find_user(name).map_err(Failure::because(failed()))? else { return Ok(None) };
-    let mut messages = 0;
-    let list = store.mailbox_list(user).map_err(Failure::because(failed()))?;
-    // Those below first: a mailbox with others below it leaves its name behind.
-    for entry in list.entries().iter().rev() {
-        let id = MailboxId { user, number: entry.number };
-        if !entry.placeholder {
-            messages += empty(&store, id).map_err(Failure::because(failed()))?;
-        }
-        if entry.name != "INBOX" {
-            let mut change = store.begin();
-            change.delete_mailbox(user, &entry.name);
-            let committed = change.commit().map_err(Failure::because(failed()))?;
-            store.wait(committed.ticket).map_err(Failure::because(failed()))?;
-        }
-    }
+    // Counted before; a damaged mailbox goes like the others.
+    let messages = measure(&store, user).map_or(0, |usage| usage.messages);
+    let mut change = store.begin();
+    change.delete_user(user);
+    let committed = change.commit().map_err(Failure::because(failed()))?;
+    store.wait(committed.ticket).map_err(Failure::because(failed()))?;
+    let notifier = Notifier::attach(&context.settings.runtime.dir);
+    committed.touched.iter().for_each(|mailbox| notifier.changed(*mailbox));
     store.close().map_err(Failure::because("cannot close the store"))?;
     Ok(Some(messages))
-}
-
-/// Expunges all messages of a mailbox.
-fn empty(store: &Store, id: MailboxId) -> std::result::Result<u64, Box<dyn std::error::Error>> {
-    let mailbox = store.mailbox(id)?;
-    let cells = mailbox.cells()?;
-    let live: Vec<CellIndex> = (0..cells.count())
-        .map(CellIndex)
-        .filter(|index| cells.flags(*index).is_some_and(|flags| !flags.expunged))
-        .collect();
-    for batch in live.chunks(PURGE_BATCH) {
-        let mut change = store.begin();
-        change.expunge(id, batch);
-        store.wait(change.commit()?.ticket)?;
-    }
-    Ok(live.len() as u64)
 }
 
 fn confirm(question: &str) -> Result<()> {
@@ -210,7 +185,7 @@ fn list(context: &Context, json: bool) -> Result<()> {
         let numbers = [usage.mailboxes, usage.messages, usage.octets].map(Value::from);
         let mut row = vec![Value::from(name), login.into()];
         row.extend(numbers);
-        // Somebody without login and without mail was removed for good; only the number is kept.
+        // Somebody without login and without mail is nobody.
         if login || usage.messages > 0 {
             table.row(row);
         }

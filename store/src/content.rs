@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use message::Scanner;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::error::{Result, StoreError};
 use crate::ids::MessageId;
@@ -57,6 +58,28 @@ impl StoredMessage {
         let end = range.end.min(self.size);
         let start = range.start.min(end);
         self.content_offset + start..self.content_offset + end
+    }
+}
+
+/// Hashes octets the way [`StoredMessage::content_hash`] does: equal octets have equal hashes, and different ones of one length by chance once
+/// in 2^64. It is no defence against somebody who wants two messages to look the same.
+#[derive(Clone, Default)]
+pub struct ContentHasher(Xxh3Default);
+
+impl ContentHasher {
+    /// Nothing is hashed yet.
+    pub fn new() -> ContentHasher {
+        ContentHasher::default()
+    }
+
+    /// Takes the next octets.
+    pub fn update(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+
+    /// The hash of all octets taken.
+    pub fn digest(&self) -> u64 {
+        self.0.digest()
     }
 }
 

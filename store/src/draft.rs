@@ -7,9 +7,9 @@ use std::io;
 use std::sync::Arc;
 
 use message::{Record, Scanner};
-use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::change::ZonedTime;
+use crate::content::ContentHasher;
 use crate::error::{Result, StoreError};
 use crate::log::frame::CONTENT_MOST_BYTES;
 use crate::log::{Lease, Logs};
@@ -23,7 +23,7 @@ pub const GATHER_LIMIT_BYTES: usize = 128 * 1024;
 pub struct Draft {
     store: Arc<Store>,
     scanner: Scanner,
-    hasher: Xxh3Default,
+    hasher: ContentHasher,
     size: u64,
     /// Octets that are not in the bucket yet.
     gathered: Vec<u8>,
@@ -42,7 +42,7 @@ impl Draft {
         Draft {
             store: Arc::clone(store),
             scanner: Scanner::new(),
-            hasher: Xxh3Default::new(),
+            hasher: ContentHasher::new(),
             size: 0,
             gathered: Vec::new(),
             streaming: None,

@@ -33,7 +33,7 @@ mod page;
 mod recovery;
 mod state;
 
-pub use content::{FileRange, RecordReader, StoredMessage};
+pub use content::{ContentHasher, FileRange, RecordReader, StoredMessage};
 pub use draft::{Content, Draft};
 pub use error::{ChangeError, CommitError, StoreError};
 pub use ids::{CellIndex, MailboxId, MessageId, ModSeq, PageId, Ticket, Uid, UserId};

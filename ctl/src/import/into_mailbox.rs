@@ -8,8 +8,7 @@ use store::error::{ChangeError, CommitError, StoreError};
 use store::ids::Ticket;
 use store::mailbox::Mailbox;
 use store::txn::{Delivery, Outcome, Refused};
-use store::{Content, Store};
-use xxhash_rust::xxh3::Xxh3;
+use store::{Content, ContentHasher, Store};
 
 use super::known::Known;
 use crate::deliver::now;
@@ -74,7 +73,7 @@ impl<'a> IntoMailbox<'a> {
     pub(crate) fn take(&mut self, item: &MailItem) -> Result<Fate, ItemError> {
         let unreadable = |error| ItemError::Skip(format!("cannot read it: {error}"));
         // Read twice: most of a second import is known, and a known message should not reach a bucket.
-        let mut hash = Xxh3::new();
+        let mut hash = ContentHasher::new();
         let mut size = 0;
         let mut first_chunk = 0;
         let mut message = item.open().map_err(unreadable)?;

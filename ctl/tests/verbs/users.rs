@@ -65,4 +65,11 @@ fn mail_goes_only_when_asked_for() {
     assert_eq!((&list[0]["login"], &list[0]["messages"]), (&false.into(), &2.into()));
     assert_eq!(installation.ok(&["user", "del", "ann", "--yes", "--purge"]), "Removed ann and 2 messages.\n");
     assert_eq!(installation.json(&["user", "list"]).len(), 0);
+    // The name is free; who gets it finds nothing of the one before.
+    let ran = installation.run_with(&["user", "add", "ann", "--password-stdin"], b"secret\n");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let list = installation.json(&["user", "list"]);
+    assert_eq!((&list[0]["mailboxes"], &list[0]["messages"]), (&0.into(), &0.into()));
+    let said = installation.fails(&["user", "del", "bob", "--yes", "--purge"], 1);
+    assert!(said.contains("neither a user bob nor mail of one"), "{said}");
 }
