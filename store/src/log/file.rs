@@ -18,14 +18,17 @@ use crate::files::{random_number, sync_folder_of};
 use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogName};
 use crate::log::reader::LogReader;
 
-/// Zeros are written ahead of the tail in steps of this many octets.
+/// Zeros are written ahead of the tail in steps of this many octets, others appending in between, …
 const ZERO_STEP_BYTES: usize = 128 * 1024;
+/// … and page by page: pages that were made by one long write are one to the kernel, which counts all of them as written again when a
+/// frame is put into one of them (`COST.md`).
+const PAGE_BYTES: u64 = 4096;
 /// So far ahead at least, for a log that has just been made …
 const ZERO_AHEAD_LEAST_BYTES: u64 = 256 * 1024;
 /// … and so far at most, for one that has grown to that.
 const ZERO_AHEAD_MOST_BYTES: u64 = 4 << 20;
 
-static ZEROS: [u8; ZERO_STEP_BYTES] = [0; ZERO_STEP_BYTES];
+static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
 /// A log open for appending.
 #[derive(Debug)]
@@ -222,14 +225,15 @@ impl LogFile {
                 return;
             }
             while append.zeroed < full {
-                // Steps end at multiples of the page size.
-                let end =
-                    aligned_step(append.zeroed + ZERO_STEP_BYTES as u64).min(full.next_multiple_of(4096));
-                let zeros = &ZEROS[..(end - append.zeroed) as usize];
-                if self.file.write_all_at(zeros, append.zeroed).is_err() {
-                    return;
+                let step_end = (append.zeroed + ZERO_STEP_BYTES as u64).min(full);
+                while append.zeroed < step_end {
+                    let end = (append.zeroed + 1).next_multiple_of(PAGE_BYTES);
+                    let zeros = &ZEROS[..(end - append.zeroed) as usize];
+                    if self.file.write_all_at(zeros, append.zeroed).is_err() {
+                        return;
+                    }
+                    append.zeroed = end;
                 }
-                append.zeroed = end;
                 drop(append);
                 append = self.lock();
             }
@@ -244,10 +248,6 @@ impl LogFile {
     fn lock(&self) -> MutexGuard<'_, Append> {
         self.append.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn aligned_step(offset: u64) -> u64 {
-    offset & !4095
 }
 
 /// A frame that was written and whose changes are on their way into the views. Kept past a panic or an error, it holds
