@@ -17,7 +17,7 @@ use crate::change::Change;
 use crate::commit::Aftermath;
 use crate::counters::Counters;
 use crate::error::{Result, StoreError};
-use crate::files::make_folder;
+use crate::files::{make_folder, replace_file, sync_folder_of};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::lists::{CachedList, MailboxList};
 use crate::locks::LockKey;
@@ -73,8 +73,8 @@ pub(crate) struct Derived {
     pub(crate) pages: Arc<Pages>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) epoch: u32,
-    /// Whether the catalog had to be made when this was opened.
-    pub(crate) catalog_was_missing: bool,
+    /// The file that says that views are being made from the beginnings of all logs.
+    rebuild: PathBuf,
     lists: Cache<UserId, CachedList>,
     mailboxes: Cache<MailboxId, Mailbox>,
 }
@@ -91,9 +91,12 @@ impl Derived {
         let (pages, users) = (partition.join("pages"), partition.join("users"));
         make_folder(&pages)?;
         make_folder(&users)?;
-        let catalog_was_missing = !catalog.exists();
+        let rebuild = partition.join("rebuild");
+        if !catalog.exists() {
+            note_rebuild(&rebuild)?;
+        }
         Ok(Derived {
-            catalog_was_missing,
+            rebuild,
             catalog: Catalog::open(catalog, &users)?,
             pages: Arc::new(Pages::new(pages)),
             counters,
@@ -132,12 +135,33 @@ impl Derived {
         self.mailboxes.forget(mailbox);
     }
 
+    /// Whether the views must be made from the beginnings of all logs, because one was missing, or because that was begun before.
+    pub(crate) fn is_rebuild_owed(&self) -> bool {
+        self.rebuild.exists()
+    }
+
+    /// From now on the views must be made from the beginnings of all logs, until `end_rebuild`.
+    pub(crate) fn begin_rebuild(&self) -> Result<()> {
+        note_rebuild(&self.rebuild)
+    }
+
+    /// The views are made, and durable.
+    pub(crate) fn end_rebuild(&self) -> Result<()> {
+        match std::fs::remove_file(&self.rebuild) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed
+                .and_then(|()| sync_folder_of(&self.rebuild))
+                .map_err(StoreError::io(&self.rebuild, "remove")),
+        }
+    }
+
     /// Puts a damaged view aside, under another name, so that it can be made again. False if `path` is none that can. Recovery only.
     pub(crate) fn put_aside(&self, path: &Path) -> Result<bool> {
         let is_view = ["cells", "mailboxes", "directory"].iter().any(|name| path.ends_with(name));
         if !is_view || !path.exists() {
             return Ok(false);
         }
+        self.begin_rebuild()?;
         std::fs::rename(path, path.with_extension("damaged")).map_err(StoreError::io(path, "put aside"))?;
         self.lists.clear();
         self.mailboxes.clear();
@@ -400,6 +424,10 @@ impl Derived {
         writer.publish(highest_modseq, uid_next);
         Ok(())
     }
+}
+
+fn note_rebuild(path: &Path) -> Result<()> {
+    if path.exists() { Ok(()) } else { replace_file(path, b"lode rebuild 1\n") }
 }
 
 /// The directory used last, for runs of messages of one page.

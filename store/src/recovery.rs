@@ -11,7 +11,8 @@
 //! nothing is replayed into it, when it is first opened.
 //!
 //! If the catalog or a directory is missing, or a view that changes are to be put into is damaged, all logs are replayed from their
-//! beginnings.
+//! beginnings. The file `rebuild` says so before the first view is made or put aside, and goes when all are durable: a rebuild that was cut
+//! short is begun again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -39,17 +40,20 @@ const PUT_ASIDE_MOST: usize = 1000;
 
 /// Replays. The caller has the store to itself. A view that turns out to be damaged is put aside and made again from the logs.
 pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
-    let mut from_start = derived.catalog_was_missing || is_directory_missing(derived)?;
+    if is_directory_missing(derived)? {
+        derived.begin_rebuild()?;
+    }
     for _ in 0..PUT_ASIDE_MOST {
-        match run_once(partition, derived, power_cut, from_start) {
-            Err(StoreError::Corrupt { path, .. }) if derived.put_aside(&path)? => from_start = true,
+        match run_once(partition, derived, power_cut) {
+            Err(StoreError::Corrupt { path, .. }) if derived.put_aside(&path)? => (),
             outcome => return outcome,
         }
     }
-    run_once(partition, derived, power_cut, from_start)
+    run_once(partition, derived, power_cut)
 }
 
-fn run_once(partition: &Path, derived: &Derived, power_cut: bool, from_start: bool) -> Result<()> {
+fn run_once(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
+    let from_start = derived.is_rebuild_owed();
     let mut replay = Replay::new(partition, derived, power_cut, from_start);
     for page in derived.pages.all()? {
         for name in logs_of_page(derived.pages.root(), page)? {
@@ -60,15 +64,17 @@ fn run_once(partition: &Path, derived: &Derived, power_cut: bool, from_start: bo
         replay.mark_lost()?;
     }
     replay.apply()?;
-    replay.checkpoint()
+    replay.checkpoint()?;
+    if from_start { derived.end_rebuild() } else { Ok(()) }
 }
 
 /// Whether a page with buckets has lost its directory.
 fn is_directory_missing(derived: &Derived) -> Result<bool> {
     for page in derived.pages.all()? {
         let logs = logs_of_page(derived.pages.root(), page)?;
-        if !logs.is_empty() && !derived.pages.folder(page).join("directory").exists() {
-            return Ok(logs.iter().any(|log| log.kind == LogKind::Bucket));
+        let has_messages = logs.iter().any(|log| log.kind == LogKind::Bucket);
+        if has_messages && !derived.pages.folder(page).join("directory").exists() {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -283,7 +289,7 @@ impl<'a> Replay<'a> {
 
     /// All of it is in the views now: nothing of it is replayed again.
     fn checkpoint(&self) -> Result<()> {
-        if self.frames == 0 && !self.power_cut {
+        if self.frames == 0 && !self.power_cut && !self.from_start {
             return Ok(());
         }
         sync_file_system(self.partition)?;

@@ -418,3 +418,64 @@ fn a_power_cut_in_recovery_is_one_more() {
     assert_eq!(found, (0..3).map(|number| mail(&format!("m{number}"))).collect::<Vec<_>>());
     assert!(only_uid(&deliver(&store, &mail("next"), vec![to(inbox(ann))])) > 3);
 }
+
+/// A store with a message, closed; and what must be done to it so that opening it fails in the last step of recovery.
+fn closed_with_one_message(place: &Place) -> (UserId, PathBuf) {
+    let store = open(place.folder.path(), 0, "one");
+    let ann = store.ensure_user("ann").expect("made");
+    store.wait(deliver(&store, &mail("kept"), vec![to(inbox(ann))]).ticket).expect("durable");
+    store.close().expect("closed");
+    (ann, place.store_path().join("p0/checkpoint.0.new"))
+}
+
+fn cells_file(place: &Place) -> PathBuf {
+    let all = files(&place.store_path()).into_keys();
+    place.store_path().join(all.into_iter().find(|path| path.ends_with("m1/cells")).expect("there"))
+}
+
+#[test]
+fn a_rebuild_that_was_cut_short_is_begun_again() {
+    for missing in ["catalog", "directory", "damaged cells"] {
+        let place = Place::new();
+        let (ann, obstacle) = closed_with_one_message(&place);
+        match missing {
+            "catalog" => fs::remove_file(place.store_path().join("catalog")).expect("removed"),
+            "directory" => {
+                let all = files(&place.store_path()).into_keys();
+                for path in all.filter(|path| path.ends_with("directory")) {
+                    fs::remove_file(place.store_path().join(path)).expect("removed");
+                }
+            }
+            _ => {
+                let path = cells_file(&place);
+                let mut bytes = fs::read(&path).expect("readable");
+                bytes[0] ^= 1;
+                fs::write(&path, bytes).expect("written");
+                // So that something is to be put into it.
+                fs::remove_file(place.store_path().join("p0/checkpoint.0")).expect("removed");
+            }
+        }
+        fs::create_dir(&obstacle).expect("made");
+        assert!(Store::open(place.options(WriterChoice::Handler(0))).is_err(), "{missing}");
+        // The rebuild had not come to this mailbox.
+        fs::remove_file(cells_file(&place)).expect("removed");
+        fs::remove_dir(&obstacle).expect("removed");
+        let store = place.open();
+        assert_eq!(body(&store, live(&store, inbox(ann))[0].message), mail("kept"), "{missing}");
+        assert!(!place.store_path().join("p0/rebuild").exists());
+    }
+}
+
+#[test]
+fn a_missing_directory_is_noticed_behind_a_day_without_mail() {
+    let place = Place::new();
+    let (ann, _) = closed_with_one_message(&place);
+    let quiet = place.store_path().join("p0/pages/1970-01-05");
+    fs::create_dir(&quiet).expect("made");
+    fs::write(quiet.join("journal.0.0"), []).expect("written");
+    for path in files(&place.store_path()).into_keys().filter(|path| path.ends_with("directory")) {
+        fs::remove_file(place.store_path().join(path)).expect("removed");
+    }
+    let store = place.open();
+    assert_eq!(body(&store, live(&store, inbox(ann))[0].message), mail("kept"));
+}
