@@ -270,14 +270,26 @@ impl Derived {
                 Err(StoreError::NotFound(_)) if pass == Pass::Again => continue,
                 path => path?,
             };
-            let there = pass == Pass::Again
-                && Mailbox::open(&path, *mailbox).is_ok_and(|there| there.uid_validity() == *uid_validity);
-            if !there && (pass == Pass::First || !self.is_gone(*mailbox, *list_version)?) {
-                // Replayed, it may have been there with UIDs that were seen: epoch 0 has them skipped when it is opened.
-                let epoch = if pass == Pass::First { self.epoch } else { 0 };
-                Mailbox::create(&path, *mailbox, *uid_validity, epoch)?;
+            if pass == Pass::First {
+                Mailbox::create(&path, *mailbox, *uid_validity, self.epoch)?;
                 self.forget(*mailbox);
+                continue;
             }
+            let there = match Mailbox::open(&path, *mailbox) {
+                Ok(there) if there.uid_validity() == *uid_validity => continue,
+                Err(StoreError::NotFound(_)) => false,
+                _ => true,
+            };
+            if self.is_gone(*mailbox, *list_version)? {
+                continue;
+            }
+            // It may have been there with UIDs that were seen: epoch 0 has them skipped when it is opened.
+            if there {
+                Mailbox::create(&path, *mailbox, *uid_validity, 0)?;
+            } else {
+                Mailbox::create_missing(&path, *mailbox, *uid_validity, 0)?;
+            }
+            self.forget(*mailbox);
         }
         Ok(())
     }

@@ -20,13 +20,14 @@ mod writer;
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
 use crate::change::{Flags, ZonedTime};
 use crate::error::{Result, StoreError};
+use crate::files::random_number;
 use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid};
 use crate::mapping::{Line, Mapping, Region};
 use layout::{header, header_tail};
@@ -116,17 +117,33 @@ impl Mailbox {
     /// Makes an empty cells file at `path` (its folder is made, too) in place of one that may be there. It appears whole or
     /// not at all. Under the mailbox's lock.
     pub fn create(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<Mailbox> {
+        let (temporary, mut mapping) = Mailbox::make(path, id, uid_validity, epoch)?;
+        fs::rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
+        mapping.renamed(path);
+        Ok(Mailbox { id, uid_validity, mapping })
+    }
+
+    /// Makes an empty cells file at `path` unless there is one. Two processes that repair what a third left half-done may do so at the same
+    /// time, each with another of its locks: both end with the same file.
+    pub(crate) fn create_missing(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<()> {
+        let (temporary, _) = Mailbox::make(path, id, uid_validity, epoch)?;
+        let linked = fs::hard_link(&temporary, path);
+        let _ = fs::remove_file(&temporary);
+        match linked {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(StoreError::io(path, "put in place")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A file beside `path` with the header of an empty mailbox.
+    fn make(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<(PathBuf, Mapping)> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(StoreError::io(folder, "create"))?;
         }
-        let temporary = path.with_extension("new");
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(StoreError::io(&temporary, "remove")(error));
-            }
-            _ => (),
-        }
-        let mut mapping = Mapping::create(&temporary, layout::EMPTY_FILE_BYTES)?;
+        let temporary = path.with_extension(format!("{:016x}.new", random_number()?));
+        let mapping = Mapping::create(&temporary, layout::EMPTY_FILE_BYTES)?;
         let region = mapping.region();
         let line = region.line(0)?;
         line.store_u64::<{ header::MAGIC }>(layout::MAGIC, Relaxed);
@@ -141,9 +158,7 @@ impl Mailbox {
         tail.store_u32::<{ header_tail::FIRST_RECENT_UID }>(1, Relaxed);
         tail.store_u32::<{ header_tail::CRC }>(layout::header_crc(&line.copy_out()), Relaxed);
         drop(region);
-        fs::rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
-        mapping.renamed(path);
-        Ok(Mailbox { id, uid_validity, mapping })
+        Ok((temporary, mapping))
     }
 
     /// Opens the cells file at `path` and verifies its header. If [`Mailbox::epoch`] is then below the store's, recovery comes

@@ -552,3 +552,22 @@ fn uids_with_gaps_are_found_fast() {
     }
     println!("find_uid, with gaps: {} ns", started.elapsed().as_nanos() / 100_000);
 }
+
+#[test]
+fn a_mailbox_that_is_made_twice_at_once_is_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m7/cells");
+    let id = MailboxId { user: UserId(3), number: 7 };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                Mailbox::create_missing(&path, id, 5, 1).expect("made");
+                let open = Mailbox::open(&path, id).expect("there");
+                open.claim_recent(9);
+            });
+        }
+    });
+    let open = Mailbox::open(&path, id).expect("there");
+    assert_eq!(open.first_recent_uid(), 10, "what one wrote is in the file that the others have");
+    assert_eq!(std::fs::read_dir(folder.path().join("m7")).expect("there").count(), 1);
+}
