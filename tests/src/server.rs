@@ -384,15 +384,21 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let Kind::Lode { child: Some(child), .. } = &mut self.kind else { return };
-        let handlers = process::children(child.id());
-        let _ = child.kill();
-        let _ = child.wait();
-        for handler in handlers {
-            let _ = kill(Pid::from_raw(handler as i32), Signal::SIGKILL);
+        let Kind::Lode { child, .. } = &mut self.kind else { return };
+        if let Some(mut child) = child.take() {
+            let handlers = process::children(child.id());
+            let _ = child.kill();
+            let _ = child.wait();
+            for handler in handlers {
+                let _ = kill(Pid::from_raw(handler as i32), Signal::SIGKILL);
+            }
+            if std::thread::panicking() {
+                eprintln!("{}", self.tail());
+            }
         }
-        if std::thread::panicking() {
-            eprintln!("{}", self.tail());
+        // A router that was killed leaves its table; the next one in its folder would replace it, but there is none.
+        if let Ok(name) = fs::read_to_string(self.folder().join("run/table")) {
+            let _ = fs::remove_file(Path::new("/dev/shm").join(name.trim().trim_start_matches('/')));
         }
     }
 }
