@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Result, StoreError};
+use crate::files::random_number;
 use crate::ids::UserId;
 
 /// Octets of a user's name at most.
@@ -145,7 +146,7 @@ impl Catalog {
         Ok(UserId(number))
     }
 
-    /// There is a user. Under the catalog's lock. Nobody finds the user by name before [`Catalog::apply_name`].
+    /// There is a user. Under the catalog's lock, or a lock of one of the user's mailboxes or of the list. Nobody finds the user by name before [`Catalog::apply_name`].
     pub(crate) fn apply_create(&self, user: UserId, name: &str) -> Result<()> {
         match self.row(user) {
             Ok(Row::Deleted(_)) => return Ok(()),
@@ -172,7 +173,7 @@ impl Catalog {
         fs::create_dir_all(&folder).map_err(StoreError::io(&folder, "create"))
     }
 
-    /// The user's mailboxes are there: from now on the name is found. Under the catalog's lock, after [`Catalog::apply_create`].
+    /// The user's mailboxes are there: from now on the name is found. Under the catalog's lock or that of the user's list, after [`Catalog::apply_create`].
     pub(crate) fn apply_name(&self, user: UserId, name: &str) -> Result<()> {
         match self.row(user)? {
             Row::Live(known) if known == name => (),
@@ -180,7 +181,8 @@ impl Catalog {
             _ => return Ok(()),
         }
         let path = number_path(&self.user_directory(name));
-        let temporary = path.with_extension("new");
+        // Two who repair the work of a third may be here at the same time.
+        let temporary = path.with_extension(format!("{:016x}.new", random_number()?));
         fs::write(&temporary, user.0.to_le_bytes()).map_err(StoreError::io(&temporary, "write"))?;
         fs::rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
     }

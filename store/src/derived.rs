@@ -181,15 +181,18 @@ impl Derived {
         let mut aftermath = Vec::new();
         let own_message = self.apply_message(source, changes, pass)?;
         let of_catalog = concerns(LockKey::Catalog);
-        for change in changes.iter().filter(|_| of_catalog) {
+        for change in changes {
             if let Change::UserCreate { user, name } = change {
+                // Whichever lock is repaired first: without the row there is no place for the list and INBOX. What is stored is the
+                // same whoever does it.
                 self.catalog.apply_create(*user, name)?;
             }
         }
         self.make_cells_files(changes, concerns, pass)?;
         self.apply_lists(changes, concerns)?;
-        for change in changes.iter().filter(|_| of_catalog) {
-            if let Change::UserCreate { user, name } = change {
+        for change in changes {
+            let Change::UserCreate { user, name } = change else { continue };
+            if (of_catalog || concerns(LockKey::List(*user))) && self.has_list(*user)? {
                 self.catalog.apply_name(*user, name)?;
             }
         }
@@ -239,6 +242,14 @@ impl Derived {
         let references = u32::try_from(references).unwrap_or(u32::MAX);
         directory.fill(*index, &source.place(*header_size), references)?;
         Ok(Some(MessageId { page: source.log.page, index: *index }))
+    }
+
+    /// Whether a user's list is there. (Not so for one who was deleted, or whose list is repaired later.)
+    fn has_list(&self, user: UserId) -> Result<bool> {
+        match self.list(user) {
+            Err(StoreError::NotFound(_)) => Ok(false),
+            list => Ok(list?.version() > 0),
+        }
     }
 
     /// Puts the folder of a user aside at once, so that the name can be given to another. It is removed later.

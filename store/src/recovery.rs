@@ -241,7 +241,11 @@ impl<'a> Replay<'a> {
             Change::UserCreate { user, .. } => (*user, false),
             _ => (UserId(0), false),
         });
+        let mut made = Vec::new();
         for change in users {
+            if let Change::UserCreate { user, name } = &change {
+                made.push((*user, name.clone()));
+            }
             if let Change::UserDelete { user } = change {
                 self.lists.remove(&user);
                 self.mailboxes.retain(|mailbox, _| mailbox.user != user);
@@ -251,6 +255,9 @@ impl<'a> Replay<'a> {
         for mut changes in std::mem::take(&mut self.lists).into_values() {
             changes.sort_by_key(list_version);
             aftermath.extend(self.derived.apply(&nowhere, &changes, &everything, Pass::Again)?);
+        }
+        for (user, name) in made {
+            self.derived.catalog.apply_name(user, &name)?;
         }
         for mailbox in std::mem::take(&mut self.deleted) {
             self.mailboxes.remove(&mailbox);

@@ -167,3 +167,60 @@ fn a_keyword_that_no_message_got_is_not_made_and_can_be_made_in_the_same_transac
     assert_eq!(flags.keywords, 1);
     assert_eq!(open.keywords().expect("readable").name(0), Some("$a"));
 }
+
+/// A user in the making, up to the frame; then the thread dies with the locks.
+fn die_making_user(store: &Arc<Store>, name: &str) {
+    let store = Arc::clone(store);
+    let name = name.to_string();
+    let thread = std::thread::spawn(move || {
+        let user = store.derived.catalog.next_user().expect("a number");
+        let inbox = MailboxId { user, number: 1 };
+        let keys = [LockKey::Catalog, LockKey::List(user), LockKey::Mailbox(inbox)];
+        let held = store.take(&keys).expect("free");
+        let mut changes = vec![Change::UserCreate { user, name }];
+        changes.push(Change::MailboxCreate {
+            mailbox: inbox,
+            list_version: 1,
+            uid_validity: 9,
+            name: "INBOX".to_string(),
+            special_use: None,
+            placeholder: false,
+        });
+        let mut bytes = Vec::new();
+        codec::encode(&changes, &mut bytes);
+        let log = store.logs.journal().expect("space");
+        let head = FrameHead {
+            log_id: log.id(),
+            frame_type: FrameType::Changes,
+            changes_len: bytes.len() as u32,
+            content_len: 0,
+            content_hash: 0,
+            changes_crc: crc32c::crc32c(&bytes),
+        };
+        let announce = |offset| held.announce(Intent { log: log.name(), offset });
+        std::mem::forget(log.append(&head, &[], &bytes, announce).expect("space"));
+        held.die();
+    });
+    thread.join().expect("ended");
+}
+
+#[test]
+fn a_user_whose_maker_died_has_an_inbox_whichever_lock_is_taken_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), 0);
+    for number in 1..12 {
+        let name = format!("user{number}");
+        die_making_user(&store, &name);
+        if number % 3 == 0 {
+            // Somebody takes the catalog's lock alone.
+            drop(store.take(&[LockKey::Catalog]).expect("free"));
+        } else if number % 3 == 1 {
+            drop(store.take(&[LockKey::List(UserId(number))]).expect("free"));
+        }
+        let next = open(folder.path(), 1);
+        let user = next.find_user(&name).expect("readable").expect("made");
+        assert_eq!(user, UserId(number));
+        assert!(next.mailbox_list(user).expect("readable").find("INBOX").is_some(), "{name}");
+        assert_eq!(deliver(&next, MailboxId { user, number: 1 }) % (1 << 20), 1, "{name}");
+    }
+}
