@@ -4,11 +4,14 @@
 //! costs less is asked first. Flags, numbers, dates and sizes come from the mailbox cell, the commonest headers from the
 //! record; only then the message is opened, and only as much of it as is needed.
 
+use std::ops::Range;
+
+use message::limits::PART_HEADER_OCTETS_MAX;
 use message::search::{Folded, contains_folded, decode_charset, decode_header_text, part_text};
-use message::{HeaderKind, Media, Record, header_values};
+use message::{HeaderKind, Media, PartKind, Record, header_values};
 use protocol::imap::command::search::{DateComparison, SearchKey};
 use protocol::imap::syntax::sequence_set::NumberSet;
-use store::{Cell, Keywords, RecordReader, Store, StoreError, StoredMessage};
+use store::{Cell, Keywords, RecordReader, Store, StoreError};
 
 /// A part's text beyond this many octets is not searched.
 const SEARCHED_OCTETS: u64 = 4 * 1024 * 1024;
@@ -52,6 +55,15 @@ pub(crate) enum Condition {
     Body(Folded),
     /// Text of header or body.
     Text(Folded),
+}
+
+/// Which headers of parts are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartHeaders {
+    /// Those of enclosed messages.
+    OfMessages,
+    /// MIME headers too, which name attachments.
+    All,
 }
 
 /// What compiling needs to know of the session and of the command.
@@ -229,16 +241,18 @@ impl Candidate<'_, '_> {
                 (*from..*until).contains(&local_day(date.seconds, date.zone_minutes))
             }
             Condition::SentDay(from, until) => {
-                // Without a Date: field that can be read, the day it came is the best guess.
-                let date = self.cell.sent_date.unwrap_or(self.cell.internal_date);
-                (*from..*until).contains(&local_day(date.seconds, date.zone_minutes))
+                // Without a Date: field that can be read it was sent before every day that is asked for.
+                let day = self.cell.sent_date.map(|date| local_day(date.seconds, date.zone_minutes));
+                (*from..*until).contains(&day.unwrap_or(i64::MIN))
             }
             Condition::SizeFrom(octets) => u64::from(self.cell.size) >= *octets,
             Condition::SizeBelow(octets) => u64::from(self.cell.size) < *octets,
             Condition::KnownHeader(kind, text) => contains_folded(self.record()?.search_text(*kind), text),
             Condition::Header(field, text) => self.header_contains(field, text.as_ref())?,
-            Condition::Body(text) => self.body_contains(text)?,
-            Condition::Text(text) => self.whole_header_contains(text)? || self.body_contains(text)?,
+            Condition::Body(text) => self.body_contains(text, PartHeaders::OfMessages)?,
+            Condition::Text(text) => {
+                self.whole_header_contains(text)? || self.body_contains(text, PartHeaders::All)?
+            }
         })
     }
 
@@ -269,47 +283,35 @@ impl Candidate<'_, '_> {
         Ok(contains_folded(&decode_header_text(&header), text))
     }
 
-    /// Looks at the decoded text of every part that has text, and at the headers of enclosed messages.
-    fn body_contains(&mut self, text: &Folded) -> Result<bool, StoreError> {
+    /// Looks at the decoded text of every part that has text, and at these headers of parts.
+    fn body_contains(&mut self, text: &Folded, headers: PartHeaders) -> Result<bool, StoreError> {
         let message = self.store.message(self.cell.message)?;
         let store = self.store;
         let record = self.record()?;
-        let mut raw = Vec::new();
-        for part in record.parts() {
-            match part.media {
-                Media::Text | Media::Html => {
-                    let end = part.body.end.min(part.body.start.saturating_add(SEARCHED_OCTETS));
-                    raw.clear();
-                    store.read_range(&message, part.body.start..end, &mut raw)?;
-                    if contains_folded(&part_text(&raw, part.encoding, part.charset, part.media), text) {
-                        return Ok(true);
-                    }
+        let read = |range: Range<u64>, octets_max: u64| {
+            let end = range.end.min(range.start.saturating_add(octets_max));
+            let mut octets = Vec::new();
+            store.read_range(&message, range.start..end, &mut octets).map(|()| octets)
+        };
+        let mut follows_message = false;
+        for (index, part) in record.parts().enumerate() {
+            let is_enclosed = std::mem::replace(&mut follows_message, part.kind == PartKind::Message);
+            // The header of the message itself is not of a part.
+            if index > 0 && (is_enclosed || headers == PartHeaders::All) {
+                let header = read(part.header, PART_HEADER_OCTETS_MAX as u64)?;
+                if contains_folded(&decode_header_text(&header), text) {
+                    return Ok(true);
                 }
-                Media::Message if enclosed_header_contains(store, &message, &part, text)? => return Ok(true),
-                Media::Message | Media::Multipart | Media::Other => {}
+            }
+            if matches!(part.media, Media::Text | Media::Html) {
+                let body = read(part.body, SEARCHED_OCTETS)?;
+                if contains_folded(&part_text(&body, part.encoding, part.charset, part.media), text) {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
     }
-}
-
-/// The header of a message/rfc822 part is at the start of its body.
-fn enclosed_header_contains(
-    store: &Store,
-    message: &StoredMessage,
-    part: &message::Section<'_>,
-    text: &Folded,
-) -> Result<bool, StoreError> {
-    let end =
-        part.body.end.min(part.body.start.saturating_add(message::limits::PART_HEADER_OCTETS_MAX as u64));
-    let mut raw = Vec::new();
-    store.read_range(message, part.body.start..end, &mut raw)?;
-    let header_end = raw
-        .windows(2)
-        .position(|pair| pair == b"\n\n")
-        .or_else(|| raw.windows(4).position(|four| four == b"\r\n\r\n"));
-    raw.truncate(header_end.unwrap_or(raw.len()));
-    Ok(contains_folded(&decode_header_text(&raw), text))
 }
 
 fn local_day(seconds: i64, zone_minutes: i16) -> i64 {
