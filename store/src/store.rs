@@ -232,6 +232,10 @@ impl Store {
         self.checkpoints.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
+            // A callback that had the last hold on the store drops it in the commit thread, which cannot wait for itself.
+            if thread.thread().id() == std::thread::current().id() {
+                continue;
+            }
             // A callback that panicked took the thread with it; what it had to do is done by recovery.
             let _ = thread.join();
         }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::*;
 use store::change::{SpecialUse, SystemFlags};
 use store::ids::{CellIndex, MailboxId, Ticket};
@@ -303,6 +305,32 @@ fn a_store_has_one_locks_file() {
     let mut options = place.options(WriterChoice::Tool);
     options.runtime_dir = place.folder.path().join("elsewhere");
     Store::open(options).expect("opens");
+}
+
+#[test]
+fn a_callback_may_be_the_last_to_hold_the_store() {
+    let place = Place::new();
+    let store = place.open();
+    let ann = store.ensure_user("ann").expect("made");
+    let last = std::sync::Mutex::new(None);
+    let (dropped, was_dropped) = std::sync::mpsc::channel();
+    let held = Arc::new(last);
+    let holder = Arc::clone(&held);
+    store.on_durable(Box::new(move |_| {
+        if let Some(store) = holder.lock().expect("whole").take() {
+            // Here the commit thread closes the store.
+            drop::<Arc<Store>>(store);
+            dropped.send(()).expect("waited for");
+        }
+    }));
+    let mut slot = held.lock().expect("whole");
+    deliver(&store, &mail("one"), vec![to(inbox(ann))]);
+    *slot = Some(store);
+    drop(slot);
+    let time = std::time::Duration::from_secs(20);
+    was_dropped.recv_timeout(time).expect("closed");
+    let store = place.open();
+    assert_eq!(live(&store, inbox(ann)).len(), 1);
 }
 
 #[test]

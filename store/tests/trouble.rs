@@ -11,6 +11,7 @@ use store::txn::FlagOperation;
 use store::{ChangeError, OpenOptions, Store, StoreError, WriterChoice};
 
 const CHILD: &str = "LODE_STORE_TEST_FULL";
+const CHILD_WITHOUT_FILES: &str = "LODE_STORE_TEST_FILES";
 
 #[test]
 fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_anew() {
@@ -42,6 +43,71 @@ fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_anew() {
     let range = store.file_range(&store.message(newest).expect("there"), 0..1).expect("there");
     // The log that failed gets no more frames: this is the first of another.
     assert!(range.offset < 200, "{range:?}");
+}
+
+/// Not a test by itself: a process that may not open any more files for a while.
+#[test]
+fn child_without_files() {
+    let Ok(folder) = std::env::var(CHILD_WITHOUT_FILES) else { return };
+    let folder = std::path::Path::new(&folder);
+    let open = |handler| {
+        let writer = WriterChoice::Handler(handler);
+        Store::open(OpenOptions::new(folder.join("store"), folder.join("run"), writer)).expect("opens")
+    };
+    let (store, other) = (open(0), open(1));
+    let ann = store.ensure_user("ann").expect("made");
+    let bob = store.ensure_user("bob").expect("made");
+    store.wait(deliver(&store, &mail("first"), vec![to(inbox(ann))]).ticket).expect("durable");
+    deliver(&other, &mail("of another"), vec![to(inbox(ann))]);
+
+    let mut files = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        files.push(file);
+    }
+    assert!(files.len() > 5);
+    // What is open goes on.
+    store.wait(deliver(&store, &mail("second"), vec![to(inbox(ann))]).ticket).expect("durable");
+    let mut txn = store.begin();
+    txn.store_flags(inbox(ann), &[CellIndex(0)], flags(FlagOperation::Add, SystemFlags::SEEN, &[]));
+    store.wait(txn.commit().expect("the journal is open").ticket).expect("durable");
+    let mut txn = store.begin();
+    txn.copy(inbox(ann), &[CellIndex(1)], inbox(ann));
+    txn.commit().expect_err("the bucket of another writer must be synced, and cannot be opened");
+    let mut txn = store.begin();
+    txn.create_mailbox(ann, "Box", None);
+    txn.commit().expect_err("no file can be made");
+    let mut draft = store.draft().expect("open");
+    draft.write(&vec![b'x'; 200_000]).expect_err("no bucket can be made");
+    store.checkpoint().expect_err("no file can be made");
+    assert_eq!(store.failure(), None, "nothing of this is final");
+    drop((draft, files));
+
+    store.wait(deliver(&store, &vec![b'x'; 200_000], vec![to(inbox(bob))]).ticket).expect("durable");
+    let mut txn = store.begin();
+    txn.copy(inbox(ann), &[CellIndex(1)], inbox(bob));
+    store.wait(txn.commit().expect("copied").ticket).expect("durable");
+    let mut txn = store.begin();
+    txn.create_mailbox(ann, "Box2", None);
+    store.wait(txn.commit().expect("made").ticket).expect("durable");
+    store.checkpoint().expect("written");
+    assert_eq!((live(&store, inbox(ann)).len(), live(&store, inbox(bob)).len()), (3, 2));
+    println!("@done");
+}
+
+#[test]
+fn a_process_without_descriptors_refuses_changes_and_goes_on_when_it_has_some() {
+    let place = Place::new();
+    let program = std::env::current_exe().expect("known");
+    let command = format!("ulimit -n 64; exec {} --exact child_without_files --nocapture", program.display());
+    let output = Command::new("/bin/sh")
+        .args(["-c", &command])
+        .env(CHILD_WITHOUT_FILES, place.folder.path())
+        .output()
+        .expect("started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("@done"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let store = place.open();
+    assert_eq!((live(&store, inbox(UserId(1))).len(), live(&store, inbox(UserId(2))).len()), (3, 2));
 }
 
 /// Not a test by itself: a process whose files cannot grow beyond a limit that its shell has set.
