@@ -127,3 +127,46 @@ fn whoever_closes_last_leaves_the_store_closed_even_if_all_close_at_once() {
     assert_eq!(only_uid(&second), 2, "no power cut is suspected");
     drop(stores);
 }
+
+#[test]
+fn a_store_that_is_closed_while_changes_run_keeps_what_it_acknowledged() {
+    for round in 0..10 {
+        let place = Place::new();
+        let store = place.open();
+        let ann = store.ensure_user("ann").expect("made");
+        let acknowledged: Vec<u32> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut uids = Vec::new();
+                        while let Ok(mut draft) = store.draft() {
+                            draft.write(&mail("x")).expect("space");
+                            let mut txn = store.begin();
+                            txn.deliver(draft.finish().expect("space"), vec![to(inbox(ann))]);
+                            match txn.commit() {
+                                Ok(committed) if store.wait(committed.ticket).is_ok() => {
+                                    uids.push(only_uid(&committed));
+                                }
+                                // Too late for the commit thread: not acknowledged.
+                                Ok(_) => (),
+                                Err(ChangeError::Store(StoreError::Failed(_))) => break,
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                        uids
+                    })
+                })
+                .collect();
+            std::thread::sleep(std::time::Duration::from_millis(2 + round));
+            store.close().expect("closed");
+            writers.into_iter().flat_map(|writer| writer.join().expect("ended")).collect()
+        });
+        let exists = live(&store, inbox(ann)).len();
+        drop(store);
+        let store = place.open();
+        let found: Vec<u32> = live(&store, inbox(ann)).iter().map(|cell| cell.uid.get()).collect();
+        assert_eq!(found.len(), exists, "nothing came after the end");
+        assert!(acknowledged.iter().all(|uid| found.contains(uid)), "{acknowledged:?} {found:?}");
+        assert!(!acknowledged.is_empty());
+    }
+}
