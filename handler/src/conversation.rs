@@ -127,6 +127,15 @@ impl Turn<'_> {
     }
 }
 
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Between two things it says.
+    Silence(Duration),
+    /// From the connection to the login: an octet now and then does not prolong it.
+    Login(Duration),
+}
+
 /// The other end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
@@ -157,16 +166,20 @@ impl Conversation {
         }
     }
 
-    /// How long the peer may be silent in the present state.
-    pub(crate) fn idle_limit(&self, shared: &Shared) -> Duration {
+    /// How long the peer may take in the present state.
+    pub(crate) fn patience(&self, shared: &Shared) -> Patience {
         let limits = &shared.settings().limits;
-        let seconds = match self {
-            Conversation::Imap(session) if session.is_authenticated() => limits.imap_idle_seconds,
-            Conversation::Pop3(session) if session.is_authenticated() => limits.pop3_idle_seconds,
-            Conversation::Lmtp(_) => limits.lmtp_idle_seconds,
-            Conversation::Imap(_) | Conversation::Pop3(_) => limits.login_seconds,
-        };
-        Duration::from_secs(u64::from(seconds))
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+        match self {
+            Conversation::Imap(session) if session.is_authenticated() => {
+                Patience::Silence(seconds(limits.imap_idle_seconds))
+            }
+            Conversation::Pop3(session) if session.is_authenticated() => {
+                Patience::Silence(seconds(limits.pop3_idle_seconds))
+            }
+            Conversation::Lmtp(_) => Patience::Silence(seconds(limits.lmtp_idle_seconds)),
+            Conversation::Imap(_) | Conversation::Pop3(_) => Patience::Login(seconds(limits.login_seconds)),
+        }
     }
 
     /// Lets go of what the session holds in the store and elsewhere; it is about to be dropped.

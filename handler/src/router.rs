@@ -146,7 +146,7 @@ fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: V
     shared.router.send(&FromHandler::Accepted(accepted));
     cell.set_state(CellState::Parked);
     shared.table.handler(shared.handler).count(shm_abi::Counter::Connections, 1);
-    let session = Box::new(Session::new(socket, connection.generation, peer, conversation));
+    let session = Box::new(Session::new(socket, connection.generation, peer, conversation, shared.now_ms()));
     if let Err(error) = shared.registrar.watch(&session.socket, connection.cell) {
         log::error!("watch socket", peer = connection.peer, why = error);
         shared.free_cell(connection.cell, connection.generation);

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use shm_abi::Counter;
 
-use crate::conversation::{Answer, Conversation, Input, Next, Peer, Turn};
+use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Turn};
 use crate::log;
 use crate::output::{Flushed, Output};
 use crate::shared::Shared;
@@ -95,6 +95,8 @@ pub(crate) struct Session {
     /// Whether the end of what the peer sends was announced: then every read must go on until it is met, since no other
     /// event will come.
     hung_up: bool,
+    /// When the connection came, on the handler's clock.
+    connected_ms: u64,
     closing: bool,
     received_octets: u64,
     /// What the session is parked for.
@@ -104,8 +106,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session that has not greeted its peer yet.
-    pub(crate) fn new(socket: Socket, generation: u32, peer: Peer, conversation: Conversation) -> Session {
+    /// A session that has not greeted its peer yet; it was connected now, on the handler's clock.
+    pub(crate) fn new(
+        socket: Socket,
+        generation: u32,
+        peer: Peer,
+        conversation: Conversation,
+        connected_ms: u64,
+    ) -> Session {
         Session {
             socket,
             generation,
@@ -116,6 +124,7 @@ impl Session {
             answer: None,
             may_read: true,
             hung_up: false,
+            connected_ms,
             closing: false,
             received_octets: 0,
             waits_for: Causes::default(),
@@ -256,7 +265,10 @@ impl Session {
             return Outcome::Park(waits_for, NEVER_MS);
         }
         let now_ms = shared.now_ms();
-        self.idle_deadline_ms = now_ms + self.conversation.idle_limit(shared).as_millis() as u64;
+        self.idle_deadline_ms = match self.conversation.patience(shared) {
+            Patience::Silence(limit) => now_ms + limit.as_millis() as u64,
+            Patience::Login(limit) => self.connected_ms + limit.as_millis() as u64,
+        };
         Outcome::Park(waits_for, self.idle_deadline_ms.min(now_ms + REST_AFTER_MS))
     }
 

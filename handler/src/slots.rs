@@ -214,7 +214,7 @@ mod tests {
         let (socket, _) = UnixStream::pair().expect("a socket pair");
         let peer = Peer { endpoint: Endpoint::Unix { pid: 0, uid: 0 }, is_private: true };
         let conversation = Conversation::Imap(Box::new(ImapSession::new()));
-        Box::new(Session::new(Socket::Unix(socket), 1, peer, conversation))
+        Box::new(Session::new(Socket::Unix(socket), 1, peer, conversation, 0))
     }
 
     /// Every wake-up is seen by a turn that begins after it, whoever is quicker.

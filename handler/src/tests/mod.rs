@@ -37,6 +37,11 @@ pub(super) struct Rig {
 impl Rig {
     /// Starts a handler with the users `ann` and `bob`, whose password is `secret`.
     pub(super) fn start() -> Rig {
+        Rig::with("")
+    }
+
+    /// The same, with more settings.
+    pub(super) fn with(more: &str) -> Rig {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let folder = TempDir::new().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -45,7 +50,7 @@ impl Rig {
         let mut settings = String::new();
         let _ = write!(
             settings,
-            "store.path = {:?}\nruntime.dir = {:?}\nauth.users = {:?}\n",
+            "store.path = {:?}\nruntime.dir = {:?}\nauth.users = {:?}\n{more}\n",
             path("store"),
             path("run"),
             path("users")

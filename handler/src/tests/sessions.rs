@@ -169,3 +169,18 @@ fn a_search_for_very_many_texts_is_refused() {
     let last = client.command(&format!("SEARCH{}", " BODY needle".repeat(33))).pop().expect("an answer");
     assert!(last.contains(" NO [LIMIT] "), "{last}");
 }
+
+#[test]
+fn an_octet_now_and_then_does_not_prolong_the_time_to_log_in() {
+    let rig = Rig::with("limits.login_seconds = 1");
+    let mut client = rig.connect(Protocol::Imap);
+    let mut stream = client.stream.try_clone().expect("a second hold of the socket");
+    let dribble = std::thread::spawn(move || {
+        while std::io::Write::write_all(&mut stream, b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    assert!(client.line().starts_with("* BYE "));
+    drop(client);
+    dribble.join().expect("the dribbling ends with the connection");
+}
