@@ -80,6 +80,11 @@ impl Mapping {
         &self.file
     }
 
+    /// Makes all of the file durable, what was stored through mappings included.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_all().map_err(StoreError::io(&self.path, "sync"))
+    }
+
     /// The region of now. Cheap; a scan takes it once and works on it.
     pub fn region(&self) -> Arc<Region> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))

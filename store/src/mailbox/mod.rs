@@ -158,6 +158,8 @@ impl Mailbox {
         tail.store_u32::<{ header_tail::FIRST_RECENT_UID }>(1, Relaxed);
         tail.store_u32::<{ header_tail::CRC }>(layout::header_crc(&line.copy_out()), Relaxed);
         drop(region);
+        // Else a power cut could leave the name and the length without the header: a damaged view, and all logs to be replayed.
+        mapping.sync()?;
         Ok((temporary, mapping))
     }
 

@@ -273,6 +273,8 @@ fn create(path: &Path, page: PageId) -> Result<()> {
         let region = mapping.region();
         region.store_u32(HEADER_PAGE, page.0, Ordering::Relaxed)?;
         region.store_u64(HEADER_MAGIC, MAGIC, Ordering::Relaxed)?;
+        // Else a power cut could leave the name without the header: a damaged view, and all logs to be replayed.
+        mapping.sync()?;
         match fs::hard_link(&name, path) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(StoreError::io(path, "create")(error))
