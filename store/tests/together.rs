@@ -170,3 +170,43 @@ fn a_store_that_is_closed_while_changes_run_keeps_what_it_acknowledged() {
         assert!(!acknowledged.is_empty());
     }
 }
+
+#[test]
+fn a_mailbox_that_one_deletes_while_another_fills_it_is_gone_for_both() {
+    let place = Place::new();
+    let one = place.open_as(0);
+    let other = place.open_as(1);
+    let ann = one.ensure_user("ann").expect("made");
+    for round in 0..30 {
+        let mut txn = one.begin();
+        txn.create_mailbox(ann, "Box", None);
+        let [Outcome::Created(mailbox)] = txn.commit().expect("made").outcomes[..] else { panic!() };
+        let session = other.mailbox(mailbox).expect("there");
+        let delivered = std::thread::scope(|scope| {
+            let filling = scope.spawn(|| {
+                for count in 0_u32.. {
+                    let delivered = deliver(&other, &mail("x"), vec![to(mailbox), to(inbox(ann))]);
+                    match &delivered.outcomes[..] {
+                        [Outcome::Delivered(results)] if results[0].is_err() => return count,
+                        _ => (),
+                    }
+                }
+                0
+            });
+            std::thread::sleep(std::time::Duration::from_micros(300 * round));
+            let mut txn = one.begin();
+            txn.delete_mailbox(ann, "Box");
+            one.wait(txn.commit().expect("deleted").ticket).expect("durable");
+            filling.join().expect("ended")
+        });
+        assert!(session.is_deleted());
+        assert_eq!(session.status().exists, delivered, "none came after the end");
+        assert!(matches!(other.mailbox(mailbox), Err(StoreError::NotFound(_))));
+        let folder = session.path().parent().expect("below").to_path_buf();
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            !folder.exists()
+        });
+        assert!(gone, "the folder is removed");
+    }
+}
