@@ -6,7 +6,8 @@ use crate::{Encoding, Media};
 /// Longest type, subtype or encoding name that is believed (RFC 6838 4.2 allows 127).
 const NAME_OCTETS_MAX: usize = 127;
 
-/// A value with parameters: a token, then `; attribute=value` any number of times.
+/// A value with parameters: a token, then `; attribute=value` any number of times. Where white space alone stands in front of a
+/// parameter, the semicolon was forgotten: what that hides may be the boundary, and with it all attachments.
 #[derive(Debug)]
 pub(crate) struct Parameters<'a> {
     raw: &'a [u8],
@@ -43,12 +44,15 @@ impl<'a> Parameters<'a> {
     /// The next parameter: attribute as written, value without quotes. What is none is passed over.
     pub(crate) fn parameter(&mut self) -> Option<(&'a [u8], &[u8])> {
         loop {
-            self.at += memchr::memchr(b';', &self.raw[self.at..])? + 1;
+            let is_behind_space = self.raw.get(self.at).is_some_and(u8::is_ascii_whitespace);
+            let is_separated = self.take(b';');
             let attribute = self.attribute();
-            if !attribute.is_empty() && self.take(b'=') {
+            let is_one = is_separated || is_behind_space && is_attribute(attribute);
+            if is_one && !attribute.is_empty() && self.take(b'=') {
                 self.read_value();
                 return Some((attribute, &self.value));
             }
+            self.at += memchr::memchr(b';', &self.raw[self.at..])?;
         }
     }
 
@@ -102,6 +106,11 @@ impl<'a> Parameters<'a> {
             }
         }
     }
+}
+
+/// Can these octets be an attribute and nothing else (RFC 2045 5.1, token)?
+fn is_attribute(name: &[u8]) -> bool {
+    name.iter().all(|octet| matches!(octet, b'!'..=b'~') && !b"()<>@,;:\\\"/[]?=".contains(octet))
 }
 
 /// Gathers the value of one parameter, however it is written: plain, encoded, or in sections (RFC 2231 3 and 4).
@@ -262,6 +271,10 @@ mod tests {
             ("a/b; filename=\"un;closed", "A/B; filename=un;closed"),
             ("a/b;;; =x; y; z=", "A/B; z="),
             ("a/b; n=f(1).txt", "A/B; n=f(1).txt"),
+            ("a/b\r\n\tx=\"1\" y=2", "A/B; x=1; y=2"),
+            ("a/b x y=1; z=2", "A/B; z=2"),
+            ("a/b/x=1 y=2; z=3", "A/B; z=3"),
+            ("a/b; x=\"1\"y=2; z=3", "A/B; x=1; z=3"),
             ("text", "-"),
             ("text/; charset=x", "-; charset=x"),
             ("/", "-"),
