@@ -14,12 +14,16 @@ use shm_abi::{Channel, FromHandler, HandlerState, Heartbeat, Hello, Incoming, Ta
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use store::{OpenOptions, Store, WriterChoice};
 
+use crate::changes::Changes;
+use crate::commits::Commits;
 use crate::log;
 use crate::maildrops::Maildrops;
 use crate::passwords::Passwords;
 use crate::poll::{self, Registrar};
 use crate::router::RouterLink;
-use crate::shared::{Parts, Shared};
+use crate::run_queue::RunQueue;
+use crate::shared::{Shared, State};
+use crate::slots::Slots;
 use crate::worker;
 
 /// The environment variable with the number of the channel's descriptor.
@@ -71,8 +75,12 @@ impl Handler {
         }
         let settings = Settings::parse(&hello.settings_text, Path::new(&hello.settings_path))?;
         let poll = Poll::new()?;
-        let shared = Arc::new(Shared::new(Parts {
+        let shared = Arc::new(Shared {
             handler: hello.handler,
+            slots: Slots::new(table.limits().sessions as usize),
+            run_queue: RunQueue::new(),
+            commits: Commits::default(),
+            changes: Changes::new(hello.handler),
             store: open_store(&hello, &settings)?,
             passwords: Passwords::new(
                 Users::load(&settings.auth.users)?,
@@ -85,8 +93,8 @@ impl Handler {
             table,
             eventfds: descriptors,
             settings_path: PathBuf::from(&hello.settings_path),
-            settings,
-        }));
+            state: State::new(settings),
+        });
         let threads = start_threads(&shared)?;
         let row = shared.table.handler(hello.handler);
         row.beat(Heartbeat::Init, shared.unix_ms());

@@ -50,74 +50,44 @@ pub(crate) struct Shared {
     pub(crate) eventfds: Vec<OwnedFd>,
     /// Where the settings came from, for messages.
     pub(crate) settings_path: PathBuf,
+    /// What changes while the handler runs.
+    pub(crate) state: State,
+}
+
+/// What changes while the handler runs; reached through [`Shared`].
+pub(crate) struct State {
     settings: RwLock<Arc<Settings>>,
     answers: Mutex<HashMap<SlotNumber, (u32, Answer)>>,
     shutting_down: AtomicBool,
     start: Instant,
 }
 
-/// What [`Shared`] is made of, beyond what starts empty.
-pub(crate) struct Parts {
-    /// This handler's row in the table.
-    pub(crate) handler: u32,
-    /// The shared table.
-    pub(crate) table: Table,
-    /// The mail.
-    pub(crate) store: Arc<Store>,
-    /// Who may log in.
-    pub(crate) passwords: Passwords,
-    /// Which POP3 sessions hold a maildrop.
-    pub(crate) maildrops: Maildrops,
-    /// Where sockets are watched.
-    pub(crate) registrar: Registrar,
-    /// The channel to the router.
-    pub(crate) router: RouterLink,
-    /// One eventfd for each handler row.
-    pub(crate) eventfds: Vec<OwnedFd>,
-    /// Where the settings came from.
-    pub(crate) settings_path: PathBuf,
-    /// The settings.
-    pub(crate) settings: Settings,
-}
-
-impl Shared {
-    /// Ties the parts together.
-    pub(crate) fn new(parts: Parts) -> Shared {
-        let sessions = parts.table.limits().sessions as usize;
-        Shared {
-            handler: parts.handler,
-            slots: Slots::new(sessions),
-            run_queue: RunQueue::new(),
-            commits: Commits::default(),
-            changes: Changes::new(parts.handler),
-            passwords: parts.passwords,
-            maildrops: parts.maildrops,
-            registrar: parts.registrar,
-            router: parts.router,
-            eventfds: parts.eventfds,
-            settings_path: parts.settings_path,
-            settings: RwLock::new(Arc::new(parts.settings)),
+impl State {
+    /// The state of a handler that begins now.
+    pub(crate) fn new(settings: Settings) -> State {
+        State {
+            settings: RwLock::new(Arc::new(settings)),
             answers: Mutex::default(),
             shutting_down: AtomicBool::new(false),
             start: Instant::now(),
-            table: parts.table,
-            store: parts.store,
         }
     }
+}
 
+impl Shared {
     /// The settings in force.
     pub(crate) fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.state.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts new settings in force, for what is asked of them from now on.
     pub(crate) fn set_settings(&self, settings: Settings) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self.state.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// Milliseconds on the handler's own clock, which never runs backwards.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        self.state.start.elapsed().as_millis() as u64
     }
 
     /// Milliseconds since 1970, as the table has them.
@@ -132,14 +102,14 @@ impl Shared {
 
     /// Gives a session the answer it waits for, if it still is the same session.
     pub(crate) fn answer(&self, slot: SlotNumber, generation: u32, answer: Answer) {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, (generation, answer));
+        self.state.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, (generation, answer));
         self.slots.wake(slot, Causes::HELPER, &self.run_queue);
     }
 
     /// Takes the answer meant for this session.
     pub(crate) fn take_answer(&self, slot: SlotNumber, generation: u32) -> Option<Answer> {
         let (meant_for, answer) =
-            self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot)?;
+            self.state.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot)?;
         (meant_for == generation).then_some(answer)
     }
 
@@ -155,12 +125,12 @@ impl Shared {
 
     /// Whether sessions are to say goodbye.
     pub(crate) fn is_shutting_down(&self) -> bool {
-        self.shutting_down.load(Ordering::SeqCst)
+        self.state.shutting_down.load(Ordering::SeqCst)
     }
 
     /// Has all sessions say goodbye once their running command is done.
     pub(crate) fn shut_down(&self) {
-        self.shutting_down.store(true, Ordering::SeqCst);
+        self.state.shutting_down.store(true, Ordering::SeqCst);
         self.slots.wake_all(Causes::SHUTDOWN, &self.run_queue);
     }
 
