@@ -467,6 +467,28 @@ pub fn stage(server: &crate::server::Server, user: &str) -> Stage {
     }
 }
 
+/// Plays a script on a server of its own, and panics with what went wrong and what the server said.
+#[track_caller]
+pub fn play(script: &str) {
+    let server = crate::server::Server::start();
+    match run(script, &stage(&server, "ann")) {
+        Ok(Outcome::Passed) => {}
+        Ok(Outcome::Differs(reason)) => println!("this server differs: {reason}"),
+        Err(what) => panic!("{what}{}", server.tail()),
+    }
+}
+
+/// Tests that each play one script: `name: "path below wire",`.
+#[macro_export]
+macro_rules! scripts {
+    ($($name:ident: $path:literal,)*) => {
+        $(#[test]
+        fn $name() {
+            $crate::wire::play($path);
+        })*
+    };
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

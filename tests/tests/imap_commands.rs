@@ -1,18 +1,6 @@
 //! IMAP command by command and extension by extension: the conversations under `wire/imap`.
 
-use tests::server::Server;
-use tests::wire::{Outcome, run, stage};
-
-macro_rules! scripts {
-    ($($name:ident: $path:literal,)*) => {
-        $(#[test]
-        fn $name() {
-            play($path);
-        })*
-    };
-}
-
-scripts! {
+tests::scripts! {
     append: "imap/append.txt",
     authenticate: "imap/authenticate.txt",
     capability: "imap/capability.txt",
@@ -49,14 +37,4 @@ scripts! {
     uid: "imap/uid.txt",
     uidplus: "imap/uidplus.txt",
     unselect: "imap/unselect.txt",
-}
-
-#[track_caller]
-fn play(script: &str) {
-    let server = Server::start();
-    match run(script, &stage(&server, "ann")) {
-        Ok(Outcome::Passed) => {}
-        Ok(Outcome::Differs(reason)) => println!("this server differs: {reason}"),
-        Err(what) => panic!("{what}{}", server.tail()),
-    }
 }
