@@ -2,6 +2,7 @@
 //! their own, since a good hash takes long on purpose and no worker may wait for it.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use config::users::{self, Users};
@@ -115,7 +116,11 @@ impl Passwords {
                     jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner);
                 }
             };
-            let verdict = self.verify(shared, &job);
+            // Whatever a stored hash makes of the check, the thread goes on, and nobody waits for ever.
+            let verdict = catch_unwind(AssertUnwindSafe(|| self.verify(shared, &job))).unwrap_or_else(|_| {
+                log::error!("password check panicked", user = job.user);
+                Verdict::Unavailable
+            });
             shared.answer(job.slot, job.generation, Answer::Password(verdict));
         }
     }
