@@ -1,5 +1,6 @@
-//! What operations cost, printed. Run with `cargo test --release -p store --test speed -- --ignored --nocapture`.
+//! What operations cost, printed: `cargo run --release -p store --example speed`; with `-- octets`, the bytes that reach the disk.
 
+#[path = "../tests/common/mod.rs"]
 mod common;
 
 use std::time::Instant;
@@ -17,8 +18,14 @@ fn measure(what: &str, count: u32, work: impl FnOnce()) {
     println!("{what:<48} {each:>12.2?}");
 }
 
-#[test]
-#[ignore = "prints figures, asserts nothing"]
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("octets") {
+        octets_written_for_an_octet_of_mail();
+    } else {
+        figures();
+    }
+}
+
 fn figures() {
     let place = Place::on_disk();
     let store = place.open();
@@ -141,8 +148,6 @@ fn written_to_disk() -> u64 {
     row.and_then(|row| row.get(9)?.parse::<u64>().ok()).unwrap_or(0) * 512
 }
 
-#[test]
-#[ignore = "prints figures, asserts nothing"]
 fn octets_written_for_an_octet_of_mail() {
     for threads in [1, 8] {
         let place = Place::on_disk();
