@@ -17,7 +17,7 @@ use crate::ids::{MailboxId, MessageId, Ticket};
 use crate::log::{LogFile, Logs};
 use crate::mailbox::Mailbox;
 use crate::page::Pages;
-use crate::store::DurableCallback;
+use crate::store::{Background, DurableCallback};
 
 const SYNCS_AT_ONCE: usize = 8;
 
@@ -80,6 +80,7 @@ pub(crate) struct Committer {
     /// For tests: the next sync fails.
     pub(crate) pretend_failure: AtomicBool,
     callbacks: Mutex<Vec<DurableCallback>>,
+    background: Background,
     pages: Arc<Pages>,
     counters: Arc<Counters>,
 }
@@ -95,8 +96,14 @@ struct Queue {
     stop: bool,
 }
 
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.dirty.is_empty() && self.aftermath.is_empty()
+    }
+}
+
 impl Committer {
-    pub(crate) fn new(pages: Arc<Pages>, counters: Arc<Counters>) -> Committer {
+    pub(crate) fn new(pages: Arc<Pages>, counters: Arc<Counters>, background: Background) -> Committer {
         Committer {
             queue: Mutex::new(Queue::default()),
             filled: Condvar::new(),
@@ -107,6 +114,7 @@ impl Committer {
             ended: AtomicBool::new(false),
             pretend_failure: AtomicBool::new(false),
             callbacks: Mutex::new(Vec::new()),
+            background,
             pages,
             counters,
         }
@@ -196,32 +204,48 @@ impl Committer {
         let _ended = Ended(self);
         loop {
             let mut queue = lock(&self.queue);
-            while queue.dirty.is_empty() && queue.aftermath.is_empty() && !queue.stop {
+            while queue.is_empty() && !queue.stop {
                 queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            if queue.dirty.is_empty() && queue.aftermath.is_empty() {
+            drop(queue);
+            if !self.round(logs) {
                 return;
             }
-            let upto = queue.last_ticket;
-            let dirty = std::mem::take(&mut queue.dirty);
-            let others = std::mem::take(&mut queue.others);
-            let aftermath = std::mem::take(&mut queue.aftermath);
-            for log in &dirty {
-                log.queued.store(false, Ordering::Relaxed);
-            }
-            drop(queue);
-            if self.failure().is_none() {
-                match self.sync(&dirty, &others) {
-                    Ok(()) => self.durable.store(upto, Ordering::Release),
-                    Err(reason) => self.fail(reason, logs),
-                }
-            }
-            self.announce();
-            if self.failure().is_none() {
-                self.clean_up(aftermath);
-                dirty.iter().for_each(|log| log.zero_ahead());
+        }
+    }
+
+    /// Makes durable what is in the queue; false if there is nothing.
+    pub(crate) fn round(&self, logs: &Logs) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.is_empty() {
+            return false;
+        }
+        let upto = queue.last_ticket;
+        let dirty = std::mem::take(&mut queue.dirty);
+        let others = std::mem::take(&mut queue.others);
+        let aftermath = std::mem::take(&mut queue.aftermath);
+        for log in &dirty {
+            log.queued.store(false, Ordering::Relaxed);
+        }
+        drop(queue);
+        if self.failure().is_none() {
+            match self.sync(&dirty, &others) {
+                Ok(()) => self.durable.store(upto, Ordering::Release),
+                Err(reason) => self.fail(reason, logs),
             }
         }
+        self.announce();
+        if self.failure().is_none() {
+            self.clean_up(aftermath);
+            dirty.iter().for_each(|log| log.zero_ahead());
+        }
+        true
+    }
+
+    /// Does all that is left, for a store without a commit thread that is being closed.
+    pub(crate) fn finish(&self, logs: &Logs) {
+        let _ended = Ended(self);
+        while self.round(logs) {}
     }
 
     /// Syncs all of these, a few at a time: a disk does two syncs at once in little more than the time of one.
@@ -230,6 +254,10 @@ impl Committer {
         let ours = dirty.iter().map(|log| Syncing::Ours(log));
         let theirs = others.iter().map(Syncing::Theirs);
         let all: Vec<Syncing<'_>> = ours.chain(theirs).collect();
+        if self.background == Background::Manual {
+            // One after the other, so that the order is the same in every run.
+            return all.iter().try_for_each(|one| self.sync_one(one));
+        }
         for some in all.chunks(SYNCS_AT_ONCE) {
             let Some((first, rest)) = some.split_first() else { continue };
             std::thread::scope(|scope| {

@@ -3,13 +3,14 @@
 //! Start at [`store::Store`]: it opens a store, takes new messages ([`draft`]), changes mailboxes through the one door
 //! ([`txn`]), and reads messages ([`content`]). [`mailbox`] and [`view`] are what a session works on.
 //!
-//! Underneath: `log` (the truth), `derived` (all that is made from it), `commit` (tickets), `locks`, `recovery`, `checkpoint`,
+//! Underneath: `disk` (the seam to the machine), `log` (the truth), `derived` (all that is made from it), `commit` (tickets), `locks`, `recovery`, `checkpoint`,
 //! `state` (who has the store open), `page` (a day's files).
 
 pub mod catalog;
 pub mod change;
 pub mod content;
 pub mod counters;
+pub mod disk;
 pub mod draft;
 pub mod error;
 pub mod fuzz;
@@ -34,9 +35,10 @@ mod recovery;
 mod state;
 
 pub use content::{ContentHasher, FileRange, RecordReader, StoredMessage};
+pub use disk::{Disk, DiskFile};
 pub use draft::{Content, Draft};
 pub use error::{ChangeError, CommitError, StoreError};
 pub use ids::{CellIndex, MailboxId, MessageId, ModSeq, PageId, Ticket, Uid, UserId};
 pub use mailbox::{Cell, Keywords, Mailbox};
-pub use store::{OpenOptions, Store, WriterChoice};
+pub use store::{Background, OpenOptions, Store, WriterChoice};
 pub use txn::Txn;

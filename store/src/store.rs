@@ -14,6 +14,7 @@ use crate::commit::Committer;
 use crate::counters::Counters;
 use crate::date::today;
 use crate::derived::{Derived, Pass, Source};
+use crate::disk::Disk;
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
 use crate::files::{make_folder, random_number, sync_file_system};
@@ -38,6 +39,17 @@ pub enum WriterChoice {
     Tool,
 }
 
+/// Who makes changes durable and writes checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Background {
+    /// Threads of the store's own.
+    #[default]
+    Threads,
+    /// The caller, by [`Store::commit_round`] and [`Store::checkpoint`]; [`Store::wait`] does rounds itself. For runs that can be
+    /// repeated exactly.
+    Manual,
+}
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -51,6 +63,10 @@ pub struct OpenOptions {
     pub open_mailboxes: usize,
     /// Milliseconds between checkpoints while something is written.
     pub checkpoint_interval_ms: u64,
+    /// Where the store's folder is.
+    pub disk: Disk,
+    /// Who makes changes durable.
+    pub background: Background,
     /// For tests: the boot id to believe in, instead of the kernel's.
     #[doc(hidden)]
     pub pretend_boot_id: Option<String>,
@@ -69,6 +85,8 @@ impl OpenOptions {
             writer,
             open_mailboxes: 1024,
             checkpoint_interval_ms: 30_000,
+            disk: Disk::real(),
+            background: Background::Threads,
             pretend_boot_id: None,
         }
     }
@@ -92,6 +110,7 @@ pub struct Store {
     pub(crate) counters: Arc<Counters>,
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     checkpoints: Arc<CheckpointThread>,
+    background: Background,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether it was closed. Read-locked by whoever holds locks of the store: `close` waits for them, and lets nobody after them in.
     closed: RwLock<bool>,
@@ -174,7 +193,8 @@ impl Store {
         let pages = Arc::clone(&derived.pages);
         let checkpoint = Checkpoint::read(&partition, writer.number())?;
         let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint, today)?);
-        let committer = Arc::new(Committer::new(Arc::clone(&pages), Arc::clone(&counters)));
+        let committer =
+            Arc::new(Committer::new(Arc::clone(&pages), Arc::clone(&counters), options.background));
         let store = Arc::new(Store {
             folder: options.path.clone(),
             checkpoints: Arc::new(CheckpointThread::new(
@@ -196,21 +216,28 @@ impl Store {
             logs,
             committer,
             counters,
+            background: options.background,
             threads: Mutex::new(Vec::new()),
             closed: RwLock::new(false),
         });
         if checkpoint.is_ahead_of(&store.logs.positions()) {
             store.checkpoint()?;
         }
-        store.spawn("commit", {
-            let (committer, logs) = (Arc::clone(&store.committer), Arc::clone(&store.logs));
+        if options.background == Background::Threads {
+            store.spawn_threads()?;
+        }
+        Ok(store)
+    }
+
+    fn spawn_threads(&self) -> Result<()> {
+        self.spawn("commit", {
+            let (committer, logs) = (Arc::clone(&self.committer), Arc::clone(&self.logs));
             move || committer.run(&logs)
         })?;
-        store.spawn("checkpoint", {
-            let checkpoints = Arc::clone(&store.checkpoints);
+        self.spawn("checkpoint", {
+            let checkpoints = Arc::clone(&self.checkpoints);
             move || checkpoints.run()
-        })?;
-        Ok(store)
+        })
     }
 
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -238,6 +265,9 @@ impl Store {
             }
             // A callback that panicked took the thread with it; what it had to do is done by recovery.
             let _ = thread.join();
+        }
+        if self.background == Background::Manual {
+            self.committer.finish(&self.logs);
         }
         self.committer.check_writable()?;
         self.checkpoints.write()?;
@@ -365,7 +395,16 @@ impl Store {
 
     /// Waits until the change of `ticket` is durable.
     pub fn wait(&self, ticket: Ticket) -> std::result::Result<(), CommitError> {
+        if self.background == Background::Manual {
+            while self.ticket_state(ticket).is_none() && self.commit_round() {}
+        }
         self.committer.wait(ticket)
+    }
+
+    /// Does once what the commit thread does again and again: makes durable what was changed since the last time. False if there was
+    /// nothing to do. With [`Background::Manual`] alone.
+    pub fn commit_round(&self) -> bool {
+        self.background == Background::Manual && self.committer.round(&self.logs)
     }
 
     /// Has `callback` called by the commit thread after each group, also after a failed one. It must not block.

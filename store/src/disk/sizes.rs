@@ -1,0 +1,34 @@
+//! How much room files take ahead of what is in them. A simulated disk has small ones, so that its files stay small; nothing that is stored
+//! depends on them.
+
+/// Steps and limits, all in octets but the last two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// A log that has grown to this is not appended to any more.
+    pub log_full_bytes: u64,
+    /// Zeros are written so far ahead at least, in a log that has just been made …
+    pub zero_ahead_least_bytes: u64,
+    /// … and so far at most, in one that has grown to that.
+    pub zero_ahead_most_bytes: u64,
+    /// A mapped file grows by half of what there is, but by so much at least, a multiple of 4,096 …
+    pub mapping_step_least_bytes: u64,
+    /// … and by so much at most.
+    pub mapping_step_most_bytes: u64,
+    /// A new directory has room for so many cells.
+    pub directory_first_cells: u64,
+    /// So many directory cells are skipped after a power cut: they may have been given out.
+    pub directory_cells_skipped: u32,
+}
+
+impl Sizes {
+    /// Those of a real disk.
+    pub const REAL: Sizes = Sizes {
+        log_full_bytes: 256 << 20,
+        zero_ahead_least_bytes: 256 << 10,
+        zero_ahead_most_bytes: 4 << 20,
+        mapping_step_least_bytes: 4096,
+        mapping_step_most_bytes: 1 << 20,
+        directory_first_cells: 960,
+        directory_cells_skipped: 1 << 16,
+    };
+}
