@@ -237,7 +237,7 @@ impl Committer {
         self.announce();
         if self.failure().is_none() {
             self.clean_up(aftermath);
-            dirty.iter().for_each(|log| log.zero_ahead());
+            dirty.iter().for_each(|log| log.make_ahead());
         }
         true
     }

@@ -270,6 +270,7 @@ impl Store {
             self.committer.finish(&self.logs);
         }
         self.committer.check_writable()?;
+        self.logs.cut_ahead();
         self.checkpoints.write()?;
         if self.claim.is_last(&self.folder, self.locks.id())? {
             // What others that died left half-done is in the views before all is declared to be.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Result, StoreError};
 use crate::files::{random_number, sync_folder_of};
+use crate::log::ahead::{Ahead, Step};
 use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogName};
 use crate::log::reader::LogReader;
 
@@ -23,10 +24,6 @@ const ZERO_STEP_BYTES: usize = 128 * 1024;
 /// … and page by page: pages that were made by one long write are one to the kernel, which counts all of them as written again when a
 /// frame is put into one of them (`COST.md`).
 const PAGE_BYTES: u64 = 4096;
-/// So far ahead at least, for a log that has just been made …
-const ZERO_AHEAD_LEAST_BYTES: u64 = 256 * 1024;
-/// … and so far at most, for one that has grown to that.
-const ZERO_AHEAD_MOST_BYTES: u64 = 4 << 20;
 
 static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
@@ -45,8 +42,8 @@ pub(crate) struct LogFile {
 #[derive(Debug)]
 struct Append {
     tail: u64,
-    /// The file is written (with zeros at least) up to here.
-    zeroed: u64,
+    /// What is ready behind the tail.
+    ahead: Ahead,
     /// Offsets of the frames whose changes are not in the views yet.
     in_flight: Vec<u64>,
     /// A write failed and its traces could not be wiped out: nothing may be appended any more.
@@ -88,11 +85,11 @@ impl LogFile {
         let tail = reader.end_of_frames(from)?;
         let file = File::options().read(true).write(true).open(path).map_err(StoreError::io(path, "open"))?;
         let len = file.metadata().map_err(StoreError::io(path, "look at"))?.len();
-        Ok(Some(LogFile::over(path, name, reader.head().id, file, tail, len.max(tail))))
+        Ok(Some(LogFile::over(path, name, reader.head().id, file, tail, len)))
     }
 
-    fn over(path: &Path, name: LogName, id: u64, file: File, tail: u64, zeroed: u64) -> LogFile {
-        let append = Append { tail, zeroed, in_flight: Vec::new(), broken: false };
+    fn over(path: &Path, name: LogName, id: u64, file: File, tail: u64, len: u64) -> LogFile {
+        let append = Append { tail, ahead: Ahead::new(tail, len), in_flight: Vec::new(), broken: false };
         LogFile {
             name,
             id,
@@ -184,7 +181,8 @@ impl LogFile {
             let zeros = &ZEROS[..FRAME_HEAD_BYTES as usize];
             self.file.write_all_at(zeros, append.tail).map_err(StoreError::io(&self.path, "write"))?;
         }
-        append.zeroed = append.zeroed.max(start + bytes.len() as u64);
+        append.ahead.is_for_big_messages();
+        append.ahead.written = append.ahead.written.max(start + bytes.len() as u64);
         drop(append);
         self.file.write_all_at(bytes, start).map_err(StoreError::io(&self.path, "write"))
     }
@@ -199,7 +197,7 @@ impl LogFile {
 
     fn written(self: &Arc<Self>, append: &mut Append, offset: u64, frame_len: u64) -> InFlight {
         append.tail = offset + frame_len;
-        append.zeroed = append.zeroed.max(append.tail);
+        append.ahead.written = append.ahead.written.max(append.tail);
         append.in_flight.push(offset);
         InFlight { log: Arc::clone(self), offset }
     }
@@ -213,31 +211,52 @@ impl LogFile {
         }
     }
 
-    /// Writes zeros ahead of the tail, in steps, so that appending and syncing need no metadata. Stops quietly when the disk is
-    /// full: whoever needs the space will say so.
-    pub(crate) fn zero_ahead(&self) {
-        loop {
-            let mut append = self.lock();
-            let ahead = append.tail.clamp(ZERO_AHEAD_LEAST_BYTES, ZERO_AHEAD_MOST_BYTES);
-            // Half is used up before it is made whole again, so that it is done rarely.
-            let full = append.tail + ahead;
-            if append.zeroed >= append.tail + ahead / 2 || append.broken {
-                return;
-            }
-            while append.zeroed < full {
-                let step_end = (append.zeroed + ZERO_STEP_BYTES as u64).min(full);
-                while append.zeroed < step_end {
-                    let end = (append.zeroed + 1).next_multiple_of(PAGE_BYTES);
-                    let zeros = &ZEROS[..(end - append.zeroed) as usize];
-                    if self.file.write_all_at(zeros, append.zeroed).is_err() {
-                        return;
-                    }
-                    append.zeroed = end;
-                }
+    /// After a group was synced: makes ready what the next ones are put into, so that appending and syncing need little metadata
+    /// (`ahead`). Stops quietly when the disk is full: whoever needs the space will say so.
+    pub(crate) fn make_ahead(&self) {
+        let mut append = self.lock();
+        if append.broken {
+            return;
+        }
+        let tail = append.tail;
+        match append.ahead.synced(tail) {
+            Step::Nothing => (),
+            Step::Zeros { upto } => self.write_zeros(append, upto),
+            Step::Extents { from, upto } => {
                 drop(append);
-                append = self.lock();
+                // Behind the end of the file: whoever appends meanwhile is not in the way.
+                if reserve(&self.file, from, upto).is_err_and(|error| is_unknown_call(&error)) {
+                    self.lock().ahead.cannot_reserve();
+                }
             }
         }
+    }
+
+    /// Writes zeros up to `upto`, in steps.
+    fn write_zeros<'a>(&'a self, mut append: MutexGuard<'a, Append>, upto: u64) {
+        while append.ahead.written < upto {
+            let step_end = (append.ahead.written + ZERO_STEP_BYTES as u64).min(upto);
+            while append.ahead.written < step_end {
+                let end = (append.ahead.written + 1).next_multiple_of(PAGE_BYTES);
+                let zeros = &ZEROS[..(end - append.ahead.written) as usize];
+                if self.file.write_all_at(zeros, append.ahead.written).is_err() {
+                    return;
+                }
+                append.ahead.written = end;
+            }
+            drop(append);
+            append = self.lock();
+        }
+    }
+
+    /// Gives back what was made ready behind the last frame. For a log that will not be appended to soon; a frame may still follow.
+    pub(crate) fn cut_ahead(&self) -> Result<()> {
+        let mut append = self.lock();
+        let tail = append.tail;
+        // Under the lock, so that it is no frame that is cut off.
+        self.file.set_len(tail).map_err(StoreError::io(&self.path, "cut off"))?;
+        append.ahead.cut(tail);
+        Ok(())
     }
 
     /// Makes all that was appended before durable.
@@ -271,6 +290,18 @@ impl InFlight {
             append.in_flight.swap_remove(place);
         }
     }
+}
+
+/// Takes space for the octets from `from` to `upto`; the file stays as long as it is.
+fn reserve(file: &File, from: u64, upto: u64) -> io::Result<()> {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let at = libc::off_t::try_from(from).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let len = libc::off_t::try_from(upto - from).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, at, len).map_err(io::Error::from)
+}
+
+fn is_unknown_call(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
 fn write_parts(file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {

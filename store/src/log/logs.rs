@@ -286,6 +286,15 @@ impl Logs {
         Ok(())
     }
 
+    /// Gives back what was made ready behind the last frames, for nothing is appended any more. What could not be given back stays: it
+    /// costs space until the page is closed.
+    pub(crate) fn cut_ahead(&self) {
+        let state = self.lock();
+        for log in state.bucket.iter().chain(&state.journal).chain(&state.spare) {
+            let _ = log.cut_ahead();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,10 +2,12 @@
 //! everybody may read it.
 //!
 //! - `frame`: the fixed parts, octet by octet
+//! - `ahead`: what is made ready behind the last frame
 //! - `file`: one log that this process appends to
 //! - `reader`: one log as recovery and repair read it
 //! - `logs`: which logs this process appends to now; rotation, midnight, leases
 
+mod ahead;
 pub(crate) mod file;
 pub(crate) mod frame;
 pub(crate) mod logs;

@@ -76,24 +76,36 @@ fn a_log_is_gone_on_with_only_in_its_epoch() {
 }
 
 #[test]
-fn zeros_ahead_never_touch_a_frame() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join(NAME.file_name());
-    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..200 {
-                log.zero_ahead();
+fn what_is_made_ahead_never_touches_a_frame() {
+    for content_len in [100, 40_000] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(NAME.file_name());
+        let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    log.make_ahead();
+                    log.cut_ahead().expect("cut");
+                }
+            });
+            for user in 0..200 {
+                append(&log, &vec![user as u8; content_len], user).applied();
             }
         });
-        for user in 0..200 {
-            append(&log, &vec![user as u8; 20_000], user).applied();
+        for _ in 0..60 {
+            append(&log, &vec![1; content_len], 1).applied();
+            log.make_ahead();
         }
-    });
-    log.zero_ahead();
-    assert!(std::fs::metadata(&path).expect("there").len() >= log.tail() + ZERO_AHEAD_LEAST_BYTES / 2);
-    let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
-    assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
+        let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+        assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
+        let len = std::fs::metadata(&path).expect("there").len();
+        assert_eq!(len > log.tail() + 100_000, content_len == 100, "zeros where groups are small");
+        log.cut_ahead().expect("cut");
+        let there = std::fs::metadata(&path).expect("there");
+        assert_eq!(there.len(), log.tail());
+        append(&log, b"more", 1).applied();
+        assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
+    }
 }
 
 #[test]
