@@ -6,12 +6,12 @@
 //!   write, so nothing appended since can be vouched for (the store says so and takes no more changes).
 //! - What must not happen before a change is durable (lowering reference counts, removing folders) happens here.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::counters::Counters;
+use crate::disk::DiskFile;
 use crate::error::{CommitError, StoreError};
 use crate::ids::{MailboxId, MessageId, Ticket};
 use crate::log::{LogFile, Logs};
@@ -40,7 +40,7 @@ impl Aftermath {
                 return pages.directory(message.page)?.drop_reference(message.index);
             }
             Aftermath::RemoveMailbox(mailbox, cells) => {
-                match (Mailbox::open(cells, *mailbox), cells.parent()) {
+                match (Mailbox::open(pages.disk(), cells, *mailbox), cells.parent()) {
                     (Ok(_), Some(folder)) => folder,
                     // Gone already; or the user is, too, and another has the name and this path.
                     _ => return Ok(()),
@@ -48,7 +48,7 @@ impl Aftermath {
             }
             Aftermath::RemoveFolder(folder) => folder,
         };
-        match std::fs::remove_dir_all(folder) {
+        match pages.disk().remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(StoreError::io(folder, "remove")(error))
             }
@@ -61,7 +61,7 @@ impl Aftermath {
 #[derive(Clone, Debug)]
 pub(crate) struct OtherLog {
     pub(crate) path: PathBuf,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<DiskFile>,
 }
 
 /// The state that sessions and the commit thread share.

@@ -5,12 +5,12 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use message::Scanner;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use crate::disk::DiskFile;
 use crate::error::{Result, StoreError};
 use crate::ids::MessageId;
 use crate::log::frame::FRAME_HEAD_BYTES;
@@ -121,7 +121,7 @@ impl Store {
         let file = self.pages.file(message.bucket)?;
         let len = range.end - range.start;
         self.counters.bucket_bytes_lent.add(len);
-        Ok(FileRange { file, offset: range.start, len })
+        Ok(FileRange { file: Arc::clone(file.file()), offset: range.start, len })
     }
 
     /// The encoded record of one message (`message::Record` reads it), analysed from the bucket when it is missing or damaged.
@@ -243,7 +243,7 @@ impl RecordReader<'_> {
         let open = self.store.pages.file(file).ok()?;
         self.window.resize(usize::try_from(len).ok()?, 0);
         self.store.counters.preads.add(1);
-        let read = read_up_to(&open, offset, &mut self.window).ok()?;
+        let read = open.read_up_to(&mut self.window, offset).ok()?;
         self.store.counters.record_bytes_read.add(read as u64);
         self.window.truncate(read);
         (self.file, self.start) = (Some(file), offset);
@@ -252,7 +252,7 @@ impl RecordReader<'_> {
 }
 
 /// Appends exactly `len` octets from `offset` to `into`; on an error `into` is as it was.
-fn read_exactly(file: &File, offset: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
+fn read_exactly(file: &DiskFile, offset: u64, len: u64, into: &mut Vec<u8>) -> io::Result<()> {
     let before = into.len();
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
     into.resize(before + len, 0);
@@ -261,18 +261,4 @@ fn read_exactly(file: &File, offset: u64, len: u64, into: &mut Vec<u8>) -> io::R
         into.truncate(before);
     }
     read
-}
-
-/// Fills `into` from `offset` as far as the file goes.
-fn read_up_to(file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while done < into.len() {
-        match file.read_at(&mut into[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }

@@ -16,8 +16,8 @@ use crate::catalog::{Catalog, cells_path, list_path};
 use crate::change::Change;
 use crate::commit::Aftermath;
 use crate::counters::Counters;
+use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::files::{make_folder, replace_file, sync_folder_of};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::lists::{CachedList, MailboxList};
 use crate::locks::LockKey;
@@ -69,6 +69,7 @@ pub(crate) enum Pass {
 /// The views of the store.
 #[derive(Debug)]
 pub(crate) struct Derived {
+    pub(crate) disk: Disk,
     pub(crate) catalog: Catalog,
     pub(crate) pages: Arc<Pages>,
     pub(crate) counters: Arc<Counters>,
@@ -82,6 +83,7 @@ pub(crate) struct Derived {
 impl Derived {
     /// Opens the views in the partition's folder; `catalog` is the catalog's file.
     pub(crate) fn open(
+        disk: &Disk,
         catalog: &Path,
         partition: &Path,
         epoch: u32,
@@ -89,16 +91,18 @@ impl Derived {
         counters: Arc<Counters>,
     ) -> Result<Derived> {
         let (pages, users) = (partition.join("pages"), partition.join("users"));
-        make_folder(&pages)?;
-        make_folder(&users)?;
+        for folder in [&pages, &users] {
+            disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
+        }
         let rebuild = partition.join("rebuild");
-        if !catalog.exists() {
-            note_rebuild(&rebuild)?;
+        if !disk.exists(catalog) {
+            note_rebuild(disk, &rebuild)?;
         }
         Ok(Derived {
+            disk: disk.clone(),
             rebuild,
             catalog: Catalog::open(catalog, &users)?,
-            pages: Arc::new(Pages::new(pages)),
+            pages: Arc::new(Pages::new(disk, pages)),
             counters,
             epoch,
             lists: Cache::new(CACHED_LISTS),
@@ -127,7 +131,7 @@ impl Derived {
 
     /// A mailbox, whatever its epoch.
     pub(crate) fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
-        self.mailboxes.get_or(mailbox, || Mailbox::open(&self.cells_path(mailbox)?, mailbox))
+        self.mailboxes.get_or(mailbox, || Mailbox::open(&self.disk, &self.cells_path(mailbox)?, mailbox))
     }
 
     /// Forgets an open mailbox.
@@ -137,20 +141,20 @@ impl Derived {
 
     /// Whether the views must be made from the beginnings of all logs, because one was missing, or because that was begun before.
     pub(crate) fn is_rebuild_owed(&self) -> bool {
-        self.rebuild.exists()
+        self.disk.exists(&self.rebuild)
     }
 
     /// From now on the views must be made from the beginnings of all logs, until `end_rebuild`.
     pub(crate) fn begin_rebuild(&self) -> Result<()> {
-        note_rebuild(&self.rebuild)
+        note_rebuild(&self.disk, &self.rebuild)
     }
 
     /// The views are made, and durable.
     pub(crate) fn end_rebuild(&self) -> Result<()> {
-        match std::fs::remove_file(&self.rebuild) {
+        match self.disk.remove_file(&self.rebuild) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             removed => removed
-                .and_then(|()| sync_folder_of(&self.rebuild))
+                .and_then(|()| self.disk.sync_folder_of(&self.rebuild))
                 .map_err(StoreError::io(&self.rebuild, "remove")),
         }
     }
@@ -158,11 +162,11 @@ impl Derived {
     /// Puts a damaged view aside, under another name, so that it can be made again. False if `path` is none that can. Recovery only.
     pub(crate) fn put_aside(&self, path: &Path) -> Result<bool> {
         let is_view = ["cells", "mailboxes", "directory"].iter().any(|name| path.ends_with(name));
-        if !is_view || !path.exists() {
+        if !is_view || !self.disk.exists(path) {
             return Ok(false);
         }
         self.begin_rebuild()?;
-        std::fs::rename(path, path.with_extension("damaged")).map_err(StoreError::io(path, "put aside"))?;
+        self.disk.rename(path, &path.with_extension("damaged")).map_err(StoreError::io(path, "put aside"))?;
         self.lists.clear();
         self.mailboxes.clear();
         self.pages.forget_directories();
@@ -256,7 +260,7 @@ impl Derived {
     fn delete_user(&self, user: UserId) -> Result<Option<Aftermath>> {
         self.catalog.apply_delete(user)?;
         self.lists.forget(user);
-        let aside = self.catalog.folder_put_away(user)?.filter(|aside| aside.is_dir());
+        let aside = self.catalog.folder_put_away(user)?.filter(|aside| self.disk.is_dir(aside));
         Ok(aside.map(Aftermath::RemoveFolder))
     }
 
@@ -282,11 +286,11 @@ impl Derived {
                 path => path?,
             };
             if pass == Pass::First {
-                Mailbox::create(&path, *mailbox, *uid_validity, self.epoch)?;
+                Mailbox::create(&self.disk, &path, *mailbox, *uid_validity, self.epoch)?;
                 self.forget(*mailbox);
                 continue;
             }
-            let there = match Mailbox::open(&path, *mailbox) {
+            let there = match Mailbox::open(&self.disk, &path, *mailbox) {
                 Ok(there) if there.uid_validity() == *uid_validity => continue,
                 Err(StoreError::NotFound(_)) => false,
                 _ => true,
@@ -296,9 +300,9 @@ impl Derived {
             }
             // It may have been there with UIDs that were seen: epoch 0 has them skipped when it is opened.
             if there {
-                Mailbox::create(&path, *mailbox, *uid_validity, 0)?;
+                Mailbox::create(&self.disk, &path, *mailbox, *uid_validity, 0)?;
             } else {
-                Mailbox::create_missing(&path, *mailbox, *uid_validity, 0)?;
+                Mailbox::create_missing(&self.disk, &path, *mailbox, *uid_validity, 0)?;
             }
             self.forget(*mailbox);
         }
@@ -338,7 +342,7 @@ impl Derived {
         if list.version() == before.version() {
             return Ok(());
         }
-        make_folder(&folder)?;
+        self.disk.make_folder(&folder).map_err(StoreError::io(&folder, "make"))?;
         list.write(&list_path(&folder))
     }
 
@@ -382,7 +386,7 @@ impl Derived {
     fn put_away(&self, mailbox: MailboxId, error: StoreError) -> Result<Arc<Mailbox>> {
         match (&error, self.catalog.folder_put_away(mailbox.user)?) {
             (StoreError::NotFound(_), Some(folder)) => {
-                Mailbox::open(&cells_path(&folder, mailbox.number), mailbox).map(Arc::new)
+                Mailbox::open(&self.disk, &cells_path(&folder, mailbox.number), mailbox).map(Arc::new)
             }
             _ => Err(error),
         }
@@ -449,8 +453,11 @@ impl Derived {
     }
 }
 
-fn note_rebuild(path: &Path) -> Result<()> {
-    if path.exists() { Ok(()) } else { replace_file(path, b"lode rebuild 1\n") }
+fn note_rebuild(disk: &Disk, path: &Path) -> Result<()> {
+    if disk.exists(path) {
+        return Ok(());
+    }
+    disk.replace_file(path, b"lode rebuild 1\n").map_err(StoreError::io(path, "write"))
 }
 
 /// The directory used last, for runs of messages of one page.

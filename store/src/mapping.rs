@@ -11,25 +11,26 @@
 //!
 //! Used by the mailbox cells and by the page directory. Under miri the region is plain memory of this one `Mapping`.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 
 /// Octets of a cell, and the unit of [`Region::line`].
 pub const LINE_BYTES: usize = 64;
 
-const SMALLEST_STEP_BYTES: u64 = 4096;
-const BIGGEST_STEP_BYTES: u64 = 1 << 20;
+/// Files are a multiple of this long.
+const PAGE_BYTES: u64 = 4096;
 
 /// An open view file and its mapping of now.
 #[derive(Debug)]
 pub struct Mapping {
     path: Arc<PathBuf>,
-    file: File,
+    disk: Disk,
+    file: DiskFile,
     current: RwLock<Arc<Region>>,
     /// Held while a longer region takes the place of `current`, so that two threads do not map the same growth twice.
     growing: Mutex<()>,
@@ -37,28 +38,23 @@ pub struct Mapping {
 
 impl Mapping {
     /// Maps the file at `path` as long as it is.
-    pub fn open(path: &Path) -> Result<Mapping> {
-        let file = File::options().read(true).write(true).open(path).map_err(StoreError::io(path, "open"))?;
-        Mapping::over(path, file)
+    pub fn open(disk: &Disk, path: &Path) -> Result<Mapping> {
+        let file = disk.open_writable(path).map_err(StoreError::io(path, "open"))?;
+        Mapping::over(disk, path, file)
     }
 
     /// Makes a file of `bytes` zero octets, their space taken on the disk, and maps it. The file must not be there yet.
-    pub fn create(path: &Path, bytes: u64) -> Result<Mapping> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(StoreError::io(path, "create"))?;
+    pub fn create(disk: &Disk, path: &Path, bytes: u64) -> Result<Mapping> {
+        let file = disk.create_new(path).map_err(StoreError::io(path, "create"))?;
         allocate(path, &file, bytes)?;
-        Mapping::over(path, file)
+        Mapping::over(disk, path, file)
     }
 
-    fn over(path: &Path, file: File) -> Result<Mapping> {
+    fn over(disk: &Disk, path: &Path, file: DiskFile) -> Result<Mapping> {
         let path = Arc::new(path.to_path_buf());
         let length = file_length(&path, &file)?;
         let region = Arc::new(Region::map(&path, &file, length)?);
-        Ok(Mapping { path, file, current: RwLock::new(region), growing: Mutex::new(()) })
+        Ok(Mapping { path, disk: disk.clone(), file, current: RwLock::new(region), growing: Mutex::new(()) })
     }
 
     /// The file's path when it was opened.
@@ -76,7 +72,7 @@ impl Mapping {
     }
 
     /// The file this maps, for reading its metadata.
-    pub fn file(&self) -> &File {
+    pub fn file(&self) -> &DiskFile {
         &self.file
     }
 
@@ -113,7 +109,7 @@ impl Mapping {
     }
 
     /// Makes the file at least `bytes` long, space taken on the disk, and maps it. Grows in steps: by half of what there is,
-    /// at least 4 KiB and at most 1 MiB. Needs a lock of the caller's against other processes growing it.
+    /// within limits (`Sizes`). Needs a lock of the caller's against other processes growing it.
     ///
     /// Errors: `Io` when the disk is full (`is_out_of_space`); the file is as it was or longer, and everything mapped stays usable.
     pub fn grow(&self, bytes: u64) -> Result<Arc<Region>> {
@@ -124,8 +120,9 @@ impl Mapping {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let length = file_length(&self.path, &self.file)?;
         if length < bytes {
-            let step = (length / 2).clamp(SMALLEST_STEP_BYTES, BIGGEST_STEP_BYTES);
-            let wanted = bytes.max(length + step).next_multiple_of(SMALLEST_STEP_BYTES);
+            let sizes = self.disk.sizes();
+            let step = (length / 2).clamp(sizes.mapping_step_least_bytes, sizes.mapping_step_most_bytes);
+            let wanted = bytes.max(length + step).next_multiple_of(PAGE_BYTES);
             match allocate(&self.path, &self.file, wanted) {
                 Ok(()) => (),
                 // A nearly full disk may still have room for what is needed just now.
@@ -151,28 +148,12 @@ impl Mapping {
     }
 }
 
-fn file_length(path: &Path, file: &File) -> Result<u64> {
-    file.metadata().map(|metadata| metadata.len()).map_err(StoreError::io(path, "look at"))
+fn file_length(path: &Path, file: &DiskFile) -> Result<u64> {
+    file.len().map_err(StoreError::io(path, "look at"))
 }
 
-#[cfg(not(miri))]
-fn allocate(path: &Path, file: &File, bytes: u64) -> Result<()> {
-    use nix::errno::Errno;
-    use nix::fcntl::{FallocateFlags, fallocate};
-    let length = libc::off_t::try_from(bytes)
-        .map_err(|_| StoreError::io(path, "grow")(std::io::ErrorKind::FileTooLarge.into()))?;
-    loop {
-        match fallocate(file, FallocateFlags::empty(), 0, length) {
-            Ok(()) => return Ok(()),
-            Err(Errno::EINTR) => (),
-            Err(errno) => return Err(StoreError::io(path, "grow")(errno.into())),
-        }
-    }
-}
-
-#[cfg(miri)]
-fn allocate(path: &Path, file: &File, bytes: u64) -> Result<()> {
-    file.set_len(bytes).map_err(StoreError::io(path, "grow"))
+fn allocate(path: &Path, file: &DiskFile, bytes: u64) -> Result<()> {
+    file.allocate(0, bytes, false).map_err(StoreError::io(path, "grow"))
 }
 
 /// One mapping of a view file, of fixed length.
@@ -188,17 +169,17 @@ impl std::fmt::Debug for Region {
 }
 
 impl Region {
-    fn map(path: &Arc<PathBuf>, file: &File, length: u64) -> Result<Region> {
+    fn map(path: &Arc<PathBuf>, file: &DiskFile, length: u64) -> Result<Region> {
         Ok(Region { path: Arc::clone(path), memory: Memory::map(path, file, length)? })
     }
 
     #[cfg(not(miri))]
-    fn longer(&self, path: &Arc<PathBuf>, file: &File, length: u64) -> Result<Region> {
+    fn longer(&self, path: &Arc<PathBuf>, file: &DiskFile, length: u64) -> Result<Region> {
         Region::map(path, file, length)
     }
 
     #[cfg(miri)]
-    fn longer(&self, path: &Arc<PathBuf>, file: &File, length: u64) -> Result<Region> {
+    fn longer(&self, path: &Arc<PathBuf>, file: &DiskFile, length: u64) -> Result<Region> {
         let longer = Region::map(path, file, length)?;
         for offset in (0..self.len()).step_by(8) {
             longer.store_u64(offset, self.load_u64(offset, Ordering::Relaxed)?, Ordering::Relaxed)?;
@@ -445,7 +426,7 @@ unsafe impl Sync for Memory {}
 
 #[cfg(not(miri))]
 impl Memory {
-    fn map(path: &Path, file: &File, length: u64) -> Result<Memory> {
+    fn map(path: &Path, file: &DiskFile, length: u64) -> Result<Memory> {
         use nix::sys::mman::{MapFlags, ProtFlags, mmap};
         use std::num::NonZeroUsize;
         let length = usize::try_from(length)
@@ -456,7 +437,7 @@ impl Memory {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: the kernel chooses the address, so no memory of ours is replaced; the mapping is shared with other
         // processes, and only atomics reach it; it is unmapped in `drop` and nowhere else.
-        let start = unsafe { mmap(None, bytes, protection, MapFlags::MAP_SHARED, file, 0) }
+        let start = unsafe { mmap(None, bytes, protection, MapFlags::MAP_SHARED, file.file(), 0) }
             .map_err(|errno| StoreError::io(path, "map")(errno.into()))?;
         Ok(Memory { start: start.cast(), length })
     }
@@ -479,7 +460,7 @@ impl Memory {
         std::alloc::Layout::from_size_align(length.max(LINE_BYTES), LINE_BYTES).expect("a length that fits")
     }
 
-    fn map(_path: &Path, _file: &File, length: u64) -> Result<Memory> {
+    fn map(_path: &Path, _file: &DiskFile, length: u64) -> Result<Memory> {
         let length = length as usize;
         // SAFETY: the layout's size is not 0.
         let start = unsafe { std::alloc::alloc_zeroed(Memory::layout(length)) };
@@ -500,11 +481,12 @@ mod tests {
     use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
     use super::*;
+    use crate::disk::Sizes;
 
     #[test]
     fn what_is_outside_or_unaligned_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mapping = Mapping::create(&folder.path().join("view"), 4096).expect("a mapping");
+        let mapping = Mapping::create(&Disk::real(), &folder.path().join("view"), 4096).expect("a mapping");
         let region = mapping.region();
         assert_eq!((mapping.len(), region.len(), mapping.is_empty()), (4096, 4096, false));
         assert!(region.load_u32(4092, Relaxed).is_ok() && region.load_u64(4088, Relaxed).is_ok());
@@ -518,7 +500,7 @@ mod tests {
     #[test]
     fn numbers_are_little_endian_and_lines_come_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mapping = Mapping::create(&folder.path().join("view"), 4096).expect("a mapping");
+        let mapping = Mapping::create(&Disk::real(), &folder.path().join("view"), 4096).expect("a mapping");
         let region = mapping.region();
         region.store_u64(64, 0x0807_0605_0403_0201, Release).expect("stored");
         region.store_u32(72, 0x0c0b_0a09, Release).expect("stored");
@@ -541,7 +523,7 @@ mod tests {
     #[test]
     fn an_old_region_goes_on_beside_a_longer_one() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mapping = Mapping::create(&folder.path().join("view"), 4096).expect("a mapping");
+        let mapping = Mapping::create(&Disk::real(), &folder.path().join("view"), 4096).expect("a mapping");
         let old = mapping.region();
         old.store_u32(0, 7, Relaxed).expect("stored");
         let longer = mapping.grow(10_000).expect("grown");
@@ -558,18 +540,18 @@ mod tests {
     fn what_one_mapping_grows_the_other_follows() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("view");
-        let one = Mapping::create(&path, 4096).expect("a mapping");
-        let other = Mapping::open(&path).expect("a second mapping");
+        let one = Mapping::create(&Disk::real(), &path, 4096).expect("a mapping");
+        let other = Mapping::open(&Disk::real(), &path).expect("a second mapping");
         assert!(matches!(other.ensure_len(8192), Err(StoreError::Corrupt { offset: 4096, .. })));
         let mut length = 4096;
         while length < 10 << 20 {
             let region = one.grow(length + 1).expect("grown");
-            assert!(region.len() - length <= BIGGEST_STEP_BYTES, "steps are bounded");
+            assert!(region.len() - length <= Sizes::REAL.mapping_step_most_bytes, "steps are bounded");
             length = region.len();
             region.store_u64(length - 8, length, Relaxed).expect("stored");
             let seen = other.ensure_len(length).expect("followed");
             assert_eq!(seen.load_u64(length - 8, Relaxed).expect("loaded"), length);
         }
-        assert!(Mapping::create(&path, 1).is_err(), "it is there already");
+        assert!(Mapping::create(&Disk::real(), &path, 1).is_err(), "it is there already");
     }
 }

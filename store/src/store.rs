@@ -143,7 +143,8 @@ impl Store {
         let counters = Arc::new(Counters::default());
         let open_derived = |epoch| {
             let catalog = folder.join("catalog");
-            Derived::open(&catalog, &partition, epoch, options.open_mailboxes, Arc::clone(&counters))
+            let open_mailboxes = options.open_mailboxes;
+            Derived::open(&options.disk, &catalog, &partition, epoch, open_mailboxes, Arc::clone(&counters))
         };
         let (claim, locks, derived) = match opened {
             Opened::First(claim) => {

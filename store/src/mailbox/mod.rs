@@ -17,7 +17,6 @@ mod repair;
 pub(crate) mod tests;
 mod writer;
 
-use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,8 +25,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
 use crate::change::{Flags, ZonedTime};
+use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::files::random_number;
 use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid};
 use crate::mapping::{Line, Mapping, Region};
 use layout::{header, header_tail};
@@ -116,19 +115,25 @@ pub(crate) struct Marks {
 impl Mailbox {
     /// Makes an empty cells file at `path` (its folder is made, too) in place of one that may be there. It appears whole or
     /// not at all. Under the mailbox's lock.
-    pub fn create(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<Mailbox> {
-        let (temporary, mut mapping) = Mailbox::make(path, id, uid_validity, epoch)?;
-        fs::rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
+    pub fn create(disk: &Disk, path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<Mailbox> {
+        let (temporary, mut mapping) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
+        disk.rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
         mapping.renamed(path);
         Ok(Mailbox { id, uid_validity, mapping })
     }
 
     /// Makes an empty cells file at `path` unless there is one. Two processes that repair what a third left half-done may do so at the same
     /// time, each with another of its locks: both end with the same file.
-    pub(crate) fn create_missing(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<()> {
-        let (temporary, _) = Mailbox::make(path, id, uid_validity, epoch)?;
-        let linked = fs::hard_link(&temporary, path);
-        let _ = fs::remove_file(&temporary);
+    pub(crate) fn create_missing(
+        disk: &Disk,
+        path: &Path,
+        id: MailboxId,
+        uid_validity: u32,
+        epoch: u32,
+    ) -> Result<()> {
+        let (temporary, _) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
+        let linked = disk.hard_link(&temporary, path);
+        let _ = disk.remove_file(&temporary);
         match linked {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 Err(StoreError::io(path, "put in place")(error))
@@ -138,12 +143,18 @@ impl Mailbox {
     }
 
     /// A file beside `path` with the header of an empty mailbox.
-    fn make(path: &Path, id: MailboxId, uid_validity: u32, epoch: u32) -> Result<(PathBuf, Mapping)> {
+    fn make(
+        disk: &Disk,
+        path: &Path,
+        id: MailboxId,
+        uid_validity: u32,
+        epoch: u32,
+    ) -> Result<(PathBuf, Mapping)> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(StoreError::io(folder, "create"))?;
+            disk.create_dir_all(folder).map_err(StoreError::io(folder, "create"))?;
         }
-        let temporary = path.with_extension(format!("{:016x}.new", random_number()?));
-        let mapping = Mapping::create(&temporary, layout::EMPTY_FILE_BYTES)?;
+        let temporary = path.with_extension(format!("{:016x}.new", disk.random_number()?));
+        let mapping = Mapping::create(disk, &temporary, layout::EMPTY_FILE_BYTES)?;
         let region = mapping.region();
         let line = region.line(0)?;
         line.store_u64::<{ header::MAGIC }>(layout::MAGIC, Relaxed);
@@ -167,8 +178,8 @@ impl Mailbox {
     /// first (`after_power_cut`).
     ///
     /// Errors: `NotFound` if there is no file, `Corrupt` if it is not the file of this mailbox.
-    pub fn open(path: &Path, id: MailboxId) -> Result<Mailbox> {
-        let mapping = match Mapping::open(path) {
+    pub fn open(disk: &Disk, path: &Path, id: MailboxId) -> Result<Mailbox> {
+        let mapping = match Mapping::open(disk, path) {
             Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {
                 return Err(StoreError::NotFound("mailbox"));
             }

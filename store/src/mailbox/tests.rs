@@ -40,7 +40,7 @@ pub(crate) struct Fixture {
 pub(crate) fn fixture() -> Fixture {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("m3").join("cells");
-    let mailbox = Mailbox::create(&path, ID, 1234, 1).expect("a mailbox");
+    let mailbox = Mailbox::create(&Disk::real(), &path, ID, 1234, 1).expect("a mailbox");
     Fixture { _folder: folder, path, mailbox }
 }
 
@@ -203,15 +203,15 @@ fn a_new_mailbox_is_empty_and_is_opened_by_its_owner_alone() {
     let fixture = fixture();
     let status = fixture.mailbox.status();
     assert_eq!((status.exists, status.uid_next, status.highest_modseq), (0, 1, ModSeq(1)));
-    let again = Mailbox::open(&fixture.path, ID).expect("opened");
+    let again = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened");
     assert_eq!((again.uid_validity(), again.epoch(), again.is_deleted()), (1234, 1, false));
     assert_eq!(again.cells().expect("cells").find_uid(uid(1)), Err(CellIndex(0)));
     let other = MailboxId { number: 4, ..ID };
-    assert!(matches!(Mailbox::open(&fixture.path, other), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(Mailbox::open(&Disk::real(), &fixture.path, other), Err(StoreError::Corrupt { .. })));
     let nowhere = fixture.path.with_file_name("none");
-    assert!(matches!(Mailbox::open(&nowhere, ID), Err(StoreError::NotFound(_))));
+    assert!(matches!(Mailbox::open(&Disk::real(), &nowhere, ID), Err(StoreError::NotFound(_))));
     std::fs::write(&nowhere, [0; 100]).expect("written");
-    assert!(matches!(Mailbox::open(&nowhere, ID), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(Mailbox::open(&Disk::real(), &nowhere, ID), Err(StoreError::Corrupt { .. })));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn random_changes_leave_what_the_model_says() {
     for seed in 0..20 {
         let mut random = Random(seed);
         let fixture = fixture();
-        let other = Mailbox::open(&fixture.path, ID).expect("opened twice");
+        let other = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened twice");
         let mut model = Model { modseq: 1, ..Model::default() };
         for round in 0..120 {
             let change = model.random_change(&mut random);
@@ -371,7 +371,7 @@ fn after_a_power_cut_replay_brings_back_everything() {
             head(&region).store_u32::<{ header::UID_NEXT }>(1, Relaxed);
         }
         let known_uid_next = model.uid_next();
-        let mailbox = Mailbox::open(&fixture.path, ID).expect("opened");
+        let mailbox = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened");
         let report = mailbox
             .after_power_cut(2, known_uid_next, ModSeq(model.modseq), &mut |_| true)
             .expect("brought to this epoch");
@@ -439,7 +439,7 @@ fn readers_see_whole_states_while_a_writer_works() {
     let done = AtomicBool::new(false);
     let reader = || {
         // As another process would: a mapping of its own.
-        let mailbox = Mailbox::open(&fixture.path, ID).expect("opened");
+        let mailbox = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened");
         let (mut looks, mut mixed) = (0_u64, 0_u64);
         while !done.load(Ordering::Acquire) {
             for _ in 0..100 {
@@ -510,7 +510,7 @@ fn numbers_of_two_moments_are_read_again() {
 fn a_million_cells_are_found() {
     let fixture = fixture();
     fill(&fixture.mailbox, 1, 1_000_000);
-    let mailbox = Mailbox::open(&fixture.path, ID).expect("opened");
+    let mailbox = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened");
     check_summaries(&mailbox);
     let cells = mailbox.cells().expect("cells");
     assert_eq!(mailbox.status().exists, 1_000_000);
@@ -561,13 +561,13 @@ fn a_mailbox_that_is_made_twice_at_once_is_one() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                Mailbox::create_missing(&path, id, 5, 1).expect("made");
-                let open = Mailbox::open(&path, id).expect("there");
+                Mailbox::create_missing(&Disk::real(), &path, id, 5, 1).expect("made");
+                let open = Mailbox::open(&Disk::real(), &path, id).expect("there");
                 open.claim_recent(9);
             });
         }
     });
-    let open = Mailbox::open(&path, id).expect("there");
+    let open = Mailbox::open(&Disk::real(), &path, id).expect("there");
     assert_eq!(open.first_recent_uid(), 10, "what one wrote is in the file that the others have");
     assert_eq!(std::fs::read_dir(folder.path().join("m7")).expect("there").count(), 1);
 }

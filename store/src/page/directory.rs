@@ -7,19 +7,17 @@
 //!   the place of the record change on their own; a record has a checksum of its own.
 //! - A reference count may be too high after a crash, never too low.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::files::{make_folder, random_number};
 use crate::ids::PageId;
 use crate::mapping::{Line, Mapping, Region};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LODEDIR1");
 const HEADER_BYTES: u64 = 4096;
 const CELL_BYTES: u64 = 64;
-const FIRST_CELLS: u64 = 960;
 /// So many cells more than the file has may have been given out when its length was lost by a power cut. A header that says more
 /// is damaged.
 const CELLS_AHEAD_MOST: u64 = 1 << 22;
@@ -75,13 +73,13 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// Opens the directory in `folder`, or makes an empty one there.
-    pub(crate) fn open_or_create(folder: &Path, page: PageId) -> Result<Directory> {
+    pub(crate) fn open_or_create(disk: &Disk, folder: &Path, page: PageId) -> Result<Directory> {
         let path = folder.join("directory");
-        if !path.exists() {
-            make_folder(folder)?;
-            create(&path, page)?;
+        if !disk.exists(&path) {
+            disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
+            create(disk, &path, page)?;
         }
-        let mapping = Mapping::open(&path)?;
+        let mapping = Mapping::open(disk, &path)?;
         let region = mapping.ensure_len(HEADER_BYTES)?;
         if region.load_u64(HEADER_MAGIC, Ordering::Relaxed)? != MAGIC
             || region.load_u32(HEADER_PAGE, Ordering::Relaxed)? != page.0
@@ -112,7 +110,7 @@ impl Directory {
         let plausible = |len: u64| offset_of(given_out) <= len.saturating_add(CELLS_AHEAD_MOST * CELL_BYTES);
         let path = self.mapping.path();
         if plausible(self.mapping.len())
-            || plausible(self.mapping.file().metadata().map_err(StoreError::io(path, "look at"))?.len())
+            || plausible(self.mapping.file().len().map_err(StoreError::io(path, "look at"))?)
         {
             return Ok(());
         }
@@ -259,30 +257,31 @@ impl Directory {
         }
         // Another process may have made the file longer.
         let path = self.mapping.path();
-        let len = self.mapping.file().metadata().map_err(StoreError::io(path, "look at"))?.len();
+        let len = self.mapping.file().len().map_err(StoreError::io(path, "look at"))?;
         if len < end { Ok(None) } else { self.mapping.ensure_len(end).map(Some) }
     }
 }
 
 /// Makes an empty directory under `path`, unless another process is faster: the file appears whole or not at all.
-fn create(path: &Path, page: PageId) -> Result<()> {
+fn create(disk: &Disk, path: &Path, page: PageId) -> Result<()> {
     let mut name = PathBuf::from(path);
-    name.set_extension(format!("{:016x}.new", random_number()?));
+    name.set_extension(format!("{:016x}.new", disk.random_number()?));
     let made = (|| {
-        let mapping = Mapping::create(&name, HEADER_BYTES + FIRST_CELLS * CELL_BYTES)?;
+        let first_bytes = HEADER_BYTES + disk.sizes().directory_first_cells * CELL_BYTES;
+        let mapping = Mapping::create(disk, &name, first_bytes)?;
         let region = mapping.region();
         region.store_u32(HEADER_PAGE, page.0, Ordering::Relaxed)?;
         region.store_u64(HEADER_MAGIC, MAGIC, Ordering::Relaxed)?;
         // Else a power cut could leave the name without the header: a damaged view, and all logs to be replayed.
         mapping.sync()?;
-        match fs::hard_link(&name, path) {
+        match disk.hard_link(&name, path) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(StoreError::io(path, "create")(error))
             }
             _ => Ok(()),
         }
     })();
-    let _ = fs::remove_file(&name);
+    let _ = disk.remove_file(&name);
     made
 }
 
@@ -333,8 +332,8 @@ mod tests {
     fn cells_are_given_out_once_and_tell_what_they_were_told() {
         let folder = tempfile::tempdir().expect("a folder");
         let page = folder.path().join("2026-11-22");
-        let one = Directory::open_or_create(&page, PageId(9)).expect("made");
-        let two = Directory::open_or_create(&page, PageId(9)).expect("opened");
+        let one = Directory::open_or_create(&Disk::real(), &page, PageId(9)).expect("made");
+        let two = Directory::open_or_create(&Disk::real(), &page, PageId(9)).expect("opened");
         let mut indexes = Vec::new();
         for _ in 0..2000 {
             indexes.push(one.allocate().expect("space"));
@@ -361,7 +360,7 @@ mod tests {
     #[test]
     fn a_damaged_number_of_cells_fills_no_disk_and_comes_round_to_no_used_cell() {
         let folder = tempfile::tempdir().expect("a folder");
-        let directory = Directory::open_or_create(folder.path(), PageId(9)).expect("made");
+        let directory = Directory::open_or_create(&Disk::real(), folder.path(), PageId(9)).expect("made");
         let len = directory.mapping.len();
         for damaged in [u32::MAX, u32::MAX - 1, 1 << 30] {
             let region = directory.mapping.region();
@@ -369,18 +368,18 @@ mod tests {
             assert!(matches!(directory.given_out(), Err(StoreError::Corrupt { .. })), "{damaged}");
             assert!(matches!(directory.give_out_from(damaged), Err(StoreError::Corrupt { .. })), "{damaged}");
             assert!(matches!(directory.allocate(), Err(StoreError::Corrupt { .. })), "{damaged}");
-            assert_eq!(directory.mapping.file().metadata().expect("there").len(), len);
+            assert_eq!(directory.mapping.file().len().expect("there"), len);
         }
     }
 
     #[test]
     fn a_damaged_cell_and_a_foreign_file_are_told() {
         let folder = tempfile::tempdir().expect("a folder");
-        let directory = Directory::open_or_create(folder.path(), PageId(9)).expect("made");
+        let directory = Directory::open_or_create(&Disk::real(), folder.path(), PageId(9)).expect("made");
         directory.fill(0, &place(), 1).expect("space");
         let region = directory.mapping.region();
         region.store_u64(offset_of(0) + FRAME_OFFSET as u64, 1, Ordering::Relaxed).expect("there");
         assert!(matches!(directory.place(0), Err(StoreError::Corrupt { offset: 4096, .. })));
-        assert!(Directory::open_or_create(folder.path(), PageId(8)).is_err());
+        assert!(Directory::open_or_create(&Disk::real(), folder.path(), PageId(8)).is_err());
     }
 }

@@ -7,12 +7,12 @@
 pub(crate) mod directory;
 pub(crate) mod records;
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::date::{page_name, parse_page_name};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
 use crate::log::{LogKind, LogName};
@@ -33,14 +33,25 @@ pub(crate) enum PageFile {
 /// The page folders of the store.
 #[derive(Debug)]
 pub(crate) struct Pages {
+    disk: Disk,
     root: PathBuf,
-    files: Cache<PageFile, File>,
+    files: Cache<PageFile, DiskFile>,
     directories: Cache<PageId, Directory>,
 }
 
 impl Pages {
-    pub(crate) fn new(root: PathBuf) -> Pages {
-        Pages { root, files: Cache::new(OPEN_FILES_MOST), directories: Cache::new(OPEN_DIRECTORIES_MOST) }
+    pub(crate) fn new(disk: &Disk, root: PathBuf) -> Pages {
+        Pages {
+            disk: disk.clone(),
+            root,
+            files: Cache::new(OPEN_FILES_MOST),
+            directories: Cache::new(OPEN_DIRECTORIES_MOST),
+        }
+    }
+
+    /// The disk that they are on.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The folder that holds the page folders.
@@ -65,16 +76,16 @@ impl Pages {
     }
 
     /// `file`, open for reading.
-    pub(crate) fn file(&self, file: PageFile) -> Result<Arc<File>> {
+    pub(crate) fn file(&self, file: PageFile) -> Result<Arc<DiskFile>> {
         self.files.get_or(file, || {
             let path = self.path(file);
-            File::open(&path).map_err(StoreError::io(&path, "open"))
+            self.disk.open(&path).map_err(StoreError::io(&path, "open"))
         })
     }
 
     /// The directory of `page`, which is made if it is missing.
     pub(crate) fn directory(&self, page: PageId) -> Result<Arc<Directory>> {
-        self.directories.get_or(page, || Directory::open_or_create(&self.folder(page), page))
+        self.directories.get_or(page, || Directory::open_or_create(&self.disk, &self.folder(page), page))
     }
 
     /// Forgets all open directories.
@@ -85,9 +96,8 @@ impl Pages {
     /// All pages there are, ascending.
     pub(crate) fn all(&self) -> Result<Vec<PageId>> {
         let mut pages = Vec::new();
-        for entry in fs::read_dir(&self.root).map_err(StoreError::io(&self.root, "read"))? {
-            let entry = entry.map_err(StoreError::io(&self.root, "read"))?;
-            pages.extend(entry.file_name().to_str().and_then(parse_page_name));
+        for entry in self.disk.read_dir(&self.root).map_err(StoreError::io(&self.root, "read"))? {
+            pages.extend(parse_page_name(&entry.name));
         }
         pages.sort_unstable();
         Ok(pages)

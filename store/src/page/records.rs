@@ -1,12 +1,10 @@
 //! What this process appends to record files: one file a page and writer. Records are made from the messages and can be made
 //! again, so nothing here is synced, and a record that cannot be written is no error for the one whose message it is.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use crate::disk::DiskFile;
 use crate::error::{Result, StoreError};
-use crate::files::make_folder;
 use crate::ids::PageId;
 use crate::page::directory::RecordPlace;
 use crate::page::{PageFile, Pages};
@@ -24,7 +22,7 @@ pub(crate) struct Records {
 #[derive(Debug)]
 struct Open {
     page: PageId,
-    file: Arc<File>,
+    file: DiskFile,
     tail: u64,
 }
 
@@ -43,25 +41,21 @@ impl Records {
             let at = match open.iter().position(|open| open.page == page) {
                 Some(at) => at,
                 None => {
-                    make_folder(&pages.folder(page))?;
-                    let file = File::options()
-                        .read(true)
-                        .write(true)
-                        .create(true)
-                        .truncate(false)
-                        .open(path())
-                        .map_err(StoreError::io(&path(), "open"))?;
-                    let tail = file.metadata().map_err(StoreError::io(&path(), "look at"))?.len();
+                    let folder = pages.folder(page);
+                    pages.disk().make_folder(&folder).map_err(StoreError::io(&folder, "make"))?;
+                    let file =
+                        pages.disk().open_or_create(&path()).map_err(StoreError::io(&path(), "open"))?;
+                    let tail = file.len().map_err(StoreError::io(&path(), "look at"))?;
                     if open.len() >= OPEN_MOST {
                         open.remove(0);
                     }
-                    open.push(Open { page, file: Arc::new(file), tail });
+                    open.push(Open { page, file, tail });
                     open.len() - 1
                 }
             };
             let offset = open[at].tail;
             open[at].tail += u64::from(len);
-            (Arc::clone(&open[at].file), offset)
+            (open[at].file.clone(), offset)
         };
         file.write_all_at(record, offset).map_err(StoreError::io(&path(), "write"))?;
         Ok(RecordPlace { writer: self.writer, offset, len, crc: crc32c::crc32c(record) })

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::*;
+use crate::disk::Disk;
 use crate::mailbox::tests::{Model, Random, added, commit, fill, fixture, uid};
 
 /// What one session's client believes.
@@ -188,7 +189,8 @@ fn sessions_beside_a_writer_lose_nothing() {
             for reader in 0..2 {
                 let (path, done) = (&fixture.path, &done);
                 readers.push(scope.spawn(move || {
-                    let mailbox = Mailbox::open(path, crate::mailbox::tests::ID).expect("opened");
+                    let mailbox =
+                        Mailbox::open(&Disk::real(), path, crate::mailbox::tests::ID).expect("opened");
                     let mut random = Random(seed * 10 + reader);
                     let mut view = View::open(&mailbox).expect("a view");
                     let uids = |view: &View| -> Vec<u32> {
