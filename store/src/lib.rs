@@ -8,6 +8,7 @@
 
 pub mod catalog;
 pub mod change;
+pub mod check;
 pub mod content;
 pub mod counters;
 pub mod disk;
