@@ -91,6 +91,10 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
                     "{} was deleted meanwhile; nothing was delivered",
                     arguments.mailbox
                 )),
+                Refused::OverQuota(what) => Failure::Temporary(format!(
+                    "{}: the user would have more {what} than allowed; nothing was delivered",
+                    arguments.user
+                )),
                 Refused::Unusable(why) => Failure::Temporary(format!("{}: {why}", arguments.mailbox)),
             })?;
         }
@@ -142,7 +146,7 @@ fn of_store(error: &StoreError) -> Failure {
 fn of_change(error: ChangeError) -> Failure {
     match error {
         ChangeError::Store(error) => of_store(&error),
-        ChangeError::Limit(_) => {
+        ChangeError::Limit(_) | ChangeError::OverQuota(_) => {
             Failure::Temporary(format!("cannot store the message: {error}; nothing was delivered"))
         }
         other => Failure::Failed(format!("cannot store the message: {other}; nothing was delivered")),

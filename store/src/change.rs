@@ -4,6 +4,7 @@
 pub(crate) mod codec;
 
 use crate::ids::{MailboxId, MessageId, ModSeq, Uid, UserId};
+use crate::quota::Limits;
 
 /// System flags of a message in a mailbox, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -161,4 +162,6 @@ pub enum Change {
     Subscribe { user: UserId, list_version: u64, name: String, subscribed: bool },
     /// What a mailbox is for.
     SpecialUse { mailbox: MailboxId, list_version: u64, special_use: Option<SpecialUse> },
+    /// How much mail the user may have.
+    Quota { user: UserId, list_version: u64, limits: Limits },
 }

@@ -496,7 +496,7 @@ pub(crate) fn list_of(change: &Change) -> Option<UserId> {
         | Change::MailboxRename { mailbox, .. }
         | Change::MailboxDelete { mailbox, .. }
         | Change::SpecialUse { mailbox, .. } => Some(mailbox.user),
-        Change::Subscribe { user, .. } => Some(*user),
+        Change::Subscribe { user, .. } | Change::Quota { user, .. } => Some(*user),
         _ => None,
     }
 }

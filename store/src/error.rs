@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::quota::Resource;
+
 /// Why the store could not be opened or read.
 #[expect(missing_docs, reason = "each variant says what its fields are")]
 #[derive(Debug)]
@@ -81,6 +83,8 @@ pub enum ChangeError {
     NotAllowed(&'static str),
     /// A limit of the formats was met; which.
     Limit(&'static str),
+    /// The user would have more of it than allowed.
+    OverQuota(Resource),
     /// The disk, a damaged file, or a store that is closed for writing.
     Store(StoreError),
 }
@@ -93,6 +97,7 @@ impl fmt::Display for ChangeError {
             ChangeError::InvalidName(why) => write!(f, "the mailbox name cannot be used: {why}"),
             ChangeError::NotAllowed(what) => write!(f, "not allowed: {what}"),
             ChangeError::Limit(what) => write!(f, "too many: {what}"),
+            ChangeError::OverQuota(what) => write!(f, "the user would have more {what} than allowed"),
             ChangeError::Store(error) => error.fmt(f),
         }
     }

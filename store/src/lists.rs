@@ -1,4 +1,4 @@
-//! A user's mailbox list: names, numbers, UIDVALIDITY, special use, subscriptions. A value that does not change; each change
+//! A user's mailbox list: names, numbers, UIDVALIDITY, special use, subscriptions; and the limits of the user's mail. A value that does not change; each change
 //! makes a new one, one version higher.
 //!
 //! Invariants:
@@ -19,13 +19,14 @@ use std::fmt;
 use crate::change::{Change, SpecialUse};
 use crate::error::ChangeError;
 use crate::ids::{MailboxId, UserId};
+use crate::quota::Limits;
 
 pub use file::CachedList;
 pub(crate) use file::decode as decode_list;
 pub use names::{INBOX, LONGEST_NAME_BYTES, MOST_NAME_PARTS, normalize_name};
 pub use plan::{
-    MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use,
-    plan_subscribe,
+    MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_create, plan_delete, plan_quota, plan_rename,
+    plan_special_use, plan_subscribe,
 };
 
 /// One name in a list.
@@ -52,6 +53,7 @@ pub struct MailboxList {
     last_uid_validity: u32,
     entries: Vec<MailboxEntry>,
     subscriptions: Vec<String>,
+    limits: Limits,
 }
 
 /// Why a list cannot be changed as wished.
@@ -99,6 +101,7 @@ impl MailboxList {
             last_uid_validity: 0,
             entries: Vec::new(),
             subscriptions: Vec::new(),
+            limits: Limits::default(),
         }
     }
 
@@ -141,6 +144,11 @@ impl MailboxList {
         let rest = &self.entries[start..];
         let count = rest.iter().take_while(|entry| names::is_below(&entry.name, &name)).count();
         &rest[..count]
+    }
+
+    /// What was set as limits of this user's mail.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Subscribed names, in order, also of mailboxes that are not there.
@@ -186,6 +194,7 @@ impl MailboxList {
                 }
             }
             Change::Subscribe { name, subscribed, .. } => self.subscribe(name, *subscribed),
+            Change::Quota { limits, .. } => self.limits = *limits,
             _ => (),
         }
     }
@@ -225,7 +234,9 @@ fn version_of(change: &Change, user: UserId) -> Option<u64> {
         | Change::MailboxRename { mailbox, list_version, .. }
         | Change::MailboxDelete { mailbox, list_version }
         | Change::SpecialUse { mailbox, list_version, .. } => (mailbox.user, *list_version),
-        Change::Subscribe { user, list_version, .. } => (*user, *list_version),
+        Change::Subscribe { user, list_version, .. } | Change::Quota { user, list_version, .. } => {
+            (*user, *list_version)
+        }
         _ => return None,
     };
     (owner == user).then_some(version)

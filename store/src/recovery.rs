@@ -316,6 +316,7 @@ fn list_version(change: &Change) -> u64 {
         | Change::MailboxRename { list_version, .. }
         | Change::MailboxDelete { list_version, .. }
         | Change::Subscribe { list_version, .. }
+        | Change::Quota { list_version, .. }
         | Change::SpecialUse { list_version, .. } => *list_version,
         _ => 0,
     }

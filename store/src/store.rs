@@ -26,6 +26,7 @@ use crate::log::{LogReader, Logs};
 use crate::mailbox::{Cell, Mailbox};
 use crate::page::Pages;
 use crate::page::records::Records;
+use crate::quota::Limits;
 use crate::recovery;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
 use crate::txn::Txn;
@@ -67,6 +68,8 @@ pub struct OpenOptions {
     pub disk: Disk,
     /// Who makes changes durable.
     pub background: Background,
+    /// Limits of users for whom none were set.
+    pub default_limits: Limits,
     /// For tests: the boot id to believe in, instead of the kernel's.
     #[doc(hidden)]
     pub pretend_boot_id: Option<String>,
@@ -87,6 +90,7 @@ impl OpenOptions {
             checkpoint_interval_ms: 30_000,
             disk: Disk::real(),
             background: Background::Threads,
+            default_limits: Limits::default(),
             pretend_boot_id: None,
         }
     }
@@ -109,6 +113,7 @@ pub struct Store {
     pub(crate) committer: Arc<Committer>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
+    pub(crate) default_limits: Limits,
     checkpoints: Arc<CheckpointThread>,
     background: Background,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -207,6 +212,7 @@ impl Store {
                 Arc::clone(&counters),
             )),
             checkpoints_of_others: CheckpointsOfOthers::new(&partition),
+            default_limits: options.default_limits,
             partition,
             claim,
             own_records: Records::new(writer.number()),

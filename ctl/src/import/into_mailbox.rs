@@ -136,6 +136,11 @@ impl<'a> IntoMailbox<'a> {
             Some(Refused::NoSuchMailbox) => {
                 return Err(ItemError::Stop("the mailbox was deleted meanwhile".to_owned()));
             }
+            Some(Refused::OverQuota(what)) => {
+                return Err(ItemError::Stop(format!(
+                    "the user would have more {what} than allowed (`lode quota set` allows more)"
+                )));
+            }
             Some(Refused::Unusable(why)) => return Err(ItemError::Stop(why)),
         }
         self.last_ticket = committed.ticket;

@@ -143,6 +143,7 @@ impl ImapSession {
                     "The mailbox cannot take the message",
                 )
             }
+            Some(Err(store::txn::Refused::OverQuota(what))) => self.refuse_over_quota(turn, &tag, what),
             Some(Err(store::txn::Refused::NoSuchMailbox)) | None => {
                 self.refuse_target(turn, &tag, &header.mailbox)
             }

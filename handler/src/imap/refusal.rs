@@ -4,6 +4,7 @@ use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::mailbox_name::MailboxName;
+use store::quota::Resource;
 use store::{ChangeError, StoreError};
 
 use super::selected::Unresolved;
@@ -61,6 +62,11 @@ impl ImapSession {
         self.refuse(turn, tag, Condition::No, Some(code), text)
     }
 
+    /// Ends a command that would bring a user above a limit (RFC 9208, 4.3).
+    pub(super) fn refuse_over_quota(&mut self, turn: &mut Turn<'_>, tag: &Tag, what: Resource) -> Flow {
+        self.refuse(turn, tag, Condition::No, Some(Code::OverQuota), &over_quota(what))
+    }
+
     /// Ends a command whose change was refused. `missing` is the code for a mailbox that is not there.
     pub(super) fn refuse_change(
         &mut self,
@@ -74,8 +80,13 @@ impl ImapSession {
             ChangeError::MailboxExists => (Code::AlreadyExists, "There is such a mailbox already".to_owned()),
             ChangeError::InvalidName(_) | ChangeError::NotAllowed(_) => (Code::Cannot, error.to_string()),
             ChangeError::Limit(_) => (Code::Limit, error.to_string()),
+            ChangeError::OverQuota(what) => (Code::OverQuota, over_quota(*what)),
             ChangeError::Store(error) => return self.refuse_store(turn, tag, error),
         };
         self.refuse(turn, tag, Condition::No, Some(code), &text)
     }
+}
+
+fn over_quota(what: Resource) -> String {
+    format!("Quota exceeded: more {what} than allowed")
 }

@@ -123,6 +123,7 @@ fn log_place(places: &mut String, number: usize, appended: &Appended) {
 fn refusal(id: &str, user: UserId, refused: &Refused) -> Reply {
     match refused {
         Refused::NoSuchMailbox => Reply::NO_USER,
+        Refused::OverQuota(_) => Reply::OVER_QUOTA,
         Refused::Unusable(why) => {
             log::error!("recipient refused", id = id, user = user.0, why = why);
             Reply::FAILED

@@ -103,8 +103,8 @@ impl Reply {
         Reply::new(550, Status(5, 7, 1), "Mail for this domain is not taken here");
     /// The message is, or is said to be, larger than permitted.
     pub const TOO_LARGE: Reply = Reply::new(552, Status(5, 3, 4), "Message too large");
-    /// The user has no room left.
-    pub const OVER_QUOTA: Reply = Reply::new(552, Status(5, 2, 2), "Mailbox full");
+    /// The user has as much mail as allowed; that may change.
+    pub const OVER_QUOTA: Reply = Reply::new(452, Status(4, 2, 2), "Mailbox full");
     /// There is no room on the disk.
     pub const NO_SPACE: Reply = Reply::new(452, Status(4, 3, 1), "No space left, try again");
     /// Something of ours failed.

@@ -3,6 +3,7 @@
 
 use crate::change::{Added, Change, Flags, SpecialUse, SystemFlags, ZonedTime};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
+use crate::quota::{Limit, Limits};
 
 const MESSAGE: u8 = 1;
 const ADD: u8 = 2;
@@ -17,6 +18,7 @@ const SUBSCRIBE: u8 = 10;
 const SPECIAL_USE: u8 = 11;
 const USER_DELETE: u8 = 12;
 const ADD_SAME: u8 = 13;
+const QUOTA: u8 = 16;
 
 /// The octets are no changes that this release knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,13 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             put(out, *list_version);
             out.push(special_use.map_or(0, |special_use| special_use as u8));
         }
+        Change::Quota { user, list_version, limits } => {
+            out.push(QUOTA);
+            put(out, u64::from(user.0));
+            put(out, *list_version);
+            put(out, limits.octets.to_number());
+            put(out, limits.messages.to_number());
+        }
     }
 }
 
@@ -244,6 +253,14 @@ impl<'a> Input<'a> {
                 mailbox: self.mailbox()?,
                 list_version: self.number()?,
                 special_use: self.special_use()?,
+            },
+            QUOTA => Change::Quota {
+                user: UserId(self.number32()?),
+                list_version: self.number()?,
+                limits: Limits {
+                    octets: Limit::from_number(self.number()?),
+                    messages: Limit::from_number(self.number()?),
+                },
             },
             _ => return Err(Malformed),
         })
@@ -406,6 +423,11 @@ mod tests {
             Change::MailboxDelete { mailbox: mailbox(4), list_version: 7 },
             Change::Subscribe { user: UserId(1), list_version: 8, name: "a/b".to_string(), subscribed: true },
             Change::SpecialUse { mailbox: mailbox(4), list_version: 9, special_use: None },
+            Change::Quota {
+                user: UserId(1),
+                list_version: 10,
+                limits: Limits { octets: Limit::Most(Limit::HIGHEST), messages: Limit::Unlimited },
+            },
         ]
     }
 
@@ -436,7 +458,7 @@ mod tests {
             let _ = decode(&bytes[..len]);
         }
         for at in 0..bytes.len() {
-            for value in [0, 1, 13, 14, 0x7f, 0x80, 0xff] {
+            for value in [0, 1, 13, 14, 16, 0x7f, 0x80, 0xff] {
                 let mut altered = bytes.clone();
                 altered[at] = value;
                 let _ = decode(&altered);

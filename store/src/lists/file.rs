@@ -14,6 +14,7 @@ use super::{MailboxEntry, MailboxList, plan};
 use crate::change::SpecialUse;
 use crate::error::{Result, StoreError};
 use crate::ids::UserId;
+use crate::quota::Limit;
 
 const MAGIC: &[u8; 8] = b"LODELST1";
 /// More than the longest list that can be made.
@@ -61,6 +62,8 @@ fn encode(list: &MailboxList) -> Vec<u8> {
     bytes.extend_from_slice(&list.last_uid_validity.to_le_bytes());
     bytes.extend_from_slice(&(list.entries.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&(list.subscriptions.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&list.limits.octets.to_number().to_le_bytes());
+    bytes.extend_from_slice(&list.limits.messages.to_number().to_le_bytes());
     for entry in &list.entries {
         bytes.extend_from_slice(&entry.number.to_le_bytes());
         bytes.extend_from_slice(&entry.uid_validity.to_le_bytes());
@@ -101,6 +104,8 @@ pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     list.last_uid_validity = reader.u32()?;
     let entries = reader.u32()?;
     let subscriptions = reader.u32()?;
+    list.limits.octets = Limit::from_number(u64::from_le_bytes(reader.take()?));
+    list.limits.messages = Limit::from_number(u64::from_le_bytes(reader.take()?));
     for _ in 0..entries {
         let number = reader.u32()?;
         let uid_validity = reader.u32()?;

@@ -6,6 +6,7 @@ use super::names::{INBOX, above, is_below, normalize_name};
 use super::{ListError, MailboxEntry, MailboxList};
 use crate::change::{Change, SpecialUse};
 use crate::ids::MailboxId;
+use crate::quota::Limits;
 
 /// Mailboxes of a user at most, placeholders counted.
 pub const MOST_MAILBOXES: usize = 10_000;
@@ -206,6 +207,14 @@ pub fn plan_special_use(
     }
     let mailbox = list.id(entry.number);
     Ok(vec![Change::SpecialUse { mailbox, list_version: list.version + 1, special_use }])
+}
+
+/// Says how much mail the user may have. No changes if it is so already.
+pub fn plan_quota(list: &MailboxList, limits: Limits) -> Vec<Change> {
+    if list.limits == limits {
+        return Vec::new();
+    }
+    vec![Change::Quota { user: list.user, list_version: list.version + 1, limits }]
 }
 
 /// Whether names and numbers of `entries` are unique; for what was read from a file.

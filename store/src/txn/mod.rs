@@ -26,6 +26,7 @@ use crate::ids::{CellIndex, MailboxId, MessageId, Ticket, UserId};
 use crate::locks::{Held, Intent, LockKey};
 use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::{FrameHead, FrameType, InFlight, LogFile};
+use crate::quota::Limits;
 use crate::store::Store;
 use plan::{Plan, Planned, Stop};
 
@@ -51,6 +52,7 @@ pub(crate) enum Operation {
     DeleteMailbox { user: UserId, name: String },
     Subscribe { user: UserId, name: String, subscribed: bool },
     SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
+    Quota { user: UserId, limits: Limits },
 }
 
 /// Operations that are done together or not at all. Each sees the mailboxes as they were before the transaction, so two
@@ -118,6 +120,11 @@ impl<'store> Txn<'store> {
     /// Says what a mailbox is for.
     pub fn special_use(&mut self, user: UserId, name: &str, special_use: Option<SpecialUse>) {
         self.operations.push(Operation::SpecialUse { user, name: name.to_string(), special_use });
+    }
+
+    /// Says how much mail a user may have. What is there already stays, however much it is.
+    pub fn set_quota(&mut self, user: UserId, limits: Limits) {
+        self.operations.push(Operation::Quota { user, limits });
     }
 
     /// Deletes a user and all that is theirs. The name can be given to another one, who gets another number.

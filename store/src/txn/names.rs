@@ -5,9 +5,11 @@ use crate::date::now_seconds;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::lists::{
-    INBOX, MailboxList, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use, plan_subscribe,
+    INBOX, MailboxList, RenamePlan, plan_create, plan_delete, plan_quota, plan_rename, plan_special_use,
+    plan_subscribe,
 };
 use crate::locks::LockKey;
+use crate::quota::Limits;
 use crate::txn::Outcome;
 use crate::txn::plan::{Plan, Stop};
 
@@ -146,6 +148,12 @@ impl Plan<'_> {
         special_use: Option<SpecialUse>,
     ) -> Result<Outcome, Stop> {
         let changes = plan_special_use(self.list(user)?, name, special_use)?;
+        self.change_list(user, changes);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn set_quota(&mut self, user: UserId, limits: Limits) -> Result<Outcome, Stop> {
+        let changes = plan_quota(self.list(user)?, limits);
         self.change_list(user, changes);
         Ok(Outcome::Done)
     }

@@ -2,6 +2,7 @@
 
 use crate::change::{Flags, SystemFlags, ZonedTime};
 use crate::ids::{CellIndex, MailboxId, ModSeq, Ticket, Uid};
+use crate::quota::Resource;
 
 /// One recipient of a message.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct Appended {
 pub enum Refused {
     /// The mailbox is gone.
     NoSuchMailbox,
+    /// The user would have more of it than allowed.
+    OverQuota(Resource),
     /// The mailbox could not be opened or can take no more; the text is for the log.
     Unusable(String),
 }

@@ -79,7 +79,8 @@ impl Operation {
             | Operation::RenameMailbox { user, .. }
             | Operation::DeleteMailbox { user, .. }
             | Operation::Subscribe { user, .. }
-            | Operation::SpecialUse { user, .. } => vec![LockKey::List(*user)],
+            | Operation::SpecialUse { user, .. }
+            | Operation::Quota { user, .. } => vec![LockKey::List(*user)],
         }
     }
 }
@@ -122,6 +123,7 @@ impl<'a> Plan<'a> {
                 Operation::SpecialUse { user, name, special_use } => {
                     self.special_use(*user, name, *special_use)?
                 }
+                Operation::Quota { user, limits } => self.set_quota(*user, *limits)?,
             };
             outcomes.push(outcome);
         }

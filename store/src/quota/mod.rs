@@ -1,0 +1,174 @@
+//! Quota: how much mail a user may have, and how much there is.
+//!
+//! Limits are truth: a change in the sequence of the user's mailbox list, kept in that list. What a process takes for users
+//! without limits of their own is an option of opening the store. Usage is a view.
+//!
+//! What counts: messages that are not expunged, in all mailboxes of the user, each copy by itself; octets are RFC822.SIZE.
+//! A change that would bring a user above a limit is refused; what leaves the sum as it is or lowers it never is.
+
+mod of_store;
+
+use std::fmt;
+
+/// How much there may be of one resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// What the store was opened with says it; nothing is limited if that says so, too.
+    #[default]
+    Default,
+    /// Any number.
+    Unlimited,
+    /// At most so many; up to [`Limit::HIGHEST`].
+    Most(u64),
+}
+
+/// The limits of a user, or those of all users who have none of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// RFC822.SIZE of all messages together.
+    pub octets: Limit,
+    /// Messages.
+    pub messages: Limit,
+}
+
+/// What a user's mail comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// RFC822.SIZE of all messages together.
+    pub octets: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+/// A user's limits and usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// What was set for this user.
+    pub own: Limits,
+    /// What holds for this user: never [`Limit::Default`].
+    pub limits: Limits,
+    /// What there is now.
+    pub usage: Usage,
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Octets.
+    Octets,
+    /// Messages.
+    Messages,
+}
+
+impl Limit {
+    /// The highest limit that is not the same as none.
+    pub const HIGHEST: u64 = u64::MAX - 2;
+
+    /// As files and changes have it: 0 default, 1 unlimited, else the limit and 2.
+    pub(crate) fn to_number(self) -> u64 {
+        match self {
+            Limit::Default => 0,
+            Limit::Unlimited => 1,
+            Limit::Most(most) => most.saturating_add(2),
+        }
+    }
+
+    /// What `to_number` made `number` of.
+    pub(crate) fn from_number(number: u64) -> Limit {
+        match number {
+            0 => Limit::Default,
+            1 => Limit::Unlimited,
+            number => Limit::Most(number - 2),
+        }
+    }
+
+    /// This limit, or `default` where this one says so; never [`Limit::Default`].
+    fn or(self, default: Limit) -> Limit {
+        match (self, default) {
+            (Limit::Default, Limit::Default) => Limit::Unlimited,
+            (Limit::Default, default) => default,
+            (own, _) => own,
+        }
+    }
+
+    fn allows(self, amount: u64) -> bool {
+        match self {
+            Limit::Most(most) => amount <= most,
+            Limit::Default | Limit::Unlimited => true,
+        }
+    }
+}
+
+impl Limits {
+    /// What holds for a user with these limits where `defaults` are those of everybody.
+    pub fn or(self, defaults: Limits) -> Limits {
+        Limits { octets: self.octets.or(defaults.octets), messages: self.messages.or(defaults.messages) }
+    }
+
+    /// Whether anything is limited.
+    pub fn is_limited(self) -> bool {
+        [self.octets, self.messages].iter().any(|limit| matches!(limit, Limit::Most(_)))
+    }
+
+    /// What `usage` is too much of.
+    pub fn exceeded_by(self, usage: Usage) -> Option<Resource> {
+        if !self.octets.allows(usage.octets) {
+            Some(Resource::Octets)
+        } else if !self.messages.allows(usage.messages) {
+            Some(Resource::Messages)
+        } else {
+            None
+        }
+    }
+}
+
+impl Usage {
+    /// Both together.
+    pub fn and(self, other: Usage) -> Usage {
+        Usage {
+            octets: self.octets.saturating_add(other.octets),
+            messages: self.messages.saturating_add(other.messages),
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Resource::Octets => "octets",
+            Resource::Messages => "messages",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_survives_its_number() {
+        for limit in
+            [Limit::Default, Limit::Unlimited, Limit::Most(0), Limit::Most(7), Limit::Most(Limit::HIGHEST)]
+        {
+            assert_eq!(Limit::from_number(limit.to_number()), limit);
+        }
+    }
+
+    #[test]
+    fn own_limits_come_before_the_default() {
+        let defaults = Limits { octets: Limit::Most(100), messages: Limit::Default };
+        let own = Limits { octets: Limit::Default, messages: Limit::Most(3) };
+        assert_eq!(own.or(defaults), Limits { octets: Limit::Most(100), messages: Limit::Most(3) });
+        let free = Limits { octets: Limit::Unlimited, messages: Limit::Default }.or(defaults);
+        assert!(!free.is_limited());
+        assert!(!Limits::default().or(Limits::default()).is_limited());
+    }
+
+    #[test]
+    fn a_limit_is_what_may_be_there() {
+        let limits = Limits { octets: Limit::Most(10), messages: Limit::Most(1) };
+        assert_eq!(limits.exceeded_by(Usage { octets: 10, messages: 1 }), None);
+        assert_eq!(limits.exceeded_by(Usage { octets: 11, messages: 1 }), Some(Resource::Octets));
+        assert_eq!(limits.exceeded_by(Usage { octets: 0, messages: 2 }), Some(Resource::Messages));
+    }
+}
