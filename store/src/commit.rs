@@ -4,7 +4,6 @@
 //! - A ticket is taken after its frame was written, so a sync that starts later covers it.
 //! - The durable ticket only grows. Once a sync has failed it never grows again: the kernel may have dropped what it could not
 //!   write, so nothing appended since can be vouched for (the store says so and takes no more changes).
-//! - What must not happen before a change is durable (lowering reference counts, removing folders) happens here.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,49 +12,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::counters::Counters;
 use crate::disk::DiskFile;
 use crate::error::{CommitError, StoreError};
-use crate::ids::{MailboxId, MessageId, Ticket};
+use crate::ids::Ticket;
 use crate::log::{LogFile, Logs};
-use crate::mailbox::Mailbox;
-use crate::page::Pages;
 use crate::store::{Background, DurableCallback};
 
 const SYNCS_AT_ONCE: usize = 8;
-
-/// What is done once a change is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Aftermath {
-    /// A mailbox cell less points to the message.
-    DropReference(MessageId),
-    /// The cells file of a mailbox that is gone, and its folder.
-    RemoveMailbox(MailboxId, PathBuf),
-    /// A folder that was put aside.
-    RemoveFolder(PathBuf),
-}
-
-impl Aftermath {
-    /// Does it.
-    pub(crate) fn perform(&self, pages: &Pages) -> Result<(), StoreError> {
-        let folder = match self {
-            Aftermath::DropReference(message) => {
-                return pages.directory(message.page)?.drop_reference(message.index);
-            }
-            Aftermath::RemoveMailbox(mailbox, cells) => {
-                match (Mailbox::open(pages.disk(), cells, *mailbox), cells.parent()) {
-                    (Ok(_), Some(folder)) => folder,
-                    // Gone already; or the user is, too, and another has the name and this path.
-                    _ => return Ok(()),
-                }
-            }
-            Aftermath::RemoveFolder(folder) => folder,
-        };
-        match pages.disk().remove_dir_all(folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::io(folder, "remove")(error))
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// A log of another writer. It is opened by who needs it, so that a lack of descriptors refuses one change, and fails no sync.
 #[derive(Clone, Debug)]
@@ -81,7 +42,6 @@ pub(crate) struct Committer {
     pub(crate) pretend_failure: AtomicBool,
     callbacks: Mutex<Vec<DurableCallback>>,
     background: Background,
-    pages: Arc<Pages>,
     counters: Arc<Counters>,
 }
 
@@ -92,18 +52,11 @@ struct Queue {
     dirty: Vec<Arc<LogFile>>,
     /// Logs of other writers that hold frames which ours need.
     others: Vec<OtherLog>,
-    aftermath: Vec<Aftermath>,
     stop: bool,
 }
 
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.dirty.is_empty() && self.aftermath.is_empty()
-    }
-}
-
 impl Committer {
-    pub(crate) fn new(pages: Arc<Pages>, counters: Arc<Counters>, background: Background) -> Committer {
+    pub(crate) fn new(counters: Arc<Counters>, background: Background) -> Committer {
         Committer {
             queue: Mutex::new(Queue::default()),
             filled: Condvar::new(),
@@ -115,18 +68,12 @@ impl Committer {
             pretend_failure: AtomicBool::new(false),
             callbacks: Mutex::new(Vec::new()),
             background,
-            pages,
             counters,
         }
     }
 
     /// Takes a ticket for a frame that was appended to `log`, and that needs frames in `others`.
-    pub(crate) fn ticket(
-        &self,
-        log: &Arc<LogFile>,
-        others: Vec<OtherLog>,
-        aftermath: Vec<Aftermath>,
-    ) -> Ticket {
+    pub(crate) fn ticket(&self, log: &Arc<LogFile>, others: Vec<OtherLog>) -> Ticket {
         let mut queue = lock(&self.queue);
         queue.last_ticket += 1;
         if !log.queued.swap(true, Ordering::Relaxed) {
@@ -137,7 +84,6 @@ impl Committer {
                 queue.others.push(other);
             }
         }
-        queue.aftermath.extend(aftermath);
         let ticket = Ticket(queue.last_ticket);
         drop(queue);
         self.filled.notify_one();
@@ -204,7 +150,7 @@ impl Committer {
         let _ended = Ended(self);
         loop {
             let mut queue = lock(&self.queue);
-            while queue.is_empty() && !queue.stop {
+            while queue.dirty.is_empty() && !queue.stop {
                 queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             drop(queue);
@@ -217,13 +163,12 @@ impl Committer {
     /// Makes durable what is in the queue; false if there is nothing.
     pub(crate) fn round(&self, logs: &Logs) -> bool {
         let mut queue = lock(&self.queue);
-        if queue.is_empty() {
+        if queue.dirty.is_empty() {
             return false;
         }
         let upto = queue.last_ticket;
         let dirty = std::mem::take(&mut queue.dirty);
         let others = std::mem::take(&mut queue.others);
-        let aftermath = std::mem::take(&mut queue.aftermath);
         for log in &dirty {
             log.queued.store(false, Ordering::Relaxed);
         }
@@ -236,7 +181,6 @@ impl Committer {
         }
         self.announce();
         if self.failure().is_none() {
-            self.clean_up(aftermath);
             dirty.iter().for_each(|log| log.make_ahead());
         }
         true
@@ -313,13 +257,6 @@ impl Committer {
         let durable = self.durable();
         for callback in lock(&self.callbacks).iter() {
             callback(durable);
-        }
-    }
-
-    /// An error here is nobody's: a count that stays too high and a folder that stays cost space, nothing else.
-    fn clean_up(&self, aftermath: Vec<Aftermath>) {
-        for what in aftermath {
-            let _ = what.perform(&self.pages);
         }
     }
 }

@@ -14,11 +14,10 @@ use std::sync::Arc;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, cells_path, list_path};
 use crate::change::Change;
-use crate::commit::Aftermath;
 use crate::counters::Counters;
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
+use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
 use crate::lists::{CachedList, MailboxList};
 use crate::locks::LockKey;
 use crate::log::LogName;
@@ -37,11 +36,19 @@ pub(crate) struct Source {
     pub(crate) offset: u64,
     pub(crate) content_len: u64,
     pub(crate) content_hash: u64,
+    /// When the frame was made.
+    pub(crate) seconds: u32,
 }
 
 impl Source {
     pub(crate) fn new(log: LogName, offset: u64, head: &FrameHead) -> Source {
-        Source { log, offset, content_len: head.content_len, content_hash: head.content_hash }
+        Source {
+            log,
+            offset,
+            content_len: head.content_len,
+            content_hash: head.content_hash,
+            seconds: head.seconds,
+        }
     }
 
     /// What the directory says of the frame's message.
@@ -173,16 +180,14 @@ impl Derived {
         Ok(true)
     }
 
-    /// Puts those changes of a frame into the views that `concerns` says are the caller's to make. Returns what is to be done
-    /// once they are durable.
+    /// Puts those changes of a frame into the views that `concerns` says are the caller's to make.
     pub(crate) fn apply(
         &self,
         source: &Source,
         changes: &[Change],
         concerns: &dyn Fn(LockKey) -> bool,
         pass: Pass,
-    ) -> Result<Vec<Aftermath>> {
-        let mut aftermath = Vec::new();
+    ) -> Result<()> {
         let own_message = self.apply_message(source, changes, pass)?;
         let of_catalog = concerns(LockKey::Catalog);
         for change in changes {
@@ -200,10 +205,13 @@ impl Derived {
                 self.catalog.apply_name(*user, name)?;
             }
         }
-        self.apply_deletes(changes, concerns, &mut aftermath)?;
+        self.apply_deletes(source.seconds, changes, concerns)?;
         for change in changes.iter().filter(|_| of_catalog) {
             if let Change::UserDelete { user } = change {
-                aftermath.extend(self.delete_user(*user)?);
+                // The folder is put aside at once, so that the name can be given to another. What is in it holds on to its messages
+                // until it is collected.
+                self.catalog.apply_delete(*user)?;
+                self.lists.forget(*user);
             }
         }
 
@@ -222,14 +230,14 @@ impl Derived {
             .collect();
         order.sort_unstable();
         for group in order.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let changes = group.iter().map(|(_, _, index)| &changes[*index]);
-            match self.apply_cells(group[0].1, changes, own_message, pass, &mut aftermath) {
+            let changes = group.iter().map(|(_, _, index)| (source.seconds, &changes[*index]));
+            match self.apply_cells(group[0].1, changes, own_message, pass) {
                 // A damaged mailbox is no reason to keep others from what is behind the same lock. The logs have the change.
                 Err(StoreError::Corrupt { .. }) if pass == Pass::Again => (),
                 applied => applied?,
             }
         }
-        Ok(aftermath)
+        Ok(())
     }
 
     /// Fills the directory cell of the frame's message. Returns the message.
@@ -256,14 +264,6 @@ impl Derived {
         }
     }
 
-    /// Puts the folder of a user aside at once, so that the name can be given to another. It is removed later.
-    fn delete_user(&self, user: UserId) -> Result<Option<Aftermath>> {
-        self.catalog.apply_delete(user)?;
-        self.lists.forget(user);
-        let aside = self.catalog.folder_put_away(user)?.filter(|aside| self.disk.is_dir(aside));
-        Ok(aside.map(Aftermath::RemoveFolder))
-    }
-
     /// Before the list names a new mailbox, it can be opened.
     fn make_cells_files(
         &self,
@@ -271,12 +271,21 @@ impl Derived {
         concerns: &dyn Fn(LockKey) -> bool,
         pass: Pass,
     ) -> Result<()> {
+        // Replay has the whole life of a mailbox at once: one that ends is not made again.
+        let is_deleted = |made: &MailboxId| {
+            changes
+                .iter()
+                .any(|change| matches!(change, Change::MailboxDelete { mailbox, .. } if mailbox == made))
+        };
         for change in changes {
             let Change::MailboxCreate { mailbox, list_version, uid_validity, placeholder: false, .. } =
                 change
             else {
                 continue;
             };
+            if pass == Pass::Again && is_deleted(mailbox) {
+                continue;
+            }
             if !concerns(LockKey::List(mailbox.user)) && !concerns(LockKey::Mailbox(*mailbox)) {
                 continue;
             }
@@ -346,12 +355,13 @@ impl Derived {
         list.write(&list_path(&folder))
     }
 
-    /// A mailbox that the list does not name any more: sessions that have it open learn of it, and its messages lose it.
+    /// A mailbox that the list does not name any more: sessions that have it open learn of it. It stays where it is and holds on to its
+    /// messages until it is collected.
     fn apply_deletes(
         &self,
+        seconds: u32,
         changes: &[Change],
         concerns: &dyn Fn(LockKey) -> bool,
-        aftermath: &mut Vec<Aftermath>,
     ) -> Result<()> {
         for change in changes {
             let Change::MailboxDelete { mailbox, .. } = change else { continue };
@@ -364,19 +374,10 @@ impl Derived {
                 open => open?,
             };
             if !open.is_deleted() {
-                let cells = open.cells()?;
-                for index in 0..cells.count() {
-                    match cells.cell(crate::ids::CellIndex(index)) {
-                        Ok(cell) if !cell.expunged => aftermath.push(Aftermath::DropReference(cell.message)),
-                        // A count that stays too high is safe.
-                        _ => (),
-                    }
-                }
                 let mut writer = open.writer()?;
-                writer.mark_deleted();
+                writer.mark_deleted(seconds);
                 writer.publish(ModSeq(open.highest_modseq().0 + 1), open.uid_next());
             }
-            aftermath.push(Aftermath::RemoveMailbox(*mailbox, open.path().to_path_buf()));
             self.forget(*mailbox);
         }
         Ok(())
@@ -392,21 +393,20 @@ impl Derived {
         }
     }
 
-    /// Puts changes of one mailbox's cells into it, in the order given, and publishes them. `own_message` is the message whose
+    /// Puts changes of one mailbox's cells into it, in the order given, each with the time of its frame, and publishes them. `own_message` is the message whose
     /// references the directory has counted already.
     pub(crate) fn apply_cells<'a>(
         &self,
         mailbox: MailboxId,
-        changes: impl Iterator<Item = &'a Change>,
+        changes: impl Iterator<Item = (u32, &'a Change)>,
         own_message: Option<MessageId>,
         pass: Pass,
-        aftermath: &mut Vec<Aftermath>,
     ) -> Result<()> {
         let open = match self.mailbox(mailbox) {
             Err(StoreError::NotFound(_)) if pass == Pass::Again => return Ok(()),
             open => open?,
         };
-        if open.is_deleted() && pass == Pass::Again {
+        if open.is_released() && pass == Pass::Again {
             return Ok(());
         }
         let counted = if pass == Pass::First { own_message } else { None };
@@ -414,11 +414,11 @@ impl Derived {
         let mut writer = open.writer()?;
         let mut highest_modseq = ModSeq(0);
         let mut uid_next = 0;
-        for change in changes {
+        for (seconds, change) in changes {
             match change {
                 Change::Add { added, .. } => {
                     highest_modseq = highest_modseq.max(added.modseq);
-                    uid_next = uid_next.max(added.uid.get().saturating_add(1));
+                    uid_next = uid_next.max(behind(Some(added.uid)));
                     // First the count, then the cell, so that a count is never too low.
                     let to_count = Some(added.message) != counted;
                     if to_count {
@@ -433,15 +433,16 @@ impl Derived {
                 }
                 Change::Flags { modseq, messages, .. } => {
                     highest_modseq = highest_modseq.max(*modseq);
+                    uid_next = uid_next.max(behind(messages.last().map(|(uid, _)| *uid)));
                     for (uid, flags) in messages {
                         writer.apply_flags(*uid, *flags, *modseq)?;
                     }
                 }
                 Change::Expunge { modseq, uids, .. } => {
                     highest_modseq = highest_modseq.max(*modseq);
+                    uid_next = uid_next.max(behind(uids.last().copied()));
                     for uid in uids {
-                        let message = writer.apply_expunge(*uid, *modseq)?;
-                        aftermath.extend(message.map(Aftermath::DropReference));
+                        writer.apply_expunge(*uid, *modseq, seconds)?;
                     }
                 }
                 Change::Keyword { bit, name, .. } => writer.apply_keyword(*bit, name)?,
@@ -451,6 +452,11 @@ impl Derived {
         writer.publish(highest_modseq, uid_next);
         Ok(())
     }
+}
+
+/// The UIDNEXT that `uid` proves, at least; 0 for none.
+fn behind(uid: Option<Uid>) -> u32 {
+    uid.map_or(0, |uid| uid.get().saturating_add(1))
 }
 
 fn note_rebuild(disk: &Disk, path: &Path) -> Result<()> {

@@ -78,6 +78,7 @@ mod tests {
             content_len: 4096,
             content_hash: 1,
             changes_crc: 2,
+            seconds: 1_800_000_000,
         };
         fuzz_entry(&head.encode());
         // A date whose zone is out of range is brought back into it.

@@ -19,8 +19,7 @@ use std::path::Path;
 
 use crate::change::Change;
 use crate::checkpoint::{Checkpoint, LogPosition};
-use crate::commit::Aftermath;
-use crate::date::today;
+use crate::date::{now_seconds, today};
 use crate::derived::{Derived, Pass, Source, list_of, mailbox_of_cells};
 use crate::error::{Result, StoreError};
 use crate::files::sync_file_system;
@@ -97,8 +96,8 @@ struct Replay<'a> {
     ends: BTreeMap<u16, Vec<LogPosition>>,
     users: Vec<Change>,
     lists: HashMap<UserId, Vec<Change>>,
-    mailboxes: HashMap<MailboxId, Vec<Change>>,
-    deleted: Vec<MailboxId>,
+    /// Changes of cells, each with the time of its frame.
+    mailboxes: HashMap<MailboxId, Vec<(u32, Change)>>,
     /// Messages whose frames were read, by page.
     messages: BTreeMap<PageId, BTreeSet<u32>>,
     frames: u64,
@@ -116,7 +115,6 @@ impl<'a> Replay<'a> {
             users: Vec::new(),
             lists: HashMap::new(),
             mailboxes: HashMap::new(),
-            deleted: Vec::new(),
             messages: BTreeMap::new(),
             frames: 0,
         }
@@ -164,12 +162,9 @@ impl<'a> Replay<'a> {
                 directory.fill(index, &source.place(header_size), 0)?;
                 self.messages.entry(name.page).or_default().insert(index);
             } else if let Some(user) = list_of(&change) {
-                if let Change::MailboxDelete { mailbox, .. } = change {
-                    self.deleted.push(mailbox);
-                }
                 self.lists.entry(user).or_default().push(change);
             } else if let Some(mailbox) = mailbox_of_cells(&change) {
-                self.mailboxes.entry(mailbox).or_default().push(change);
+                self.mailboxes.entry(mailbox).or_default().push((source.seconds, change));
             } else {
                 self.users.push(change);
             }
@@ -232,8 +227,8 @@ impl<'a> Replay<'a> {
             offset: 0,
             content_len: 0,
             content_hash: 0,
+            seconds: u32::try_from(now_seconds()).unwrap_or(u32::MAX),
         };
-        let mut aftermath = Vec::new();
         // By number, each with its end: one name may have been given to several, one after the other.
         let mut users = std::mem::take(&mut self.users);
         users.sort_by_key(|change| match change {
@@ -250,48 +245,41 @@ impl<'a> Replay<'a> {
                 self.lists.remove(&user);
                 self.mailboxes.retain(|mailbox, _| mailbox.user != user);
             }
-            aftermath.extend(self.derived.apply(&nowhere, &[change], &everything, Pass::Again)?);
+            self.derived.apply(&nowhere, &[change], &everything, Pass::Again)?;
         }
         for mut changes in std::mem::take(&mut self.lists).into_values() {
             changes.sort_by_key(list_version);
-            aftermath.extend(self.derived.apply(&nowhere, &changes, &everything, Pass::Again)?);
+            self.derived.apply(&nowhere, &changes, &everything, Pass::Again)?;
         }
         for (user, name) in made {
             self.derived.catalog.apply_name(user, &name)?;
         }
-        for mailbox in std::mem::take(&mut self.deleted) {
-            self.mailboxes.remove(&mailbox);
-        }
         for (mailbox, changes) in std::mem::take(&mut self.mailboxes) {
-            self.apply_mailbox(mailbox, changes, &mut aftermath)?;
+            self.apply_mailbox(mailbox, changes)?;
         }
-        // All that was replayed is durable.
-        aftermath.iter().try_for_each(|what| what.perform(&self.derived.pages))
+        Ok(())
     }
 
-    fn apply_mailbox(
-        &self,
-        mailbox: MailboxId,
-        mut changes: Vec<Change>,
-        aftermath: &mut Vec<Aftermath>,
-    ) -> Result<()> {
-        changes.sort_by_key(modseq);
+    fn apply_mailbox(&self, mailbox: MailboxId, mut changes: Vec<(u32, Change)>) -> Result<()> {
+        changes.sort_by_key(|(_, change)| modseq(change));
         let open = match self.derived.mailbox(mailbox) {
             // Deleted, or its user was.
             Err(StoreError::NotFound(_)) => return Ok(()),
             open => open?,
         };
         if open.epoch() < self.derived.epoch {
-            let highest = changes.last().map_or(ModSeq(0), modseq);
-            let uids = changes.iter().filter_map(|change| match change {
+            let highest = changes.last().map_or(ModSeq(0), |(_, change)| modseq(change));
+            let uids = changes.iter().filter_map(|(_, change)| match change {
                 Change::Add { added, .. } => Some(added.uid.get().saturating_add(1)),
                 _ => None,
             });
             let uid_next = uids.max().unwrap_or(0);
             let mut keep = |cell: &Cell| is_kept(self.derived, cell);
-            open.after_power_cut(self.derived.epoch, uid_next, highest, &mut keep)?;
+            let seconds = u32::try_from(now_seconds()).unwrap_or(u32::MAX);
+            open.after_power_cut(self.derived.epoch, uid_next, highest, seconds, &mut keep)?;
         }
-        self.derived.apply_cells(mailbox, changes.iter(), None, Pass::Again, aftermath)
+        let changes = changes.iter().map(|(seconds, change)| (*seconds, change));
+        self.derived.apply_cells(mailbox, changes, None, Pass::Again)
     }
 
     /// All of it is in the views now: nothing of it is replayed again.

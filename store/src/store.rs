@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::counters::Counters;
-use crate::date::today;
+use crate::date::{now_seconds, today};
 use crate::derived::{Derived, Pass, Source};
 use crate::disk::Disk;
 use crate::draft::Draft;
@@ -199,8 +199,7 @@ impl Store {
         let pages = Arc::clone(&derived.pages);
         let checkpoint = Checkpoint::read(&partition, writer.number())?;
         let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint, today)?);
-        let committer =
-            Arc::new(Committer::new(Arc::clone(&pages), Arc::clone(&counters), options.background));
+        let committer = Arc::new(Committer::new(Arc::clone(&counters), options.background));
         let store = Arc::new(Store {
             folder: options.path.clone(),
             checkpoints: Arc::new(CheckpointThread::new(
@@ -367,7 +366,8 @@ impl Store {
             // A power cut came since it was last made sure of. Its changes behind the checkpoint were replayed then; what is
             // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
             let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
-            open.after_power_cut(self.derived.epoch, 0, ModSeq(0), &mut keep)?;
+            let seconds = u32::try_from(now_seconds()).unwrap_or(u32::MAX);
+            open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
         }
         self.unless_deleted(open)
     }
@@ -521,6 +521,5 @@ fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
     };
     let source = Source::new(intent.log, intent.offset, &frame.head);
     let concerns = |key: LockKey| key.stripe() == stripe;
-    // Reference counts that stay too high are safe; lowering them is for who knows that the frame is durable.
-    derived.apply(&source, &frame.changes, &concerns, Pass::Again).map(drop)
+    derived.apply(&source, &frame.changes, &concerns, Pass::Again)
 }

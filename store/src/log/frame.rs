@@ -30,9 +30,10 @@ const FRAME_CHANGES_LEN: usize = 20;
 const FRAME_CONTENT_LEN: usize = 24;
 const FRAME_CONTENT_HASH: usize = 32;
 const FRAME_CHANGES_CRC: usize = 40;
+const FRAME_SECONDS: usize = 44;
 
 const _: () = assert!(FILE_CRC + 4 == LOG_HEAD_BYTES as usize);
-const _: () = assert!(FRAME_CHANGES_CRC + 8 == FRAME_HEAD_BYTES as usize);
+const _: () = assert!(FRAME_SECONDS + 4 == FRAME_HEAD_BYTES as usize);
 const _: () = assert!(LOG_HEAD_BYTES.is_multiple_of(ALIGNMENT) && FRAME_HEAD_BYTES.is_multiple_of(ALIGNMENT));
 
 /// What a log holds.
@@ -154,6 +155,8 @@ pub(crate) struct FrameHead {
     pub(crate) content_len: u64,
     pub(crate) content_hash: u64,
     pub(crate) changes_crc: u32,
+    /// When the frame was made, seconds since 1970.
+    pub(crate) seconds: u32,
 }
 
 impl FrameHead {
@@ -166,6 +169,7 @@ impl FrameHead {
         bytes[FRAME_CONTENT_LEN..FRAME_CONTENT_LEN + 8].copy_from_slice(&self.content_len.to_le_bytes());
         bytes[FRAME_CONTENT_HASH..FRAME_CONTENT_HASH + 8].copy_from_slice(&self.content_hash.to_le_bytes());
         bytes[FRAME_CHANGES_CRC..FRAME_CHANGES_CRC + 4].copy_from_slice(&self.changes_crc.to_le_bytes());
+        bytes[FRAME_SECONDS..FRAME_SECONDS + 4].copy_from_slice(&self.seconds.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[FRAME_LOG_ID..]);
         bytes[FRAME_CRC..FRAME_CRC + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -191,6 +195,7 @@ impl FrameHead {
             content_len: u64_at(bytes, FRAME_CONTENT_LEN),
             content_hash: u64_at(bytes, FRAME_CONTENT_HASH),
             changes_crc: u32_at(bytes, FRAME_CHANGES_CRC),
+            seconds: u32_at(bytes, FRAME_SECONDS),
         };
         let fits = head.content_len <= CONTENT_MOST_BYTES && head.changes_len as usize <= CHANGES_MOST_BYTES;
         fits.then_some(head)
@@ -236,6 +241,7 @@ mod tests {
             content_len: 1 << 31,
             content_hash: u64::MAX,
             changes_crc: 5,
+            seconds: 1_800_000_000,
         }
     }
 

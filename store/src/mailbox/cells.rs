@@ -5,8 +5,8 @@
 //!   never changes again.
 //! - Flags are stored before their modseq (release), and read after it (acquire). So whoever reads modseq *m* sees the flags
 //!   of *m* or newer ones, and newer ones come with a modseq that is told later. No change is lost.
-//! - A tombstone's modseq is stored before its bit (release), and is read again after the bit was seen (acquire). So a cell
-//!   never looks expunged at an older modseq than that of its expunge.
+//! - A tombstone's modseq and time are stored before its bit (release), and are read after the bit was seen (acquire). So a cell
+//!   never looks expunged at an older modseq or time than that of its expunge.
 //! - In a summary, `max_expunge_modseq` is stored before the bit in `live` goes (release), and is read after `live` (acquire).
 //!   So if it says that no expunge is newer than *E*, then `live` lacks exactly the cells expunged up to *E*.
 
@@ -98,11 +98,13 @@ impl Cells {
             uid: Uid::new(layout::u32_at(&bytes, cell::UID)).ok_or_else(|| damaged("a cell has no UID"))?,
             flags: layout::flags_of(word, keywords),
             expunged: word & cell::EXPUNGED != 0,
+            released: word & cell::RELEASED != 0,
             modseq,
             internal_date: packed(cell::INTERNAL_DATE).ok_or_else(|| damaged("a cell has no date"))?,
             sent_date: packed(cell::SENT_DATE),
             save_seconds: layout::u32_at(&bytes, cell::SAVE_DATE),
             size: layout::u32_at(&bytes, cell::SIZE),
+            expunged_at: layout::u32_at(&bytes, cell::EXPUNGED_AT),
             message: MessageId {
                 page: PageId(layout::u32_at(&bytes, cell::PAGE)),
                 index: layout::u32_at(&bytes, cell::DIRECTORY),

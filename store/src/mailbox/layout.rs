@@ -47,9 +47,13 @@ pub(crate) mod header_tail {
     pub(crate) const KEYWORDS_USED: usize = 8;
     pub(crate) const FLAGS: usize = 12;
     pub(crate) const PUBLICATIONS: usize = 16;
+    pub(crate) const UNRELEASED: usize = 20;
+    pub(crate) const DELETED_AT: usize = 24;
     pub(crate) const CRC: usize = 60;
     /// A flag: the mailbox was deleted.
     pub(crate) const FLAG_DELETED: u32 = 1;
+    /// A flag of a deleted mailbox: its cells hold no references any more.
+    pub(crate) const FLAG_RELEASED: u32 = 1 << 1;
 }
 
 /// A mailbox cell, offsets in its line.
@@ -64,10 +68,12 @@ pub(crate) mod cell {
     pub(crate) const SAVE_DATE: usize = 44;
     pub(crate) const PAGE: usize = 48;
     pub(crate) const DIRECTORY: usize = 52;
-    pub(crate) const THREAD: usize = 56;
+    pub(crate) const EXPUNGED_AT: usize = 56;
     pub(crate) const CRC: usize = 60;
     /// The bit of the flags that makes a cell a tombstone.
     pub(crate) const EXPUNGED: u32 = 1 << 31;
+    /// The bit of a tombstone that holds no reference to its message any more.
+    pub(crate) const RELEASED: u32 = 1 << 30;
 }
 
 /// A block summary, offsets in its line.
@@ -85,10 +91,10 @@ pub(crate) mod summary {
 const _: () = {
     assert!(header::SIZE + 8 == LINE_BYTES);
     assert!(header_tail::CRC + 4 == LINE_BYTES);
-    assert!(header_tail::PUBLICATIONS + 4 <= header_tail::CRC);
+    assert!(header_tail::DELETED_AT + 4 <= header_tail::CRC);
     assert!(cell::CRC + 4 == LINE_BYTES);
     assert!(cell::UID + 4 == cell::FLAGS && cell::MODSEQ + 8 == cell::INTERNAL_DATE);
-    assert!(cell::THREAD + 4 == cell::CRC);
+    assert!(cell::EXPUNGED_AT + 4 == cell::CRC);
     assert!(summary::DRAFT + 8 == LINE_BYTES);
     assert!(CELLS_PER_BLOCK as u64 * LINE_BYTES as u64 == BLOCK_BYTES);
     assert!(BLOCKS_PER_GROUP * LINE_BYTES as u64 == BLOCK_BYTES);
@@ -161,7 +167,10 @@ pub(crate) fn encode_cell(added: &Added) -> [u8; LINE_BYTES] {
 
 /// CRC-32C of the part of a cell that never changes.
 pub(crate) fn cell_crc(bytes: &[u8; LINE_BYTES]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[..cell::FLAGS]), &bytes[cell::INTERNAL_DATE..cell::CRC])
+    crc32c::crc32c_append(
+        crc32c::crc32c(&bytes[..cell::FLAGS]),
+        &bytes[cell::INTERNAL_DATE..cell::EXPUNGED_AT],
+    )
 }
 
 /// Four octets of a copied line.
@@ -221,7 +230,7 @@ mod tests {
         want.extend(0x0204_0608_u32.to_le_bytes());
         want.extend([0; 4]);
         assert_eq!(bytes[..60], want);
-        let covered: Vec<u8> = [&want[..4], &want[24..60]].concat();
+        let covered: Vec<u8> = [&want[..4], &want[24..56]].concat();
         assert_eq!(u32_at(&bytes, cell::CRC), crc32c::crc32c(&covered));
     }
 

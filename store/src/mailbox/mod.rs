@@ -78,6 +78,8 @@ pub struct Cell {
     pub flags: Flags,
     /// Whether it is a tombstone.
     pub expunged: bool,
+    /// Whether it is a tombstone that holds no reference to its message any more: the message may be gone.
+    pub released: bool,
     /// The last change of it.
     pub modseq: ModSeq,
     /// INTERNALDATE.
@@ -88,8 +90,17 @@ pub struct Cell {
     pub save_seconds: u32,
     /// RFC822.SIZE in octets.
     pub size: u32,
+    /// When it was expunged, seconds since 1970; 0 while it is live.
+    pub expunged_at: u32,
     /// The message.
     pub message: MessageId,
+}
+
+impl Cell {
+    /// Whether the directory counts it among those that point to the message.
+    pub fn holds_reference(&self) -> bool {
+        !self.released
+    }
 }
 
 /// What changes in a cell.
@@ -231,6 +242,22 @@ impl Mailbox {
     pub fn is_deleted(&self) -> bool {
         let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
         flags & header_tail::FLAG_DELETED != 0
+    }
+
+    /// When the mailbox was deleted, seconds since 1970; 0 if it was not.
+    pub fn deleted_at(&self) -> u32 {
+        tail(&self.mapping.region()).load_u32::<{ header_tail::DELETED_AT }>(Acquire)
+    }
+
+    /// Whether this is a deleted mailbox none of whose cells holds a reference any more, whatever they say themselves.
+    pub fn is_released(&self) -> bool {
+        let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
+        flags & header_tail::FLAG_RELEASED != 0
+    }
+
+    /// Tombstones that still hold references.
+    pub fn unreleased(&self) -> u32 {
+        tail(&self.mapping.region()).load_u32::<{ header_tail::UNRELEASED }>(Acquire)
     }
 
     /// UIDNEXT.

@@ -34,13 +34,14 @@ pub struct PowerCutReport {
 impl Mailbox {
     /// Brings the file of an older epoch to this one: drops cells that are not whole, makes tombstones of those whose message
     /// `keep` does not know, counts everything anew, and raises `uid_next` and `highest_modseq` above all that may have been
-    /// given out. Only then come the changes that must be replayed. Under the mailbox's lock, before anything else reads it;
+    /// given out. `seconds` is now. Only then come the changes that must be replayed. Under the mailbox's lock, before anything else reads it;
     /// doing it again is harmless.
     pub(crate) fn after_power_cut(
         &self,
         epoch: u32,
         known_uid_next: u32,
         known_modseq: ModSeq,
+        seconds: u32,
         keep: &mut dyn FnMut(&Cell) -> bool,
     ) -> Result<PowerCutReport> {
         let region = self.mapping.region();
@@ -73,7 +74,9 @@ impl Mailbox {
                 if let Some(line) = cells.line(index) {
                     line.store_u64::<{ cell::MODSEQ }>(modseq, Release);
                     let word = line.load_u32::<{ cell::FLAGS }>(Relaxed);
-                    line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED, Release);
+                    // There is no message to hold on to.
+                    line.store_u32::<{ cell::EXPUNGED_AT }>(seconds, Relaxed);
+                    line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED | cell::RELEASED, Release);
                 }
             }
         }
@@ -97,6 +100,8 @@ impl Mailbox {
             line.store_u32::<{ header::UNSEEN }>(counts.unseen, Relaxed);
             line.store_u32::<{ header::DELETED }>(counts.deleted, Relaxed);
             line.store_u64::<{ header::SIZE }>(counts.size, Relaxed);
+            let region = self.mapping.region();
+            tail(&region).store_u32::<{ header_tail::UNRELEASED }>(counts.unreleased, Relaxed);
         });
         Ok(())
     }
@@ -170,6 +175,7 @@ pub(super) fn summarize(cells: &Cells, block: u32, counts: &mut Counts) -> Block
         made.max_modseq = made.max_modseq.max(modseq);
         if word & cell::EXPUNGED != 0 {
             made.max_expunge_modseq = made.max_expunge_modseq.max(modseq);
+            counts.unreleased += u32::from(word & cell::RELEASED == 0);
             continue;
         }
         let flags = layout::flags_of(word, 0).system;

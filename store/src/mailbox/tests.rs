@@ -88,7 +88,7 @@ pub(crate) fn apply_operation(writer: &mut Writer<'_>, operation: &Operation) {
             writer.apply_flags(*uid, *flags, *modseq).expect("flags");
         }
         Operation::Expunge(uid, modseq) => {
-            writer.apply_expunge(*uid, *modseq).expect("expunged");
+            writer.apply_expunge(*uid, *modseq, 9).expect("expunged");
         }
     }
 }
@@ -165,6 +165,8 @@ fn check(mailbox: &Mailbox, model: &Model) {
             sent_date: added.sent_date,
             save_seconds: added.save_seconds,
             size: added.size,
+            released: false,
+            expunged_at: if *expunged { 9 } else { 0 },
             message: added.message,
         };
         assert_eq!(cell, want);
@@ -284,16 +286,47 @@ fn what_an_expunge_and_a_late_change_return() {
     assert!(!writer.apply_flags(uid(2), Flags::default(), ModSeq(9)).expect("flags"));
     assert!(!writer.apply_flags(uid(9), flags, ModSeq(10)).expect("flags"));
     let message = MessageId { page: PageId(20_000), index: 4 };
-    assert_eq!(writer.apply_expunge(uid(2), ModSeq(11)).expect("expunged"), Some(message));
-    assert_eq!(writer.apply_expunge(uid(2), ModSeq(11)).expect("expunged"), None);
-    assert_eq!(writer.apply_expunge(uid(9), ModSeq(11)).expect("expunged"), None);
+    assert!(writer.apply_expunge(uid(2), ModSeq(11), 77).expect("expunged"));
+    assert!(!writer.apply_expunge(uid(2), ModSeq(11), 78).expect("expunged"));
+    assert!(!writer.apply_expunge(uid(9), ModSeq(11), 77).expect("expunged"));
     assert!(!writer.apply_flags(uid(2), flags, ModSeq(12)).expect("flags"));
     assert_eq!(writer.apply_add(&added(3, 4, 0)).expect("added"), AddOutcome::Already);
-    writer.mark_deleted();
+    writer.mark_deleted(99);
     writer.publish(ModSeq(12), 4);
     let cell = fixture.mailbox.cell(CellIndex(1)).expect("a tombstone");
     assert_eq!((cell.expunged, cell.modseq, cell.flags, cell.message), (true, ModSeq(11), flags, message));
+    assert_eq!((cell.expunged_at, cell.released), (77, false));
     assert!(fixture.mailbox.is_deleted());
+    assert_eq!(fixture.mailbox.deleted_at(), 99);
+}
+
+#[test]
+fn a_tombstone_lets_go_of_its_message_once() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 3);
+    let mut writer = fixture.mailbox.writer().expect("a writer");
+    assert_eq!(writer.release(CellIndex(1)), None, "it is live");
+    writer.apply_expunge(uid(2), ModSeq(11), 77).expect("expunged");
+    writer.apply_expunge(uid(3), ModSeq(11), 77).expect("expunged");
+    writer.publish(ModSeq(11), 4);
+    assert_eq!(fixture.mailbox.unreleased(), 2);
+    assert!(fixture.mailbox.cell(CellIndex(1)).expect("whole").holds_reference());
+    let mut writer = fixture.mailbox.writer().expect("a writer");
+    assert_eq!(writer.release(CellIndex(1)), Some(MessageId { page: PageId(20_000), index: 4 }));
+    assert_eq!(writer.release(CellIndex(1)), None, "it holds nothing any more");
+    assert_eq!(writer.release(CellIndex(3)), None, "there is none");
+    // Counted anew by the next patch, as this one is not published.
+    drop(writer);
+    fixture.mailbox.writer().expect("a writer").publish(ModSeq(0), 0);
+    assert_eq!(fixture.mailbox.unreleased(), 1);
+    let cell = fixture.mailbox.cell(CellIndex(1)).expect("whole");
+    assert!(cell.expunged && cell.released && !cell.holds_reference());
+    let mut writer = fixture.mailbox.writer().expect("a writer");
+    writer.mark_deleted(99);
+    writer.mark_released();
+    writer.publish(ModSeq(12), 4);
+    assert!(fixture.mailbox.is_released());
+    assert_eq!(fixture.mailbox.unreleased(), 0);
 }
 
 #[test]
@@ -322,7 +355,7 @@ fn recent_messages_belong_to_one_session() {
     assert_eq!(fixture.mailbox.claim_recent(130), 1..131);
     assert_eq!(fixture.mailbox.recent_count().expect("counted"), 70);
     let mut writer = fixture.mailbox.writer().expect("a writer");
-    writer.apply_expunge(uid(131), ModSeq(500)).expect("expunged");
+    writer.apply_expunge(uid(131), ModSeq(500), 9).expect("expunged");
     writer.publish(ModSeq(500), 201);
     assert_eq!(fixture.mailbox.recent_count().expect("counted"), 69);
     assert_eq!(fixture.mailbox.claim_recent(100), 101..101);
@@ -373,7 +406,7 @@ fn after_a_power_cut_replay_brings_back_everything() {
         let known_uid_next = model.uid_next();
         let mailbox = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened");
         let report = mailbox
-            .after_power_cut(2, known_uid_next, ModSeq(model.modseq), &mut |_| true)
+            .after_power_cut(2, known_uid_next, ModSeq(model.modseq), 9, &mut |_| true)
             .expect("brought to this epoch");
         assert!(report.dropped.is_empty());
         assert_eq!(mailbox.epoch(), 2);
@@ -406,7 +439,7 @@ fn after_a_power_cut_damaged_cells_go_and_unknown_messages_become_tombstones() {
     let last = MessageId { page: PageId(20_000), index: 400 };
     let report = fixture
         .mailbox
-        .after_power_cut(2, 0, ModSeq(0), &mut |cell| cell.message != last)
+        .after_power_cut(2, 0, ModSeq(0), 9, &mut |cell| cell.message != last)
         .expect("brought to this epoch");
     assert_eq!(report.damaged_cells, 1);
     assert!(matches!(report.damages[0], StoreError::Corrupt { offset, .. } if offset == 8192 + 9 * 64));

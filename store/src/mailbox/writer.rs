@@ -35,6 +35,7 @@ pub(super) struct Counts {
     pub(super) unseen: u32,
     pub(super) deleted: u32,
     pub(super) size: u64,
+    pub(super) unreleased: u32,
 }
 
 /// A patch of one mailbox. Ends with [`Writer::publish`]; dropped without, the next one repairs.
@@ -64,6 +65,7 @@ impl Mailbox {
             unseen: line.load_u32::<{ header::UNSEEN }>(Relaxed),
             deleted: line.load_u32::<{ header::DELETED }>(Relaxed),
             size: line.load_u64::<{ header::SIZE }>(Relaxed),
+            unreleased: tail(&region).load_u32::<{ header_tail::UNRELEASED }>(Relaxed),
         };
         Ok(Writer { mailbox: self, cells, counts, epoch_owed: None })
     }
@@ -127,19 +129,21 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    /// A message is expunged. Returns the one whose reference falls, unless it was expunged before.
-    pub(crate) fn apply_expunge(&mut self, uid: Uid, modseq: ModSeq) -> Result<Option<MessageId>> {
-        let Ok(index) = self.cells.find_uid(uid) else { return Ok(None) };
+    /// A message is expunged at `seconds` since 1970: a tombstone is left, which holds on to the message until [`Writer::release`]. False if it
+    /// is not there (any more).
+    pub(crate) fn apply_expunge(&mut self, uid: Uid, modseq: ModSeq, seconds: u32) -> Result<bool> {
+        let Ok(index) = self.cells.find_uid(uid) else { return Ok(false) };
         let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
         let (word, _, known_modseq) = read_flags(line);
         if word & cell::EXPUNGED != 0 {
-            return Ok(None);
+            return Ok(false);
         }
         let modseq = modseq.max(known_modseq);
         let summary_line = self.summary_of(index)?;
         self.raise_max_modseq(summary_line, modseq);
         let newest = summary_line.load_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(Relaxed).max(modseq.0);
         summary_line.store_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(newest, Relaxed);
+        line.store_u32::<{ cell::EXPUNGED_AT }>(seconds, Relaxed);
         line.store_u64::<{ cell::MODSEQ }>(modseq.0, Release);
         line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED, Release);
         let bit = 1 << (index.0 % CELLS_PER_BLOCK);
@@ -147,14 +151,28 @@ impl Writer<'_> {
         summary_line.store_u64::<{ summary::LIVE }>(live & !bit, Release);
         clear_flag_bits(summary_line, bit);
         let size = line.load_u32::<{ cell::SIZE }>(Relaxed);
-        let message = MessageId {
-            page: PageId(line.load_u32::<{ cell::PAGE }>(Relaxed)),
-            index: line.load_u32::<{ cell::DIRECTORY }>(Relaxed),
-        };
+        self.counts.unreleased = self.counts.unreleased.saturating_add(1);
         self.counts.live = self.counts.live.saturating_sub(1);
         self.counts.size = self.counts.size.saturating_sub(u64::from(size));
         self.count_flags(Some(layout::flags_of(word, 0).system), None);
-        Ok(Some(message))
+        Ok(true)
+    }
+
+    /// The tombstone at `index` lets go of its message, which it returns: the caller lowers the message's count next, under the same lock.
+    /// (Should it die in between, the count stays too high.) `None` if the cell is live or holds nothing any more.
+    #[allow(dead_code, reason = "collection of what nobody needs calls it")]
+    pub(crate) fn release(&mut self, index: CellIndex) -> Option<MessageId> {
+        let line = self.cells.line(index)?;
+        let word = line.load_u32::<{ cell::FLAGS }>(Relaxed);
+        if word & (cell::EXPUNGED | cell::RELEASED) != cell::EXPUNGED {
+            return None;
+        }
+        line.store_u32::<{ cell::FLAGS }>(word | cell::RELEASED, Release);
+        self.counts.unreleased = self.counts.unreleased.saturating_sub(1);
+        Some(MessageId {
+            page: PageId(line.load_u32::<{ cell::PAGE }>(Relaxed)),
+            index: line.load_u32::<{ cell::DIRECTORY }>(Relaxed),
+        })
     }
 
     /// Keyword number `bit` is `name`.
@@ -164,11 +182,26 @@ impl Writer<'_> {
         keywords::write(&self.mailbox.mapping.region(), bit, name)
     }
 
-    /// The mailbox is deleted; sessions that have it open see that.
-    pub(crate) fn mark_deleted(&mut self) {
+    /// The mailbox is deleted at `seconds` since 1970; sessions that have it open see that. Its cells hold on to their messages until
+    /// [`Writer::mark_released`].
+    pub(crate) fn mark_deleted(&mut self, seconds: u32) {
+        let region = self.mailbox.mapping.region();
+        tail(&region).store_u32::<{ header_tail::DELETED_AT }>(seconds, Relaxed);
+        self.set_flag(header_tail::FLAG_DELETED);
+    }
+
+    /// No cell of this deleted mailbox holds its message any more: the caller lowers the counts of those that
+    /// [`Cell::holds_reference`](super::Cell::holds_reference) next, under the same lock, and then removes the folder.
+    #[allow(dead_code, reason = "collection of what nobody needs calls it")]
+    pub(crate) fn mark_released(&mut self) {
+        self.counts.unreleased = 0;
+        self.set_flag(header_tail::FLAG_RELEASED);
+    }
+
+    fn set_flag(&self, flag: u32) {
         let region = self.mailbox.mapping.region();
         let line = tail(&region);
-        let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed) | header_tail::FLAG_DELETED;
+        let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed) | flag;
         line.store_u32::<{ header_tail::FLAGS }>(flags, Release);
     }
 
@@ -182,6 +215,7 @@ impl Writer<'_> {
             line.store_u32::<{ header::UNSEEN }>(counts.unseen, Relaxed);
             line.store_u32::<{ header::DELETED }>(counts.deleted, Relaxed);
             line.store_u64::<{ header::SIZE }>(counts.size, Relaxed);
+            tail(&region).store_u32::<{ header_tail::UNRELEASED }>(counts.unreleased, Relaxed);
             // Cells, then the UIDs that count them in, then the modseq: who sees one of them sees those before it.
             line.store_u32::<{ header::CELLS_USED }>(counts.cells_used, Release);
             let known = line.load_u32::<{ header::UID_NEXT }>(Relaxed);

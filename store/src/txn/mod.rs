@@ -19,6 +19,7 @@ pub use outcome::{
 use std::sync::Arc;
 
 use crate::change::{Change, SpecialUse, codec};
+use crate::date::now_seconds;
 use crate::derived::{Pass, Source};
 use crate::draft::{Body, Content};
 use crate::error::{ChangeError, StoreError};
@@ -239,12 +240,12 @@ fn write(
         }
     }
     let concerns = |key: LockKey| held.covers(key);
-    let aftermath = store.derived.apply(&source, &changes, &concerns, Pass::First)?;
+    store.derived.apply(&source, &changes, &concerns, Pass::First)?;
     held.clear();
     in_flight.applied();
     store.counters.commits.add(1);
     store.count_changes(weight(&changes));
-    let ticket = store.committer.ticket(&log, others, aftermath);
+    let ticket = store.committer.ticket(&log, others);
     Ok(Committed { ticket, outcomes, touched })
 }
 
@@ -263,6 +264,7 @@ fn append(
         content_len: own.map_or(0, |(_, content)| content.size),
         content_hash: own.map_or(0, |(_, content)| content.hash),
         changes_crc: crc32c::crc32c(changes),
+        seconds: u32::try_from(now_seconds()).unwrap_or(u32::MAX),
     };
     let announce = |offset| held.announce(Intent { log: log.name(), offset });
     let appended = match own.map(|(_, content)| &content.body) {

@@ -115,7 +115,7 @@ fn nothing_new_is_told_while_nothing_is_published() {
     fill(&fixture.mailbox, 1, 100);
     let mut view = View::open(&fixture.mailbox).expect("a view");
     let mut writer = fixture.mailbox.writer().expect("a writer");
-    writer.apply_expunge(uid(5), ModSeq(200)).expect("expunged");
+    writer.apply_expunge(uid(5), ModSeq(200), 9).expect("expunged");
     writer.apply_flags(uid(6), crate::change::Flags::default(), ModSeq(200)).expect("flags");
     fixture.mailbox.reserve(1).expect("room");
     writer.apply_add(&added(101, 200, 0)).expect("added");
@@ -147,7 +147,7 @@ fn what_is_not_published_yet_is_told_later() {
     let mut writer = fixture.mailbox.writer().expect("a writer");
     writer.apply_flags(uid(4), crate::change::Flags::default(), ModSeq(200)).expect("flags");
     writer.apply_flags(uid(6), crate::change::Flags::default(), ModSeq(200)).expect("flags");
-    writer.apply_expunge(uid(5), ModSeq(200)).expect("expunged");
+    writer.apply_expunge(uid(5), ModSeq(200), 9).expect("expunged");
     let all = Refresh { expunges: true };
     let changes = view.refresh(&fixture.mailbox, all).expect("refreshed");
     assert_eq!(changes, Changes { flags: vec![CellIndex(2)], ..Changes::default() });
@@ -168,7 +168,7 @@ fn a_message_that_came_and_went_is_not_mentioned() {
     let mut untold = told.clone();
     fill(&fixture.mailbox, 11, 12);
     let mut writer = fixture.mailbox.writer().expect("a writer");
-    writer.apply_expunge(uid(11), ModSeq(50)).expect("expunged");
+    writer.apply_expunge(uid(11), ModSeq(50), 9).expect("expunged");
     writer.publish(ModSeq(50), 13);
     let changes = told.refresh(&fixture.mailbox, Refresh { expunges: true }).expect("refreshed");
     assert_eq!(changes, Changes { exists: Some(11), ..Changes::default() });
