@@ -15,7 +15,7 @@ use crate::error::{Result, StoreError};
 use crate::ids::MessageId;
 use crate::log::frame::FRAME_HEAD_BYTES;
 use crate::page::PageFile;
-use crate::page::directory::{MessagePlace, RecordPlace};
+use crate::page::directory::{CellState, MessagePlace, RecordPlace};
 use crate::store::Store;
 
 /// Octets of a message read at a time when it is analysed.
@@ -96,9 +96,14 @@ pub struct FileRange {
 
 impl Store {
     /// Where a message is.
+    ///
+    /// Errors: `Gone` if its content was given back to the disk, `NotFound` if it never was durable.
     pub fn message(&self, id: MessageId) -> Result<StoredMessage> {
-        let place = self.pages.directory(id.page)?.place(id.index)?.ok_or(StoreError::NotFound("message"))?;
-        Ok(StoredMessage::new(id, &place))
+        match self.pages.directory(id.page)?.place_and_state(id.index)? {
+            Some((place, CellState::InUse)) => Ok(StoredMessage::new(id, &place)),
+            Some(_) => Err(StoreError::Gone(id)),
+            None => Err(StoreError::NotFound("message")),
+        }
     }
 
     /// Appends the octets `range` of a message to `into`, by one `pread` of exactly the range (clipped to the message).

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::date::page_name;
+use crate::ids::MessageId;
 use crate::quota::Resource;
 
 /// Why the store could not be opened or read.
@@ -18,6 +20,8 @@ pub enum StoreError {
     Unusable { path: PathBuf, reason: String },
     /// The message, mailbox or user asked for is not there (any more).
     NotFound(&'static str),
+    /// No mailbox held the message any more, and its content was given back to the disk.
+    Gone(MessageId),
     /// A lock was not to be had within the time allowed.
     Busy(&'static str),
     /// A sync failed earlier; this process writes nothing more to the store until it opens it anew.
@@ -44,6 +48,11 @@ impl StoreError {
         matches!(self, StoreError::Io { error, .. }
             if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
+
+    /// Whether what was asked for is not there (any more): nothing is wrong with the store.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, StoreError::NotFound(_) | StoreError::Gone(_))
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -55,6 +64,9 @@ impl fmt::Display for StoreError {
             }
             StoreError::Unusable { path, reason } => write!(f, "{}: {reason}", path.display()),
             StoreError::NotFound(what) => write!(f, "there is no such {what}"),
+            StoreError::Gone(MessageId { page, index }) => {
+                write!(f, "message {index} of {} was expunged, and its content is gone", page_name(*page))
+            }
             StoreError::Busy(what) => write!(f, "{what} did not become free in time"),
             StoreError::Failed(reason) => write!(f, "the store is closed for writing: {reason}"),
         }

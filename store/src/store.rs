@@ -197,6 +197,7 @@ impl Store {
             take_and_repair(&locks, &derived, &[stripe])?;
         }
         let pages = Arc::clone(&derived.pages);
+        pages.count_from_now_on(derived.epoch);
         let checkpoint = Checkpoint::read(&partition, writer.number())?;
         let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint, today)?);
         let committer = Arc::new(Committer::new(Arc::clone(&counters), options.background));

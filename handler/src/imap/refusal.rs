@@ -48,7 +48,7 @@ impl ImapSession {
     pub(super) fn refuse_store(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &StoreError) -> Flow {
         let (code, text) = match error {
             StoreError::NotFound("mailbox") => (Code::NonExistent, "There is no such mailbox"),
-            StoreError::NotFound(_) => (Code::NonExistent, "It is gone"),
+            StoreError::NotFound(_) | StoreError::Gone(_) => (Code::NonExistent, "It is gone"),
             StoreError::Corrupt { .. } => (Code::Corruption, "Damaged; the server's log says where"),
             StoreError::Busy(_) => (Code::InUse, "Busy; try again"),
             StoreError::Unusable { .. } => (Code::Unavailable, "The mail store cannot be used"),
@@ -56,7 +56,7 @@ impl ImapSession {
             error if error.is_out_of_space() => (Code::OverQuota, "No space left"),
             StoreError::Io { .. } => (Code::ServerBug, "The disk failed; the server's log says more"),
         };
-        if !matches!(error, StoreError::NotFound(_)) {
+        if !error.is_gone() {
             log::error!("command failed", tag = tag.as_str(), why = error);
         }
         self.refuse(turn, tag, Condition::No, Some(code), text)

@@ -215,7 +215,7 @@ impl Pop3Session {
         match done {
             Ok(()) => Flow::Continue,
             Err(Refused::NoSuchMessage) => refuse(turn, None, "No such message"),
-            Err(Refused::Store(StoreError::NotFound(_))) => refuse(turn, None, "The message is gone"),
+            Err(Refused::Store(error)) if error.is_gone() => refuse(turn, None, "The message is gone"),
             Err(Refused::Store(error)) => {
                 log::error!("maildrop not readable", peer = turn.peer.endpoint, why = error);
                 refuse(turn, Some(Code::SystemTemporary), "This could not be read")

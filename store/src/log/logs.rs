@@ -26,6 +26,8 @@ const LOG_FULL_BYTES: u64 = 256 << 20;
 /// more is refused, for a while.
 const LEASES_MOST: usize = 1024;
 const LEASES_LEAST: usize = 16;
+/// The last number of a log of one kind, page and writer: a directory cell has 16 bits for it.
+const LOG_NUMBER_MOST: u32 = 65_535;
 
 /// The logs of this process.
 #[derive(Debug)]
@@ -231,13 +233,16 @@ impl Logs {
 
     /// Makes the file of a new log; `None` if there is one of that name, as there may be if the clock was set back.
     fn create_file(&self, name: LogName) -> Result<Option<Arc<LogFile>>> {
+        if name.number > LOG_NUMBER_MOST {
+            return Err(StoreError::Busy("a number for one more log"));
+        }
         let path = log_path(&self.pages, name);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
         match LogFile::create(&path, name, self.epoch) {
             Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {
-                if name.number == u32::MAX {
+                if name.number >= LOG_NUMBER_MOST {
                     Err(StoreError::Busy("a number for one more log"))
                 } else {
                     Ok(None)

@@ -3,21 +3,28 @@
 //!
 //! Invariants:
 //! - A cell's index is given out once, by an atomic addition; it is never used for another message.
-//! - What does not change is stored before the state says that the cell is in use, and has a checksum. The reference count and
-//!   the place of the record change on their own; a record has a checksum of its own.
-//! - A reference count may be too high after a crash, never too low.
+//! - What does not change is stored before the state says that the cell is in use, and has a checksum. Reference count and state
+//!   change together, in one exchange; so does the place of the frame, which has a checksum in its own word. The place of the
+//!   record changes on its own; a record has a checksum of its own.
+//! - A reference count may be too high after a process died, never too low. After a power cut it may be anything until the page
+//!   is recounted (`recounted_epoch`).
+//! - A cell that was *freed* gets no reference any more and is never in use again.
+
+mod cell;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::ids::PageId;
-use crate::mapping::{Line, Mapping, Region};
+use crate::ids::{MessageId, PageId};
+use crate::mapping::{LINE_BYTES, Line, Mapping, Region};
+use cell::CountAndState;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LODEDIR1");
 const HEADER_BYTES: u64 = 4096;
-const CELL_BYTES: u64 = 64;
+const CELL_BYTES: u64 = LINE_BYTES as u64;
 /// So many cells more than the file has may have been given out when its length was lost by a power cut. A header that says more
 /// is damaged.
 const CELLS_AHEAD_MOST: u64 = 1 << 22;
@@ -25,27 +32,9 @@ const CELLS_AHEAD_MOST: u64 = 1 << 22;
 const HEADER_MAGIC: u64 = 0;
 const HEADER_PAGE: u64 = 8;
 const HEADER_GIVEN_OUT: u64 = 12;
+const HEADER_RECOUNTED_EPOCH: u64 = 16;
 
-const REFERENCES: usize = 0;
-const STATE: usize = 4;
-const WRITER: usize = 8;
-const BUCKET: usize = 12;
-const FRAME_OFFSET: usize = 16;
-const CONTENT_LEN: usize = 24;
-const RECORD_OFFSET: usize = 32;
-const RECORD_LEN: usize = 40;
-const RECORD_CRC: usize = 44;
-const CONTENT_HASH: usize = 48;
-const HEADER_SIZE: usize = 56;
-const CRC: usize = 60;
-
-const STATE_IN_USE: u32 = 1;
-const STATE_LOST: u32 = 2;
-const STATE_KIND: u32 = 0xff;
-const STATE_ANALYSED: u32 = 1 << 8;
-const STATE_RECORD_WRITER: u32 = 16;
-
-/// What a cell says of its message for good.
+/// What a cell says of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MessagePlace {
     pub(crate) writer: u16,
@@ -65,19 +54,48 @@ pub(crate) struct RecordPlace {
     pub(crate) crc: u32,
 }
 
+/// What a cell is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CellState {
+    /// For nothing yet; it may have been given out.
+    Free,
+    /// For a message.
+    InUse,
+    /// For a message that was never made durable.
+    Lost,
+    /// For a message that no mailbox held any more: its content is gone, or may be at any time.
+    Freed,
+}
+
+/// Count and state of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CellUse {
+    pub(crate) references: u32,
+    pub(crate) state: CellState,
+    /// Whether a reference was added or dropped since `begin_recount`.
+    pub(crate) touched: bool,
+}
+
 /// An open directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    page: PageId,
     mapping: Mapping,
 }
 
+#[expect(dead_code, reason = "called by what frees space")]
 impl Directory {
-    /// Opens the directory in `folder`, or makes an empty one there.
-    pub(crate) fn open_or_create(disk: &Disk, folder: &Path, page: PageId) -> Result<Directory> {
+    /// Opens the directory in `folder`, or makes an empty one there, whose counts are right as of `counted_epoch` (0: suspect).
+    pub(crate) fn open_or_create(
+        disk: &Disk,
+        folder: &Path,
+        page: PageId,
+        counted_epoch: u32,
+    ) -> Result<Directory> {
         let path = folder.join("directory");
         if !disk.exists(&path) {
             disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
-            create(disk, &path, page)?;
+            create(disk, &path, page, counted_epoch)?;
         }
         let mapping = Mapping::open(disk, &path)?;
         let region = mapping.ensure_len(HEADER_BYTES)?;
@@ -86,7 +104,7 @@ impl Directory {
         {
             return Err(StoreError::corrupt(&path, 0, "the directory's head"));
         }
-        Ok(Directory { mapping })
+        Ok(Directory { page, mapping })
     }
 
     /// Gives out a new cell; it is free until it is filled.
@@ -125,40 +143,89 @@ impl Directory {
         self.mapping.grow(offset_of(count)).map(drop)
     }
 
+    /// The epoch in which the counts of this page were last known not to be too low.
+    pub(crate) fn recounted_epoch(&self) -> Result<u32> {
+        self.mapping.region().load_u32(HEADER_RECOUNTED_EPOCH, Ordering::Acquire)
+    }
+
+    /// States that no count is too low in `epoch`; 0 makes them suspect.
+    pub(crate) fn set_recounted_epoch(&self, epoch: u32) -> Result<()> {
+        self.mapping.region().store_u32(HEADER_RECOUNTED_EPOCH, epoch, Ordering::Release)
+    }
+
     /// Says where the message of cell `index` is, unless the cell says so already; doing it twice is doing it once. The cell has
-    /// `references` from the start if it was free.
+    /// `references` from the start if it was free. A message that was freed stays so.
     pub(crate) fn fill(&self, index: u32, place: &MessagePlace, references: u32) -> Result<()> {
         let region = self.mapping.grow(offset_of(index) + CELL_BYTES)?;
         let line = region.line(offset_of(index))?;
-        let state = line.load_u32::<STATE>(Ordering::Acquire);
-        if state & STATE_KIND == STATE_IN_USE && read_place(line).is_some_and(|there| there == *place) {
+        let packed = cell::pack_place(place).ok_or_else(|| {
+            StoreError::corrupt(self.mapping.path(), offset_of(index), "a place that no log has")
+        })?;
+        let before = count_and_state(line);
+        let is_this = matches!(before.state(), CellState::InUse | CellState::Freed)
+            && read_content(line) == Some((place.content_len, place.content_hash, place.header_size));
+        if !is_this {
+            line.store_u64::<{ cell::CONTENT_LEN }>(place.content_len, Ordering::Relaxed);
+            line.store_u64::<{ cell::CONTENT_HASH }>(place.content_hash, Ordering::Relaxed);
+            line.store_u32::<{ cell::HEADER_SIZE }>(place.header_size, Ordering::Relaxed);
+            let crc = cell::content_crc(place.content_len, place.content_hash, place.header_size);
+            line.store_u32::<{ cell::CRC }>(crc, Ordering::Relaxed);
+        }
+        line.store_u64::<{ cell::PLACE }>(packed, Ordering::Release);
+        if is_this {
             return Ok(());
         }
-        if references > 0 {
-            line.store_u32::<REFERENCES>(references, Ordering::Relaxed);
-        }
-        line.store_u64::<WRITER>(u64::from(place.writer) | u64::from(place.bucket) << 32, Ordering::Relaxed);
-        line.store_u64::<FRAME_OFFSET>(place.frame_offset, Ordering::Relaxed);
-        line.store_u64::<CONTENT_LEN>(place.content_len, Ordering::Relaxed);
-        line.store_u64::<CONTENT_HASH>(place.content_hash, Ordering::Relaxed);
-        line.store_u32::<HEADER_SIZE>(place.header_size, Ordering::Relaxed);
-        line.store_u32::<CRC>(place_crc(place), Ordering::Relaxed);
-        // A record that an earlier, lost message may have left here is forgotten with it.
-        line.store_u32::<STATE>(STATE_IN_USE, Ordering::Release);
-        Ok(())
+        change(&region, index, |seen| {
+            let references = if references > 0 { references } else { seen.references() };
+            // A record that an earlier, lost message may have left here is forgotten with it.
+            let new = seen.with_references(references).with_state(CellState::InUse);
+            Some(new.with_record(None).touched(true))
+        })
+        .map(drop)
+    }
+
+    /// The message of cell `index` is at `to` instead of `from` (the same content). False if it is not, or no longer, at `from`.
+    pub(crate) fn move_place(&self, index: u32, from: &MessagePlace, to: &MessagePlace) -> Result<bool> {
+        let (Some(old), Some(new)) = (cell::pack_place(from), cell::pack_place(to)) else {
+            return Err(StoreError::corrupt(
+                self.mapping.path(),
+                offset_of(index),
+                "a place that no log has",
+            ));
+        };
+        let Some(region) = self.region_with(index)? else {
+            return Ok(false);
+        };
+        let at = offset_of(index) + cell::PLACE as u64;
+        Ok(region.compare_exchange_u64(at, old, new, Ordering::AcqRel)?.is_ok())
     }
 
     /// Where the message of cell `index` is; `None` if the cell is not in use.
     pub(crate) fn place(&self, index: u32) -> Result<Option<MessagePlace>> {
+        Ok(self
+            .place_and_state(index)?
+            .filter(|(_, state)| *state == CellState::InUse)
+            .map(|(place, _)| place))
+    }
+
+    /// Where the message of cell `index` is or was, in use or freed.
+    pub(crate) fn place_and_state(&self, index: u32) -> Result<Option<(MessagePlace, CellState)>> {
         let Some(region) = self.region_with(index)? else {
             return Ok(None);
         };
         let line = region.line(offset_of(index))?;
-        if line.load_u32::<STATE>(Ordering::Acquire) & STATE_KIND != STATE_IN_USE {
+        let state = count_and_state(line).state();
+        if !matches!(state, CellState::InUse | CellState::Freed) {
             return Ok(None);
         }
-        match read_place(line) {
-            Some(place) => Ok(Some(place)),
+        let place =
+            cell::unpack_place(line.load_u64::<{ cell::PLACE }>(Ordering::Acquire)).zip(read_content(line));
+        match place {
+            Some(((writer, bucket, frame_offset), (content_len, content_hash, header_size))) => {
+                let place =
+                    MessagePlace { writer, bucket, frame_offset, content_len, content_hash, header_size };
+                Ok(Some((place, state)))
+            }
             None => {
                 Err(StoreError::corrupt(self.mapping.path(), offset_of(index), "a directory cell's checksum"))
             }
@@ -167,48 +234,102 @@ impl Directory {
 
     /// States that the message of cell `index` was never made durable and is gone. Recovery only.
     pub(crate) fn mark_lost(&self, index: u32) -> Result<()> {
-        if let Some(region) = self.region_with(index)? {
-            region.line(offset_of(index))?.store_u32::<STATE>(STATE_LOST, Ordering::Release);
-        }
-        Ok(())
+        let Some(region) = self.region_with(index)? else { return Ok(()) };
+        let lost = |seen: CountAndState| {
+            (seen.state() != CellState::Freed).then(|| seen.with_state(CellState::Lost).with_record(None))
+        };
+        change(&region, index, lost).map(drop)
     }
 
     /// Whether recovery found the message of cell `index` to be gone.
     pub(crate) fn is_lost(&self, index: u32) -> Result<bool> {
-        let Some(region) = self.region_with(index)? else {
-            return Ok(false);
+        Ok(self.cell_use(index)?.state == CellState::Lost)
+    }
+
+    /// Count and state of cell `index`.
+    pub(crate) fn cell_use(&self, index: u32) -> Result<CellUse> {
+        let seen = match self.region_with(index)? {
+            Some(region) => count_and_state(region.line(offset_of(index))?),
+            None => CountAndState(0),
         };
-        let state = region.line(offset_of(index))?.load_u32::<STATE>(Ordering::Acquire);
-        Ok(state & STATE_KIND == STATE_LOST)
+        Ok(CellUse { references: seen.references(), state: seen.state(), touched: seen.is_touched() })
     }
 
-    /// One mailbox cell more points here.
+    /// One mailbox cell more points here. Under the lock of that mailbox, before its cell is there.
+    ///
+    /// Errors: `Gone` if the message was freed.
     pub(crate) fn add_reference(&self, index: u32) -> Result<()> {
-        let region = self.mapping.grow(offset_of(index) + CELL_BYTES)?;
-        region.fetch_add_u32(offset_of(index) + REFERENCES as u64, 1, Ordering::Relaxed).map(drop)
+        self.add_references(index, 1)
     }
 
-    /// One mailbox cell less points here. A count that is 0 already stays.
+    /// As `add_reference`, for `count` mailbox cells: all of them or none.
+    pub(crate) fn add_references(&self, index: u32, count: u32) -> Result<()> {
+        let region = self.mapping.grow(offset_of(index) + CELL_BYTES)?;
+        let added = change(&region, index, |seen| {
+            let references = seen.references().checked_add(count)?;
+            (seen.state() != CellState::Freed).then(|| seen.with_references(references).touched(true))
+        })?;
+        if added { Ok(()) } else { Err(StoreError::Gone(MessageId { page: self.page, index })) }
+    }
+
+    /// One mailbox cell less points here: under the lock of that mailbox, after its cell says so. A count that is 0 already stays.
     pub(crate) fn drop_reference(&self, index: u32) -> Result<()> {
+        self.drop_references(index, 1)
+    }
+
+    /// As `drop_reference`, for `count` mailbox cells.
+    pub(crate) fn drop_references(&self, index: u32, count: u32) -> Result<()> {
         let Some(region) = self.region_with(index)? else {
             return Ok(());
         };
-        let offset = offset_of(index) + REFERENCES as u64;
-        let mut seen = region.load_u32(offset, Ordering::Relaxed)?;
-        while seen > 0 {
-            match region.compare_exchange_u32(offset, seen, seen - 1, Ordering::Relaxed)? {
-                Ok(_) => break,
-                Err(now) => seen = now,
-            }
-        }
-        Ok(())
+        let less = |seen: CountAndState| {
+            Some(seen.with_references(seen.references().saturating_sub(count)).touched(true))
+        };
+        change(&region, index, less).map(drop)
+    }
+
+    /// Frees the message of cell `index` if no mailbox cell points to it; whether it was done just now. For who knows that the
+    /// page's counts are right, and that all mailbox cells of the message's frame have been made.
+    pub(crate) fn free_if_unreferenced(&self, index: u32) -> Result<bool> {
+        let Some(region) = self.region_with(index)? else {
+            return Ok(false);
+        };
+        change(&region, index, |seen| {
+            let free = seen.state() == CellState::InUse && seen.references() == 0;
+            free.then(|| seen.with_state(CellState::Freed))
+        })
+    }
+
+    /// The content of cell `index` is known to be gone: whatever the count, no mailbox gets the message any more. Recovery only.
+    pub(crate) fn mark_freed(&self, index: u32) -> Result<()> {
+        let Some(region) = self.region_with(index)? else { return Ok(()) };
+        change(&region, index, |seen| Some(seen.with_state(CellState::Freed).with_references(0))).map(drop)
+    }
+
+    /// From now on *touched* says of cell `index` whether its count was changed. Returns the count.
+    pub(crate) fn begin_recount(&self, index: u32) -> Result<u32> {
+        let Some(region) = self.region_with(index)? else {
+            return Ok(0);
+        };
+        change(&region, index, |seen| Some(seen.touched(false)))?;
+        Ok(count_and_state(region.line(offset_of(index))?).references())
+    }
+
+    /// Sets the count of cell `index` to `counted`. False if it was touched since `begin_recount`: what was counted may be wrong.
+    pub(crate) fn end_recount(&self, index: u32, counted: u32) -> Result<bool> {
+        let Some(region) = self.region_with(index)? else {
+            return Ok(true);
+        };
+        change(&region, index, |seen| {
+            let counts = seen.state() != CellState::Freed;
+            (!seen.is_touched()).then(|| if counts { seen.with_references(counted) } else { seen })
+        })
     }
 
     /// How many mailbox cells point here, at most.
     #[cfg(test)]
     pub(crate) fn references(&self, index: u32) -> Result<u32> {
-        self.region_with(index)?
-            .map_or(Ok(0), |region| region.load_u32(offset_of(index) + REFERENCES as u64, Ordering::Relaxed))
+        Ok(self.cell_use(index)?.references)
     }
 
     /// Where the record of cell `index` is, if the message was analysed. Two processes may store at once, so this may be
@@ -218,15 +339,14 @@ impl Directory {
             return Ok(None);
         };
         let line = region.line(offset_of(index))?;
-        let state = line.load_u32::<STATE>(Ordering::Acquire);
-        if state & STATE_ANALYSED == 0 {
+        let Some(writer) = count_and_state(line).record_writer() else {
             return Ok(None);
-        }
+        };
         Ok(Some(RecordPlace {
-            writer: (state >> STATE_RECORD_WRITER) as u16,
-            offset: line.load_u64::<RECORD_OFFSET>(Ordering::Relaxed),
-            len: line.load_u32::<RECORD_LEN>(Ordering::Relaxed),
-            crc: line.load_u32::<RECORD_CRC>(Ordering::Relaxed),
+            writer,
+            offset: line.load_u64::<{ cell::RECORD_OFFSET }>(Ordering::Relaxed),
+            len: line.load_u32::<{ cell::RECORD_LEN }>(Ordering::Relaxed),
+            crc: line.load_u32::<{ cell::RECORD_CRC }>(Ordering::Relaxed),
         }))
     }
 
@@ -234,22 +354,19 @@ impl Directory {
     pub(crate) fn set_record(&self, index: u32, record: &RecordPlace) -> Result<()> {
         let region = self.mapping.grow(offset_of(index) + CELL_BYTES)?;
         let line = region.line(offset_of(index))?;
-        line.store_u64::<RECORD_OFFSET>(record.offset, Ordering::Relaxed);
-        line.store_u32::<RECORD_LEN>(record.len, Ordering::Relaxed);
-        line.store_u32::<RECORD_CRC>(record.crc, Ordering::Relaxed);
-        let at = offset_of(index) + STATE as u64;
-        let mut seen = line.load_u32::<STATE>(Ordering::Relaxed);
-        loop {
-            let new = seen & STATE_KIND | STATE_ANALYSED | u32::from(record.writer) << STATE_RECORD_WRITER;
-            match region.compare_exchange_u32(at, seen, new, Ordering::AcqRel)? {
-                Ok(_) => return Ok(()),
-                Err(now) => seen = now,
-            }
-        }
+        line.store_u64::<{ cell::RECORD_OFFSET }>(record.offset, Ordering::Relaxed);
+        line.store_u32::<{ cell::RECORD_LEN }>(record.len, Ordering::Relaxed);
+        line.store_u32::<{ cell::RECORD_CRC }>(record.crc, Ordering::Relaxed);
+        change(&region, index, |seen| Some(seen.with_record(Some(record.writer)))).map(drop)
+    }
+
+    /// Makes the directory durable as it is now.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.mapping.sync()
     }
 
     /// The mapping, if the file holds cell `index`.
-    fn region_with(&self, index: u32) -> Result<Option<std::sync::Arc<Region>>> {
+    fn region_with(&self, index: u32) -> Result<Option<Arc<Region>>> {
         let end = offset_of(index) + CELL_BYTES;
         let region = self.mapping.region();
         if region.len() >= end {
@@ -263,7 +380,7 @@ impl Directory {
 }
 
 /// Makes an empty directory under `path`, unless another process is faster: the file appears whole or not at all.
-fn create(disk: &Disk, path: &Path, page: PageId) -> Result<()> {
+fn create(disk: &Disk, path: &Path, page: PageId, counted_epoch: u32) -> Result<()> {
     let mut name = PathBuf::from(path);
     name.set_extension(format!("{:016x}.new", disk.random_number()?));
     let made = (|| {
@@ -271,6 +388,7 @@ fn create(disk: &Disk, path: &Path, page: PageId) -> Result<()> {
         let mapping = Mapping::create(disk, &name, first_bytes)?;
         let region = mapping.region();
         region.store_u32(HEADER_PAGE, page.0, Ordering::Relaxed)?;
+        region.store_u32(HEADER_RECOUNTED_EPOCH, counted_epoch, Ordering::Relaxed)?;
         region.store_u64(HEADER_MAGIC, MAGIC, Ordering::Relaxed)?;
         // Else a power cut could leave the name without the header: a damaged view, and all logs to be replayed.
         mapping.sync()?;
@@ -289,97 +407,31 @@ fn offset_of(index: u32) -> u64 {
     HEADER_BYTES + u64::from(index) * CELL_BYTES
 }
 
-fn read_place(line: Line<'_>) -> Option<MessagePlace> {
-    let place = MessagePlace {
-        writer: line.load_u64::<WRITER>(Ordering::Relaxed) as u16,
-        bucket: line.load_u32::<BUCKET>(Ordering::Relaxed),
-        frame_offset: line.load_u64::<FRAME_OFFSET>(Ordering::Relaxed),
-        content_len: line.load_u64::<CONTENT_LEN>(Ordering::Relaxed),
-        content_hash: line.load_u64::<CONTENT_HASH>(Ordering::Relaxed),
-        header_size: line.load_u32::<HEADER_SIZE>(Ordering::Relaxed),
-    };
-    (line.load_u32::<CRC>(Ordering::Relaxed) == place_crc(&place)).then_some(place)
+fn count_and_state(line: Line<'_>) -> CountAndState {
+    CountAndState(line.load_u64::<{ cell::COUNT_AND_STATE }>(Ordering::Acquire))
 }
 
-/// CRC-32C of octets 8..32 and 48..60 of the cell.
-fn place_crc(place: &MessagePlace) -> u32 {
-    let mut bytes = [0; 36];
-    bytes[0..2].copy_from_slice(&place.writer.to_le_bytes());
-    bytes[4..8].copy_from_slice(&place.bucket.to_le_bytes());
-    bytes[8..16].copy_from_slice(&place.frame_offset.to_le_bytes());
-    bytes[16..24].copy_from_slice(&place.content_len.to_le_bytes());
-    bytes[24..32].copy_from_slice(&place.content_hash.to_le_bytes());
-    bytes[32..36].copy_from_slice(&place.header_size.to_le_bytes());
-    crc32c::crc32c(&bytes)
+/// Changes count and state of cell `index` in one exchange, unless `new` says `None` to what is there. Whether it was done.
+fn change(region: &Region, index: u32, new: impl Fn(CountAndState) -> Option<CountAndState>) -> Result<bool> {
+    let at = offset_of(index) + cell::COUNT_AND_STATE as u64;
+    let mut seen = region.load_u64(at, Ordering::Acquire)?;
+    while let Some(new) = new(CountAndState(seen)) {
+        match region.compare_exchange_u64(at, seen, new.0, Ordering::AcqRel)? {
+            Ok(_) => return Ok(true),
+            Err(now) => seen = now,
+        }
+    }
+    Ok(false)
+}
+
+/// Length, hash and header size of the content, if their checksum is right.
+fn read_content(line: Line<'_>) -> Option<(u64, u64, u32)> {
+    let len = line.load_u64::<{ cell::CONTENT_LEN }>(Ordering::Relaxed);
+    let hash = line.load_u64::<{ cell::CONTENT_HASH }>(Ordering::Relaxed);
+    let header_size = line.load_u32::<{ cell::HEADER_SIZE }>(Ordering::Relaxed);
+    let crc = line.load_u32::<{ cell::CRC }>(Ordering::Relaxed);
+    (crc == cell::content_crc(len, hash, header_size)).then_some((len, hash, header_size))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place() -> MessagePlace {
-        MessagePlace {
-            writer: 65,
-            bucket: 3,
-            frame_offset: 1 << 33,
-            content_len: 4096,
-            content_hash: u64::MAX,
-            header_size: 900,
-        }
-    }
-
-    #[test]
-    fn cells_are_given_out_once_and_tell_what_they_were_told() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let page = folder.path().join("2026-11-22");
-        let one = Directory::open_or_create(&Disk::real(), &page, PageId(9)).expect("made");
-        let two = Directory::open_or_create(&Disk::real(), &page, PageId(9)).expect("opened");
-        let mut indexes = Vec::new();
-        for _ in 0..2000 {
-            indexes.push(one.allocate().expect("space"));
-            indexes.push(two.allocate().expect("space"));
-        }
-        assert_eq!(indexes, (0..4000).collect::<Vec<u32>>());
-        one.fill(3999, &place(), 2).expect("space");
-        one.fill(3999, &place(), 2).expect("again");
-        two.add_reference(3999).expect("there");
-        one.drop_reference(3999).expect("there");
-        assert_eq!(two.place(3999).expect("readable"), Some(place()));
-        assert_eq!(two.references(3999).expect("readable"), 2);
-        assert_eq!(two.place(0).expect("readable"), None);
-        assert_eq!(two.place(u32::MAX).expect("readable"), None);
-        assert_eq!(two.record(3999).expect("readable"), None);
-        let record = RecordPlace { writer: 2, offset: 77, len: 5, crc: 6 };
-        two.set_record(3999, &record).expect("there");
-        assert_eq!(one.record(3999).expect("readable"), Some(record));
-        assert_eq!(one.place(3999).expect("readable"), Some(place()));
-        one.mark_lost(3999).expect("there");
-        assert_eq!(two.place(3999).expect("readable"), None);
-    }
-
-    #[test]
-    fn a_damaged_number_of_cells_fills_no_disk_and_comes_round_to_no_used_cell() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let directory = Directory::open_or_create(&Disk::real(), folder.path(), PageId(9)).expect("made");
-        let len = directory.mapping.len();
-        for damaged in [u32::MAX, u32::MAX - 1, 1 << 30] {
-            let region = directory.mapping.region();
-            region.store_u32(HEADER_GIVEN_OUT, damaged, Ordering::Relaxed).expect("there");
-            assert!(matches!(directory.given_out(), Err(StoreError::Corrupt { .. })), "{damaged}");
-            assert!(matches!(directory.give_out_from(damaged), Err(StoreError::Corrupt { .. })), "{damaged}");
-            assert!(matches!(directory.allocate(), Err(StoreError::Corrupt { .. })), "{damaged}");
-            assert_eq!(directory.mapping.file().len().expect("there"), len);
-        }
-    }
-
-    #[test]
-    fn a_damaged_cell_and_a_foreign_file_are_told() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let directory = Directory::open_or_create(&Disk::real(), folder.path(), PageId(9)).expect("made");
-        directory.fill(0, &place(), 1).expect("space");
-        let region = directory.mapping.region();
-        region.store_u64(offset_of(0) + FRAME_OFFSET as u64, 1, Ordering::Relaxed).expect("there");
-        assert!(matches!(directory.place(0), Err(StoreError::Corrupt { offset: 4096, .. })));
-        assert!(Directory::open_or_create(&Disk::real(), folder.path(), PageId(8)).is_err());
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ pub(crate) mod records;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cache::Cache;
 use crate::date::{page_name, parse_page_name};
@@ -37,6 +38,8 @@ pub(crate) struct Pages {
     root: PathBuf,
     files: Cache<PageFile, DiskFile>,
     directories: Cache<PageId, Directory>,
+    /// The epoch as of which the counts of a directory that is made now are right; 0 while they would not be.
+    counted_epoch: AtomicU32,
 }
 
 impl Pages {
@@ -46,12 +49,19 @@ impl Pages {
             root,
             files: Cache::new(OPEN_FILES_MOST),
             directories: Cache::new(OPEN_DIRECTORIES_MOST),
+            counted_epoch: AtomicU32::new(0),
         }
     }
 
     /// The disk that they are on.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Recovery is over: every reference in a page that is made from now on is counted as it comes, in `epoch`. A directory
+    /// that recovery makes again is not so, for the mailbox cells that it counts for may be there already.
+    pub(crate) fn count_from_now_on(&self, epoch: u32) {
+        self.counted_epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// The folder that holds the page folders.
@@ -85,7 +95,9 @@ impl Pages {
 
     /// The directory of `page`, which is made if it is missing.
     pub(crate) fn directory(&self, page: PageId) -> Result<Arc<Directory>> {
-        self.directories.get_or(page, || Directory::open_or_create(&self.disk, &self.folder(page), page))
+        let counted_epoch = self.counted_epoch.load(Ordering::Relaxed);
+        let folder = self.folder(page);
+        self.directories.get_or(page, || Directory::open_or_create(&self.disk, &folder, page, counted_epoch))
     }
 
     /// Forgets all open directories.
