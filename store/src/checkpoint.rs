@@ -10,12 +10,11 @@ mod thread;
 pub(crate) use others::CheckpointsOfOthers;
 pub(crate) use thread::CheckpointThread;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::files::replace_file;
 use crate::ids::PageId;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
 
@@ -61,9 +60,9 @@ impl Checkpoint {
 
     /// The checkpoint of `writer` in the partition's folder. A missing or damaged one means that everything is replayed, which is slow but
     /// right.
-    pub(crate) fn read(partition: &Path, writer: u16) -> Result<Checkpoint> {
+    pub(crate) fn read(disk: &Disk, partition: &Path, writer: u16) -> Result<Checkpoint> {
         let path = checkpoint_path(partition, writer);
-        match fs::read(&path) {
+        match disk.read(&path) {
             Ok(bytes) => Ok(Checkpoint::parse(&bytes, writer).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Checkpoint::default()),
             Err(error) => Err(StoreError::io(&path, "read")(error)),
@@ -71,8 +70,9 @@ impl Checkpoint {
     }
 
     /// Makes this the checkpoint of `writer`, durably.
-    pub(crate) fn write(&self, partition: &Path, writer: u16) -> Result<()> {
-        replace_file(&checkpoint_path(partition, writer), self.to_text(writer).as_bytes())
+    pub(crate) fn write(&self, disk: &Disk, partition: &Path, writer: u16) -> Result<()> {
+        let path = checkpoint_path(partition, writer);
+        disk.replace_file(&path, self.to_text(writer).as_bytes()).map_err(StoreError::io(&path, "write"))
     }
 
     fn to_text(&self, writer: u16) -> String {
@@ -142,9 +142,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(Checkpoint::read(folder.path(), 66).expect("readable"), Checkpoint::default());
-        checkpoint().write(folder.path(), 66).expect("written");
-        assert_eq!(Checkpoint::read(folder.path(), 66).expect("readable"), checkpoint());
+        assert_eq!(
+            Checkpoint::read(&Disk::real(), folder.path(), 66).expect("readable"),
+            Checkpoint::default()
+        );
+        checkpoint().write(&Disk::real(), folder.path(), 66).expect("written");
+        assert_eq!(Checkpoint::read(&Disk::real(), folder.path(), 66).expect("readable"), checkpoint());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Calendar days: how a page's folder is called. Proleptic Gregorian, UTC.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::ids::PageId;
 
 /// The folder name of a page: `2026-11-22`.
@@ -36,16 +34,6 @@ pub(crate) fn parse_page_name(name: &str) -> Option<PageId> {
     let page = PageId(u32::try_from(era * 146_097 + day_of_era - 719_468).ok()?);
     // Only the one spelling that `page_name` writes, so that no two folders are one page.
     (page_name(page) == name).then_some(page)
-}
-
-/// Seconds since 1970 now, 0 before.
-pub(crate) fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// The page of today.
-pub(crate) fn today() -> PageId {
-    PageId(u32::try_from(now_seconds() / 86_400).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

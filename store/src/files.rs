@@ -27,12 +27,6 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Makes durable all that was written to the file system of `path`, mapped files included.
-pub(crate) fn sync_file_system(path: &Path) -> Result<()> {
-    let folder = std::fs::File::open(path).map_err(StoreError::io(path, "open"))?;
-    nix::unistd::syncfs(folder).map_err(|errno| StoreError::io(path, "sync")(errno.into()))
-}
-
 /// Makes a folder and those above it, their names durable.
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {

@@ -14,15 +14,13 @@
 //! beginnings. The file `rebuild` says so before the first view is made or put aside, and goes when all are durable: a rebuild that was cut
 //! short is begun again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::change::Change;
 use crate::checkpoint::{Checkpoint, LogPosition};
-use crate::date::{now_seconds, today};
 use crate::derived::{Derived, Pass, Source, list_of, mailbox_of_cells};
 use crate::error::{Result, StoreError};
-use crate::files::sync_file_system;
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::locks::LockKey;
 use crate::log::frame::LOG_HEAD_BYTES;
@@ -30,9 +28,6 @@ use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::Frame;
 use crate::log::{LogKind, LogName, LogReader};
 use crate::mailbox::Cell;
-
-/// Directory cells that may have been given out and lost by a power cut.
-const CELLS_SKIPPED: u32 = 1 << 16;
 
 /// Views that one recovery puts aside, at most.
 const PUT_ASIDE_MOST: usize = 1000;
@@ -55,7 +50,7 @@ fn run_once(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> 
     let from_start = derived.is_rebuild_owed();
     let mut replay = Replay::new(partition, derived, power_cut, from_start);
     for page in derived.pages.all()? {
-        for name in logs_of_page(derived.pages.root(), page)? {
+        for name in logs_of_page(&derived.disk, derived.pages.root(), page)? {
             replay.read_log(name)?;
         }
     }
@@ -70,9 +65,9 @@ fn run_once(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> 
 /// Whether a page with buckets has lost its directory.
 fn is_directory_missing(derived: &Derived) -> Result<bool> {
     for page in derived.pages.all()? {
-        let logs = logs_of_page(derived.pages.root(), page)?;
+        let logs = logs_of_page(&derived.disk, derived.pages.root(), page)?;
         let has_messages = logs.iter().any(|log| log.kind == LogKind::Bucket);
-        if has_messages && !derived.pages.folder(page).join("directory").exists() {
+        if has_messages && !derived.disk.exists(&derived.pages.folder(page).join("directory")) {
             return Ok(true);
         }
     }
@@ -91,13 +86,13 @@ struct Replay<'a> {
     power_cut: bool,
     /// A view is missing altogether: everything is replayed, whatever the checkpoints say.
     from_start: bool,
-    checkpoints: HashMap<u16, Checkpoint>,
+    checkpoints: BTreeMap<u16, Checkpoint>,
     /// How far each writer's logs go.
     ends: BTreeMap<u16, Vec<LogPosition>>,
     users: Vec<Change>,
-    lists: HashMap<UserId, Vec<Change>>,
+    lists: BTreeMap<UserId, Vec<Change>>,
     /// Changes of cells, each with the time of its frame.
-    mailboxes: HashMap<MailboxId, Vec<(u32, Change)>>,
+    mailboxes: BTreeMap<MailboxId, Vec<(u32, Change)>>,
     /// Messages whose frames were read, by page.
     messages: BTreeMap<PageId, BTreeSet<u32>>,
     frames: u64,
@@ -110,11 +105,11 @@ impl<'a> Replay<'a> {
             derived,
             power_cut,
             from_start,
-            checkpoints: HashMap::new(),
+            checkpoints: BTreeMap::new(),
             ends: BTreeMap::new(),
             users: Vec::new(),
-            lists: HashMap::new(),
-            mailboxes: HashMap::new(),
+            lists: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
             messages: BTreeMap::new(),
             frames: 0,
         }
@@ -122,7 +117,7 @@ impl<'a> Replay<'a> {
 
     fn checkpoint_of(&mut self, writer: u16) -> Result<&Checkpoint> {
         if !self.checkpoints.contains_key(&writer) {
-            let checkpoint = Checkpoint::read(self.partition, writer)?;
+            let checkpoint = Checkpoint::read(&self.derived.disk, self.partition, writer)?;
             self.checkpoints.insert(writer, checkpoint);
         }
         Ok(&self.checkpoints[&writer])
@@ -135,7 +130,7 @@ impl<'a> Replay<'a> {
             None => return Ok(()),
         };
         let path = log_path(self.derived.pages.root(), name);
-        let Some(reader) = LogReader::open(&path, name)? else {
+        let Some(reader) = LogReader::open(&self.derived.disk, &path, name)? else {
             return Ok(());
         };
         let mut offset = from;
@@ -180,7 +175,8 @@ impl<'a> Replay<'a> {
         for page in self.derived.pages.all()?.into_iter().filter(|page| *page >= oldest) {
             let directory = self.derived.pages.directory(page)?;
             let known = self.messages.remove(&page).unwrap_or_default();
-            let given_out = directory.given_out()?.saturating_add(CELLS_SKIPPED);
+            let given_out =
+                directory.given_out()?.saturating_add(self.derived.disk.sizes().directory_cells_skipped);
             directory.give_out_from(given_out)?;
             for index in (0..given_out).filter(|index| !known.contains(index)) {
                 let lost = match directory.place(index) {
@@ -223,11 +219,11 @@ impl<'a> Replay<'a> {
         let everything = |_: LockKey| true;
         // Frames of catalogs and lists have no place of their own to fill in.
         let nowhere = Source {
-            log: LogName { page: today(), kind: LogKind::Journal, writer: 0, number: 0 },
+            log: LogName { page: self.derived.disk.today(), kind: LogKind::Journal, writer: 0, number: 0 },
             offset: 0,
             content_len: 0,
             content_hash: 0,
-            seconds: u32::try_from(now_seconds()).unwrap_or(u32::MAX),
+            seconds: u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX),
         };
         // By number, each with its end: one name may have been given to several, one after the other.
         let mut users = std::mem::take(&mut self.users);
@@ -275,7 +271,7 @@ impl<'a> Replay<'a> {
             });
             let uid_next = uids.max().unwrap_or(0);
             let mut keep = |cell: &Cell| is_kept(self.derived, cell);
-            let seconds = u32::try_from(now_seconds()).unwrap_or(u32::MAX);
+            let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
             open.after_power_cut(self.derived.epoch, uid_next, highest, seconds, &mut keep)?;
         }
         let changes = changes.iter().map(|(seconds, change)| (*seconds, change));
@@ -287,12 +283,12 @@ impl<'a> Replay<'a> {
         if self.frames == 0 && !self.power_cut && !self.from_start {
             return Ok(());
         }
-        sync_file_system(self.partition)?;
+        self.derived.disk.sync_file_system(self.partition).map_err(StoreError::io(self.partition, "sync"))?;
         for (writer, ends) in &self.ends {
             // Every log that the last checkpoint did not declare to be in the views is among the ends.
             let page = self.checkpoints.get(writer).map_or(PageId(0), |checkpoint| checkpoint.page);
             let checkpoint = Checkpoint { page, logs: ends.clone() };
-            checkpoint.write(self.partition, *writer)?;
+            checkpoint.write(&self.derived.disk, self.partition, *writer)?;
         }
         Ok(())
     }

@@ -12,12 +12,10 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::counters::Counters;
-use crate::date::{now_seconds, today};
 use crate::derived::{Derived, Pass, Source};
 use crate::disk::Disk;
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
-use crate::files::{make_folder, random_number, sync_file_system};
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
@@ -139,7 +137,7 @@ impl Store {
             let reason = format!("there is no handler number {number}: they end at {}", FIRST_TOOL - 1);
             return Err(StoreError::Unusable { path: folder.clone(), reason });
         }
-        make_folder(runtime_dir)?;
+        Disk::real().make_folder(runtime_dir).map_err(StoreError::io(runtime_dir, "make"))?;
         let boot_id = options.pretend_boot_id.clone().map_or_else(boot_id, Ok)?;
         let opened = Claim::take(folder, &boot_id)?;
         let runtime_dir = runtime_dir.canonicalize().map_err(StoreError::io(runtime_dir, "look at"))?;
@@ -153,7 +151,7 @@ impl Store {
         };
         let (claim, locks, derived) = match opened {
             Opened::First(claim) => {
-                let locks_id = random_number()?;
+                let locks_id = options.disk.random_number()?;
                 let begun = State::read(folder)?.map_or(
                     State { boot_id: boot_id.clone(), epoch: 1, left: Left::Open, locks_id, locks_path },
                     |before| before.taken_over(&boot_id, locks_id, &runtime_dir.join("locks")),
@@ -198,12 +196,21 @@ impl Store {
         }
         let pages = Arc::clone(&derived.pages);
         pages.count_from_now_on(derived.epoch);
-        let checkpoint = Checkpoint::read(&partition, writer.number())?;
-        let logs = Arc::new(Logs::open(pages.root(), writer.number(), derived.epoch, &checkpoint, today)?);
+        let checkpoint = Checkpoint::read(&options.disk, &partition, writer.number())?;
+        let logs = Logs::open(
+            &options.disk,
+            pages.root(),
+            writer.number(),
+            derived.epoch,
+            &checkpoint,
+            Disk::today,
+        )?;
+        let logs = Arc::new(logs);
         let committer = Arc::new(Committer::new(Arc::clone(&counters), options.background));
         let store = Arc::new(Store {
             folder: options.path.clone(),
             checkpoints: Arc::new(CheckpointThread::new(
+                &options.disk,
                 partition.clone(),
                 writer.number(),
                 Duration::from_millis(options.checkpoint_interval_ms.max(1)),
@@ -211,7 +218,7 @@ impl Store {
                 Arc::clone(&committer),
                 Arc::clone(&counters),
             )),
-            checkpoints_of_others: CheckpointsOfOthers::new(&partition),
+            checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition),
             default_limits: options.default_limits,
             partition,
             claim,
@@ -284,7 +291,10 @@ impl Store {
             for stripe in Stripe::all() {
                 take_and_repair(&self.locks, &self.derived, &[stripe])?;
             }
-            sync_file_system(&self.partition)?;
+            self.derived
+                .disk
+                .sync_file_system(&self.partition)
+                .map_err(StoreError::io(&self.partition, "sync"))?;
             if let Some(state) = State::read(&self.folder)? {
                 State { left: Left::Clean, ..state }.write(&self.folder)?;
             }
@@ -367,7 +377,7 @@ impl Store {
             // A power cut came since it was last made sure of. Its changes behind the checkpoint were replayed then; what is
             // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
             let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
-            let seconds = u32::try_from(now_seconds()).unwrap_or(u32::MAX);
+            let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
             open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
         }
         self.unless_deleted(open)
@@ -514,7 +524,7 @@ fn take_and_repair<'a>(locks: &'a Locks, derived: &Derived, stripes: &[Stripe]) 
 /// part of it that this stripe protects is put there; if not, nothing happened.
 fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
     let path = log_path(derived.pages.root(), intent.log);
-    let Some(reader) = LogReader::open(&path, intent.log)? else {
+    let Some(reader) = LogReader::open(&derived.disk, &path, intent.log)? else {
         return Ok(());
     };
     let Some(frame) = reader.frame_at(intent.offset)? else {

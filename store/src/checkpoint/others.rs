@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::Checkpoint;
-use crate::date::today;
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::ids::PageId;
 use crate::log::{LogKind, LogName};
@@ -15,38 +14,44 @@ use crate::page::directory::MessagePlace;
 /// What the checkpoints of other writers say, read now and then: which of their frames are known to be durable.
 #[derive(Debug)]
 pub(crate) struct CheckpointsOfOthers {
+    disk: Disk,
     partition: PathBuf,
-    seen: Mutex<HashMap<u16, (Instant, Checkpoint)>>,
+    seen: Mutex<HashMap<u16, (u64, Checkpoint)>>,
 }
 
 /// How long a checkpoint that was read is believed to be the last one. Believing in an old one costs a sync, nothing else.
-const BELIEVED: Duration = Duration::from_secs(5);
+const BELIEVED_SECONDS: u64 = 5;
 
 impl CheckpointsOfOthers {
-    pub(crate) fn new(partition: &Path) -> CheckpointsOfOthers {
-        CheckpointsOfOthers { partition: partition.to_path_buf(), seen: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(disk: &Disk, partition: &Path) -> CheckpointsOfOthers {
+        CheckpointsOfOthers {
+            disk: disk.clone(),
+            partition: partition.to_path_buf(),
+            seen: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Whether all frames of `page` have been durable for long: it is neither today's page nor yesterday's.
     pub(crate) fn is_old(&self, page: PageId) -> bool {
-        page.0.saturating_add(1) < today().0
+        page.0.saturating_add(1) < self.disk.today().0
     }
 
     /// Whether the frame of a message is behind none of the checkpoints, that is, durable.
     pub(crate) fn covers(&self, page: PageId, place: &MessagePlace) -> Result<bool> {
         let log = LogName { page, kind: LogKind::Bucket, writer: place.writer, number: place.bucket };
+        let now = self.disk.now_seconds();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let covered = |checkpoint: &Checkpoint| {
             checkpoint.replay_from(log).is_none_or(|from| place.frame_offset < from)
         };
         if let Some((read, checkpoint)) = seen.get(&place.writer)
-            && (covered(checkpoint) || read.elapsed() < BELIEVED)
+            && (covered(checkpoint) || now.abs_diff(*read) < BELIEVED_SECONDS)
         {
             return Ok(covered(checkpoint));
         }
-        let checkpoint = Checkpoint::read(&self.partition, place.writer)?;
+        let checkpoint = Checkpoint::read(&self.disk, &self.partition, place.writer)?;
         let covered = covered(&checkpoint);
-        seen.insert(place.writer, (Instant::now(), checkpoint));
+        seen.insert(place.writer, (now, checkpoint));
         Ok(covered)
     }
 }

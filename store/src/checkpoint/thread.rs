@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::commit::Committer;
 use crate::counters::Counters;
-use crate::error::Result;
-use crate::files::sync_file_system;
+use crate::disk::Disk;
+use crate::error::{Result, StoreError};
 use crate::log::Logs;
 
 /// So many changes more would take long to replay: a checkpoint is due before its time.
@@ -15,6 +15,7 @@ const CHANGES_MOST: usize = 1 << 18;
 
 /// When and how this process writes its checkpoints.
 pub(crate) struct CheckpointThread {
+    disk: Disk,
     partition: PathBuf,
     writer: u16,
     interval: Duration,
@@ -34,6 +35,7 @@ struct Pace {
 
 impl CheckpointThread {
     pub(crate) fn new(
+        disk: &Disk,
         partition: PathBuf,
         writer: u16,
         interval: Duration,
@@ -42,6 +44,7 @@ impl CheckpointThread {
         counters: Arc<Counters>,
     ) -> CheckpointThread {
         CheckpointThread {
+            disk: disk.clone(),
             partition,
             writer,
             interval,
@@ -98,9 +101,9 @@ impl CheckpointThread {
         self.committer.check_writable()?;
         // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
         let checkpoint = self.logs.positions();
-        sync_file_system(&self.partition)?;
+        self.disk.sync_file_system(&self.partition).map_err(StoreError::io(&self.partition, "sync"))?;
         self.committer.check_writable()?;
-        checkpoint.write(&self.partition, self.writer)?;
+        checkpoint.write(&self.disk, &self.partition, self.writer)?;
         self.logs.prune(&checkpoint);
         self.counters.checkpoints.add(1);
         Ok(())

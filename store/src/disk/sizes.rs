@@ -6,10 +6,12 @@
 pub struct Sizes {
     /// A log that has grown to this is not appended to any more.
     pub log_full_bytes: u64,
-    /// Zeros are written so far ahead at least, in a log that has just been made …
+    /// Zeros are written, or extents reserved, so far ahead at least, in a log that has just been made …
     pub zero_ahead_least_bytes: u64,
-    /// … and so far at most, in one that has grown to that.
+    /// … and so far at most with zeros, in one that has grown to that, …
     pub zero_ahead_most_bytes: u64,
+    /// … or with reserved extents.
+    pub reserved_ahead_most_bytes: u64,
     /// A mapped file grows by half of what there is, but by so much at least, a multiple of 4,096 …
     pub mapping_step_least_bytes: u64,
     /// … and by so much at most.
@@ -26,6 +28,7 @@ impl Sizes {
         log_full_bytes: 256 << 20,
         zero_ahead_least_bytes: 256 << 10,
         zero_ahead_most_bytes: 4 << 20,
+        reserved_ahead_most_bytes: 16 << 20,
         mapping_step_least_bytes: 4096,
         mapping_step_most_bytes: 1 << 20,
         directory_first_cells: 960,

@@ -7,14 +7,10 @@
 //!
 //! What both cost is measured in `COST.md`.
 
+use crate::disk::Sizes;
+
 /// Logs whose groups are smaller than this, on average, have zeros written ahead.
 const SMALL_GROUP_BYTES: u64 = 12 * 1024;
-/// So far ahead at least, for a log that has just been made …
-const LEAST_BYTES: u64 = 256 * 1024;
-/// … and so far at most, with zeros, for one that has grown to that, …
-const ZEROS_MOST_BYTES: u64 = 4 << 20;
-/// … or with reserved extents.
-const RESERVED_MOST_BYTES: u64 = 16 << 20;
 /// A new group has this part in the average.
 const WEIGHT: u64 = 8;
 
@@ -30,6 +26,7 @@ pub(crate) struct Ahead {
     /// Octets of a group on average; `None` before the first.
     mean_group: Option<u64>,
     extents: Extents,
+    sizes: Sizes,
 }
 
 /// Whether extents are reserved.
@@ -60,9 +57,16 @@ pub(crate) enum Step {
 
 impl Ahead {
     /// Of a log whose frames end at `tail` and whose file is `len` octets long.
-    pub(crate) fn new(tail: u64, len: u64) -> Ahead {
+    pub(crate) fn new(sizes: &Sizes, tail: u64, len: u64) -> Ahead {
         let written = len.max(tail);
-        Ahead { written, reserved: written, synced_tail: tail, mean_group: None, extents: Extents::Reserved }
+        Ahead {
+            written,
+            reserved: written,
+            synced_tail: tail,
+            mean_group: None,
+            extents: Extents::Reserved,
+            sizes: *sizes,
+        }
     }
 
     /// The log takes big messages, one at a time.
@@ -88,11 +92,11 @@ impl Ahead {
         }
         // Half is used up before it is made whole again, so that it is done rarely.
         if self.mean_group.is_none_or(|mean| mean < SMALL_GROUP_BYTES) {
-            let ahead = tail.clamp(LEAST_BYTES, ZEROS_MOST_BYTES);
+            let ahead = tail.clamp(self.sizes.zero_ahead_least_bytes, self.sizes.zero_ahead_most_bytes);
             let is_enough = self.written >= tail + ahead / 2;
             return if is_enough { Step::Nothing } else { Step::Zeros { upto: tail + ahead } };
         }
-        let ahead = tail.clamp(LEAST_BYTES, RESERVED_MOST_BYTES);
+        let ahead = tail.clamp(self.sizes.zero_ahead_least_bytes, self.sizes.reserved_ahead_most_bytes);
         if self.extents == Extents::Unknown || self.reserved >= tail + ahead / 2 {
             return Step::Nothing;
         }
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn small_groups_get_zeros_and_big_ones_extents() {
-        let mut ahead = Ahead::new(64, 64);
+        let mut ahead = Ahead::new(&Sizes::REAL, 64, 64);
         let (steps, tail) = run(&mut ahead, 64, 4_096, 2_000);
         assert!(steps.iter().all(|step| matches!(step, Step::Zeros { .. })), "{steps:?}");
         assert!((3..20).contains(&steps.len()), "a step is rare: {steps:?}");
@@ -144,25 +148,25 @@ mod tests {
 
     #[test]
     fn extents_are_behind_what_is_written_and_follow_one_another() {
-        let mut ahead = Ahead::new(64, 64);
+        let mut ahead = Ahead::new(&Sizes::REAL, 64, 64);
         let (steps, tail) = run(&mut ahead, 64, 100_000, 1_000);
         let mut end = 64;
         for step in steps {
             let Step::Extents { from, upto } = step else { panic!("{step:?}") };
-            assert!(from >= end && upto > from && upto <= tail + RESERVED_MOST_BYTES);
+            assert!(from >= end && upto > from && upto <= tail + Sizes::REAL.reserved_ahead_most_bytes);
             end = upto;
         }
     }
 
     #[test]
     fn nothing_is_reserved_where_it_cannot_be_or_is_not_wanted() {
-        let mut ahead = Ahead::new(64, 64);
+        let mut ahead = Ahead::new(&Sizes::REAL, 64, 64);
         ahead.cannot_reserve();
         assert_eq!(run(&mut ahead, 64, 100_000, 100).0, []);
-        let mut ahead = Ahead::new(64, 64);
+        let mut ahead = Ahead::new(&Sizes::REAL, 64, 64);
         ahead.cannot_reserve();
         assert_ne!(run(&mut ahead, 64, 100, 100).0, [], "zeros can be written everywhere");
-        let mut ahead = Ahead::new(64, 64);
+        let mut ahead = Ahead::new(&Sizes::REAL, 64, 64);
         ahead.is_for_big_messages();
         assert_eq!(run(&mut ahead, 64, 100, 100).0, []);
     }

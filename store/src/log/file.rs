@@ -6,15 +6,13 @@
 //! - `tail` never moves back. What a failed or aborted write left behind it is overwritten by the next frame.
 //! - A frame whose changes are not in the views yet is *in flight*; no checkpoint goes past the first of them.
 
-use std::fs::File;
-use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
-use crate::files::{random_number, sync_folder_of};
 use crate::log::ahead::{Ahead, Step};
 use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogName};
 use crate::log::reader::LogReader;
@@ -33,7 +31,7 @@ pub(crate) struct LogFile {
     name: LogName,
     id: u64,
     path: PathBuf,
-    file: Arc<File>,
+    file: DiskFile,
     append: Mutex<Append>,
     /// Whether the commit thread has it on its list of files to sync.
     pub(crate) queued: AtomicBool,
@@ -52,49 +50,59 @@ struct Append {
 
 impl LogFile {
     /// Makes the log `name` at `path`, synced with the folder it is in.
-    pub(crate) fn create(path: &Path, name: LogName, epoch: u32) -> Result<LogFile> {
-        let id = random_number()?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(StoreError::io(path, "create"))?;
+    pub(crate) fn create(disk: &Disk, path: &Path, name: LogName, epoch: u32) -> Result<LogFile> {
+        let id = disk.random_number()?;
+        let file = disk.create_new(path).map_err(StoreError::io(path, "create"))?;
         let made = (|| {
             file.write_all_at(&LogHead { id, name, epoch }.encode(), 0)?;
             file.sync_all()?;
-            sync_folder_of(path)
+            disk.sync_folder_of(path)
         })();
         if let Err(error) = made {
             // Nobody knows the file yet, and its name is wanted by the next attempt.
-            let _ = std::fs::remove_file(path);
+            let _ = disk.remove_file(path);
             return Err(StoreError::io(path, "write")(error));
         }
-        Ok(LogFile::over(path, name, id, file, LOG_HEAD_BYTES, LOG_HEAD_BYTES))
+        Ok(LogFile::over(disk, path, name, id, file, LOG_HEAD_BYTES, LOG_HEAD_BYTES))
     }
 
     /// Goes on with a log of this writer: `from` is a place where a frame begins or the log ends. `None` if it may not be gone
     /// on with: it is of another epoch, or its head is damaged.
-    pub(crate) fn go_on(path: &Path, name: LogName, epoch: u32, from: u64) -> Result<Option<LogFile>> {
-        let Some(reader) = LogReader::open(path, name)? else {
+    pub(crate) fn go_on(
+        disk: &Disk,
+        path: &Path,
+        name: LogName,
+        epoch: u32,
+        from: u64,
+    ) -> Result<Option<LogFile>> {
+        let Some(reader) = LogReader::open(disk, path, name)? else {
             return Ok(None);
         };
         if reader.head().epoch != epoch {
             return Ok(None);
         }
         let tail = reader.end_of_frames(from)?;
-        let file = File::options().read(true).write(true).open(path).map_err(StoreError::io(path, "open"))?;
-        let len = file.metadata().map_err(StoreError::io(path, "look at"))?.len();
-        Ok(Some(LogFile::over(path, name, reader.head().id, file, tail, len)))
+        let file = disk.open_writable(path).map_err(StoreError::io(path, "open"))?;
+        let len = file.len().map_err(StoreError::io(path, "look at"))?;
+        Ok(Some(LogFile::over(disk, path, name, reader.head().id, file, tail, len)))
     }
 
-    fn over(path: &Path, name: LogName, id: u64, file: File, tail: u64, len: u64) -> LogFile {
-        let append = Append { tail, ahead: Ahead::new(tail, len), in_flight: Vec::new(), broken: false };
+    fn over(
+        disk: &Disk,
+        path: &Path,
+        name: LogName,
+        id: u64,
+        file: DiskFile,
+        tail: u64,
+        len: u64,
+    ) -> LogFile {
+        let append =
+            Append { tail, ahead: Ahead::new(disk.sizes(), tail, len), in_flight: Vec::new(), broken: false };
         LogFile {
             name,
             id,
             path: path.to_path_buf(),
-            file: Arc::new(file),
+            file,
             append: Mutex::new(append),
             queued: AtomicBool::new(false),
         }
@@ -142,7 +150,7 @@ impl LogFile {
         let mut append = self.lock();
         let offset = self.start(&mut append, announce)?;
         let parts = [&head_bytes[..], content, changes, &ZEROS[..padding]];
-        if let Err(error) = write_parts(&self.file, offset, &parts) {
+        if let Err(error) = self.file.write_parts_at(&parts, offset) {
             self.wipe(&mut append, offset);
             return Err(StoreError::io(&self.path, "write")(error));
         }
@@ -162,7 +170,9 @@ impl LogFile {
         let padding = (frame_len - changes_at) as usize - changes.len();
         let mut append = self.lock();
         let offset = self.start(&mut append, announce)?;
-        let written = write_parts(&self.file, offset + changes_at, &[changes, &ZEROS[..padding]])
+        let written = self
+            .file
+            .write_parts_at(&[changes, &ZEROS[..padding]], offset + changes_at)
             .and_then(|()| self.file.write_all_at(&head.encode(), offset));
         if let Err(error) = written {
             self.wipe(&mut append, offset);
@@ -204,7 +214,7 @@ impl LogFile {
 
     /// After a failed write: makes sure that no head stands at `offset`.
     fn wipe(&self, append: &mut Append, offset: u64) {
-        let len = self.file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+        let len = self.file.len().unwrap_or(u64::MAX);
         let present = len.saturating_sub(offset).min(FRAME_HEAD_BYTES) as usize;
         if self.file.write_all_at(&ZEROS[..present], offset).is_err() {
             append.broken = true;
@@ -225,7 +235,7 @@ impl LogFile {
             Step::Extents { from, upto } => {
                 drop(append);
                 // Behind the end of the file: whoever appends meanwhile is not in the way.
-                if reserve(&self.file, from, upto).is_err_and(|error| is_unknown_call(&error)) {
+                if self.file.allocate(from, upto - from, true).is_err_and(|error| is_unknown_call(&error)) {
                     self.lock().ahead.cannot_reserve();
                 }
             }
@@ -260,7 +270,7 @@ impl LogFile {
     }
 
     /// Makes all that was appended before durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.file.sync_data()
     }
 
@@ -292,41 +302,8 @@ impl InFlight {
     }
 }
 
-/// Takes space for the octets from `from` to `upto`; the file stays as long as it is.
-fn reserve(file: &File, from: u64, upto: u64) -> io::Result<()> {
-    use nix::fcntl::{FallocateFlags, fallocate};
-    let at = libc::off_t::try_from(from).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let len = libc::off_t::try_from(upto - from).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, at, len).map_err(io::Error::from)
-}
-
 fn is_unknown_call(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS))
-}
-
-fn write_parts(file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
-    let total: usize = parts.iter().map(|part| part.len()).sum();
-    let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    let at = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let mut written = loop {
-        match nix::sys::uio::pwritev(file, &slices, at) {
-            Ok(written) => break written,
-            Err(nix::errno::Errno::EINTR) => (),
-            Err(errno) => return Err(errno.into()),
-        }
-    };
-    if written == total {
-        return Ok(());
-    }
-    // A short write: go on part by part, which also finds out why.
-    let mut offset = offset;
-    for part in parts {
-        let done = written.min(part.len());
-        file.write_all_at(&part[done..], offset + done as u64)?;
-        written -= done;
-        offset += part.len() as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

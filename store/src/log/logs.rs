@@ -3,7 +3,6 @@
 //!
 //! Invariant: `open` and `ended` together name every log of this writer that a checkpoint must mention (see `checkpoint.rs`).
 
-use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +11,13 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::checkpoint::{Checkpoint, LogPosition};
 use crate::date::{page_name, parse_page_name};
+use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::files::make_folder;
 use crate::ids::PageId;
 use crate::log::file::LogFile;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
 use crate::log::reader::LogReader;
 
-/// A log that has grown to this is not appended to any more.
-const LOG_FULL_BYTES: u64 = 256 << 20;
 /// Buckets that are leased at one time, at most: fewer where the process may not have four times as many files open. As many stay open
 /// for the next big messages. So the descriptors and files that big messages take are bounded, however many send how slowly; one
 /// more is refused, for a while.
@@ -32,12 +29,13 @@ const LOG_NUMBER_MOST: u32 = 65_535;
 /// The logs of this process.
 #[derive(Debug)]
 pub(crate) struct Logs {
+    disk: Disk,
     pages: PathBuf,
     writer: u16,
     epoch: u32,
     leases_most: usize,
     /// Says which page is today's.
-    today: fn() -> PageId,
+    today: fn(&Disk) -> PageId,
     state: Mutex<State>,
 }
 
@@ -75,8 +73,8 @@ impl State {
     }
 
     /// Takes note of a log that gets no more frames.
-    fn end(&mut self, path: &Path, name: LogName, from: u64) -> Result<()> {
-        let reader = LogReader::open(path, name)?;
+    fn end(&mut self, disk: &Disk, path: &Path, name: LogName, from: u64) -> Result<()> {
+        let reader = LogReader::open(disk, path, name)?;
         let position = reader.map_or(Ok(LOG_HEAD_BYTES), |reader| reader.end_of_frames(from))?;
         self.ended.push(LogPosition { name, position });
         Ok(())
@@ -106,42 +104,44 @@ impl Logs {
     /// The logs of `writer`, going on where an earlier process left them. `checkpoint` is that process's last one: what lies
     /// before its positions need not be read. Every frame of these logs must be in the views already.
     pub(crate) fn open(
+        disk: &Disk,
         pages: &Path,
         writer: u16,
         epoch: u32,
         checkpoint: &Checkpoint,
-        today: fn() -> PageId,
+        today: fn(&Disk) -> PageId,
     ) -> Result<Logs> {
         let logs = Logs {
+            disk: disk.clone(),
             pages: pages.to_path_buf(),
             writer,
             epoch,
             leases_most: leases_most(),
             today,
-            state: Mutex::new(State::empty(today())),
+            state: Mutex::new(State::empty(today(disk))),
         };
         let mut state = logs.lock();
         let page = state.page;
         let yesterday = PageId(page.0.saturating_sub(1));
-        let mut names = logs_of_page(pages, yesterday)?;
-        names.extend(logs_of_page(pages, page)?);
+        let mut names = logs_of_page(disk, pages, yesterday)?;
+        names.extend(logs_of_page(disk, pages, page)?);
         // What was written before the clock was set back stays in the checkpoint.
-        for later in later_pages(pages, page)? {
-            names.extend(logs_of_page(pages, later)?);
+        for later in later_pages(disk, pages, page)? {
+            names.extend(logs_of_page(disk, pages, later)?);
         }
         names.retain(|name| name.writer == writer);
         // The newest first: it alone is gone on with, so that a log that was abandoned stays so.
         for name in names.into_iter().rev() {
             let path = log_path(pages, name);
             // An earlier process may have been killed before it synced what others have seen since.
-            let synced = File::open(&path).and_then(|file| file.sync_data());
+            let synced = disk.open(&path).and_then(|file| file.sync_data());
             synced.map_err(StoreError::io(&path, "sync"))?;
             if name.page < page {
                 continue;
             }
             let from = checkpoint.position(name).unwrap_or(LOG_HEAD_BYTES);
             if name.page > page {
-                state.end(&path, name, from)?;
+                state.end(disk, &path, name, from)?;
                 continue;
             }
             let next = match name.kind {
@@ -151,13 +151,13 @@ impl Logs {
             let is_newest = *next == 0;
             *next = (*next).max(name.number.saturating_add(1));
             if is_newest
-                && let Some(log) = LogFile::go_on(&path, name, epoch, from)?
-                && log.tail() < LOG_FULL_BYTES
+                && let Some(log) = LogFile::go_on(disk, &path, name, epoch, from)?
+                && log.tail() < disk.sizes().log_full_bytes
             {
                 state.take_up(Arc::new(log));
                 continue;
             }
-            state.end(&path, name, from)?;
+            state.end(disk, &path, name, from)?;
         }
         drop(state);
         Ok(logs)
@@ -166,7 +166,7 @@ impl Logs {
     /// The bucket for messages that were gathered in memory.
     pub(crate) fn bucket(&self) -> Result<Arc<LogFile>> {
         let mut state = self.lock_today();
-        if let Some(bucket) = state.bucket.as_ref().filter(|bucket| is_usable(bucket)) {
+        if let Some(bucket) = state.bucket.as_ref().filter(|bucket| self.is_usable(bucket)) {
             return Ok(Arc::clone(bucket));
         }
         let bucket = self.create(&mut state, LogKind::Bucket)?;
@@ -177,7 +177,7 @@ impl Logs {
     /// The journal.
     pub(crate) fn journal(&self) -> Result<Arc<LogFile>> {
         let mut state = self.lock_today();
-        if let Some(journal) = state.journal.as_ref().filter(|journal| is_usable(journal)) {
+        if let Some(journal) = state.journal.as_ref().filter(|journal| self.is_usable(journal)) {
             return Ok(Arc::clone(journal));
         }
         let journal = self.create(&mut state, LogKind::Journal)?;
@@ -195,7 +195,7 @@ impl Logs {
         }
         state.leased += 1;
         while let Some(log) = state.spare.pop() {
-            if is_usable(&log) {
+            if self.is_usable(&log) {
                 return Ok(Lease { log, logs: Arc::clone(self) });
             }
         }
@@ -217,7 +217,7 @@ impl Logs {
             }
             drop(state);
             // Nobody knows it, and it holds nothing.
-            let _ = fs::remove_file(log.path());
+            let _ = self.disk.remove_file(log.path());
         }
     }
 
@@ -238,9 +238,9 @@ impl Logs {
         }
         let path = log_path(&self.pages, name);
         if let Some(folder) = path.parent() {
-            make_folder(folder)?;
+            self.disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
         }
-        match LogFile::create(&path, name, self.epoch) {
+        match LogFile::create(&self.disk, &path, name, self.epoch) {
             Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {
                 if name.number >= LOG_NUMBER_MOST {
                     Err(StoreError::Busy("a number for one more log"))
@@ -307,7 +307,7 @@ impl Logs {
     /// The state, with nothing of yesterday in it that would be appended to.
     fn lock_today(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        let page = (self.today)();
+        let page = (self.today)(&self.disk);
         // A clock that was set back does not bring an old page back: names in it may be in use.
         if page > state.page {
             let open = std::mem::take(&mut state.open);
@@ -317,10 +317,10 @@ impl Logs {
         }
         state
     }
-}
 
-fn is_usable(log: &LogFile) -> bool {
-    log.tail() < LOG_FULL_BYTES && !log.is_broken()
+    fn is_usable(&self, log: &LogFile) -> bool {
+        log.tail() < self.disk.sizes().log_full_bytes && !log.is_broken()
+    }
 }
 
 /// A bucket in the hands of one message.
@@ -341,7 +341,7 @@ impl Drop for Lease {
         let mut state = self.logs.lock();
         state.leased -= 1;
         let fits = state.spare.len() + state.leased < self.logs.leases_most;
-        if fits && self.log.name().page == state.page && is_usable(&self.log) {
+        if fits && self.log.name().page == state.page && self.logs.is_usable(&self.log) {
             state.spare.push(Arc::clone(&self.log));
         }
     }
@@ -354,16 +354,15 @@ fn leases_most() -> usize {
 }
 
 /// The pages behind `page` that have folders: the clock was set back.
-fn later_pages(pages: &Path, page: PageId) -> Result<Vec<PageId>> {
-    let entries = match fs::read_dir(pages) {
+fn later_pages(disk: &Disk, pages: &Path, page: PageId) -> Result<Vec<PageId>> {
+    let entries = match disk.read_dir(pages) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io(pages, "read")(error)),
     };
     let mut later = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(StoreError::io(pages, "read"))?;
-        later.extend(entry.file_name().to_str().and_then(parse_page_name).filter(|found| *found > page));
+        later.extend(parse_page_name(&entry.name).filter(|found| *found > page));
     }
     later.sort_unstable();
     Ok(later)
@@ -375,17 +374,16 @@ pub(crate) fn log_path(pages: &Path, name: LogName) -> PathBuf {
 }
 
 /// All logs in the folder of `page`, in the order of their names; none if there is no such folder.
-pub(crate) fn logs_of_page(pages: &Path, page: PageId) -> Result<Vec<LogName>> {
+pub(crate) fn logs_of_page(disk: &Disk, pages: &Path, page: PageId) -> Result<Vec<LogName>> {
     let folder = pages.join(page_name(page));
-    let entries = match fs::read_dir(&folder) {
+    let entries = match disk.read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io(&folder, "read")(error)),
     };
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(StoreError::io(&folder, "read"))?;
-        names.extend(entry.file_name().to_str().and_then(|text| LogName::parse(page, text)));
+        names.extend(LogName::parse(page, &entry.name));
     }
     names.sort_unstable();
     Ok(names)

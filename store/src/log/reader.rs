@@ -1,14 +1,13 @@
 //! A log as recovery and repair read it: frame by frame, every head and checksum verified, no more in memory than the changes
 //! of one frame.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::change::{Change, codec};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, FrameType, LOG_HEAD_BYTES, LogHead, LogName};
 
@@ -18,7 +17,7 @@ const READ_STEP_BYTES: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogReader {
     path: PathBuf,
-    file: File,
+    file: DiskFile,
     head: LogHead,
 }
 
@@ -39,8 +38,8 @@ impl Frame {
 
 impl LogReader {
     /// Opens the log `name` at `path`. `None` if there is none, or its head was not written to the end: it holds nothing.
-    pub(crate) fn open(path: &Path, name: LogName) -> Result<Option<LogReader>> {
-        let file = match File::open(path) {
+    pub(crate) fn open(disk: &Disk, path: &Path, name: LogName) -> Result<Option<LogReader>> {
+        let file = match disk.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io(path, "open")(error)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::change::{Added, Change, Flags};
 use crate::commit::OtherLog;
-use crate::date::now_seconds;
+use crate::disk::Disk;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, Uid};
 use crate::mailbox::{Cell, Mailbox};
@@ -40,13 +40,14 @@ impl Plan<'_> {
         self.existing(id)?;
         let names = delivery.keywords.iter().map(String::as_str);
         let keywords = self.keyword_bits(id, names, Make::IfRoom)?;
+        let save_seconds = save_seconds(&self.store.derived.disk);
         let mailbox = self.existing(id)?;
         let added = Added {
             uid: mailbox.next_uid()?,
             modseq: mailbox.next_modseq(),
             flags: Flags { system: delivery.flags, keywords },
             internal_date: delivery.internal_date,
-            save_seconds: save_seconds(),
+            save_seconds,
             sent_date: message.sent_date,
             size: message.size,
             message: message.id,
@@ -107,7 +108,7 @@ impl Plan<'_> {
             }
         }
         self.note_others(cells)?;
-        let save_seconds = save_seconds();
+        let save_seconds = save_seconds(&self.store.derived.disk);
         let modseq = self.existing(to)?.next_modseq();
         let mut uids = Vec::with_capacity(cells.len());
         self.changes.reserve(cells.len() + 1);
@@ -243,6 +244,6 @@ fn flags_after(before: Flags, change: &FlagChange, keywords: u64) -> Flags {
     after
 }
 
-fn save_seconds() -> u32 {
-    u32::try_from(now_seconds()).unwrap_or(u32::MAX)
+fn save_seconds(disk: &Disk) -> u32 {
+    u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX)
 }

@@ -19,7 +19,6 @@ pub use outcome::{
 use std::sync::Arc;
 
 use crate::change::{Change, SpecialUse, codec};
-use crate::date::now_seconds;
 use crate::derived::{Pass, Source};
 use crate::draft::{Body, Content};
 use crate::error::{ChangeError, StoreError};
@@ -264,7 +263,7 @@ fn append(
         content_len: own.map_or(0, |(_, content)| content.size),
         content_hash: own.map_or(0, |(_, content)| content.hash),
         changes_crc: crc32c::crc32c(changes),
-        seconds: u32::try_from(now_seconds()).unwrap_or(u32::MAX),
+        seconds: u32::try_from(store.derived.disk.now_seconds()).unwrap_or(u32::MAX),
     };
     let announce = |offset| held.announce(Intent { log: log.name(), offset });
     let appended = match own.map(|(_, content)| &content.body) {

@@ -1,7 +1,7 @@
 //! The decisions about users and mailbox lists. What a wish comes to is decided in `lists`; here it meets the locks.
 
 use crate::change::{Change, SpecialUse};
-use crate::date::now_seconds;
+use crate::disk::Disk;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::lists::{
@@ -48,7 +48,7 @@ impl Plan<'_> {
         let inbox = inbox_of(user);
         self.need([LockKey::List(user), LockKey::Mailbox(inbox)])?;
         let list = MailboxList::empty(user);
-        let changes = plan_create(&list, INBOX, None, now())?;
+        let changes = plan_create(&list, INBOX, None, now(&self.store.derived.disk))?;
         self.lists.insert(user, list);
         self.changes.push(Change::UserCreate { user, name: name.to_string() });
         self.change_list(user, changes);
@@ -79,7 +79,8 @@ impl Plan<'_> {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<Outcome, Stop> {
-        let changes = plan_create(self.list(user)?, name, special_use, now())?;
+        let now = now(&self.store.derived.disk);
+        let changes = plan_create(self.list(user)?, name, special_use, now)?;
         let made = made_mailboxes(&changes);
         self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
         self.change_list(user, changes);
@@ -88,7 +89,8 @@ impl Plan<'_> {
     }
 
     pub(super) fn rename_mailbox(&mut self, user: UserId, from: &str, to: &str) -> Result<Outcome, Stop> {
-        let plan = plan_rename(self.list(user)?, from, to, now())?;
+        let now = now(&self.store.derived.disk);
+        let plan = plan_rename(self.list(user)?, from, to, now)?;
         let (changes, target) = match plan {
             RenamePlan::Names(changes) => (changes, None),
             RenamePlan::Inbox { changes, target } => (changes, Some(target)),
@@ -121,7 +123,8 @@ impl Plan<'_> {
     }
 
     pub(super) fn delete_mailbox(&mut self, user: UserId, name: &str) -> Result<Outcome, Stop> {
-        let changes = plan_delete(self.list(user)?, name, now())?;
+        let now = now(&self.store.derived.disk);
+        let changes = plan_delete(self.list(user)?, name, now)?;
         let gone: Vec<MailboxId> = changes
             .iter()
             .filter_map(|change| match change {
@@ -175,6 +178,6 @@ fn made_mailboxes(changes: &[Change]) -> Vec<(MailboxId, u32)> {
     made.collect()
 }
 
-fn now() -> u32 {
-    u32::try_from(now_seconds()).unwrap_or(u32::MAX)
+fn now(disk: &Disk) -> u32 {
+    u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX)
 }

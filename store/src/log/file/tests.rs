@@ -36,7 +36,7 @@ fn append(log: &Arc<LogFile>, content: &[u8], user: u32) -> InFlight {
 fn frames_are_found_again_and_a_cut_tail_loses_only_the_last() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(NAME.file_name());
-    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+    let log = Arc::new(LogFile::create(&Disk::real(), &path, NAME, 7).expect("made"));
     let first = append(&log, b"one", 1);
     let second = append(&log, b"", 2);
     let third = append(&log, &[7; 1000], 3);
@@ -53,7 +53,7 @@ fn frames_are_found_again_and_a_cut_tail_loses_only_the_last() {
         for filler in [0, 0xa5] {
             cut.resize(whole.len() + 100, filler);
             std::fs::write(&path, &cut).expect("written");
-            let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+            let reader = LogReader::open(&Disk::real(), &path, NAME).expect("readable").expect("there");
             let end = reader.end_of_frames(LOG_HEAD_BYTES).expect("readable");
             // The padding behind the changes is not covered by a checksum, so its loss loses nothing.
             let changes_end = third_offset + 48 + 1000 + changes(3).len() as u64;
@@ -67,13 +67,14 @@ fn frames_are_found_again_and_a_cut_tail_loses_only_the_last() {
 fn a_log_is_gone_on_with_only_in_its_epoch() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(NAME.file_name());
-    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+    let log = Arc::new(LogFile::create(&Disk::real(), &path, NAME, 7).expect("made"));
     append(&log, b"x", 1).applied();
     let tail = log.tail();
     drop(log);
-    let log = LogFile::go_on(&path, NAME, 7, LOG_HEAD_BYTES).expect("readable").expect("same epoch");
+    let log =
+        LogFile::go_on(&Disk::real(), &path, NAME, 7, LOG_HEAD_BYTES).expect("readable").expect("same epoch");
     assert_eq!((log.tail(), log.applied()), (tail, tail));
-    assert!(LogFile::go_on(&path, NAME, 8, LOG_HEAD_BYTES).expect("readable").is_none());
+    assert!(LogFile::go_on(&Disk::real(), &path, NAME, 8, LOG_HEAD_BYTES).expect("readable").is_none());
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn what_is_made_ahead_never_touches_a_frame() {
     for content_len in [100, 40_000] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(NAME.file_name());
-        let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
+        let log = Arc::new(LogFile::create(&Disk::real(), &path, NAME, 7).expect("made"));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..200 {
@@ -97,7 +98,7 @@ fn what_is_made_ahead_never_touches_a_frame() {
             append(&log, &vec![1; content_len], 1).applied();
             log.make_ahead();
         }
-        let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+        let reader = LogReader::open(&Disk::real(), &path, NAME).expect("readable").expect("there");
         assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
         let len = std::fs::metadata(&path).expect("there").len();
         assert_eq!(len > log.tail() + 100_000, content_len == 100, "zeros where groups are small");
@@ -113,8 +114,8 @@ fn what_is_made_ahead_never_touches_a_frame() {
 fn streamed_content_is_no_frame_until_its_head_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(NAME.file_name());
-    let log = Arc::new(LogFile::create(&path, NAME, 7).expect("made"));
-    let reader = LogReader::open(&path, NAME).expect("readable").expect("there");
+    let log = Arc::new(LogFile::create(&Disk::real(), &path, NAME, 7).expect("made"));
+    let reader = LogReader::open(&Disk::real(), &path, NAME).expect("readable").expect("there");
     // An upload that ends nowhere, then one that is completed.
     log.write_content(0, &[9; 5000]).expect("space");
     assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), LOG_HEAD_BYTES);

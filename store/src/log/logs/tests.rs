@@ -7,7 +7,7 @@ use crate::log::frame::{FrameHead, FrameType};
 
 static DAY: AtomicU32 = AtomicU32::new(100);
 
-fn day() -> PageId {
+fn day(_: &Disk) -> PageId {
     PageId(DAY.load(Ordering::Relaxed))
 }
 
@@ -27,7 +27,7 @@ fn head(log: &LogFile, content: &[u8]) -> FrameHead {
 fn a_new_day_has_new_logs_and_a_message_that_began_yesterday_is_not_forgotten() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = |checkpoint: &Checkpoint| {
-        Arc::new(Logs::open(folder.path(), 7, 1, checkpoint, day).expect("readable"))
+        Arc::new(Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, day).expect("readable"))
     };
     let logs = open(&Checkpoint::default());
     let bucket = logs.bucket().expect("space");
@@ -69,12 +69,12 @@ fn a_new_day_has_new_logs_and_a_message_that_began_yesterday_is_not_forgotten() 
 #[test]
 fn a_clock_that_was_set_back_loses_no_frame_and_takes_no_name_twice() {
     static CLOCK: AtomicU32 = AtomicU32::new(200);
-    fn clock() -> PageId {
+    fn clock(_: &Disk) -> PageId {
         PageId(CLOCK.load(Ordering::Relaxed))
     }
     let folder = tempfile::tempdir().expect("a folder");
     let open = |checkpoint: &Checkpoint| {
-        Arc::new(Logs::open(folder.path(), 7, 1, checkpoint, clock).expect("readable"))
+        Arc::new(Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, clock).expect("readable"))
     };
     let logs = open(&Checkpoint::default());
     let later = logs.bucket().expect("space");
@@ -108,12 +108,13 @@ fn a_clock_that_was_set_back_loses_no_frame_and_takes_no_name_twice() {
 
 #[test]
 fn leases_are_bounded_and_their_buckets_are_used_again() {
-    fn today() -> PageId {
+    fn today(_: &Disk) -> PageId {
         PageId(300)
     }
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let checkpoint = Checkpoint::default();
-    let logs = Arc::new(Logs::open(folder.path(), 7, 1, &checkpoint, today).expect("readable"));
+    let logs =
+        Arc::new(Logs::open(&Disk::real(), folder.path(), 7, 1, &checkpoint, today).expect("readable"));
     for _ in 0..2 {
         let leases: Vec<Lease> = (0..logs.leases_most).map(|_| logs.lease().expect("space")).collect();
         assert!(matches!(logs.lease(), Err(StoreError::Busy(_))));
@@ -123,5 +124,8 @@ fn leases_are_bounded_and_their_buckets_are_used_again() {
         assert_eq!(names.len(), logs.leases_most, "nobody shares one");
         logs.bucket().expect("others are not kept from theirs");
     }
-    assert_eq!(logs_of_page(folder.path(), today()).expect("readable").len(), logs.leases_most + 1);
+    assert_eq!(
+        logs_of_page(&Disk::real(), folder.path(), today(&Disk::real())).expect("readable").len(),
+        logs.leases_most + 1
+    );
 }
