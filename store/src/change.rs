@@ -141,6 +141,8 @@ pub enum Change {
     Expunge { mailbox: MailboxId, modseq: ModSeq, uids: Vec<Uid> },
     /// Keyword number `bit` of the mailbox is `name`.
     Keyword { mailbox: MailboxId, bit: u8, name: String },
+    /// UIDs below `uid_next` and modseqs up to `highest_modseq` are taken, whether or not messages have them.
+    MailboxNumbers { mailbox: MailboxId, uid_next: u32, highest_modseq: ModSeq },
     /// There is a user.
     UserCreate { user: UserId, name: String },
     /// A user and all mailboxes are gone.

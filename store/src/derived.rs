@@ -446,6 +446,10 @@ impl Derived {
                     }
                 }
                 Change::Keyword { bit, name, .. } => writer.apply_keyword(*bit, name)?,
+                Change::MailboxNumbers { uid_next: next, highest_modseq: highest, .. } => {
+                    highest_modseq = highest_modseq.max(*highest);
+                    uid_next = uid_next.max(*next);
+                }
                 _ => (),
             }
         }
@@ -490,7 +494,8 @@ pub(crate) fn mailbox_of_cells(change: &Change) -> Option<MailboxId> {
         Change::Add { mailbox, .. }
         | Change::Flags { mailbox, .. }
         | Change::Expunge { mailbox, .. }
-        | Change::Keyword { mailbox, .. } => Some(*mailbox),
+        | Change::Keyword { mailbox, .. }
+        | Change::MailboxNumbers { mailbox, .. } => Some(*mailbox),
         _ => None,
     }
 }

@@ -25,8 +25,8 @@ pub use file::CachedList;
 pub(crate) use file::decode as decode_list;
 pub use names::{INBOX, LONGEST_NAME_BYTES, MOST_NAME_PARTS, normalize_name};
 pub use plan::{
-    MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_create, plan_delete, plan_quota, plan_rename,
-    plan_special_use, plan_subscribe,
+    HIGHEST_ADOPTED_UID_VALIDITY, MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_adopt, plan_create,
+    plan_delete, plan_quota, plan_rename, plan_special_use, plan_subscribe,
 };
 
 /// One name in a list.
@@ -108,6 +108,11 @@ impl MailboxList {
     /// Whose list this is.
     pub fn user(&self) -> UserId {
         self.user
+    }
+
+    /// The highest UIDVALIDITY that any mailbox of this user ever had.
+    pub fn last_uid_validity(&self) -> u32 {
+        self.last_uid_validity
     }
 
     /// How many changes made it.

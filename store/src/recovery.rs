@@ -257,14 +257,14 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_mailbox(&self, mailbox: MailboxId, mut changes: Vec<(u32, Change)>) -> Result<()> {
-        changes.sort_by_key(|(_, change)| modseq(change));
+        changes.sort_by_key(|(_, change)| order(change));
         let open = match self.derived.mailbox(mailbox) {
             // Deleted, or its user was.
             Err(StoreError::NotFound(_)) => return Ok(()),
             open => open?,
         };
         if open.epoch() < self.derived.epoch {
-            let highest = changes.last().map_or(ModSeq(0), |(_, change)| modseq(change));
+            let highest = changes.iter().map(|(_, change)| modseq(change)).max().unwrap_or_default();
             let uids = changes.iter().filter_map(|(_, change)| match change {
                 Change::Add { added, .. } => Some(added.uid.get().saturating_add(1)),
                 _ => None,
@@ -306,7 +306,16 @@ fn list_version(change: &Change) -> u64 {
     }
 }
 
-/// Keywords come before all changes that may mean them.
+/// Keywords come before all changes that may mean them; then Adds, by UID, so that cells come in their order also where modseqs are from
+/// elsewhere and do not ascend with UIDs; then the rest, by modseq. An Add says nothing that a later change of the same message does not say again.
+fn order(change: &Change) -> (u8, u64) {
+    match change {
+        Change::Add { added, .. } => (1, u64::from(added.uid.get())),
+        Change::Flags { modseq, .. } | Change::Expunge { modseq, .. } => (2, modseq.0),
+        _ => (0, 0),
+    }
+}
+
 fn modseq(change: &Change) -> ModSeq {
     match change {
         Change::Add { added, .. } => added.modseq,

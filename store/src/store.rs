@@ -2,6 +2,7 @@
 //!
 //! Threads: `commit` makes tickets durable (`commit.rs`), `checkpoint` notes now and then from where logs must be replayed.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -113,6 +114,8 @@ pub struct Store {
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     pub(crate) default_limits: Limits,
     checkpoints: Arc<CheckpointThread>,
+    /// Mailboxes that were adopted here, and the UID below which messages may come into them under UIDs of their own.
+    adopted: Mutex<HashMap<MailboxId, u32>>,
     background: Background,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether it was closed. Read-locked by whoever holds locks of the store: `close` waits for them, and lets nobody after them in.
@@ -230,6 +233,7 @@ impl Store {
             logs,
             committer,
             counters,
+            adopted: Mutex::new(HashMap::new()),
             background: options.background,
             threads: Mutex::new(Vec::new()),
             closed: RwLock::new(false),
@@ -455,6 +459,18 @@ impl Store {
     /// Tells the checkpoint thread how much more would have to be replayed.
     pub(crate) fn count_changes(&self, changes: usize) {
         self.checkpoints.count(changes);
+    }
+
+    /// Takes note of mailboxes that may be filled under UIDs from elsewhere, below those given.
+    pub(crate) fn note_adopted(&self, mailboxes: Vec<(MailboxId, u32)>) {
+        if !mailboxes.is_empty() {
+            self.adopted.lock().unwrap_or_else(PoisonError::into_inner).extend(mailboxes);
+        }
+    }
+
+    /// The UID below which messages may come into `mailbox` under UIDs from elsewhere; `None` if it was not adopted by this value.
+    pub(crate) fn adopted_below(&self, mailbox: MailboxId) -> Option<u32> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner).get(&mailbox).copied()
     }
 
     /// Takes the locks of all `keys`, and finishes what earlier owners left half-done.

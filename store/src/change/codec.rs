@@ -19,6 +19,7 @@ const SPECIAL_USE: u8 = 11;
 const USER_DELETE: u8 = 12;
 const ADD_SAME: u8 = 13;
 const QUOTA: u8 = 16;
+const MAILBOX_NUMBERS: u8 = 17;
 
 /// The octets are no changes that this release knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,12 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             put_mailbox(out, *mailbox);
             out.push(*bit);
             put_text(out, name);
+        }
+        Change::MailboxNumbers { mailbox, uid_next, highest_modseq } => {
+            out.push(MAILBOX_NUMBERS);
+            put_mailbox(out, *mailbox);
+            put(out, u64::from(*uid_next));
+            put(out, highest_modseq.0);
         }
         Change::UserCreate { user, name } => {
             out.push(USER_CREATE);
@@ -262,6 +269,11 @@ impl<'a> Input<'a> {
                     messages: Limit::from_number(self.number()?),
                 },
             },
+            MAILBOX_NUMBERS => Change::MailboxNumbers {
+                mailbox: self.mailbox()?,
+                uid_next: self.number32()?,
+                highest_modseq: ModSeq(self.number()?),
+            },
             _ => return Err(Malformed),
         })
     }
@@ -421,6 +433,7 @@ mod tests {
             },
             Change::MailboxRename { mailbox: mailbox(4), list_version: 6, name: String::new() },
             Change::MailboxDelete { mailbox: mailbox(4), list_version: 7 },
+            Change::MailboxNumbers { mailbox: mailbox(4), uid_next: 9, highest_modseq: ModSeq(1 << 40) },
             Change::Subscribe { user: UserId(1), list_version: 8, name: "a/b".to_string(), subscribed: true },
             Change::SpecialUse { mailbox: mailbox(4), list_version: 9, special_use: None },
             Change::Quota {

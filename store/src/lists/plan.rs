@@ -13,6 +13,9 @@ pub const MOST_MAILBOXES: usize = 10_000;
 /// Subscriptions of a user at most.
 pub const MOST_SUBSCRIPTIONS: usize = 20_000;
 
+/// A UIDVALIDITY from elsewhere is at most this: those of mailboxes made later are higher.
+pub const HIGHEST_ADOPTED_UID_VALIDITY: u32 = u32::MAX - (1 << 24);
+
 /// What a rename comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenamePlan {
@@ -51,6 +54,7 @@ impl Plan {
         name: &str,
         special_use: Option<SpecialUse>,
         placeholder: bool,
+        adopted: Option<u32>,
     ) -> Result<(), ListError> {
         if self.list.entries.len() >= MOST_MAILBOXES {
             return Err(ListError::Limit("mailboxes"));
@@ -60,7 +64,7 @@ impl Plan {
             return Err(ListError::Limit("mailboxes ever made"));
         }
         let mailbox = self.list.id(number);
-        let uid_validity = (self.list.last_uid_validity + 1).max(self.now_seconds);
+        let uid_validity = adopted.unwrap_or((self.list.last_uid_validity + 1).max(self.now_seconds));
         let name = name.to_owned();
         self.push(|list_version| Change::MailboxCreate {
             mailbox,
@@ -74,10 +78,15 @@ impl Plan {
     }
 
     /// Makes a mailbox of `name`, and of the names above it that are missing.
-    fn create_with_parents(&mut self, name: &str, special_use: Option<SpecialUse>) -> Result<(), ListError> {
+    fn create_with_parents(
+        &mut self,
+        name: &str,
+        special_use: Option<SpecialUse>,
+        adopted: Option<u32>,
+    ) -> Result<(), ListError> {
         for upper in above(name) {
             if self.list.find(upper).is_none() {
-                self.create(upper, None, false)?;
+                self.create(upper, None, false, None)?;
             }
         }
         if let Some(entry) = self.list.find(name) {
@@ -87,7 +96,7 @@ impl Plan {
             let mailbox = self.list.id(entry.number);
             self.push(|list_version| Change::MailboxDelete { mailbox, list_version });
         }
-        self.create(name, special_use, false)
+        self.create(name, special_use, false, adopted)
     }
 }
 
@@ -100,7 +109,32 @@ pub fn plan_create(
 ) -> Result<Vec<Change>, ListError> {
     let name = normalize_name(name)?;
     let mut plan = Plan::on(list, now_seconds);
-    plan.create_with_parents(&name, special_use)?;
+    plan.create_with_parents(&name, special_use, None)?;
+    Ok(plan.changes)
+}
+
+/// Makes a mailbox with the UIDVALIDITY that it had elsewhere or earlier, and those above it that are missing. A placeholder of
+/// that name becomes the mailbox. Two mailboxes of one user never have the same UIDVALIDITY.
+pub fn plan_adopt(
+    list: &MailboxList,
+    wanted: &MailboxEntry,
+    now_seconds: u32,
+) -> Result<Vec<Change>, ListError> {
+    let name = normalize_name(&wanted.name)?;
+    if wanted.uid_validity == 0 || wanted.uid_validity > HIGHEST_ADOPTED_UID_VALIDITY {
+        return Err(ListError::NotAllowed("a UIDVALIDITY of 0, or one that leaves no room for higher ones"));
+    }
+    if list.entries.iter().any(|entry| !entry.placeholder && entry.uid_validity == wanted.uid_validity) {
+        return Err(ListError::NotAllowed("a UIDVALIDITY that another mailbox of this user has"));
+    }
+    let mut plan = Plan::on(list, now_seconds);
+    // So that mailboxes above it, which are made now, get others.
+    plan.list.last_uid_validity = plan.list.last_uid_validity.max(wanted.uid_validity);
+    match (wanted.placeholder, list.find(&name)) {
+        (true, Some(_)) => return Err(ListError::Exists),
+        (true, None) => plan.create(&name, None, true, Some(wanted.uid_validity))?,
+        (false, _) => plan.create_with_parents(&name, wanted.special_use, Some(wanted.uid_validity))?,
+    }
     Ok(plan.changes)
 }
 
@@ -120,7 +154,7 @@ pub fn plan_delete(list: &MailboxList, name: &str, now_seconds: u32) -> Result<V
     let mailbox = list.id(entry.number);
     plan.push(|list_version| Change::MailboxDelete { mailbox, list_version });
     if has_children {
-        plan.create(&name, None, true)?;
+        plan.create(&name, None, true, None)?;
     }
     let uppers: Vec<&str> = above(&name).collect();
     for upper in uppers.into_iter().rev() {
@@ -150,7 +184,7 @@ pub fn plan_rename(
     }
     let mut plan = Plan::on(list, now_seconds);
     if from == INBOX {
-        plan.create_with_parents(&to, None)?;
+        plan.create_with_parents(&to, None, None)?;
         let target = plan.list.find(&to).map(|entry| list.id(entry.number)).ok_or(ListError::NotFound)?;
         return Ok(RenamePlan::Inbox { changes: plan.changes, target });
     }
@@ -167,7 +201,7 @@ pub fn plan_rename(
     }
     for upper in above(&to) {
         if plan.list.find(upper).is_none() {
-            plan.create(upper, None, false)?;
+            plan.create(upper, None, false, None)?;
         }
     }
     // No name is taken twice on the way: none of the new names is in the list.

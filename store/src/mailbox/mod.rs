@@ -35,6 +35,7 @@ pub(crate) use cells::low_bits;
 pub use cells::{BlockSummary, Cells};
 pub use keywords::Keywords;
 pub use repair::PowerCutReport;
+pub(crate) use repair::{MODSEQS_SKIPPED, UIDS_SKIPPED};
 pub(crate) use writer::AddOutcome;
 
 /// How often a reader tries for numbers of one moment before it takes what is there. A writer needs some 20 ns to store them.

@@ -14,9 +14,9 @@ use crate::ids::{CellIndex, MessageId, ModSeq, Uid};
 use crate::mapping::{LINE_BYTES, Region};
 
 /// UIDs that may have been given out and lost by a power cut.
-const UIDS_SKIPPED: u32 = 1 << 20;
+pub(crate) const UIDS_SKIPPED: u32 = 1 << 20;
 /// Modseqs likewise.
-const MODSEQS_SKIPPED: u64 = 1 << 32;
+pub(crate) const MODSEQS_SKIPPED: u64 = 1 << 32;
 /// Damaged cells that a report names; the others are only counted.
 const DAMAGE_REPORTED: usize = 100;
 

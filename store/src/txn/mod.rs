@@ -4,7 +4,9 @@
 //! - `outcome`: what callers ask for and learn
 //! - `plan`: reads the views and decides the changes; nothing is changed there
 //! - `cells`, `names`: the decisions about messages, and about mailbox lists
+//! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
 
+mod adopt;
 mod cells;
 mod names;
 mod outcome;
@@ -12,6 +14,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::{AdoptedMailbox, AdoptedMessage, AdoptedUser};
 pub use outcome::{
     Appended, Committed, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
 };
@@ -53,6 +56,9 @@ pub(crate) enum Operation {
     Subscribe { user: UserId, name: String, subscribed: bool },
     SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
     Quota { user: UserId, limits: Limits },
+    AdoptUser { user: AdoptedUser },
+    AdoptMailbox { user: UserId, mailbox: AdoptedMailbox },
+    AdoptMessage { message: AdoptedMessage },
 }
 
 /// Operations that are done together or not at all. Each sees the mailboxes as they were before the transaction, so two
@@ -71,9 +77,15 @@ impl<'store> Txn<'store> {
     /// Puts a message into mailboxes: its bytes are written once, whatever their number. Once a transaction; a second message
     /// takes the place of the first.
     pub fn deliver(&mut self, content: Content, to: Vec<Delivery>) {
-        self.operations.retain(|operation| !matches!(operation, Operation::Deliver { .. }));
-        self.content = Some(content);
+        self.set_content(content);
         self.operations.push(Operation::Deliver { to });
+    }
+
+    fn set_content(&mut self, content: Content) {
+        self.operations.retain(|operation| {
+            !matches!(operation, Operation::Deliver { .. } | Operation::AdoptMessage { .. })
+        });
+        self.content = Some(content);
     }
 
     /// Puts the messages of `cells` also into `to`, with their flags, keywords and dates. No message byte is read or written.
@@ -130,6 +142,24 @@ impl<'store> Txn<'store> {
     /// Deletes a user and all that is theirs. The name can be given to another one, who gets another number.
     pub fn delete_user(&mut self, user: UserId) {
         self.operations.push(Operation::DeleteUser { user });
+    }
+
+    /// Makes a user with mailboxes that keep the numbers they had elsewhere. Refused if there is such a user.
+    pub fn adopt_user(&mut self, user: AdoptedUser) {
+        self.operations.push(Operation::AdoptUser { user });
+    }
+
+    /// Makes a mailbox that keeps the numbers it had elsewhere, or here before it was deleted. Refused if there is one of that name or with
+    /// that UIDVALIDITY.
+    pub fn adopt_mailbox(&mut self, user: UserId, mailbox: AdoptedMailbox) {
+        self.operations.push(Operation::AdoptMailbox { user, mailbox });
+    }
+
+    /// Puts a message into a mailbox that was adopted by this very store value, under the UID that it had, above all UIDs in it. Its outcome
+    /// is that of a delivery. It takes the place of a message given before.
+    pub fn adopt_message(&mut self, content: Content, message: AdoptedMessage) {
+        self.set_content(content);
+        self.operations.push(Operation::AdoptMessage { message });
     }
 
     pub(crate) fn create_user(&mut self, name: &str) {
@@ -205,7 +235,7 @@ fn write(
     message: Option<OwnMessage>,
     planned: Planned,
 ) -> Result<Committed, ChangeError> {
-    let Planned { mut changes, outcomes, touched, reserves, others } = planned;
+    let Planned { mut changes, outcomes, touched, reserves, others, adopted } = planned;
     if changes.is_empty() {
         return Ok(Committed { ticket: Ticket(0), outcomes, touched });
     }
@@ -242,6 +272,7 @@ fn write(
     store.derived.apply(&source, &changes, &concerns, Pass::First)?;
     held.clear();
     in_flight.applied();
+    store.note_adopted(adopted);
     store.counters.commits.add(1);
     store.count_changes(weight(&changes));
     let ticket = store.committer.ticket(&log, others);

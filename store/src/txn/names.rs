@@ -15,7 +15,7 @@ use crate::txn::plan::{Plan, Stop};
 
 impl Plan<'_> {
     /// A user's list as the changes planned so far leave it.
-    fn list(&mut self, user: UserId) -> Result<&MailboxList, Stop> {
+    pub(super) fn list(&mut self, user: UserId) -> Result<&MailboxList, Stop> {
         self.need([LockKey::List(user)])?;
         match self.lists.entry(user) {
             std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
@@ -29,7 +29,7 @@ impl Plan<'_> {
     }
 
     /// Takes over the changes of one list.
-    fn change_list(&mut self, user: UserId, changes: Vec<Change>) {
+    pub(super) fn change_list(&mut self, user: UserId, changes: Vec<Change>) {
         if let Some(list) = self.lists.get_mut(&user) {
             changes.iter().for_each(|change| list.apply(change));
         }
@@ -163,12 +163,12 @@ impl Plan<'_> {
 }
 
 /// The first mailbox of a user's list.
-fn inbox_of(user: UserId) -> MailboxId {
+pub(super) fn inbox_of(user: UserId) -> MailboxId {
     MailboxId { user, number: 1 }
 }
 
 /// Mailboxes with cells that `changes` make, with their UIDVALIDITY.
-fn made_mailboxes(changes: &[Change]) -> Vec<(MailboxId, u32)> {
+pub(super) fn made_mailboxes(changes: &[Change]) -> Vec<(MailboxId, u32)> {
     let made = changes.iter().filter_map(|change| match change {
         Change::MailboxCreate { mailbox, uid_validity, placeholder: false, .. } => {
             Some((*mailbox, *uid_validity))
@@ -178,6 +178,6 @@ fn made_mailboxes(changes: &[Change]) -> Vec<(MailboxId, u32)> {
     made.collect()
 }
 
-fn now(disk: &Disk) -> u32 {
+pub(super) fn now(disk: &Disk) -> u32 {
     u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX)
 }

@@ -49,6 +49,8 @@ pub(super) struct Planned {
     pub(super) reserves: Vec<(Arc<Mailbox>, u32)>,
     /// Buckets of other writers that must be durable for these changes to be.
     pub(super) others: Vec<OtherLog>,
+    /// Mailboxes that are made to be filled under UIDs from elsewhere, which are below these.
+    pub(super) adopted: Vec<(MailboxId, u32)>,
 }
 
 /// A transaction's changes in the making.
@@ -59,6 +61,7 @@ pub(super) struct Plan<'a> {
     pub(super) changes: Vec<Change>,
     pub(super) touched: Vec<MailboxId>,
     pub(super) others: Vec<OtherLog>,
+    pub(super) adopted: Vec<(MailboxId, u32)>,
     mailboxes: HashMap<MailboxId, MailboxPlan>,
     /// Lists as the changes planned so far leave them.
     pub(super) lists: HashMap<UserId, crate::lists::MailboxList>,
@@ -73,13 +76,15 @@ impl Operation {
             Operation::StoreFlags { mailbox, .. } | Operation::Expunge { mailbox, .. } => {
                 vec![LockKey::Mailbox(*mailbox)]
             }
-            Operation::CreateUser { .. } => vec![LockKey::Catalog],
+            Operation::CreateUser { .. } | Operation::AdoptUser { .. } => vec![LockKey::Catalog],
+            Operation::AdoptMessage { message } => vec![LockKey::Mailbox(message.mailbox)],
             Operation::DeleteUser { user } => vec![LockKey::Catalog, LockKey::List(*user)],
             Operation::CreateMailbox { user, .. }
             | Operation::RenameMailbox { user, .. }
             | Operation::DeleteMailbox { user, .. }
             | Operation::Subscribe { user, .. }
             | Operation::SpecialUse { user, .. }
+            | Operation::AdoptMailbox { user, .. }
             | Operation::Quota { user, .. } => vec![LockKey::List(*user)],
         }
     }
@@ -94,6 +99,7 @@ impl<'a> Plan<'a> {
             changes: Vec::new(),
             touched: Vec::new(),
             others: Vec::new(),
+            adopted: Vec::new(),
             mailboxes: HashMap::new(),
             lists: HashMap::new(),
         }
@@ -124,6 +130,9 @@ impl<'a> Plan<'a> {
                     self.special_use(*user, name, *special_use)?
                 }
                 Operation::Quota { user, limits } => self.set_quota(*user, *limits)?,
+                Operation::AdoptUser { user } => self.adopt_user(user)?,
+                Operation::AdoptMailbox { user, mailbox } => self.adopt_mailbox(*user, mailbox)?,
+                Operation::AdoptMessage { message } => self.adopt_message(message)?,
             };
             outcomes.push(outcome);
         }
@@ -131,8 +140,8 @@ impl<'a> Plan<'a> {
         let reserves = adds.filter_map(|plan| Some((plan.open?, plan.adds))).collect();
         self.touched.sort_unstable();
         self.touched.dedup();
-        let Plan { changes, touched, others, .. } = self;
-        Ok(Planned { changes, outcomes, touched, reserves, others })
+        let Plan { changes, touched, others, adopted, .. } = self;
+        Ok(Planned { changes, outcomes, touched, reserves, others, adopted })
     }
 
     /// Stops unless all `keys` are held.
@@ -234,6 +243,11 @@ impl MailboxPlan {
         self.uid_next += 1;
         self.adds += 1;
         Ok(uid)
+    }
+
+    /// One cell more, under a UID that is not the next one.
+    pub(super) fn count_add(&mut self) {
+        self.adds += 1;
     }
 
     /// The modseq of the next change.

@@ -1,0 +1,229 @@
+//! The decisions about users, mailboxes and messages that come from another store, or from a backup of this one, and keep the numbers they
+//! had: UIDVALIDITY, UIDs, modseqs.
+//!
+//! Invariants (argued in `FORMAT.md`, "Numbers from elsewhere"):
+//! - No UID of a mailbox ever means two messages here. A message gets a UID from elsewhere only in a mailbox that this very store value made
+//!   to be filled, above all UIDs that are in it, and below the UIDNEXT that it was made with. Whatever comes in from elsewhere meanwhile gets UIDs from that
+//!   UIDNEXT up.
+//! - A mailbox whose UIDVALIDITY may have been in use here before skips as many UIDs and modseqs as after a power cut.
+
+use crate::change::{Added, Change, Flags, SpecialUse, SystemFlags, ZonedTime};
+use crate::error::ChangeError;
+use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
+use crate::lists::{INBOX, MailboxEntry, MailboxList, plan_adopt, plan_create, plan_quota, plan_subscribe};
+use crate::locks::LockKey;
+use crate::mailbox::{Keywords, MODSEQS_SKIPPED, UIDS_SKIPPED};
+use crate::quota::Limits;
+use crate::txn::names::{inbox_of, made_mailboxes, now};
+use crate::txn::outcome::{Appended, Outcome, Refused};
+use crate::txn::plan::{Plan, Stop};
+
+/// A mailbox with the numbers it had elsewhere; its messages come one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptedMailbox {
+    /// Its name.
+    pub name: String,
+    /// UIDVALIDITY.
+    pub uid_validity: u32,
+    /// What it is for.
+    pub special_use: Option<SpecialUse>,
+    /// Whether it holds no messages, only names below it.
+    pub placeholder: bool,
+    /// UIDNEXT.
+    pub uid_next: u32,
+    /// HIGHESTMODSEQ.
+    pub highest_modseq: ModSeq,
+    /// The names of its keywords, with their bits.
+    pub keywords: Vec<(u8, String)>,
+}
+
+impl AdoptedMailbox {
+    /// Skips UIDs and modseqs that sessions may have seen since these numbers were taken down.
+    pub fn skip_numbers(&mut self) {
+        self.uid_next = self.uid_next.saturating_add(UIDS_SKIPPED);
+        self.highest_modseq.0 = self.highest_modseq.0.saturating_add(MODSEQS_SKIPPED);
+    }
+}
+
+/// A user with all mailboxes as they were elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptedUser {
+    /// The user's name.
+    pub name: String,
+    /// The mailboxes, INBOX among them, names above others before these.
+    pub mailboxes: Vec<AdoptedMailbox>,
+    /// Subscribed names.
+    pub subscriptions: Vec<String>,
+    /// The limits of the user's mail.
+    pub limits: Limits,
+}
+
+/// Where a message goes that keeps its UID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdoptedMessage {
+    /// The mailbox, which was adopted.
+    pub mailbox: MailboxId,
+    /// Its UID there.
+    pub uid: Uid,
+    /// The modseq of its last change.
+    pub modseq: ModSeq,
+    /// Its flags, keywords by the bits that the mailbox was adopted with.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub internal_date: ZonedTime,
+    /// When it was put into the mailbox, seconds since 1970.
+    pub save_seconds: u32,
+}
+
+impl Plan<'_> {
+    pub(super) fn adopt_user(&mut self, wanted: &AdoptedUser) -> Result<Outcome, Stop> {
+        if !crate::catalog::is_user_name(&wanted.name) {
+            return Err(ChangeError::InvalidName("it is empty, too long, or has control characters").into());
+        }
+        let catalog = &self.store.derived.catalog;
+        if catalog.find(&wanted.name)?.is_some() {
+            return Err(ChangeError::NotAllowed("a user that is there already").into());
+        }
+        let user = catalog.next_user()?;
+        let inbox = inbox_of(user);
+        self.need([LockKey::List(user), LockKey::Mailbox(inbox)])?;
+        let now = now(&self.store.derived.disk);
+        let mut list = MailboxList::empty(user);
+        let mut made = Vec::new();
+        // INBOX first: it is number 1 of every user.
+        let inbox_wanted = wanted.mailboxes.iter().find(|mailbox| mailbox.name == INBOX);
+        match inbox_wanted {
+            Some(mailbox) => adopt_into(&mut list, mailbox, now, &mut made)?,
+            None => {
+                let changes = plan_create(&list, INBOX, None, now)?;
+                changes.iter().for_each(|change| list.apply(change));
+                made.extend(changes);
+            }
+        }
+        for mailbox in wanted.mailboxes.iter().filter(|mailbox| mailbox.name != INBOX) {
+            adopt_into(&mut list, mailbox, now, &mut made)?;
+        }
+        for name in &wanted.subscriptions {
+            let changes = plan_subscribe(&list, name, true)?;
+            changes.iter().for_each(|change| list.apply(change));
+            made.extend(changes);
+        }
+        let changes = plan_quota(&list, wanted.limits);
+        changes.iter().for_each(|change| list.apply(change));
+        made.extend(changes);
+        self.need(made_mailboxes(&made).iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
+        self.changes.push(Change::UserCreate { user, name: wanted.name.clone() });
+        self.changes.extend(made);
+        for mailbox in wanted.mailboxes.iter().filter(|mailbox| !mailbox.placeholder) {
+            if let Some(entry) = list.find(&mailbox.name) {
+                self.fill_later(MailboxId { user, number: entry.number }, mailbox);
+            }
+        }
+        self.lists.insert(user, list);
+        Ok(Outcome::Created(inbox))
+    }
+
+    pub(super) fn adopt_mailbox(&mut self, user: UserId, wanted: &AdoptedMailbox) -> Result<Outcome, Stop> {
+        let now = now(&self.store.derived.disk);
+        let list = self.list(user)?;
+        let mut wanted = wanted.clone();
+        if wanted.uid_validity <= list.last_uid_validity() {
+            // It may be a mailbox that was deleted here after these numbers were taken down.
+            wanted.skip_numbers();
+        }
+        let changes = plan_adopt(list, &entry_of(&wanted), now)?;
+        let made = made_mailboxes(&changes);
+        self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
+        self.change_list(user, changes);
+        let (mailbox, _) = made.last().ok_or(ChangeError::NotAllowed("a mailbox that holds nothing"))?;
+        self.fill_later(*mailbox, &wanted);
+        Ok(Outcome::Created(*mailbox))
+    }
+
+    /// The changes that give a mailbox its numbers and keywords.
+    fn fill_later(&mut self, mailbox: MailboxId, wanted: &AdoptedMailbox) {
+        for (bit, name) in &wanted.keywords {
+            let possible = usize::from(*bit) < Keywords::MOST
+                && !name.is_empty()
+                && name.len() <= Keywords::LONGEST_NAME_BYTES;
+            if possible {
+                self.changes.push(Change::Keyword { mailbox, bit: *bit, name: name.clone() });
+            }
+        }
+        let (uid_next, highest_modseq) = (wanted.uid_next.max(1), wanted.highest_modseq.max(ModSeq(1)));
+        self.changes.push(Change::MailboxNumbers { mailbox, uid_next, highest_modseq });
+        self.adopted.push((mailbox, uid_next));
+    }
+
+    pub(super) fn adopt_message(&mut self, wanted: &AdoptedMessage) -> Result<Outcome, Stop> {
+        let appended = match self.adopt_one(wanted) {
+            Ok(appended) => Ok(appended),
+            Err(Stop::Refused(ChangeError::NoSuchMailbox)) => Err(Refused::NoSuchMailbox),
+            Err(Stop::Refused(ChangeError::NotAllowed(what))) => Err(Refused::Unusable(what.to_string())),
+            Err(stop) => return Err(stop),
+        };
+        Ok(Outcome::Delivered(vec![appended]))
+    }
+
+    fn adopt_one(&mut self, wanted: &AdoptedMessage) -> Result<Appended, Stop> {
+        let message = self.message.ok_or(ChangeError::NotAllowed("a delivery without a message"))?;
+        let id = wanted.mailbox;
+        let open = self.open(id)?;
+        let below = self.store.adopted_below(id);
+        if below.is_none_or(|below| wanted.uid.get() >= below) {
+            return Err(ChangeError::NotAllowed("a UID that the mailbox does not keep free").into());
+        }
+        let cells = open.cells()?;
+        let last = cells.count().checked_sub(1).and_then(|last| cells.uid(CellIndex(last)));
+        if last.is_some_and(|last| last >= wanted.uid) {
+            return Err(ChangeError::NotAllowed("a UID below one that is taken").into());
+        }
+        let known = open.keywords()?.iter().fold(0u64, |known, (bit, _)| known | 1 << bit);
+        let plan = self.existing(id)?;
+        plan.count_add();
+        let uid_validity = plan.uid_validity;
+        let added = Added {
+            uid: wanted.uid,
+            // A modseq from elsewhere is below the mailbox's highest, which came from there, too.
+            modseq: wanted.modseq.clamp(ModSeq(1), plan.modseq()),
+            flags: Flags {
+                system: SystemFlags(wanted.flags.system.0 & 0x1f),
+                keywords: wanted.flags.keywords & known,
+            },
+            internal_date: wanted.internal_date,
+            save_seconds: wanted.save_seconds,
+            sent_date: message.sent_date,
+            size: message.size,
+            message: message.id,
+        };
+        self.changes.push(Change::Add { mailbox: id, added });
+        self.touched.push(id);
+        Ok(Appended { mailbox: id, uid_validity, uid: added.uid, modseq: added.modseq })
+    }
+}
+
+fn adopt_into(
+    list: &mut MailboxList,
+    wanted: &AdoptedMailbox,
+    now: u32,
+    made: &mut Vec<Change>,
+) -> Result<(), ChangeError> {
+    let changes = plan_adopt(list, &entry_of(wanted), now)?;
+    changes.iter().for_each(|change| list.apply(change));
+    made.extend(changes);
+    Ok(())
+}
+
+/// The mailbox as a list would name it; its number is chosen there.
+fn entry_of(wanted: &AdoptedMailbox) -> MailboxEntry {
+    MailboxEntry {
+        number: 0,
+        name: wanted.name.clone(),
+        uid_validity: wanted.uid_validity,
+        special_use: wanted.special_use,
+        placeholder: wanted.placeholder,
+    }
+}
+
+#[cfg(test)]
+mod tests;
