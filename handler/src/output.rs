@@ -56,7 +56,7 @@ impl Output {
 
     /// Adds a range of a file behind what was written so far.
     pub(crate) fn push_range(&mut self, range: FileRange) {
-        if range.len > 0 {
+        if !range.is_empty() {
             self.ranges.push_back((self.bytes.len(), range));
         }
     }
@@ -98,7 +98,8 @@ impl Output {
     /// Sends until all is sent or the socket takes no more.
     ///
     /// # Errors
-    /// The connection's own, or `UnexpectedEof` when a file is shorter than a range that was promised to the peer.
+    /// The connection's own; `UnexpectedEof` when a file is shorter than a range that was promised to the peer; `Other` when what was
+    /// promised is damaged, saying in which file and where.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> io::Result<Flushed> {
         loop {
             let border = self.ranges.front().map_or(self.bytes.len(), |range| range.0);
@@ -119,9 +120,11 @@ impl Output {
                 continue;
             }
             let Some((_, range)) = self.ranges.front_mut() else { break };
-            let mut offset = range.offset as nix::libc::off_t;
-            let length = usize::try_from(range.len).unwrap_or(usize::MAX).min(1 << 30);
-            match sendfile(socket, &*range.file, Some(&mut offset), length) {
+            // Nothing leaves that was not verified. What is already promised cannot be taken back, so the connection ends.
+            let verified = range.verified().map_err(io::Error::other)?;
+            let mut offset = range.offset() as nix::libc::off_t;
+            let length = usize::try_from(verified).unwrap_or(usize::MAX).min(1 << 30);
+            match sendfile(socket, &**range.file(), Some(&mut offset), length) {
                 Ok(0) => {
                     return Err(io::Error::new(
                         ErrorKind::UnexpectedEof,
@@ -130,9 +133,8 @@ impl Output {
                 }
                 Ok(count) => {
                     self.sent_octets += count as u64;
-                    range.offset += count as u64;
-                    range.len -= count as u64;
-                    if range.len == 0 {
+                    range.advance(count as u64);
+                    if range.is_empty() {
                         self.ranges.pop_front();
                     }
                 }

@@ -161,9 +161,7 @@ impl Session {
                     return self.park(slot, shared, Causes::OUTPUT);
                 }
                 Err(error) => {
-                    if error.kind() == ErrorKind::UnexpectedEof {
-                        log::error!("reply cut short", peer = self.peer.endpoint, why = error);
-                    }
+                    self.report_cut_short(&error);
                     return Outcome::End;
                 }
             }
@@ -223,7 +221,10 @@ impl Session {
                 match self.output.flush(self.socket.as_fd()) {
                     Ok(Flushed::All) => {}
                     Ok(Flushed::Blocked) => return self.park(slot, shared, rest | Causes::OUTPUT),
-                    Err(_) => return Outcome::End,
+                    Err(error) => {
+                        self.report_cut_short(&error);
+                        return Outcome::End;
+                    }
                 }
             }
             return self.park(slot, shared, rest);
@@ -253,9 +254,17 @@ impl Session {
         self.socket.shut_down();
     }
 
+    /// Tells the log of a reply that ends because of the disk, not of the peer.
+    fn report_cut_short(&self, error: &std::io::Error) {
+        if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other) {
+            log::error!("reply cut short", peer = self.peer.endpoint, why = error);
+        }
+    }
+
     /// Sends what earlier commands of a pipeline answered, before the session waits for something slow.
     fn send_early(&mut self) -> bool {
-        self.output.flush(self.socket.as_fd()).is_ok()
+        let flushed = self.output.flush(self.socket.as_fd());
+        flushed.inspect_err(|error| self.report_cut_short(error)).is_ok()
     }
 
     fn park(&mut self, slot: SlotNumber, shared: &Shared, waits_for: Causes) -> Outcome {

@@ -1,22 +1,33 @@
 //! Reads messages and their records: exactly the range asked for, through a bounded cache of open files.
 //!
 //! Buckets and record files are read by `pread`, never mapped: one that was cut short is an error with file and offset.
+//!
+//! No octet of a message leaves this module unverified. A message of one block is read whole and compared with the content hash
+//! of its directory cell; of a longer one, the blocks that hold the range are, with checksums that lie behind its record
+//! (`blocks`); what is lent for `sendfile` is verified before it is sent (`range`).
 
-use std::fs::File;
+pub(crate) mod blocks;
+mod range;
+
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use message::Scanner;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use crate::content::blocks::{BLOCK_BYTES, BlockSummer, first_damaged, split_sums};
 use crate::disk::DiskFile;
 use crate::error::{Result, StoreError};
-use crate::ids::MessageId;
+use crate::ids::{MessageId, PageId};
 use crate::log::frame::FRAME_HEAD_BYTES;
 use crate::page::PageFile;
 use crate::page::directory::{CellState, MessagePlace, RecordPlace};
 use crate::store::Store;
+pub use range::FileRange;
+pub(crate) use range::KnownDamage;
+use range::{VERIFIED_WHEN_LENT_BYTES, Verification};
 
 /// Octets of a message read at a time when it is analysed.
 const ANALYSE_STEP_BYTES: u64 = 256 * 1024;
@@ -25,6 +36,9 @@ const READ_AHEAD_MOST_BYTES: u64 = 256 * 1024;
 const READ_AHEAD_FIRST_BYTES: u64 = 8 * 1024;
 /// A record longer than this was not written by us.
 const RECORD_MOST_BYTES: u32 = 64 << 20;
+const WRONG_HASH: &str = "the octets of a message are not those that were stored: their hash is another";
+const WRONG_BLOCK: &str =
+    "the octets of a message are not those that were stored: a block's checksum is another";
 
 /// Where a message is, copied out of its directory cell and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +67,9 @@ impl StoredMessage {
         }
     }
 
-    /// The part of `range` that the message has, as a range of the bucket.
-    fn in_bucket(&self, range: Range<u64>) -> Range<u64> {
-        let end = range.end.min(self.size);
-        let start = range.start.min(end);
-        self.content_offset + start..self.content_offset + end
+    /// Whether the content hash is all there is to verify it by.
+    fn is_of_one_block(&self) -> bool {
+        self.size <= BLOCK_BYTES
     }
 }
 
@@ -83,17 +95,6 @@ impl ContentHasher {
     }
 }
 
-/// A range of an open file, for `sendfile`.
-#[derive(Clone, Debug)]
-pub struct FileRange {
-    /// The bucket.
-    pub file: Arc<File>,
-    /// First octet.
-    pub offset: u64,
-    /// Octets from there.
-    pub len: u64,
-}
-
 impl Store {
     /// Where a message is.
     ///
@@ -106,27 +107,130 @@ impl Store {
         }
     }
 
-    /// Appends the octets `range` of a message to `into`, by one `pread` of exactly the range (clipped to the message).
+    /// Appends the octets `range` of a message to `into` (clipped to the message), verified: whole blocks are read, by one `pread`.
+    ///
+    /// Errors: `Corrupt` with the place, if the message is damaged there; `into` is as it was.
     pub fn read_range(&self, message: &StoredMessage, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
-        let range = message.in_bucket(range);
-        let len = range.end - range.start;
-        if len == 0 {
-            return Ok(());
+        let before = into.len();
+        let read = self.read_verified(message, &range, into);
+        if read.is_err() {
+            into.truncate(before);
         }
-        let file = self.pages.file(message.bucket)?;
-        self.counters.preads.add(1);
-        self.counters.bucket_bytes_read.add(len);
-        read_exactly(&file, range.start, len, into)
-            .map_err(|error| self.reading(message.bucket, range.start, error))
+        match read {
+            Ok(()) => Ok(()),
+            // The message may have been moved to another bucket, or let go of, meanwhile.
+            Err(error) => match self.message(message.id)? {
+                there if there == *message => Err(error),
+                there => self.read_verified(&there, &range, into),
+            },
+        }
     }
 
-    /// The octets `range` of a message as a range of its bucket (clipped to the message).
-    pub fn file_range(&self, message: &StoredMessage, range: Range<u64>) -> Result<FileRange> {
-        let range = message.in_bucket(range);
+    fn read_verified(&self, message: &StoredMessage, range: &Range<u64>, into: &mut Vec<u8>) -> Result<()> {
+        let end = range.end.min(message.size);
+        if range.start >= end {
+            return Ok(());
+        }
+        let before = into.len();
+        // What is read: the blocks that hold the range.
+        let start = range.start / BLOCK_BYTES * BLOCK_BYTES;
+        let read_end = if message.is_of_one_block() {
+            message.size
+        } else {
+            end.next_multiple_of(BLOCK_BYTES).min(message.size)
+        };
+        let sums = if message.is_of_one_block() { Vec::new() } else { self.block_sums(message)? };
         let file = self.pages.file(message.bucket)?;
-        let len = range.end - range.start;
+        self.counters.preads.add(1);
+        self.counters.bucket_bytes_read.add(read_end - start);
+        let at = message.content_offset + start;
+        read_exactly(&file, at, read_end - start, into)
+            .map_err(|error| self.reading(message.bucket, at, error))?;
+        let octets = &into[before..];
+        let damaged = if message.is_of_one_block() {
+            (xxh3_64(octets) != message.content_hash).then_some((0, WRONG_HASH))
+        } else {
+            let block = first_damaged(octets, start / BLOCK_BYTES, &sums);
+            block.map(|block| (block * BLOCK_BYTES, WRONG_BLOCK))
+        };
+        if let Some((at, what)) = damaged {
+            let path = self.pages.path(message.bucket);
+            return Err(StoreError::corrupt(&path, message.content_offset + at, what));
+        }
+        let (skip, len) = ((range.start - start) as usize, (end - range.start) as usize);
+        if skip > 0 {
+            into.copy_within(before + skip..before + skip + len, before);
+        }
+        into.truncate(before + len);
+        Ok(())
+    }
+
+    /// The octets `range` of a message as a range of its bucket (clipped to the message). Its first megabytes are verified here, the
+    /// others before they are sent ([`FileRange::verified`]).
+    ///
+    /// Errors: as [`Store::read_range`].
+    pub fn file_range(&self, message: &StoredMessage, range: Range<u64>) -> Result<FileRange> {
+        match self.lend(message, &range) {
+            Ok(lent) => Ok(lent),
+            Err(error) => match self.message(message.id)? {
+                there if there == *message => Err(error),
+                there => self.lend(&there, &range),
+            },
+        }
+    }
+
+    fn lend(&self, message: &StoredMessage, range: &Range<u64>) -> Result<FileRange> {
+        let end = range.end.min(message.size);
+        let start = range.start.min(end);
+        let sums = if start == end {
+            Vec::new()
+        } else if message.is_of_one_block() {
+            vec![self.sum_of_one_block(message)?]
+        } else {
+            self.block_sums(message)?
+        };
+        let (content_offset, size) = (message.content_offset, message.size);
+        let path = self.pages.path(message.bucket);
+        let damage = Arc::clone(&self.known_damage);
+        let is_damaged = damage.is_in(&path, content_offset, content_offset + size);
+        let verification = Arc::new(Verification { path, content_offset, size, sums, damage });
+        let file = self.pages.file(message.bucket)?;
+        let len = end - start;
         self.counters.bucket_bytes_lent.add(len);
-        Ok(FileRange { file: Arc::clone(file.file()), offset: range.start, len })
+        let mut lent = FileRange::new(file, content_offset + start, len, verification);
+        lent.verify(if is_damaged { len } else { VERIFIED_WHEN_LENT_BYTES })?;
+        Ok(lent)
+    }
+
+    /// The checksum of a message that needs none of its own.
+    fn sum_of_one_block(&self, message: &StoredMessage) -> Result<u32> {
+        let mut octets = Vec::new();
+        self.read_verified(message, &(0..message.size), &mut octets)?;
+        Ok(crc32c::crc32c(&octets))
+    }
+
+    /// The checksums of the blocks of a message, from behind its record; made again if that is lost.
+    fn block_sums(&self, message: &StoredMessage) -> Result<Vec<u32>> {
+        let place = self.pages.directory(message.id.page)?.record(message.id.index)?;
+        if let Some(stored) = place.and_then(|place| self.stored_record(message.id.page, &place))
+            && let Some((_, sums)) = split_sums(&stored, message.size)
+        {
+            return Ok(sums);
+        }
+        let stored = self.analyse(message)?;
+        Ok(split_sums(&stored, message.size).map(|(_, sums)| sums).unwrap_or_default())
+    }
+
+    /// A record with what lies behind it, if it is whole.
+    pub(crate) fn stored_record(&self, page: PageId, place: &RecordPlace) -> Option<Vec<u8>> {
+        if place.len > RECORD_MOST_BYTES {
+            return None;
+        }
+        let file = self.pages.file(PageFile::Records { page, writer: place.writer }).ok()?;
+        let mut bytes = Vec::new();
+        self.counters.preads.add(1);
+        read_exactly(&file, place.offset, u64::from(place.len), &mut bytes).ok()?;
+        (crc32c::crc32c(&bytes) == place.crc).then_some(bytes)
     }
 
     /// The encoded record of one message (`message::Record` reads it), analysed from the bucket when it is missing or damaged.
@@ -150,34 +254,53 @@ impl Store {
         }
     }
 
-    /// Reads a message once more, and keeps what it says for the next reader.
-    fn analyse(&self, id: MessageId) -> Result<Vec<u8>> {
-        let message = self.message(id)?;
+    /// Reads a message once more, against its content hash, and keeps what it says for the next reader: the record, and the
+    /// checksums of its blocks behind it.
+    fn analyse(&self, message: &StoredMessage) -> Result<Vec<u8>> {
         self.counters.reanalysed.add(1);
         let mut scanner = Scanner::new();
+        let mut hasher = ContentHasher::new();
+        let mut summer = BlockSummer::default();
         let mut buffer = Vec::new();
         let mut at = 0;
+        let file = self.pages.file(message.bucket)?;
         while at < message.size {
             buffer.clear();
-            self.read_range(&message, at..at + ANALYSE_STEP_BYTES, &mut buffer)?;
+            let step = ANALYSE_STEP_BYTES.min(message.size - at);
+            let offset = message.content_offset + at;
+            self.counters.preads.add(1);
+            self.counters.bucket_bytes_read.add(step);
+            read_exactly(&file, offset, step, &mut buffer)
+                .map_err(|error| self.reading(message.bucket, offset, error))?;
             scanner.push(&buffer);
-            at += buffer.len() as u64;
+            hasher.update(&buffer);
+            summer.push(&buffer);
+            at += step;
         }
-        let record = message::encode(&scanner.finish());
+        if hasher.digest() != message.content_hash {
+            let path = self.pages.path(message.bucket);
+            return Err(StoreError::corrupt(&path, message.content_offset, WRONG_HASH));
+        }
+        let mut record = message::encode(&scanner.finish());
+        summer.append_to(&mut record);
         // Only a service to the next reader: a full disk is no reason not to answer this one.
-        if let Ok(place) = self.own_records.append(&self.pages, id.page, &record) {
-            self.pages.directory(id.page)?.set_record(id.index, &place)?;
+        let page = message.id.page;
+        if let Ok(place) = self.own_records.append(&self.pages, page, &record) {
+            self.pages.directory(page)?.set_record(message.id.index, &place)?;
         }
         Ok(record)
     }
 
     fn reading(&self, file: PageFile, offset: u64, error: io::Error) -> StoreError {
-        let path = self.pages.path(file);
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            StoreError::corrupt(&path, offset, "the file ends within what it should hold")
-        } else {
-            StoreError::io(&path, "read")(error)
-        }
+        reading(&self.pages.path(file), offset, error)
+    }
+}
+
+fn reading(path: &Path, offset: u64, error: io::Error) -> StoreError {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        StoreError::corrupt(path, offset, "the file ends within what it should hold")
+    } else {
+        StoreError::io(path, "read")(error)
     }
 }
 
@@ -214,13 +337,19 @@ impl RecordReader<'_> {
         self.single = None;
         self.store.counters.record_reads.add(1);
         let place = self.store.pages.directory(id.page)?.record(id.index)?;
+        let message = self.store.message(id)?;
         let found = match place {
             Some(place) if place.len <= RECORD_MOST_BYTES => self.find(id, &place),
             _ => None,
         };
+        let sums_len = blocks::sums_len(message.size);
         match found {
-            Some(found) => self.found = found,
-            None => self.single = Some(self.store.analyse(id)?),
+            Some(found) if found.len() >= sums_len => self.found = found.start..found.end - sums_len,
+            _ => {
+                let mut record = self.store.analyse(&message)?;
+                record.truncate(record.len().saturating_sub(sums_len));
+                self.single = Some(record);
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use message::{Record, Scanner};
 
 use crate::change::ZonedTime;
 use crate::content::ContentHasher;
+use crate::content::blocks::{BlockSummer, sums_len};
 use crate::error::{Result, StoreError};
 use crate::log::frame::CONTENT_MOST_BYTES;
 use crate::log::{Lease, Logs};
@@ -24,6 +25,7 @@ pub struct Draft {
     store: Arc<Store>,
     scanner: Scanner,
     hasher: ContentHasher,
+    summer: BlockSummer,
     size: u64,
     /// Octets that are not in the bucket yet.
     gathered: Vec<u8>,
@@ -43,6 +45,7 @@ impl Draft {
             store: Arc::clone(store),
             scanner: Scanner::new(),
             hasher: ContentHasher::new(),
+            summer: BlockSummer::default(),
             size: 0,
             gathered: Vec::new(),
             streaming: None,
@@ -58,6 +61,7 @@ impl Draft {
         }
         self.scanner.push(bytes);
         self.hasher.update(bytes);
+        self.summer.push(bytes);
         self.size = size;
         if self.gathered.len() + bytes.len() <= GATHER_LIMIT_BYTES {
             self.gathered.extend_from_slice(bytes);
@@ -89,12 +93,13 @@ impl Draft {
 
     /// All octets have come.
     pub fn finish(self) -> Result<Content> {
-        let record = message::encode(&self.scanner.finish());
+        let mut record = message::encode(&self.scanner.finish());
         let facts = Record::parse(&record).ok();
         let header_size = facts.as_ref().map_or(0, |facts| facts.header_size().min(self.size));
         let sent_date = facts
             .and_then(|facts| facts.sent())
             .map(|sent| ZonedTime { seconds: sent.seconds, zone_minutes: sent.zone_minutes });
+        self.summer.append_to(&mut record);
         let body = match self.streaming {
             None => Body::Gathered(self.gathered),
             Some(mut streaming) => {
@@ -131,7 +136,7 @@ pub struct Content {
     pub(crate) hash: u64,
     pub(crate) header_size: u32,
     pub(crate) sent_date: Option<ZonedTime>,
-    /// What `message` says of it, encoded.
+    /// What `message` says of it, encoded, and the checksums of its blocks behind it.
     pub(crate) record: Vec<u8>,
     /// Where the record was put.
     pub(crate) record_place: Option<RecordPlace>,
@@ -159,6 +164,6 @@ impl Content {
 
     /// The encoded record of the message (`message::Record` reads it).
     pub fn record(&self) -> &[u8] {
-        &self.record
+        &self.record[..self.record.len().saturating_sub(sums_len(self.size))]
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
+use crate::content::KnownDamage;
 use crate::counters::Counters;
 use crate::derived::{Derived, Pass, Source};
 use crate::disk::Disk;
@@ -109,6 +110,7 @@ pub struct Store {
     pub(crate) pages: Arc<Pages>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) own_records: Records,
+    pub(crate) known_damage: Arc<KnownDamage>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
@@ -225,6 +227,7 @@ impl Store {
             default_limits: options.default_limits,
             partition,
             claim,
+            known_damage: Arc::default(),
             own_records: Records::new(writer.number()),
             writer,
             locks,

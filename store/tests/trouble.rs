@@ -42,7 +42,7 @@ fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_anew() {
     let newest = live(&store, inbox(ann)).last().expect("there").message;
     let range = store.file_range(&store.message(newest).expect("there"), 0..1).expect("there");
     // The log that failed gets no more frames: this is the first of another.
-    assert!(range.offset < 200, "{range:?}");
+    assert!(range.offset() < 200, "{range:?}");
 }
 
 /// Not a test by itself: a process that may not open any more files for a while.
