@@ -9,15 +9,13 @@
 //! Drawn in `FORMAT.md`, "Catalog".
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
-use crate::files::random_number;
 use crate::ids::UserId;
 
 /// Octets of a user's name at most.
@@ -51,21 +49,16 @@ const STATE_DELETED: u8 = 2;
 /// The open catalog.
 #[derive(Debug)]
 pub struct Catalog {
+    disk: Disk,
     path: PathBuf,
-    file: File,
+    file: DiskFile,
     users: PathBuf,
 }
 
 impl Catalog {
     /// Opens the catalog file, or makes an empty one. `users` is the folder of the users' folders.
-    pub fn open(catalog: &Path, users: &Path) -> Result<Catalog> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(catalog)
-            .map_err(StoreError::io(catalog, "open"))?;
+    pub fn open(disk: &Disk, catalog: &Path, users: &Path) -> Result<Catalog> {
+        let file = disk.open_or_create(catalog).map_err(StoreError::io(catalog, "open"))?;
         let mut head = [0; MAGIC.len()];
         let read = file.read_at(&mut head, 0).map_err(StoreError::io(catalog, "read"))?;
         if read == head.len() && head != [0; MAGIC.len()] && head != *MAGIC {
@@ -76,12 +69,14 @@ impl Catalog {
             row[..MAGIC.len()].copy_from_slice(MAGIC);
             file.write_all_at(&row, 0).map_err(StoreError::io(catalog, "write"))?;
         }
-        Ok(Catalog { path: catalog.to_path_buf(), file, users: users.to_path_buf() })
+        Ok(Catalog { disk: disk.clone(), path: catalog.to_path_buf(), file, users: users.to_path_buf() })
     }
 
     /// The user of that name.
     pub fn find(&self, name: &str) -> Result<Option<UserId>> {
-        let Some(user) = read_number(&number_path(&self.user_directory(name)))? else { return Ok(None) };
+        let Some(user) = read_number(&self.disk, &number_path(&self.user_directory(name)))? else {
+            return Ok(None);
+        };
         match self.row(user)? {
             Row::Live(known) if known == name => Ok(Some(user)),
             _ => Ok(None),
@@ -103,8 +98,7 @@ impl Catalog {
         let mut number: u32 = 1;
         loop {
             let start = row_offset(UserId(number));
-            let read =
-                read_up_to(&self.file, &mut bytes, start).map_err(StoreError::io(&self.path, "read"))?;
+            let read = self.file.read_up_to(&mut bytes, start).map_err(StoreError::io(&self.path, "read"))?;
             for row in bytes[..read].chunks_exact(ROW_BYTES) {
                 if let Row::Live(name) = self.decode(UserId(number), row)? {
                     users.push((UserId(number), name));
@@ -139,7 +133,7 @@ impl Catalog {
 
     /// The number that the next user gets. Under the catalog's lock.
     pub(crate) fn next_user(&self) -> Result<UserId> {
-        let length = self.file.metadata().map_err(StoreError::io(&self.path, "look at"))?.len();
+        let length = self.file.len().map_err(StoreError::io(&self.path, "look at"))?;
         let rows = length.div_ceil(ROW_BYTES as u64).max(1);
         let number = u32::try_from(rows)
             .map_err(|_| StoreError::corrupt(&self.path, length, "more users than can be numbered"))?;
@@ -170,7 +164,7 @@ impl Catalog {
         }
         self.write_row(user, STATE_LIVE, name)?;
         let folder = self.user_directory(name);
-        fs::create_dir_all(&folder).map_err(StoreError::io(&folder, "create"))
+        self.disk.create_dir_all(&folder).map_err(StoreError::io(&folder, "create"))
     }
 
     /// The user's mailboxes are there: from now on the name is found. Under the catalog's lock or that of the user's list, after [`Catalog::apply_create`].
@@ -182,9 +176,12 @@ impl Catalog {
         }
         let path = number_path(&self.user_directory(name));
         // Two who repair the work of a third may be here at the same time.
-        let temporary = path.with_extension(format!("{:016x}.new", random_number()?));
-        fs::write(&temporary, user.0.to_le_bytes()).map_err(StoreError::io(&temporary, "write"))?;
-        fs::rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
+        let temporary = path.with_extension(format!("{:016x}.new", self.disk.random_number()?));
+        self.disk
+            .create_or_empty(&temporary)
+            .and_then(|file| file.write_all_at(&user.0.to_le_bytes(), 0))
+            .map_err(StoreError::io(&temporary, "write"))?;
+        self.disk.rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
     }
 
     /// A user is gone. Under the catalog's lock. The folder becomes `.deleted.<number>` beside where it was, so that the name can
@@ -192,9 +189,9 @@ impl Catalog {
     pub(crate) fn apply_delete(&self, user: UserId) -> Result<()> {
         let Row::Live(name) = self.row(user)? else { return Ok(()) };
         let folder = self.user_directory(&name);
-        if read_number(&number_path(&folder))? == Some(user) {
+        if read_number(&self.disk, &number_path(&folder))? == Some(user) {
             let away = put_away(&folder, user);
-            fs::rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
+            self.disk.rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
         }
         self.write_row(user, STATE_DELETED, &name)
     }
@@ -212,7 +209,7 @@ impl Catalog {
             return Ok(Row::Empty);
         }
         let mut bytes = [0; ROW_BYTES];
-        let read = read_up_to(&self.file, &mut bytes, row_offset(user));
+        let read = self.file.read_up_to(&mut bytes, row_offset(user));
         if read.map_err(StoreError::io(&self.path, "read"))? < ROW_BYTES {
             return Ok(Row::Empty);
         }
@@ -276,8 +273,8 @@ fn row_offset(user: UserId) -> u64 {
 }
 
 /// The number in a `number` file; `None` if there is none or it is not whole.
-fn read_number(path: &Path) -> Result<Option<UserId>> {
-    let mut file = match File::open(path) {
+fn read_number(disk: &Disk, path: &Path) -> Result<Option<UserId>> {
+    let file = match disk.open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -285,25 +282,11 @@ fn read_number(path: &Path) -> Result<Option<UserId>> {
         Err(error) => return Err(StoreError::io(path, "open")(error)),
     };
     let mut bytes = [0; 4];
-    match file.read_exact(&mut bytes) {
+    match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => Ok(Some(UserId(u32::from_le_bytes(bytes)))),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(StoreError::io(path, "read")(error)),
     }
-}
-
-/// Reads until `bytes` is full or the file ends.
-fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
-    let mut read = 0;
-    while read < bytes.len() {
-        match file.read_at(&mut bytes[read..], offset + read as u64) {
-            Ok(0) => break,
-            Ok(count) => read += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
 }
 
 #[cfg(test)]
@@ -318,7 +301,7 @@ mod tests {
     }
 
     fn catalog(folder: &Path) -> Catalog {
-        Catalog::open(&folder.join("catalog"), &folder.join("users")).expect("a catalog")
+        Catalog::open(&Disk::real(), &folder.join("catalog"), &folder.join("users")).expect("a catalog")
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Derived {
         Ok(Derived {
             disk: disk.clone(),
             rebuild,
-            catalog: Catalog::open(catalog, &users)?,
+            catalog: Catalog::open(disk, catalog, &users)?,
             pages: Arc::new(Pages::new(disk, pages)),
             counters,
             epoch,
@@ -131,7 +131,7 @@ impl Derived {
     /// A user's list as it is now.
     pub(crate) fn list(&self, user: UserId) -> Result<Arc<MailboxList>> {
         let cached = self.lists.get_or(user, || -> Result<CachedList> {
-            Ok(CachedList::new(&list_path(&self.user_folder(user)?), user))
+            Ok(CachedList::new(&self.disk, &list_path(&self.user_folder(user)?), user))
         })?;
         cached.get()
     }
@@ -352,7 +352,7 @@ impl Derived {
             return Ok(());
         }
         self.disk.make_folder(&folder).map_err(StoreError::io(&folder, "make"))?;
-        list.write(&list_path(&folder))
+        list.write(&self.disk, &list_path(&folder))
     }
 
     /// A mailbox that the list does not name any more: sessions that have it open learn of it. It stays where it is and holds on to its

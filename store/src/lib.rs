@@ -29,7 +29,6 @@ mod checkpoint;
 mod commit;
 mod date;
 mod derived;
-mod files;
 mod locks;
 mod log;
 mod page;

@@ -6,15 +6,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
-use crate::files::{make_folder, random_number, replace_file};
 
 const FORMAT_LINE: &str = "lode store 1";
 const STATE_LINE: &str = "lode state 1";
@@ -54,14 +53,15 @@ pub(crate) struct State {
 
 impl State {
     /// The state of the store in `folder`; `None` if it has none yet.
-    pub(crate) fn read(folder: &Path) -> Result<Option<State>> {
+    pub(crate) fn read(disk: &Disk, folder: &Path) -> Result<Option<State>> {
         let path = folder.join("state");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let bytes = match disk.read(&path) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io(&path, "read")(error)),
         };
-        State::parse(&text).map(Some).ok_or_else(|| StoreError::corrupt(&path, 0, "the store's state"))
+        let state = std::str::from_utf8(&bytes).ok().and_then(State::parse);
+        state.map(Some).ok_or_else(|| StoreError::corrupt(&path, 0, "the store's state"))
     }
 
     /// The state under which the first opener in the boot `boot_id` takes the store over: *recovering*, under a new epoch, if the
@@ -82,8 +82,9 @@ impl State {
         }
     }
 
-    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        replace_file(&folder.join("state"), self.to_text().as_bytes())
+    pub(crate) fn write(&self, disk: &Disk, folder: &Path) -> Result<()> {
+        let path = folder.join("state");
+        disk.replace_file(&path, self.to_text().as_bytes()).map_err(StoreError::io(&path, "write"))
     }
 
     fn to_text(&self) -> String {
@@ -127,8 +128,9 @@ pub(crate) fn boot_id() -> Result<String> {
 /// A store's folder that this process has a lock on.
 #[derive(Debug)]
 pub(crate) struct Claim {
+    disk: Disk,
     path: PathBuf,
-    format: File,
+    format: DiskFile,
 }
 
 /// What an opener turned out to be.
@@ -143,17 +145,17 @@ pub(crate) enum Opened {
 impl Claim {
     /// Claims the store in `folder`, making an empty one if the folder is absent or empty. `boot_id` is of now: a state of
     /// another boot was not left by a process that still lives.
-    pub(crate) fn take(folder: &Path, boot_id: &str) -> Result<Opened> {
+    pub(crate) fn take(disk: &Disk, folder: &Path, boot_id: &str) -> Result<Opened> {
         let path = folder.join("FORMAT");
-        let format = open_format(folder, &path)?;
-        let claim = Claim { path, format };
+        let format = open_format(disk, folder, &path)?;
+        let claim = Claim { disk: disk.clone(), path, format };
         let deadline = Instant::now() + OPEN_WAIT_MOST;
         loop {
             if claim.lock(libc::F_WRLCK)? {
                 return Ok(Opened::First(claim));
             }
             if claim.lock(libc::F_RDLCK)? {
-                match State::read(folder)? {
+                match State::read(disk, folder)? {
                     Some(state) if state.left == Left::Open && state.boot_id == boot_id => {
                         return Ok(Opened::Another(claim, state));
                     }
@@ -185,8 +187,8 @@ impl Claim {
             return Ok(false);
         }
         // Somebody may have opened and closed it in between, with locks of their own.
-        let ours =
-            State::read(folder)?.is_some_and(|state| state.left == Left::Open && state.locks_id == locks_id);
+        let ours = State::read(&self.disk, folder)?
+            .is_some_and(|state| state.left == Left::Open && state.locks_id == locks_id);
         if !ours {
             self.give_up()?;
         }
@@ -199,15 +201,15 @@ impl Claim {
     }
 
     fn lock(&self, kind: libc::c_int) -> Result<bool> {
-        lock_bytes(&self.format, kind, 0, 1).map_err(StoreError::io(&self.path, "lock"))
+        lock_bytes(self.format.file(), kind, 0, 1).map_err(StoreError::io(&self.path, "lock"))
     }
 }
 
-fn open_format(folder: &Path, path: &Path) -> Result<File> {
-    let open = || File::options().read(true).write(true).open(path);
+fn open_format(disk: &Disk, folder: &Path, path: &Path) -> Result<DiskFile> {
+    let open = || disk.open_writable(path);
     let file = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_format(folder, path)?;
+            make_format(disk, folder, path)?;
             open()
         }
         file => file,
@@ -232,17 +234,14 @@ fn open_format(folder: &Path, path: &Path) -> Result<File> {
 }
 
 /// Makes the file FORMAT, whole or not at all, in a folder that holds nothing else.
-fn make_format(folder: &Path, path: &Path) -> Result<()> {
-    make_folder(folder)?;
-    let mut entries = fs::read_dir(folder).map_err(StoreError::io(folder, "read"))?;
-    let foreign = entries.find_map(|entry| {
-        let name = entry.ok()?.file_name();
-        let name = name.to_string_lossy();
-        // What another process that is making the store at this moment leaves.
-        (name != "FORMAT" && !name.starts_with("FORMAT.")).then(|| name.into_owned())
-    });
+fn make_format(disk: &Disk, folder: &Path, path: &Path) -> Result<()> {
+    disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
+    let entries = disk.read_dir(folder).map_err(StoreError::io(folder, "read"))?;
+    // Others are what another process leaves that is making the store at this moment.
+    let is_foreign = |name: &String| name != "FORMAT" && !name.starts_with("FORMAT.");
+    let foreign = entries.into_iter().map(|entry| entry.name).find(is_foreign);
     if let Some(name) = foreign
-        && !path.exists()
+        && !disk.exists(path)
     {
         return Err(StoreError::Unusable {
             path: folder.to_path_buf(),
@@ -251,16 +250,17 @@ fn make_format(folder: &Path, path: &Path) -> Result<()> {
             ),
         });
     }
-    let id = random_number()?;
+    let id = disk.random_number()?;
     let temporary = folder.join(format!("FORMAT.{id:016x}"));
-    replace_file(&temporary, format!("{FORMAT_LINE}\nid {id:016x}\n").as_bytes())?;
-    let linked = match fs::hard_link(&temporary, path) {
+    let text = format!("{FORMAT_LINE}\nid {id:016x}\n");
+    disk.replace_file(&temporary, text.as_bytes()).map_err(StoreError::io(&temporary, "write"))?;
+    let linked = match disk.hard_link(&temporary, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(StoreError::io(path, "create")(error))
         }
         _ => Ok(()),
     };
-    let _ = fs::remove_file(&temporary);
+    let _ = disk.remove_file(&temporary);
     linked
 }
 
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn the_state_comes_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(State::read(folder.path()).expect("readable"), None);
+        assert_eq!(State::read(&Disk::real(), folder.path()).expect("readable"), None);
         let state = State {
             boot_id: "a-b".to_string(),
             epoch: 3,
@@ -350,17 +350,17 @@ mod tests {
             locks_id: 0xabc,
             locks_path: PathBuf::from("/run/with space/locks"),
         };
-        state.write(folder.path()).expect("written");
-        assert_eq!(State::read(folder.path()).expect("readable"), Some(state));
+        state.write(&Disk::real(), folder.path()).expect("written");
+        assert_eq!(State::read(&Disk::real(), folder.path()).expect("readable"), Some(state));
         fs::write(folder.path().join("state"), "lode state 2\n").expect("written");
-        assert!(State::read(folder.path()).is_err());
+        assert!(State::read(&Disk::real(), folder.path()).is_err());
     }
 
     #[test]
     fn one_is_first_and_others_wait_for_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = folder.path().join("store");
-        let Opened::First(first) = Claim::take(&store, &boot()).expect("made") else {
+        let Opened::First(first) = Claim::take(&Disk::real(), &store, &boot()).expect("made") else {
             panic!("nobody else is there")
         };
         let state = State {
@@ -372,11 +372,11 @@ mod tests {
         };
         let waiting = std::thread::spawn({
             let store = store.clone();
-            move || Claim::take(&store, &boot())
+            move || Claim::take(&Disk::real(), &store, &boot())
         });
         std::thread::sleep(Duration::from_millis(50));
         assert!(!waiting.is_finished());
-        state.write(&store).expect("written");
+        state.write(&Disk::real(), &store).expect("written");
         first.share().expect("shared");
         let another = waiting.join().expect("no panic").expect("opened");
         assert!(matches!(&another, Opened::Another(_, seen) if *seen == state));
@@ -413,11 +413,14 @@ mod tests {
     fn folders_of_others_are_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("letter.txt"), "mine").expect("written");
-        assert!(matches!(Claim::take(folder.path(), &boot()), Err(StoreError::Unusable { .. })));
+        assert!(matches!(
+            Claim::take(&Disk::real(), folder.path(), &boot()),
+            Err(StoreError::Unusable { .. })
+        ));
         let newer = folder.path().join("newer");
         fs::create_dir(&newer).expect("made");
         fs::write(newer.join("FORMAT"), "lode store 2\nid 0\n").expect("written");
-        let error = Claim::take(&newer, &boot()).expect_err("refused").to_string();
+        let error = Claim::take(&Disk::real(), &newer, &boot()).expect_err("refused").to_string();
         assert!(error.contains("lode store 2"), "{error}");
     }
 

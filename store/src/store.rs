@@ -144,7 +144,7 @@ impl Store {
         }
         Disk::real().make_folder(runtime_dir).map_err(StoreError::io(runtime_dir, "make"))?;
         let boot_id = options.pretend_boot_id.clone().map_or_else(boot_id, Ok)?;
-        let opened = Claim::take(folder, &boot_id)?;
+        let opened = Claim::take(&options.disk, folder, &boot_id)?;
         let runtime_dir = runtime_dir.canonicalize().map_err(StoreError::io(runtime_dir, "look at"))?;
         let locks_path = runtime_dir.join("locks");
         let partition = folder.join("p0");
@@ -157,19 +157,19 @@ impl Store {
         let (claim, locks, derived) = match opened {
             Opened::First(claim) => {
                 let locks_id = options.disk.random_number()?;
-                let begun = State::read(folder)?.map_or(
+                let begun = State::read(&options.disk, folder)?.map_or(
                     State { boot_id: boot_id.clone(), epoch: 1, left: Left::Open, locks_id, locks_path },
                     |before| before.taken_over(&boot_id, locks_id, &runtime_dir.join("locks")),
                 );
                 let power_cut = begun.left == Left::Recovering;
                 if power_cut {
                     // Before anything is changed under the new epoch: a power cut in recovery is one more.
-                    begun.write(folder)?;
+                    begun.write(&options.disk, folder)?;
                 }
                 let derived = open_derived(begun.epoch)?;
                 recovery::run(&partition, &derived, power_cut)?;
                 let locks = Locks::create(&begun.locks_path, locks_id)?;
-                State { left: Left::Open, ..begun }.write(folder)?;
+                State { left: Left::Open, ..begun }.write(&options.disk, folder)?;
                 claim.share()?;
                 (claim, locks, derived)
             }
@@ -302,8 +302,8 @@ impl Store {
                 .disk
                 .sync_file_system(&self.partition)
                 .map_err(StoreError::io(&self.partition, "sync"))?;
-            if let Some(state) = State::read(&self.folder)? {
-                State { left: Left::Clean, ..state }.write(&self.folder)?;
+            if let Some(state) = State::read(&self.derived.disk, &self.folder)? {
+                State { left: Left::Clean, ..state }.write(&self.derived.disk, &self.folder)?;
             }
             self.claim.give_up()?;
         }

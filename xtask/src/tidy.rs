@@ -3,11 +3,12 @@
 mod arrows;
 mod leftovers;
 mod scripts;
+mod seam;
 mod unsafe_list;
 
 /// Runs all checks and prints every fault.
 pub(crate) fn run() -> Result<(), String> {
-    let checks = [arrows::check(), unsafe_list::check(), leftovers::check(), scripts::check()];
+    let checks = [arrows::check(), unsafe_list::check(), leftovers::check(), scripts::check(), seam::check()];
     let mut faults = Vec::new();
     for check in checks {
         faults.extend(check?);

@@ -3,15 +3,16 @@
 //! The file is written beside, synced, and renamed, so that there is always a whole one. Its modification time says the list's
 //! version in its nanoseconds: two lists never look the same to `stat`, however fast one follows the other.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{MailboxEntry, MailboxList, plan};
 use crate::change::SpecialUse;
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::UserId;
 use crate::quota::Limit;
@@ -24,31 +25,32 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 impl MailboxList {
     /// The list in the file at `path`; `None` if there is none, or if it is that of a user who had this name before.
-    pub fn read(path: &Path, user: UserId) -> Result<Option<MailboxList>> {
-        match File::open(path) {
-            Ok(file) => read_open(path, file, user),
+    pub fn read(disk: &Disk, path: &Path, user: UserId) -> Result<Option<MailboxList>> {
+        match disk.open(path) {
+            Ok(file) => read_open(path, &file, user),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(path, "open")(error)),
         }
     }
 
     /// Replaces the file at `path`. Under the list's lock.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, disk: &Disk, path: &Path) -> Result<()> {
         let temporary = path.with_extension("new");
         let bytes = encode(self);
-        let mut file = File::create(&temporary).map_err(StoreError::io(&temporary, "create"))?;
-        file.write_all(&bytes).map_err(StoreError::io(&temporary, "write"))?;
-        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let time = Duration::new(seconds, (self.version % NANOSECONDS) as u32);
-        file.set_modified(SystemTime::UNIX_EPOCH + time).map_err(StoreError::io(&temporary, "date"))?;
+        let file = disk.create_or_empty(&temporary).map_err(StoreError::io(&temporary, "create"))?;
+        file.write_all_at(&bytes, 0).map_err(StoreError::io(&temporary, "write"))?;
+        let time = Duration::new(disk.now_seconds(), (self.version % NANOSECONDS) as u32);
+        file.set_modified(UNIX_EPOCH + time).map_err(StoreError::io(&temporary, "date"))?;
         file.sync_all().map_err(StoreError::io(&temporary, "sync"))?;
-        fs::rename(&temporary, path).map_err(StoreError::io(path, "put in place"))
+        disk.rename(&temporary, path).map_err(StoreError::io(path, "put in place"))
     }
 }
 
-fn read_open(path: &Path, file: File, user: UserId) -> Result<Option<MailboxList>> {
-    let mut bytes = Vec::new();
-    file.take(LONGEST_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(StoreError::io(path, "read"))?;
+fn read_open(path: &Path, file: &DiskFile, user: UserId) -> Result<Option<MailboxList>> {
+    let length = file.len().map_err(StoreError::io(path, "look at"))?.min(LONGEST_FILE_BYTES + 1);
+    let mut bytes = vec![0; length as usize];
+    let read = file.read_up_to(&mut bytes, 0).map_err(StoreError::io(path, "read"))?;
+    bytes.truncate(read);
     let list = decode(&bytes).map_err(|(offset, what)| StoreError::corrupt(path, offset as u64, what))?;
     Ok((list.user == user).then_some(list))
 }
@@ -184,6 +186,7 @@ impl Stamp {
 /// The list of one user as this process read it last; read again when the file was replaced. One `stat` an access.
 #[derive(Debug)]
 pub struct CachedList {
+    disk: Disk,
     path: PathBuf,
     user: UserId,
     last: Mutex<Option<(Stamp, Arc<MailboxList>)>>,
@@ -191,13 +194,13 @@ pub struct CachedList {
 
 impl CachedList {
     /// Nothing is read yet.
-    pub fn new(path: &Path, user: UserId) -> CachedList {
-        CachedList { path: path.to_path_buf(), user, last: Mutex::new(None) }
+    pub fn new(disk: &Disk, path: &Path, user: UserId) -> CachedList {
+        CachedList { disk: disk.clone(), path: path.to_path_buf(), user, last: Mutex::new(None) }
     }
 
     /// The list of now; that of a new user if there is no file.
     pub fn get(&self) -> Result<Arc<MailboxList>> {
-        let metadata = match fs::metadata(&self.path) {
+        let metadata = match self.disk.metadata(&self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Arc::new(MailboxList::empty(self.user)));
@@ -211,9 +214,9 @@ impl CachedList {
             return Ok(list);
         }
         // The stamp of the very file that is read: another may have taken its place since.
-        let file = File::open(&self.path).map_err(StoreError::io(&self.path, "open"))?;
+        let file = self.disk.open(&self.path).map_err(StoreError::io(&self.path, "open"))?;
         let stamp = Stamp::of(&file.metadata().map_err(StoreError::io(&self.path, "look at"))?);
-        let list = read_open(&self.path, file, self.user)?;
+        let list = read_open(&self.path, &file, self.user)?;
         let list = Arc::new(list.unwrap_or_else(|| MailboxList::empty(self.user)));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, Arc::clone(&list)));
         Ok(list)
