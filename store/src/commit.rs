@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::disk::DiskFile;
 use crate::error::{CommitError, StoreError};
 use crate::ids::Ticket;
+use crate::locks::Locks;
 use crate::log::{LogFile, Logs};
 use crate::store::{Background, DurableCallback};
 
@@ -43,6 +44,7 @@ pub(crate) struct Committer {
     callbacks: Mutex<Vec<DurableCallback>>,
     background: Background,
     counters: Arc<Counters>,
+    locks: Arc<Locks>,
 }
 
 #[derive(Default)]
@@ -56,7 +58,7 @@ struct Queue {
 }
 
 impl Committer {
-    pub(crate) fn new(counters: Arc<Counters>, background: Background) -> Committer {
+    pub(crate) fn new(counters: Arc<Counters>, locks: Arc<Locks>, background: Background) -> Committer {
         Committer {
             queue: Mutex::new(Queue::default()),
             filled: Condvar::new(),
@@ -69,6 +71,7 @@ impl Committer {
             callbacks: Mutex::new(Vec::new()),
             background,
             counters,
+            locks,
         }
     }
 
@@ -247,6 +250,7 @@ impl Committer {
 
     fn fail(&self, reason: String, logs: &Logs) {
         let _ = self.failure.set(reason);
+        self.locks.note_failed_sync();
         // A disk that fails here as well changes nothing: the next process reads what the logs hold.
         let _ = logs.abandon();
     }

@@ -414,15 +414,23 @@ impl Derived {
         let mut writer = open.writer()?;
         let mut highest_modseq = ModSeq(0);
         let mut uid_next = 0;
+        let mut gone = Vec::new();
         for (seconds, change) in changes {
             match change {
                 Change::Add { added, .. } => {
                     highest_modseq = highest_modseq.max(added.modseq);
                     uid_next = uid_next.max(behind(Some(added.uid)));
                     // First the count, then the cell, so that a count is never too low.
-                    let to_count = Some(added.message) != counted;
+                    let mut to_count = Some(added.message) != counted;
                     if to_count {
-                        directories.get(added.message.page)?.add_reference(added.message.index)?;
+                        match directories.get(added.message.page)?.add_reference(added.message.index) {
+                            // It was freed, so it is expunged by a change that is durable, too.
+                            Err(StoreError::Gone(_)) if pass == Pass::Again => {
+                                to_count = false;
+                                gone.push(added.uid);
+                            }
+                            outcome => outcome?,
+                        }
                     }
                     let outcome = writer.apply_add(added)?;
                     if outcome == AddOutcome::New {
@@ -452,6 +460,9 @@ impl Derived {
                 }
                 _ => (),
             }
+        }
+        for uid in gone {
+            writer.apply_gone(uid, highest_modseq)?;
         }
         writer.publish(highest_modseq, uid_next);
         Ok(())

@@ -15,6 +15,7 @@ pub mod disk;
 pub mod draft;
 pub mod error;
 pub mod fuzz;
+pub mod gc;
 pub mod ids;
 pub mod lists;
 pub mod mailbox;

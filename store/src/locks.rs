@@ -9,7 +9,7 @@
 //! - The file is made by the one process that has the store to itself (`state.rs`), and never changes its length.
 //!
 //! The layout is this machine's own business (it does not outlive a boot): a header of 4,096 octets, then `STRIPES` stripes of 128:
-//! the mutex at 0, the intent at 64.
+//! the mutex at 0, the intent at 64. The header: magic 0, number of the making 8 (u64), failed syncs 64 (u32).
 
 use std::fs::File;
 use std::io;
@@ -32,6 +32,7 @@ pub(crate) const STRIPES: usize = 1024;
 
 const MAGIC: &[u8; 8] = b"LODELCK1";
 const HEADER_BYTES: usize = 4096;
+const FAILED_SYNCS_AT: usize = 64;
 const STRIPE_BYTES: usize = 128;
 const FILE_BYTES: usize = HEADER_BYTES + STRIPES * STRIPE_BYTES;
 const INTENT_AT: usize = 64;
@@ -166,6 +167,22 @@ impl Locks {
     /// Under which number the file was made.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// A sync has failed in this process: what any process wrote may be lost, whoever saw it.
+    pub(crate) fn note_failed_sync(&self) {
+        self.failed_syncs().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a sync has failed, in any process, since the file was made. Nothing that cannot be undone may rest on a change then.
+    pub(crate) fn has_failed_syncs(&self) -> bool {
+        self.failed_syncs().load(Ordering::Relaxed) > 0
+    }
+
+    fn failed_syncs(&self) -> &AtomicU32 {
+        // SAFETY: mapped as in `mutex`, aligned to 64, an atomic for which every bit pattern is valid; the mapping lives as long as
+        // `self`.
+        unsafe { &*self.start.as_ptr().add(FAILED_SYNCS_AT).cast::<AtomicU32>() }
     }
 
     fn mutex(&self, stripe: Stripe) -> *mut libc::pthread_mutex_t {

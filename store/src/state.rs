@@ -313,7 +313,7 @@ fn lock_writer(path: &Path, file: &File, number: u16) -> Result<bool> {
 }
 
 /// Tries to lock octets of a file; false if another open file has a lock on them that is in the way.
-fn lock_bytes(file: &File, kind: libc::c_int, start: i64, len: i64) -> io::Result<bool> {
+pub(crate) fn lock_bytes(file: &File, kind: libc::c_int, start: i64, len: i64) -> io::Result<bool> {
     let range = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

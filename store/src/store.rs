@@ -70,6 +70,10 @@ pub struct OpenOptions {
     pub background: Background,
     /// Limits of users for whom none were set.
     pub default_limits: Limits,
+    /// Days for which expunged messages and deleted mailboxes are kept, so that they can be brought back.
+    pub history_days: u32,
+    /// Whether a message that came before on the same day is counted, not stored again.
+    pub count_equal_messages: bool,
     /// For tests: the boot id to believe in, instead of the kernel's.
     #[doc(hidden)]
     pub pretend_boot_id: Option<String>,
@@ -91,6 +95,8 @@ impl OpenOptions {
             disk: Disk::real(),
             background: Background::Threads,
             default_limits: Limits::default(),
+            history_days: 0,
+            count_equal_messages: true,
             pretend_boot_id: None,
         }
     }
@@ -102,10 +108,11 @@ pub type DurableCallback = Box<dyn Fn(Ticket) + Send + Sync>;
 /// An open store. All methods may be called from any thread.
 pub struct Store {
     folder: PathBuf,
-    partition: PathBuf,
+    pub(crate) partition: PathBuf,
+    pub(crate) runtime_dir: PathBuf,
     claim: Claim,
     writer: WriterClaim,
-    locks: Locks,
+    pub(crate) locks: Arc<Locks>,
     pub(crate) derived: Derived,
     pub(crate) pages: Arc<Pages>,
     pub(crate) logs: Arc<Logs>,
@@ -115,6 +122,7 @@ pub struct Store {
     pub(crate) counters: Arc<Counters>,
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     pub(crate) default_limits: Limits,
+    pub(crate) history_days: u32,
     checkpoints: Arc<CheckpointThread>,
     /// Mailboxes that were adopted here, and the UID below which messages may come into them under UIDs of their own.
     adopted: Mutex<HashMap<MailboxId, u32>>,
@@ -183,15 +191,16 @@ impl Store {
             WriterChoice::Handler(number) => WriterClaim::take(&runtime_dir, number)?,
             WriterChoice::Tool => WriterClaim::take_for_tool(&runtime_dir)?,
         };
-        Store::start(&options, partition, claim, writer, locks, derived, counters)
+        Store::start(&options, &runtime_dir, partition, claim, writer, Arc::new(locks), derived, counters)
     }
 
     fn start(
         options: &OpenOptions,
+        runtime_dir: &Path,
         partition: PathBuf,
         claim: Claim,
         writer: WriterClaim,
-        locks: Locks,
+        locks: Arc<Locks>,
         derived: Derived,
         counters: Arc<Counters>,
     ) -> Result<Arc<Store>> {
@@ -211,7 +220,8 @@ impl Store {
             Disk::today,
         )?;
         let logs = Arc::new(logs);
-        let committer = Arc::new(Committer::new(Arc::clone(&counters), options.background));
+        let committer =
+            Arc::new(Committer::new(Arc::clone(&counters), Arc::clone(&locks), options.background));
         let store = Arc::new(Store {
             folder: options.path.clone(),
             checkpoints: Arc::new(CheckpointThread::new(
@@ -225,6 +235,8 @@ impl Store {
             )),
             checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition),
             default_limits: options.default_limits,
+            history_days: options.history_days,
+            runtime_dir: runtime_dir.to_path_buf(),
             partition,
             claim,
             known_damage: Arc::default(),

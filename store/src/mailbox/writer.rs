@@ -175,6 +175,15 @@ impl Writer<'_> {
         })
     }
 
+    /// The message of `uid` was freed: whatever became of its cell, it is a tombstone that holds nothing.
+    pub(crate) fn apply_gone(&mut self, uid: Uid, modseq: ModSeq) -> Result<()> {
+        self.apply_expunge(uid, modseq, 0)?;
+        if let Ok(index) = self.cells.find_uid(uid) {
+            self.release(index);
+        }
+        Ok(())
+    }
+
     /// Keyword number `bit` is `name`.
     ///
     /// Errors: `Corrupt` if there can be no such keyword; callers look at `Keywords::MOST` and its longest name before they log.

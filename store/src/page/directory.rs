@@ -74,6 +74,8 @@ pub(crate) struct CellUse {
     pub(crate) state: CellState,
     /// Whether a reference was added or dropped since `begin_recount`.
     pub(crate) touched: bool,
+    /// Whether the content of a freed message was given back to the disk.
+    pub(crate) punched: bool,
 }
 
 /// An open directory.
@@ -252,7 +254,12 @@ impl Directory {
             Some(region) => count_and_state(region.line(offset_of(index))?),
             None => CountAndState(0),
         };
-        Ok(CellUse { references: seen.references(), state: seen.state(), touched: seen.is_touched() })
+        Ok(CellUse {
+            references: seen.references(),
+            state: seen.state(),
+            touched: seen.is_touched(),
+            punched: seen.is_punched(),
+        })
     }
 
     /// One mailbox cell more points here. Under the lock of that mailbox, before its cell is there.
@@ -300,10 +307,17 @@ impl Directory {
         })
     }
 
+    /// The content of cell `index`, which was freed, was given back to the disk.
+    pub(crate) fn mark_punched(&self, index: u32) -> Result<()> {
+        let Some(region) = self.region_with(index)? else { return Ok(()) };
+        change(&region, index, |seen| (seen.state() == CellState::Freed).then(|| seen.punched())).map(drop)
+    }
+
     /// The content of cell `index` is known to be gone: whatever the count, no mailbox gets the message any more. Recovery only.
     pub(crate) fn mark_freed(&self, index: u32) -> Result<()> {
         let Some(region) = self.region_with(index)? else { return Ok(()) };
-        change(&region, index, |seen| Some(seen.with_state(CellState::Freed).with_references(0))).map(drop)
+        let gone = |seen: CountAndState| Some(seen.with_state(CellState::Freed).with_references(0).punched());
+        change(&region, index, gone).map(drop)
     }
 
     /// From now on *touched* says of cell `index` whether its count was changed. Returns the count.

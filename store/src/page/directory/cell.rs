@@ -20,6 +20,7 @@ const KIND_FREED: u32 = 3;
 const KIND: u32 = 0xff;
 const ANALYSED: u32 = 1 << 8;
 const TOUCHED: u32 = 1 << 9;
+const PUNCHED: u32 = 1 << 10;
 const RECORD_WRITER: u32 = 16;
 
 /// A frame begins at a multiple of 8 below 2^28 (a log of 2^28 octets gets no more frames), in one of 2^16 buckets of one of
@@ -83,8 +84,16 @@ impl CountAndState {
         self.with_word(if touched { self.word() | TOUCHED } else { self.word() & !TOUCHED })
     }
 
+    pub(super) fn is_punched(self) -> bool {
+        self.word() & PUNCHED != 0
+    }
+
+    pub(super) fn punched(self) -> CountAndState {
+        self.with_word(self.word() | PUNCHED)
+    }
+
     pub(super) fn with_record(self, writer: Option<u16>) -> CountAndState {
-        let without = self.word() & (KIND | TOUCHED);
+        let without = self.word() & (KIND | TOUCHED | PUNCHED);
         match writer {
             Some(writer) => self.with_word(without | ANALYSED | u32::from(writer) << RECORD_WRITER),
             None => self.with_word(without),
