@@ -25,6 +25,7 @@ use crate::log::frame::FrameHead;
 use crate::mailbox::{AddOutcome, Mailbox};
 use crate::page::Pages;
 use crate::page::directory::{Directory, MessagePlace};
+use crate::quota::usage::Usages;
 
 /// Lists kept after they were read.
 const CACHED_LISTS: usize = 256;
@@ -83,6 +84,7 @@ pub(crate) struct Derived {
     pub(crate) epoch: u32,
     /// The file that says that views are being made from the beginnings of all logs.
     rebuild: PathBuf,
+    pub(crate) usages: Usages,
     lists: Cache<UserId, CachedList>,
     mailboxes: Cache<MailboxId, Mailbox>,
 }
@@ -112,6 +114,7 @@ impl Derived {
             pages: Arc::new(Pages::new(disk, pages)),
             counters,
             epoch,
+            usages: Usages::new(disk, epoch),
             lists: Cache::new(CACHED_LISTS),
             mailboxes: Cache::new(open_mailboxes),
         })
@@ -139,6 +142,16 @@ impl Derived {
     /// A mailbox, whatever its epoch.
     pub(crate) fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
         self.mailboxes.get_or(mailbox, || Mailbox::open(&self.disk, &self.cells_path(mailbox)?, mailbox))
+    }
+
+    /// Has the user's usage say what is in `open` now. Under the mailbox's lock, whenever its counts were published.
+    pub(crate) fn keep_usage(&self, open: &Mailbox) -> Result<()> {
+        self.usages.keep(open, || self.user_folder(open.id().user))
+    }
+
+    /// What the user's usage says of a mailbox does not count any more, until its counts are published.
+    pub(crate) fn forget_usage(&self, mailbox: MailboxId) -> Result<()> {
+        self.usages.forget(mailbox, || self.user_folder(mailbox.user))
     }
 
     /// Forgets an open mailbox.
@@ -377,6 +390,7 @@ impl Derived {
                 let mut writer = open.writer()?;
                 writer.mark_deleted(seconds);
                 writer.publish(ModSeq(open.highest_modseq().0 + 1), open.uid_next());
+                self.keep_usage(&open)?;
             }
             self.forget(*mailbox);
         }
@@ -465,7 +479,7 @@ impl Derived {
             writer.apply_gone(uid, highest_modseq)?;
         }
         writer.publish(highest_modseq, uid_next);
-        Ok(())
+        self.keep_usage(&open)
     }
 }
 

@@ -9,7 +9,8 @@
 //! - The file is made by the one process that has the store to itself (`state.rs`), and never changes its length.
 //!
 //! The layout is this machine's own business (it does not outlive a boot): a header of 4,096 octets, then `STRIPES` stripes of 128:
-//! the mutex at 0, the intent at 64. The header: magic 0, number of the making 8 (u64), failed syncs 64 (u32).
+//! the mutex at 0, the intent at 64. The header: magic 0, number of the making 8 (u64), failed syncs 64 (u32),
+//! changes of limits 72 (u64).
 
 use std::fs::File;
 use std::io;
@@ -36,6 +37,8 @@ const FAILED_SYNCS_AT: usize = 64;
 const STRIPE_BYTES: usize = 128;
 const FILE_BYTES: usize = HEADER_BYTES + STRIPES * STRIPE_BYTES;
 const INTENT_AT: usize = 64;
+/// In the header: how often limits of users were changed.
+const QUOTA_CHANGES_AT: usize = 72;
 const WAIT_MOST_SECONDS: i64 = 60;
 
 const _: () = assert!(size_of::<libc::pthread_mutex_t>() <= INTENT_AT);
@@ -183,6 +186,22 @@ impl Locks {
         // SAFETY: mapped as in `mutex`, aligned to 64, an atomic for which every bit pattern is valid; the mapping lives as long as
         // `self`.
         unsafe { &*self.start.as_ptr().add(FAILED_SYNCS_AT).cast::<AtomicU32>() }
+    }
+
+    /// How often the limits of a user were changed since the file was made.
+    pub(crate) fn quota_changes(&self) -> u64 {
+        self.quota_changes_cell().load(Ordering::Acquire)
+    }
+
+    /// Limits were changed; the list that says so is in its place.
+    pub(crate) fn count_quota_change(&self) {
+        self.quota_changes_cell().fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn quota_changes_cell(&self) -> &AtomicU64 {
+        // SAFETY: inside the header, which is mapped as long as `self` is, aligned to 8, and an atomic for which every bit pattern is
+        // valid; nothing else is stored there once the file has been made.
+        unsafe { &*self.start.as_ptr().add(QUOTA_CHANGES_AT).cast::<AtomicU64>() }
     }
 
     fn mutex(&self, stripe: Stripe) -> *mut libc::pthread_mutex_t {

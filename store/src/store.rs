@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::content::KnownDamage;
 use crate::counters::Counters;
-use crate::derived::{Derived, Pass, Source};
+use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
 use crate::disk::Disk;
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
@@ -27,6 +27,7 @@ use crate::mailbox::{Cell, Mailbox};
 use crate::page::Pages;
 use crate::page::records::Records;
 use crate::quota::Limits;
+use crate::quota::known::KnownLimits;
 use crate::recovery;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
 use crate::txn::Txn;
@@ -123,6 +124,7 @@ pub struct Store {
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     pub(crate) default_limits: Limits,
     pub(crate) history_days: u32,
+    pub(crate) known_limits: KnownLimits,
     checkpoints: Arc<CheckpointThread>,
     /// Mailboxes that were adopted here, and the UID below which messages may come into them under UIDs of their own.
     adopted: Mutex<HashMap<MailboxId, u32>>,
@@ -237,6 +239,7 @@ impl Store {
             default_limits: options.default_limits,
             history_days: options.history_days,
             runtime_dir: runtime_dir.to_path_buf(),
+            known_limits: KnownLimits::default(),
             partition,
             claim,
             known_damage: Arc::default(),
@@ -398,8 +401,19 @@ impl Store {
             let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
             let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
             open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
+            self.derived.keep_usage(&open)?;
         }
         self.unless_deleted(open)
+    }
+
+    /// How often limits were changed since the store was opened by the first that have it open.
+    pub(crate) fn quota_changes(&self) -> u64 {
+        self.locks.quota_changes()
+    }
+
+    /// Limits were changed: what processes know of them is old.
+    pub(crate) fn count_quota_change(&self) {
+        self.locks.count_quota_change();
     }
 
     fn unless_deleted(&self, open: Arc<Mailbox>) -> Result<Arc<Mailbox>> {
@@ -545,6 +559,8 @@ fn take_and_repair<'a>(locks: &'a Locks, derived: &Derived, stripes: &[Stripe]) 
     let held = locks.take(stripes)?;
     for (stripe, intent) in held.left_behind() {
         repair(derived, stripe, &intent)?;
+        // They may have been among what was repaired.
+        locks.count_quota_change();
         held.clear_one(stripe);
         derived.counters.repairs.add(1);
     }
@@ -563,5 +579,14 @@ fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
     };
     let source = Source::new(intent.log, intent.offset, &frame.head);
     let concerns = |key: LockKey| key.stripe() == stripe;
-    derived.apply(&source, &frame.changes, &concerns, Pass::Again)
+    derived.apply(&source, &frame.changes, &concerns, Pass::Again)?;
+    // Who holds the lock of a list next counts on rows whose mailboxes are repaired later, with locks of their own.
+    let elsewhere =
+        |mailbox: &MailboxId| concerns(LockKey::List(mailbox.user)) && !concerns(LockKey::Mailbox(*mailbox));
+    frame
+        .changes
+        .iter()
+        .filter_map(mailbox_of_cells)
+        .filter(elsewhere)
+        .try_for_each(|mailbox| derived.forget_usage(mailbox))
 }

@@ -54,6 +54,8 @@ pub(crate) mod header_tail {
     pub(crate) const FLAG_DELETED: u32 = 1;
     /// A flag of a deleted mailbox: its cells hold no references any more.
     pub(crate) const FLAG_RELEASED: u32 = 1 << 1;
+    /// A flag: the user's usage view has a row of this mailbox.
+    pub(crate) const FLAG_USAGE_KEPT: u32 = 1 << 8;
 }
 
 /// A mailbox cell, offsets in its line.

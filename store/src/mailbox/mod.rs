@@ -29,6 +29,7 @@ use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid};
 use crate::mapping::{Line, Mapping, Region};
+use crate::quota::usage;
 use layout::{header, header_tail};
 
 pub(crate) use cells::low_bits;
@@ -178,6 +179,10 @@ impl Mailbox {
         line.store_u32::<{ header::UID_NEXT }>(1, Relaxed);
         line.store_u64::<{ header::HIGHEST_MODSEQ }>(1, Relaxed);
         let tail = region.line(header_tail::LINE)?;
+        if has_usage_view(disk, path) {
+            // A file that takes the place of another: there may be a row of that one.
+            tail.store_u32::<{ header_tail::FLAGS }>(header_tail::FLAG_USAGE_KEPT, Relaxed);
+        }
         tail.store_u32::<{ header_tail::FIRST_RECENT_UID }>(1, Relaxed);
         tail.store_u32::<{ header_tail::CRC }>(layout::header_crc(&line.copy_out()), Relaxed);
         drop(region);
@@ -254,6 +259,19 @@ impl Mailbox {
     pub fn is_released(&self) -> bool {
         let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
         flags & header_tail::FLAG_RELEASED != 0
+    }
+
+    /// Whether what is in it is also kept in the user's usage view.
+    pub(crate) fn is_usage_kept(&self) -> bool {
+        let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
+        flags & header_tail::FLAG_USAGE_KEPT != 0
+    }
+
+    /// From now on the usage view must be told of every publication. Under the mailbox's lock.
+    pub(crate) fn keep_usage(&self) {
+        let region = self.mapping.region();
+        let flags = tail(&region).load_u32::<{ header_tail::FLAGS }>(Relaxed);
+        tail(&region).store_u32::<{ header_tail::FLAGS }>(flags | header_tail::FLAG_USAGE_KEPT, Release);
     }
 
     /// Tombstones that still hold references.
@@ -396,6 +414,12 @@ impl Mailbox {
         })?;
         self.mapping.grow(layout::bytes_for(count)).map(|_| ())
     }
+}
+
+/// Whether the user whose cells file is at `path` has a usage view.
+fn has_usage_view(disk: &Disk, path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::parent);
+    folder.is_some_and(|folder| disk.exists(&folder.join(usage::FILE_NAME)))
 }
 
 /// The first line of the header.

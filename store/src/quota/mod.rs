@@ -3,10 +3,14 @@
 //! Limits are truth: a change in the sequence of the user's mailbox list, kept in that list. What a process takes for users
 //! without limits of their own is an option of opening the store. Usage is a view.
 //!
+//! `usage` is the view, `known` what this process knows of limits, `of_store` asks both; `txn::room` refuses.
+//!
 //! What counts: messages that are not expunged, in all mailboxes of the user, each copy by itself; octets are RFC822.SIZE.
 //! A change that would bring a user above a limit is refused; what leaves the sum as it is or lowers it never is.
 
+pub(crate) mod known;
 mod of_store;
+pub(crate) mod usage;
 
 use std::fmt;
 

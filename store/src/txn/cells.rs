@@ -10,6 +10,7 @@ use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, Uid};
 use crate::mailbox::{Cell, Mailbox};
 use crate::page::PageFile;
+use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
 use crate::txn::outcome::{
     Appended, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
@@ -26,6 +27,7 @@ impl Plan<'_> {
             results.push(match self.deliver_one(delivery) {
                 Ok(appended) => Ok(appended),
                 Err(Stop::Refused(ChangeError::NoSuchMailbox)) => Err(Refused::NoSuchMailbox),
+                Err(Stop::Refused(ChangeError::OverQuota(what))) => Err(Refused::OverQuota(what)),
                 // What is wrong with one recipient's mailbox is not the others' business.
                 Err(Stop::Refused(error)) => Err(Refused::Unusable(error.to_string())),
                 Err(stop) => return Err(stop),
@@ -38,6 +40,7 @@ impl Plan<'_> {
         let message = self.message.ok_or(ChangeError::NotAllowed("a delivery without a message"))?;
         let id = delivery.mailbox;
         self.existing(id)?;
+        self.admit(id.user, Usage { octets: u64::from(message.size), messages: 1 })?;
         let names = delivery.keywords.iter().map(String::as_str);
         let keywords = self.keyword_bits(id, names, Make::IfRoom)?;
         let save_seconds = save_seconds(&self.store.derived.disk);
@@ -98,6 +101,11 @@ impl Plan<'_> {
                 modseq,
                 expunged_modseq: None,
             }));
+        }
+        // What moves within one user's mailboxes takes no more room.
+        if !(expunge && from.user == to.user) {
+            let octets = cells.iter().map(|cell| u64::from(cell.size)).sum();
+            self.admit(to.user, Usage { octets, messages: cells.len() as u64 })?;
         }
         // Sets of keywords are few and repeat.
         let mut keywords = HashMap::from([(0, 0)]);

@@ -3,7 +3,7 @@
 //!
 //! - `outcome`: what callers ask for and learn
 //! - `plan`: reads the views and decides the changes; nothing is changed there
-//! - `cells`, `names`: the decisions about messages, and about mailbox lists
+//! - `cells`, `names`, `room`: the decisions about messages, about mailbox lists, and about limits
 //! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
 
 mod adopt;
@@ -11,6 +11,7 @@ mod cells;
 mod names;
 mod outcome;
 mod plan;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -174,13 +175,20 @@ impl<'store> Txn<'store> {
         store.check_writable()?;
         let message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
         let mut keys: Vec<LockKey> = operations.iter().flat_map(Operation::keys).collect();
+        keys.extend(room::keys(store, &operations));
+        let mut uncounted = Vec::new();
         for _ in 0..TRIES_MOST {
             let held = store.take(&keys)?;
-            let plan = Plan::new(store, &held, message.as_ref());
+            let plan = Plan::new(store, &held, message.as_ref(), &uncounted);
             match plan.run(&operations) {
                 Ok(planned) => return write(store, &held, content, message, planned),
                 Err(Stop::Needs(more)) => keys.extend(more),
                 Err(Stop::Refused(error)) => return Err(error),
+                Err(Stop::Uncounted(mailboxes)) => {
+                    // Each has a lock of its own.
+                    drop(held);
+                    uncounted.extend(store.make_usage(&mailboxes)?);
+                }
             }
         }
         Err(StoreError::Busy("a mailbox list that others keep changing").into())
@@ -270,6 +278,9 @@ fn write(
     }
     let concerns = |key: LockKey| held.covers(key);
     store.derived.apply(&source, &changes, &concerns, Pass::First)?;
+    if changes.iter().any(|change| matches!(change, Change::Quota { .. })) {
+        store.count_quota_change();
+    }
     held.clear();
     in_flight.applied();
     store.note_adopted(adopted);

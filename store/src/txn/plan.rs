@@ -11,12 +11,15 @@ use crate::ids::{MailboxId, ModSeq, Uid, UserId};
 use crate::locks::{Held, LockKey};
 use crate::mailbox::{Keywords, Mailbox};
 use crate::store::Store;
+use crate::txn::room::Rooms;
 use crate::txn::{Operation, Outcome, OwnMessage};
 
 /// Why a plan was not completed.
 pub(super) enum Stop {
     /// These locks are needed, too.
     Needs(Vec<LockKey>),
+    /// What is in these mailboxes of one user must be in the usage view first.
+    Uncounted(Vec<MailboxId>),
     /// The transaction cannot be.
     Refused(ChangeError),
 }
@@ -62,6 +65,9 @@ pub(super) struct Plan<'a> {
     pub(super) touched: Vec<MailboxId>,
     pub(super) others: Vec<OtherLog>,
     pub(super) adopted: Vec<(MailboxId, u32)>,
+    pub(super) rooms: Rooms,
+    /// Mailboxes that cannot be counted; no quota is refused because of them.
+    pub(super) uncounted: &'a [MailboxId],
     mailboxes: HashMap<MailboxId, MailboxPlan>,
     /// Lists as the changes planned so far leave them.
     pub(super) lists: HashMap<UserId, crate::lists::MailboxList>,
@@ -91,7 +97,12 @@ impl Operation {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(store: &'a Store, held: &'a Held<'a>, message: Option<&'a OwnMessage>) -> Plan<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        held: &'a Held<'a>,
+        message: Option<&'a OwnMessage>,
+        uncounted: &'a [MailboxId],
+    ) -> Plan<'a> {
         Plan {
             store,
             held,
@@ -100,6 +111,8 @@ impl<'a> Plan<'a> {
             touched: Vec::new(),
             others: Vec::new(),
             adopted: Vec::new(),
+            rooms: Rooms::default(),
+            uncounted,
             mailboxes: HashMap::new(),
             lists: HashMap::new(),
         }

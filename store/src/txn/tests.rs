@@ -6,8 +6,9 @@ use crate::change::{Added, Change, SystemFlags, ZonedTime, codec};
 use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
 use crate::locks::{Intent, LockKey};
 use crate::log::{FrameHead, FrameType};
+use crate::quota::{Limit, Limits, Resource};
 use crate::store::{OpenOptions, Store, WriterChoice};
-use crate::txn::{Delivery, FlagChange, FlagOperation, Outcome};
+use crate::txn::{Delivery, FlagChange, FlagOperation, Outcome, Refused};
 
 fn open(folder: &std::path::Path, handler: u16) -> Arc<Store> {
     let writer = WriterChoice::Handler(handler);
@@ -40,7 +41,10 @@ enum Death {
 fn die(store: &Arc<Store>, mailboxes: [MailboxId; 2], death: Death) {
     let store = Arc::clone(store);
     let thread = std::thread::spawn(move || {
-        let held = store.take(&mailboxes.map(LockKey::Mailbox)).expect("free");
+        // As a change does that must know of limits.
+        let lists = mailboxes.map(|mailbox| LockKey::List(mailbox.user));
+        let keys = [&mailboxes.map(LockKey::Mailbox)[..], &lists].concat();
+        let held = store.take(&keys).expect("free");
         let changes: Vec<Change> = mailboxes
             .iter()
             .map(|mailbox| {
@@ -114,13 +118,51 @@ fn the_next_owner_finishes_what_a_dead_one_began() {
             assert_eq!(next.mailbox(mailboxes[0]).expect("there").status().exists, 1 + done, "{death:?}");
             assert_eq!(deliver(&next, mailboxes[1]), 1 + done, "{death:?}");
             assert_eq!(deliver(&next, mailboxes[0]), 2 + done, "{death:?}");
-            // The stripes of two mailboxes may be one.
-            assert!((1..=2).contains(&next.counters().repairs.get()), "{death:?}");
+            // The stripes of some may be one, and those of the lists are not taken again.
+            assert!((1..=4).contains(&next.counters().repairs.get()), "{death:?}");
             let message =
                 next.mailbox(mailboxes[0]).expect("there").cell(CellIndex(0)).expect("whole").message;
             let references = next.pages.directory(message.page).expect("there").references(message.index);
             assert!(references.expect("there") > 2 * done, "{death:?}: a count is never too low");
         }
+    }
+}
+
+#[test]
+fn a_limit_holds_whatever_the_owner_of_the_locks_left_behind() {
+    for death in [Death::AfterIntent, Death::AfterFrame, Death::InViews] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path(), 0);
+        let ann = store.ensure_user("ann").expect("made");
+        let mut txn = store.begin();
+        let messages = if death == Death::AfterIntent { 3 } else { 4 };
+        txn.set_quota(ann, Limits { octets: Limit::Default, messages: Limit::Most(messages) });
+        for name in ["a", "b"] {
+            txn.create_mailbox(ann, name, None);
+        }
+        txn.commit().expect("made");
+        let [inbox, a, b] = [1, 2, 3].map(|number| MailboxId { user: ann, number });
+        // Who opens the store finishes everything first; this one has it open already.
+        let next = open(folder.path(), 1);
+        deliver(&next, inbox);
+        die(&store, [inbox, a], death);
+        // There is room for just as many as this adds.
+        if death == Death::AfterIntent {
+            deliver(&next, b);
+        }
+        deliver(&next, b);
+        let mut draft = next.draft().expect("open");
+        draft.write(b"Subject: x\r\n\r\nx\r\n").expect("space");
+        let mut txn = next.begin();
+        let internal_date = ZonedTime { seconds: 0, zone_minutes: 0 };
+        let delivery =
+            Delivery { mailbox: b, flags: SystemFlags::default(), keywords: Vec::new(), internal_date };
+        txn.deliver(draft.finish().expect("space"), vec![delivery]);
+        let committed = txn.commit().expect("done");
+        let refused = vec![Err(Refused::OverQuota(Resource::Messages))];
+        assert_eq!(committed.outcomes, [Outcome::Delivered(refused)], "{death:?}");
+        let usage = next.quota(ann).expect("counted").usage;
+        assert_eq!((usage.messages, usage.octets), (messages, 17 * messages), "{death:?}");
     }
 }
 
