@@ -54,6 +54,16 @@ impl<K: Eq + Hash + Copy, V> Cache<K, V> {
         Some(Arc::clone(&entry.0))
     }
 
+    /// From now on `value` is cached for `key`; whoever uses another keeps it.
+    pub(crate) fn replace(&self, key: K, value: Arc<V>) {
+        let mut state = self.lock();
+        state.clock += 1;
+        let clock = state.clock;
+        let before = state.entries.insert(key, (value, clock));
+        drop(state);
+        drop(before);
+    }
+
     /// Forgets `key`; whoever uses it keeps it.
     pub(crate) fn forget(&self, key: K) {
         let removed = self.lock().entries.remove(&key);

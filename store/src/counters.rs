@@ -50,6 +50,8 @@ pub struct Counters {
     pub syncs: Counter,
     /// Checkpoints written.
     pub checkpoints: Counter,
+    /// Mailboxes that were rewritten without tombstones.
+    pub compactions: Counter,
     /// Locks whose owner had died, and that were repaired.
     pub repairs: Counter,
 }

@@ -141,7 +141,15 @@ impl Derived {
 
     /// A mailbox, whatever its epoch.
     pub(crate) fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
-        self.mailboxes.get_or(mailbox, || Mailbox::open(&self.disk, &self.cells_path(mailbox)?, mailbox))
+        let open = || Mailbox::open(&self.disk, &self.cells_path(mailbox)?, mailbox);
+        let found = self.mailboxes.get_or(mailbox, open)?;
+        if !found.is_perhaps_replaced() {
+            return Ok(found);
+        }
+        // Not what others may have put there meanwhile: they may have opened it before it was replaced.
+        let opened = Arc::new(open()?);
+        self.mailboxes.replace(mailbox, Arc::clone(&opened));
+        Ok(opened)
     }
 
     /// Has the user's usage say what is in `open` now. Under the mailbox's lock, whenever its counts were published.
@@ -434,6 +442,9 @@ impl Derived {
                 Change::Add { added, .. } => {
                     highest_modseq = highest_modseq.max(added.modseq);
                     uid_next = uid_next.max(behind(Some(added.uid)));
+                    if pass == Pass::Again && writer.is_forgotten(added) {
+                        continue;
+                    }
                     // First the count, then the cell, so that a count is never too low.
                     let mut to_count = Some(added.message) != counted;
                     if to_count {

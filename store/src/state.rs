@@ -301,6 +301,20 @@ impl WriterClaim {
     }
 }
 
+/// Whether some process has the writer `number` now, this one included.
+pub(crate) fn is_writer_alive(runtime_dir: &Path, number: u16) -> Result<bool> {
+    // Through an open file of its own: a lock is in the way of this question whoever holds it.
+    let (path, file) = open_writers(runtime_dir)?;
+    let mut range = byte_range(libc::F_WRLCK, i64::from(number), 1);
+    loop {
+        match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut range)) {
+            Ok(_) => return Ok(i32::from(range.l_type) != libc::F_UNLCK),
+            Err(Errno::EINTR) => (),
+            Err(errno) => return Err(StoreError::io(&path, "look at the locks of")(errno.into())),
+        }
+    }
+}
+
 fn open_writers(runtime_dir: &Path) -> Result<(PathBuf, File)> {
     let path = runtime_dir.join("writers");
     let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
@@ -312,15 +326,19 @@ fn lock_writer(path: &Path, file: &File, number: u16) -> Result<bool> {
     lock_bytes(file, libc::F_WRLCK, i64::from(number), 1).map_err(StoreError::io(path, "lock"))
 }
 
-/// Tries to lock octets of a file; false if another open file has a lock on them that is in the way.
-pub(crate) fn lock_bytes(file: &File, kind: libc::c_int, start: i64, len: i64) -> io::Result<bool> {
-    let range = libc::flock {
+fn byte_range(kind: libc::c_int, start: i64, len: i64) -> libc::flock {
+    libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: start,
         l_len: len,
         l_pid: 0,
-    };
+    }
+}
+
+/// Tries to lock octets of a file; false if another open file has a lock on them that is in the way.
+pub(crate) fn lock_bytes(file: &File, kind: libc::c_int, start: i64, len: i64) -> io::Result<bool> {
+    let range = byte_range(kind, start, len);
     loop {
         match fcntl(file, FcntlArg::F_OFD_SETLK(&range)) {
             Ok(_) => return Ok(true),

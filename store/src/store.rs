@@ -26,6 +26,7 @@ use crate::log::{LogReader, Logs};
 use crate::mailbox::{Cell, Mailbox};
 use crate::page::Pages;
 use crate::page::records::Records;
+use crate::pins::Pins;
 use crate::quota::Limits;
 use crate::quota::known::KnownLimits;
 use crate::recovery;
@@ -122,6 +123,7 @@ pub struct Store {
     pub(crate) committer: Arc<Committer>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
+    pub(crate) pins: Arc<Pins>,
     pub(crate) default_limits: Limits,
     pub(crate) history_days: u32,
     pub(crate) known_limits: KnownLimits,
@@ -166,6 +168,7 @@ impl Store {
         };
         let (claim, locks, derived) = match opened {
             Opened::First(claim) => {
+                Pins::remove_all(&runtime_dir)?;
                 let locks_id = options.disk.random_number()?;
                 let begun = State::read(&options.disk, folder)?.map_or(
                     State { boot_id: boot_id.clone(), epoch: 1, left: Left::Open, locks_id, locks_path },
@@ -196,6 +199,7 @@ impl Store {
         Store::start(&options, &runtime_dir, partition, claim, writer, Arc::new(locks), derived, counters)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what was opened, part by part")]
     fn start(
         options: &OpenOptions,
         runtime_dir: &Path,
@@ -241,6 +245,7 @@ impl Store {
             runtime_dir: runtime_dir.to_path_buf(),
             known_limits: KnownLimits::default(),
             partition,
+            pins: Arc::new(Pins::open(runtime_dir, writer.number())?),
             claim,
             known_damage: Arc::default(),
             own_records: Records::new(writer.number()),
@@ -291,6 +296,7 @@ impl Store {
         if std::mem::replace(&mut *self.closed.write().unwrap_or_else(PoisonError::into_inner), true) {
             return Ok(());
         }
+        self.pins.close();
         self.committer.stop();
         self.checkpoints.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -395,6 +401,10 @@ impl Store {
     pub(crate) fn mailbox_held(&self, mailbox: MailboxId, held: &Held<'_>) -> Result<Arc<Mailbox>> {
         debug_assert!(held.covers(LockKey::Mailbox(mailbox)));
         let open = self.derived.mailbox(mailbox)?;
+        if open.is_perhaps_replaced() {
+            // Such a one was found by its name just now, and nobody rewrites it while the lock is held: the one who meant to has died.
+            open.end_rewriting();
+        }
         if open.epoch() < self.derived.epoch {
             // A power cut came since it was last made sure of. Its changes behind the checkpoint were replayed then; what is
             // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
@@ -518,9 +528,8 @@ pub(crate) struct Taken<'a> {
     _not_closed: RwLockReadGuard<'a, bool>,
 }
 
-#[cfg(test)]
 impl Taken<'_> {
-    /// What a thread does that dies with the locks.
+    /// For tests: what a thread does that dies with the locks.
     pub(crate) fn die(self) {
         std::mem::forget(self.held);
     }

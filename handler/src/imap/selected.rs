@@ -8,7 +8,7 @@ use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::change::Flags;
 use store::view::View;
-use store::{CellIndex, Keywords, Mailbox, MailboxId, Store, StoreError, Uid};
+use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Store, StoreError, Uid};
 
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
 /// forgotten: `\Recent` promises nothing.
@@ -33,6 +33,8 @@ pub(crate) struct Selected {
     pub(crate) view: View,
     /// The open mailbox; let go of while the session rests.
     mailbox: Option<Arc<Mailbox>>,
+    /// Keeps the places of cells that the view means, also while the session rests.
+    _pin: Pin,
     /// UIDs that are recent in this session.
     recent: Vec<Range<u32>>,
     /// How many messages the last RECENT counted.
@@ -47,6 +49,7 @@ impl Selected {
     /// # Errors
     /// It is gone, or cannot be read.
     pub(crate) fn open(store: &Store, id: MailboxId, access: Access) -> Result<Selected, StoreError> {
+        let pin = store.pin(id)?;
         let mailbox = store.mailbox(id)?;
         let view = View::open(&mailbox)?;
         let mut selected = Selected {
@@ -54,6 +57,7 @@ impl Selected {
             access,
             view,
             mailbox: None,
+            _pin: pin,
             recent: Vec::new(),
             recent_told: 0,
             announced_keywords: 0,

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use store::view::View;
-use store::{CellIndex, Mailbox, MailboxId, Store, StoreError, UserId};
+use store::{CellIndex, Mailbox, MailboxId, Pin, Store, StoreError, UserId};
 
 use super::Refused;
 use crate::maildrops::inbox_of;
@@ -26,6 +26,8 @@ pub(super) struct Maildrop {
     view: View,
     /// The open mailbox; let go of while the session rests.
     mailbox: Option<Arc<Mailbox>>,
+    /// Keeps the places of cells that the view means, also while the session rests.
+    _pin: Pin,
     /// The octets of all messages, marked ones too, once somebody asked.
     octets: Option<u64>,
     marks: Marks,
@@ -38,10 +40,11 @@ impl Maildrop {
     /// INBOX cannot be read.
     pub(super) fn open(store: &Store, user: UserId, name: String) -> Result<Maildrop, StoreError> {
         let inbox = inbox_of(user);
+        let pin = store.pin(inbox)?;
         let mailbox = store.mailbox(inbox)?;
         let view = View::open(&mailbox)?;
         let mailbox = Some(mailbox);
-        Ok(Maildrop { user, name, inbox, view, mailbox, octets: None, marks: Marks::default() })
+        Ok(Maildrop { user, name, inbox, view, mailbox, _pin: pin, octets: None, marks: Marks::default() })
     }
 
     /// The open mailbox.

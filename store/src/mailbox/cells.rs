@@ -57,6 +57,11 @@ impl Cells {
         Cells { region, count }
     }
 
+    /// What they are in.
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
     /// Cells, tombstones among them.
     #[inline]
     pub fn count(&self) -> u32 {

@@ -49,11 +49,17 @@ pub(crate) mod header_tail {
     pub(crate) const PUBLICATIONS: usize = 16;
     pub(crate) const UNRELEASED: usize = 20;
     pub(crate) const DELETED_AT: usize = 24;
+    pub(crate) const SETTLED_UID: usize = 28;
+    pub(crate) const EXPUNGE_FLOOR: usize = 32;
     pub(crate) const CRC: usize = 60;
     /// A flag: the mailbox was deleted.
     pub(crate) const FLAG_DELETED: u32 = 1;
     /// A flag of a deleted mailbox: its cells hold no references any more.
     pub(crate) const FLAG_RELEASED: u32 = 1 << 1;
+    /// A flag: a file without tombstones is made, or was to be made by one that died.
+    pub(crate) const FLAG_BEING_REWRITTEN: u32 = 1 << 2;
+    /// A flag: another file has the mailbox's name.
+    pub(crate) const FLAG_REPLACED: u32 = 1 << 3;
     /// A flag: the user's usage view has a row of this mailbox.
     pub(crate) const FLAG_USAGE_KEPT: u32 = 1 << 8;
 }
@@ -93,7 +99,11 @@ pub(crate) mod summary {
 const _: () = {
     assert!(header::SIZE + 8 == LINE_BYTES);
     assert!(header_tail::CRC + 4 == LINE_BYTES);
-    assert!(header_tail::DELETED_AT + 4 <= header_tail::CRC);
+    assert!(header_tail::DELETED_AT + 4 == header_tail::SETTLED_UID);
+    assert!(header_tail::SETTLED_UID + 4 == header_tail::EXPUNGE_FLOOR);
+    assert!(
+        header_tail::EXPUNGE_FLOOR.is_multiple_of(8) && header_tail::EXPUNGE_FLOOR + 8 <= header_tail::CRC
+    );
     assert!(cell::CRC + 4 == LINE_BYTES);
     assert!(cell::UID + 4 == cell::FLAGS && cell::MODSEQ + 8 == cell::INTERNAL_DATE);
     assert!(cell::EXPUNGED_AT + 4 == cell::CRC);

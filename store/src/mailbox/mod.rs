@@ -4,15 +4,18 @@
 //! - Only [`Writer`] and recovery store into the file, under the mailbox's lock; the one exception is the mark up to which
 //!   messages were \Recent for some session, which any session raises atomically.
 //! - Readers take no lock and never wait. Who has read `highest_modseq` *H* (acquire) sees every change up to *H* whole.
-//! - Cells are in strictly ascending order of UIDs and keep their places; an expunged one stays as a tombstone with its data.
+//! - Cells are in strictly ascending order of UIDs and keep their places in the file; an expunged one stays as a tombstone with its data. The mailbox
+//!   gets another file when tombstones are dropped, while nobody has it pinned.
 //! - The file is a view: whatever is wrong with it is reported as `Corrupt` and can be made again from the logs.
 //!
-//! `layout` is the drawing, `cells` reading without locks, `writer` patching, `repair` what follows a death or a power cut.
+//! `layout` is the drawing, `cells` reading without locks, `writer` patching, `repair` what follows a death or a power cut,
+//! `rewrite` dropping tombstones.
 
 mod cells;
 mod keywords;
 mod layout;
 mod repair;
+mod rewrite;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;

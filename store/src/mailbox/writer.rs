@@ -111,6 +111,11 @@ impl Writer<'_> {
         Ok(AddOutcome::New)
     }
 
+    /// Whether a message that was added so is not there because it was expunged, and its tombstone dropped since.
+    pub(crate) fn is_forgotten(&self, added: &Added) -> bool {
+        added.uid.get() <= self.mailbox.settled_uid() && self.cells.find_uid(added.uid).is_err()
+    }
+
     /// The flags of a message are these. False if it is not there (any more) or was changed later.
     pub(crate) fn apply_flags(&mut self, uid: Uid, flags: Flags, modseq: ModSeq) -> Result<bool> {
         let Ok(index) = self.cells.find_uid(uid) else { return Ok(false) };
