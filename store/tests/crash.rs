@@ -1,6 +1,7 @@
 //! Processes that are killed in the middle of what they do: whatever they acknowledged is there afterwards, no UID stands for
 //! two messages, and no change is there by half. Sometimes another process has the store open all the time (locks are repaired
-//! by their next owner), sometimes nobody has (the next opener recovers).
+//! by their next owner), sometimes nobody has (the next opener recovers). And processes that are stopped and wake up late: nobody takes their
+//! place meanwhile, and what they do then is as good as before.
 
 mod common;
 
@@ -8,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use common::*;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use store::change::SystemFlags;
 use store::ids::{CellIndex, MailboxId, Ticket, UserId};
 use store::txn::{FlagOperation, Outcome};
-use store::{OpenOptions, Store, WriterChoice};
+use store::{OpenOptions, Store, StoreError, WriterChoice};
 
 const CHILD: &str = "LODE_STORE_TEST_CHILD";
 const MAILBOXES: u32 = 3;
@@ -56,7 +60,7 @@ fn work(store: &Arc<Store>, mut random: Random, name: u64) {
         let indexes = live_indexes(store, one);
         let pick =
             |random: &mut Random| indexes.get(random.below(indexes.len().max(1) as u64) as usize).copied();
-        match random.below(10) {
+        match random.below(12) {
             0..=4 => {
                 let text = format!("m{name}x{number}");
                 let mut bytes = mail(&text);
@@ -100,6 +104,12 @@ fn work(store: &Arc<Store>, mut random: Random, name: u64) {
                 let committed = txn.commit().expect("expunged");
                 acknowledge(store, committed.ticket, format!("E {} {uid}", one.number));
             }
+            10 => work_on_names(store, &mut random, &format!("w{name}x{number}")),
+            11 => {
+                let user = format!("u{name}x{number}");
+                store.ensure_user(&user).expect("made");
+                say(format!("U {user}"));
+            }
             _ => {
                 let Some(cell) = pick(&mut random) else { continue };
                 let uid = store.mailbox(one).expect("there").uid_at(cell).expect("there");
@@ -113,6 +123,35 @@ fn work(store: &Arc<Store>, mut random: Random, name: u64) {
                 }
             }
         }
+    }
+}
+
+/// Makes a mailbox, or renames or deletes one that some process made.
+fn work_on_names(store: &Arc<Store>, random: &mut Random, name: &str) {
+    let user = UserId(1);
+    let list = store.mailbox_list(user).expect("readable");
+    let made: Vec<&str> =
+        list.entries().iter().map(|entry| &entry.name[..]).filter(|name| name.starts_with('w')).collect();
+    let mut txn = store.begin();
+    let after = match (random.below(3), made.get(random.below(made.len().max(1) as u64) as usize)) {
+        (0, Some(old)) => {
+            say(format!("n {old}"));
+            txn.rename_mailbox(user, old, name);
+            format!("R {old} {name}")
+        }
+        (1, Some(old)) => {
+            say(format!("n {old}"));
+            txn.delete_mailbox(user, old);
+            format!("X {old}")
+        }
+        _ => {
+            txn.create_mailbox(user, name, None);
+            format!("N {name}")
+        }
+    };
+    // Another process may have been faster.
+    if let Ok(committed) = txn.commit() {
+        acknowledge(store, committed.ticket, after);
     }
 }
 
@@ -131,11 +170,29 @@ struct Model {
     expunged: BTreeSet<(u32, u32)>,
     /// What every UID ever seen stood for.
     seen: BTreeMap<(u32, u32), String>,
+    /// Names of mailboxes that were acknowledged; those that may be gone; and those that must be.
+    names: BTreeSet<String>,
+    maybe_gone: BTreeSet<String>,
+    gone: BTreeSet<String>,
+    users: BTreeSet<String>,
 }
 
 impl Model {
     fn take_in(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
+        let name = |word: &str| word.to_string();
+        // A name is used once: who was told that it is gone, or has another, finds it gone for good.
+        match words[..] {
+            ["N", made] => drop(self.names.insert(name(made))),
+            ["n", old] => drop(self.maybe_gone.insert(name(old))),
+            ["R", old, new] => {
+                self.gone.insert(name(old));
+                self.names.insert(name(new));
+            }
+            ["X", old] => drop(self.gone.insert(name(old))),
+            ["U", user] => drop(self.users.insert(name(user))),
+            _ => (),
+        }
         let key =
             || -> Option<(u32, u32)> { Some((words.get(1)?.parse().ok()?, words.get(2)?.parse().ok()?)) };
         let Some(key) = key() else { return };
@@ -159,7 +216,25 @@ impl Model {
         }
     }
 
+    fn check_names(&self, store: &Store) {
+        let list = store.mailbox_list(UserId(1)).expect("readable");
+        for name in &self.names {
+            let there = list.find(name).is_some();
+            assert!(there || self.maybe_gone.contains(name), "mailbox {name} is lost");
+        }
+        for name in &self.gone {
+            assert!(list.find(name).is_none(), "mailbox {name} is back");
+        }
+        for user in &self.users {
+            let found = store.find_user(user).expect("readable").expect("a user that was acknowledged");
+            let list = store.mailbox_list(found).expect("readable");
+            assert!(list.find("INBOX").is_some(), "{user} has no INBOX");
+            assert_eq!(store.mailbox(inbox(found)).expect("there").status().exists, 0);
+        }
+    }
+
     fn check(&mut self, store: &Store) {
+        self.check_names(store);
         let mut places: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for number in 1..=MAILBOXES {
             let open = store.mailbox(mailbox(number)).expect("there");
@@ -211,6 +286,11 @@ impl Model {
     }
 }
 
+/// Whether the long forms are wanted.
+fn is_full() -> bool {
+    std::env::var_os("LODE_FULL").is_some()
+}
+
 fn spawn(place: &Place, handler: u16, seed: u64) -> Child {
     let run = place.folder.path().join("run");
     let arguments = format!("{}|{}|{handler}|{seed}", place.store_path().display(), run.display());
@@ -222,21 +302,40 @@ fn spawn(place: &Place, handler: u16, seed: u64) -> Child {
         .expect("started")
 }
 
+/// Takes in what a process says, until it is gone.
+fn listen(child: &mut Child, model: &Arc<Mutex<Model>>) -> JoinHandle<()> {
+    let out = child.stdout.take().expect("piped");
+    let model = Arc::clone(model);
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(out);
+        let mut line = String::new();
+        // A line that the kill has cut has no end.
+        while lines.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
+            if let Some(line) = line.trim_end().strip_prefix('@') {
+                model.lock().expect("no panic").take_in(line);
+            }
+            line.clear();
+        }
+    })
+}
+
+/// A store with the mailboxes that the processes work on.
+fn prepare(place: &Place) {
+    let store = place.open();
+    let ann = store.ensure_user("ann").expect("made");
+    assert_eq!(ann, UserId(1));
+    for number in 2..=MAILBOXES {
+        let mut txn = store.begin();
+        txn.create_mailbox(ann, &format!("Box{number}"), None);
+        txn.commit().expect("made");
+    }
+}
+
 #[test]
 fn whatever_was_acknowledged_survives_the_killing_of_processes() {
-    let rounds: u64 =
-        std::env::var("LODE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    let rounds = if is_full() { 200 } else { 12 };
     let place = Place::new();
-    {
-        let store = place.open();
-        let ann = store.ensure_user("ann").expect("made");
-        assert_eq!(ann, UserId(1));
-        for number in 2..=MAILBOXES {
-            let mut txn = store.begin();
-            txn.create_mailbox(ann, &format!("Box{number}"), None);
-            txn.commit().expect("made");
-        }
-    }
+    prepare(&place);
     let model = Arc::new(Mutex::new(Model::default()));
     let mut repairs = 0;
     let mut random = Random::new(20_261_122);
@@ -244,24 +343,7 @@ fn whatever_was_acknowledged_survives_the_killing_of_processes() {
         let watcher = (round % 2 == 0).then(|| place.open_as(9));
         let mut children: Vec<Child> =
             (1..=2).map(|handler| spawn(&place, handler, round * 10 + u64::from(handler))).collect();
-        let readers: Vec<_> = children
-            .iter_mut()
-            .map(|child| {
-                let out = child.stdout.take().expect("piped");
-                let model = Arc::clone(&model);
-                std::thread::spawn(move || {
-                    let mut lines = BufReader::new(out);
-                    let mut line = String::new();
-                    // A line that the kill has cut has no end.
-                    while lines.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
-                        if let Some(line) = line.trim_end().strip_prefix('@') {
-                            model.lock().expect("no panic").take_in(line);
-                        }
-                        line.clear();
-                    }
-                })
-            })
-            .collect();
+        let readers: Vec<_> = children.iter_mut().map(|child| listen(child, &model)).collect();
         for child in &mut children {
             std::thread::sleep(Duration::from_millis(20 + random.below(120)));
             child.kill().expect("killed");
@@ -293,4 +375,78 @@ fn whatever_was_acknowledged_survives_the_killing_of_processes() {
         model.acknowledged.len()
     );
     assert!(model.acknowledged.len() as u64 > rounds, "the children did nothing");
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let process = Pid::from_raw(child.id().try_into().expect("a number of a process"));
+    kill(process, signal).expect("told");
+}
+
+#[test]
+fn a_writer_that_was_stopped_goes_on_and_nobody_gets_its_number_meanwhile() {
+    let rounds = if is_full() { 20 } else { 1 };
+    let place = Place::new();
+    prepare(&place);
+    let model = Arc::new(Mutex::new(Model::default()));
+    let mut random = Random::new(7);
+    for round in 0..rounds {
+        let mut children: Vec<Child> =
+            (1..=2).map(|handler| spawn(&place, handler, 1000 + round * 10 + u64::from(handler))).collect();
+        let readers: Vec<_> = children.iter_mut().map(|child| listen(child, &model)).collect();
+        std::thread::sleep(Duration::from_millis(150 + random.below(100)));
+        let count = || {
+            let model = model.lock().expect("no panic");
+            model.acknowledged.len() + model.keywords.len() + model.expunged.len()
+        };
+        signal(&children[0], Signal::SIGSTOP);
+        // Its number is wanted, and not to be had: for it may wake up and write.
+        let writer = WriterChoice::Handler(1);
+        let refused = Store::open(place.options(writer));
+        assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
+        let before = count();
+        signal(&children[0], Signal::SIGCONT);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while count() < before + 50 {
+            assert!(Instant::now() < deadline, "nothing was done after the pause");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for child in &mut children {
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+        }
+        readers.into_iter().for_each(|reader| reader.join().expect("no panic"));
+        // Now the number is free.
+        let store = place.open_as(1);
+        model.lock().expect("no panic").check(&store);
+        if round % 2 == 0 {
+            store.close().expect("closed");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_is_stopped_leaves_its_locks_to_others() {
+    let rounds = if is_full() { 60 } else { 4 };
+    let place = Place::new();
+    prepare(&place);
+    let model = Arc::new(Mutex::new(Model::default()));
+    let mut random = Random::new(8);
+    for round in 0..rounds {
+        // Somebody else has the store open all the time: what the dead leave is repaired, not recovered.
+        let store = place.open_as(9);
+        let mut child = spawn(&place, 1, 2000 + round);
+        let reader = listen(&mut child, &model);
+        std::thread::sleep(Duration::from_millis(60 + random.below(60)));
+        signal(&child, Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(20));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        reader.join().expect("no panic");
+        for number in 1..=MAILBOXES {
+            let text = format!("v{round}x{number}");
+            deliver(&store, &mail(&text), vec![to(mailbox(number)), to(mailbox(1 + number % 3))]);
+        }
+        model.lock().expect("no panic").check(&store);
+    }
+    assert!(!model.lock().expect("no panic").acknowledged.is_empty(), "the children did nothing");
 }
