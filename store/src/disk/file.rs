@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::real::RealFile;
+#[cfg(feature = "simulation")]
+use super::simulated::SimulatedFile;
 
 /// An open file. Clones are the same open file.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub struct DiskFile(Backend);
 #[derive(Clone, Debug)]
 enum Backend {
     Real(RealFile),
+    #[cfg(feature = "simulation")]
+    Simulated(SimulatedFile),
 }
 
 impl From<RealFile> for DiskFile {
@@ -22,11 +26,20 @@ impl From<RealFile> for DiskFile {
     }
 }
 
+#[cfg(feature = "simulation")]
+impl From<SimulatedFile> for DiskFile {
+    fn from(file: SimulatedFile) -> DiskFile {
+        DiskFile(Backend::Simulated(file))
+    }
+}
+
 /// Calls the method of the same name of whichever disk's file it is.
 macro_rules! of_backend {
     ($file:expr, $method:ident($($argument:expr),*)) => {
         match &$file {
             Backend::Real(file) => file.$method($($argument),*),
+            #[cfg(feature = "simulation")]
+            Backend::Simulated(file) => file.$method($($argument),*),
         }
     };
 }

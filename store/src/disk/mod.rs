@@ -9,6 +9,8 @@
 
 mod file;
 mod real;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod sizes;
 
 use std::fs::Metadata;
@@ -28,6 +30,8 @@ pub struct Disk(Backend);
 #[derive(Clone, Debug)]
 enum Backend {
     Real(RealDisk),
+    #[cfg(feature = "simulation")]
+    Simulated(simulated::SimulatedDisk),
 }
 
 impl Default for Disk {
@@ -50,6 +54,8 @@ macro_rules! of_backend {
     ($disk:expr, $method:ident($($argument:expr),*)) => {
         match &$disk {
             Backend::Real(disk) => disk.$method($($argument),*),
+            #[cfg(feature = "simulation")]
+            Backend::Simulated(disk) => disk.$method($($argument),*),
         }
     };
 }

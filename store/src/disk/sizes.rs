@@ -34,4 +34,16 @@ impl Sizes {
         directory_first_cells: 960,
         directory_cells_skipped: 1 << 16,
     };
+
+    /// Those of a simulated disk: a store with some mail is some 100 KiB long.
+    pub const SMALL: Sizes = Sizes {
+        log_full_bytes: 64 << 10,
+        zero_ahead_least_bytes: 2 << 10,
+        zero_ahead_most_bytes: 8 << 10,
+        reserved_ahead_most_bytes: 16 << 10,
+        mapping_step_least_bytes: 4096,
+        mapping_step_most_bytes: 4096,
+        directory_first_cells: 64,
+        directory_cells_skipped: 256,
+    };
 }

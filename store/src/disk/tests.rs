@@ -1,3 +1,5 @@
+//! The real disk, through its seam.
+
 use super::*;
 
 #[test]
