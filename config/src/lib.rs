@@ -12,6 +12,6 @@ pub mod users;
 pub mod verified;
 
 pub use recipient::{Recipient, recipient};
-pub use settings::{Listen, Plaintext, Settings, SettingsError};
+pub use settings::{Amount, Listen, Plaintext, Settings, SettingsError};
 pub use users::{NameError, User, Users, UsersError, Verdict, user_name};
 pub use verified::VerifiedCache;

@@ -4,6 +4,7 @@
 //! misspelt option that is silently ignored is worse than a refused start. [`Settings::parse`] checks the form,
 //! [`Settings::check`] the meaning; [`Settings::load`] does both and is what daemons call.
 
+mod amount;
 mod check;
 mod listen;
 mod text;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use amount::Amount;
 pub use listen::Listen;
 
 /// Where the settings are when nobody says otherwise.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub lmtp: Lmtp,
     /// How long and how large things may get.
     pub limits: Limits,
+    /// How much mail a user may have for whom nothing else was set.
+    pub quota: Quota,
     /// As whom the daemons run.
     pub run: Run,
 }
@@ -140,6 +144,16 @@ pub struct Limits {
     pub queue: u32,
     /// Time running commands get to finish when the daemons are stopped.
     pub grace_seconds: u32,
+}
+
+/// `[quota]`: for users for whom `lode quota set` has set nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// RFC822.SIZE of all messages together.
+    pub octets: Amount,
+    /// Messages.
+    pub messages: Amount,
 }
 
 /// `[run]`

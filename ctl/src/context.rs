@@ -7,9 +7,10 @@ use config::{Settings, Users, user_name};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 use store::ids::{MailboxId, UserId};
 use store::mailbox::Mailbox;
-use store::{OpenOptions, Store, StoreError, WriterChoice};
+use store::{Limits, OpenOptions, Store, StoreError, WriterChoice};
 
 use crate::failure::{Failure, Result};
+use crate::quota::limit;
 
 /// The settings, and where they came from.
 #[derive(Debug)]
@@ -69,7 +70,9 @@ impl Context {
     pub(crate) fn open_store(&self) -> Result<Arc<Store>> {
         self.become_daemon_user()?;
         let settings = &self.settings;
-        let options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, WriterChoice::Tool);
+        let mut options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, WriterChoice::Tool);
+        options.default_limits =
+            Limits { octets: limit(settings.quota.octets), messages: limit(settings.quota.messages) };
         Store::open(options).map_err(|error| {
             let hint = match &error {
                 StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -12,6 +12,7 @@ mod mailfiles;
 mod notify;
 mod output;
 mod password;
+mod quota;
 mod serve;
 mod shared_table;
 mod status;
@@ -48,6 +49,8 @@ enum Verb {
     User(user::Verb),
     #[command(subcommand)]
     Mailbox(mailbox::Verb),
+    #[command(subcommand)]
+    Quota(quota::Verb),
     Deliver(deliver::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
@@ -74,6 +77,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Serve(arguments) => serve::run(&arguments, config),
         Verb::User(verb) => user::run(&verb, config),
         Verb::Mailbox(verb) => mailbox::run(&verb, config),
+        Verb::Quota(verb) => quota::run(&verb, config),
         Verb::Deliver(arguments) => deliver::run(&arguments, config),
         Verb::Import(arguments) => import::run(&arguments, config),
         Verb::Export(arguments) => export::run(&arguments, config),

@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::Settings;
 use config::users::Users;
+use config::{Amount, Settings};
 use mio::Poll;
 use shm_abi::{Channel, FromHandler, HandlerState, Heartbeat, Hello, Incoming, Table, ToHandler};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use store::{OpenOptions, Store, WriterChoice};
+use store::{Limit, Limits, OpenOptions, Store, WriterChoice};
 
 use crate::changes::Changes;
 use crate::commits::Commits;
@@ -126,7 +126,18 @@ impl Handler {
 
 fn open_store(hello: &Hello, settings: &Settings) -> Result<Arc<Store>, Box<dyn Error>> {
     let writer = WriterChoice::Handler(u16::try_from(hello.handler)?);
-    Ok(Store::open(OpenOptions::new(&settings.store.path, &settings.runtime.dir, writer))?)
+    let mut options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, writer);
+    options.default_limits = default_limits(settings);
+    Ok(Store::open(options)?)
+}
+
+/// What `[quota]` says.
+pub(crate) fn default_limits(settings: &Settings) -> Limits {
+    let limit = |amount: Amount| match amount {
+        Amount::Unlimited => Limit::Unlimited,
+        Amount::Most(most) => Limit::Most(most),
+    };
+    Limits { octets: limit(settings.quota.octets), messages: limit(settings.quota.messages) }
 }
 
 fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle<()>>> {

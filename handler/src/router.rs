@@ -16,6 +16,7 @@ use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
 use crate::log;
 use crate::pop3::Pop3Session;
+use crate::process::default_limits;
 use crate::session::{Session, Socket};
 use crate::shared::Shared;
 
@@ -102,7 +103,10 @@ impl RouterLink {
 
 fn reload(shared: &Shared, text: &str) {
     match Settings::parse(text, &shared.settings_path) {
-        Ok(settings) => shared.set_settings(settings),
+        Ok(settings) => {
+            shared.store.set_default_limits(default_limits(&settings));
+            shared.set_settings(settings);
+        }
         Err(error) => log::error!("settings not taken", why = error),
     }
 }

@@ -162,6 +162,8 @@ fn the_default_holds_for_those_without_limits_of_their_own() {
     assert!(is_taken(&store, inbox(bob), 10) && is_taken(&store, inbox(bob), 10));
     let quota = store.quota(ann).expect("counted");
     assert_eq!((quota.own, quota.limits), (Limits::default(), limit(Limit::Unlimited, Limit::Most(1))));
+    store.set_default_limits(messages(2));
+    assert!(is_taken(&store, inbox(ann), 10) && !is_taken(&store, inbox(ann), 10));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn an_empty_file_is_the_defaults() {
 fn to_text_parses_back() {
     let text = "[listen]\nimap = [\"127.0.0.1:1143\", \"[::1]:1143\"]\nlmtp = [\"unix:/tmp/l\", \"localhost:24\"]\n\
                 [auth]\nplaintext = \"always\"\nremember_seconds = 0\n[lmtp]\ndomains = [\"example.org\"]\n\
-                [run]\nuser = \"lode\"\n";
+                [quota]\noctets = \"2G\"\nmessages = 1000\n[run]\nuser = \"lode\"\n";
     let settings = parse(text).expect("parses");
     assert_eq!(settings.auth.plaintext, Plaintext::Always);
     assert_eq!(settings.listen.lmtp[0], Listen::Unix(PathBuf::from("/tmp/l")));
@@ -50,6 +50,8 @@ fn errors_name_file_and_line() {
         ("[auth]\nplaintext = \"never\"\n", ":2: ", "never"),
         ("[handlers]\nmax = -1\n", ":2: ", ""),
         ("[tls]\n", ":1: ", "tls"),
+        ("[quota]\nmessages = -1\n", ":2: ", "below 0"),
+        ("[quota]\noctets = \"2 GB\"\n", ":2: ", "is not an amount"),
     ];
     for (text, line, what) in cases {
         let error = parse(text).expect_err(text).to_string();

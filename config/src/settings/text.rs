@@ -56,6 +56,12 @@ queue = 1024
 # What running commands get to finish when the daemons are stopped.
 grace_seconds = 30
 
+[quota]
+# How much mail a user may have for whom `lode quota set` has set nothing else: octets as 500M, 2G …, messages as a number.
+# Above that, mail is refused for the time being and cannot be copied; what is there stays.
+octets = "unlimited"
+messages = "unlimited"
+
 [run]
 # The user to become after binding the sockets, when started as root. Empty stays as started.
 user = ""

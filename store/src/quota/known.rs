@@ -12,21 +12,40 @@ use crate::ids::UserId;
 /// Users that are remembered at most.
 const REMEMBERED_MOST: usize = 1 << 16;
 
-/// Limits that hold, by user.
-#[derive(Debug, Default)]
+/// Limits that were set, by user, and the defaults.
+#[derive(Debug)]
 pub(crate) struct KnownLimits {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// The limits of users for whom none were set.
+    defaults: Limits,
     /// The count of changes when these were read.
     changes: u64,
     limits: HashMap<UserId, Limits>,
 }
 
 impl KnownLimits {
-    /// The limits of a user. `changes` is the count of now, `read` looks them up.
+    /// Nothing is known but the defaults.
+    pub(crate) fn new(defaults: Limits) -> KnownLimits {
+        KnownLimits { state: Mutex::new(State { defaults, changes: 0, limits: HashMap::new() }) }
+    }
+
+    /// The limits of users for whom none were set.
+    pub(crate) fn defaults(&self) -> Limits {
+        self.lock().defaults
+    }
+
+    /// From now on these are.
+    pub(super) fn set_defaults(&self, defaults: Limits) {
+        let mut state = self.lock();
+        state.defaults = defaults;
+        state.limits.clear();
+    }
+
+    /// The limits that hold for a user. `changes` is the count of now, `read` looks up what was set.
     pub(super) fn get<E>(
         &self,
         user: UserId,
@@ -36,10 +55,11 @@ impl KnownLimits {
         {
             let mut state = self.lock();
             if state.changes != changes {
-                *state = State { changes, limits: HashMap::new() };
+                state.changes = changes;
+                state.limits.clear();
             }
             if let Some(limits) = state.limits.get(&user) {
-                return Ok(*limits);
+                return Ok(limits.or(state.defaults));
             }
         }
         let limits = read()?;
@@ -51,7 +71,7 @@ impl KnownLimits {
             }
             state.limits.insert(user, limits);
         }
-        Ok(limits)
+        Ok(limits.or(state.defaults))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -66,12 +86,15 @@ mod tests {
 
     #[test]
     fn limits_are_read_again_when_any_have_changed() {
-        let known = KnownLimits::default();
+        let known = KnownLimits::new(Limits::default());
+        let free = Limits { octets: Limit::Unlimited, messages: Limit::Unlimited };
         let tight = Limits { octets: Limit::Most(1), messages: Limit::Unlimited };
         let read = |limits: Limits| move || Ok::<_, ()>(limits);
         assert_eq!(known.get(UserId(1), 5, read(tight)), Ok(tight));
         assert_eq!(known.get(UserId(1), 5, || Err(())), Ok(tight));
-        assert_eq!(known.get(UserId(1), 6, read(Limits::default())), Ok(Limits::default()));
+        assert_eq!(known.get(UserId(1), 6, read(Limits::default())), Ok(free));
+        known.set_defaults(tight);
+        assert_eq!(known.get(UserId(1), 6, read(Limits::default())), Ok(tight));
         assert_eq!(known.get(UserId(2), 6, || Err(())), Err(()));
     }
 }

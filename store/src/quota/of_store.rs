@@ -19,7 +19,7 @@ impl Store {
     /// A user's limits and usage, as of now. Makes the usage view if the user has limits and there is none.
     pub fn quota(&self, user: UserId) -> Result<Quota> {
         let list = self.mailbox_list(user)?;
-        let limits = list.limits().or(self.default_limits);
+        let limits = list.limits().or(self.default_limits());
         let mut counted = self.count_usage(user, &list)?;
         if limits.is_limited() && !counted.missing.is_empty() {
             self.make_usage(&counted.missing)?;
@@ -36,11 +36,21 @@ impl Store {
         Ok(Quota { own: list.limits(), limits, usage })
     }
 
+    /// Limits of users for whom none were set, from now on in this process.
+    pub fn set_default_limits(&self, defaults: Limits) {
+        self.known_limits.set_defaults(defaults);
+    }
+
+    /// Limits of users for whom none were set.
+    pub fn default_limits(&self) -> Limits {
+        self.known_limits.defaults()
+    }
+
     /// The limits that hold for a user. A look-up in memory unless limits have changed since.
     pub(crate) fn limits_of(&self, user: UserId) -> Result<Limits> {
         // Counted before they are read: what is read after a change is never taken for older than that.
         let changes = self.quota_changes();
-        self.known_limits.get(user, changes, || Ok(self.mailbox_list(user)?.limits().or(self.default_limits)))
+        self.known_limits.get(user, changes, || Ok(self.mailbox_list(user)?.limits()))
     }
 
     /// The sum over the mailboxes of `list` by the usage view. Exact for who holds the lock of the list of a user with limits:

@@ -70,7 +70,7 @@ impl Plan<'_> {
     /// Limits and usage under the lock of the list.
     fn room(&self, user: UserId) -> Result<Room, Stop> {
         let list = self.store.mailbox_list(user)?;
-        let limits = list.limits().or(self.store.default_limits);
+        let limits = list.limits().or(self.store.default_limits());
         let counted = self.store.count_usage(user, &list)?;
         let missing: Vec<MailboxId> =
             counted.missing.into_iter().filter(|mailbox| !self.uncounted.contains(mailbox)).collect();

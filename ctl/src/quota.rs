@@ -1,0 +1,166 @@
+//! `lode quota`: how much mail users have, and how much they may have.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use config::Amount;
+use serde_json::Value;
+use store::quota::{Limit, Limits, Quota};
+
+use crate::context::{Context, Mailboxes};
+use crate::failure::{Failure, Result};
+use crate::output::Table;
+
+/// Show, set and unset how much mail users may have
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show what users have and may have, all of them or one
+    #[command(after_help = "Example:\n  lode quota show --user ann")]
+    Show(ShowArguments),
+    /// Set what a user may have, instead of what [quota] in the settings says for all
+    #[command(after_help = "Examples:\n  lode quota set --user ann --octets 2G --messages 100000\n  \
+                      lode quota set --user bob --octets unlimited\n\n\
+                      What is there stays, however much it is. Running servers obey at once.")]
+    Set(SetArguments),
+    /// Go back to what [quota] in the settings says for all
+    #[command(after_help = "Example:\n  lode quota unset --user ann")]
+    Unset(UnsetArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The user; all users without it
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetArguments {
+    /// The user
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Print what holds then as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be set, one of them at least.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Wanted {
+    /// All messages together: 500M, 2G …, or unlimited
+    #[arg(long, value_name = "AMOUNT")]
+    octets: Option<Amount>,
+    /// Messages: a number, or unlimited
+    #[arg(long, value_name = "AMOUNT")]
+    messages: Option<Amount>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnsetArguments {
+    /// The user
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// Print what holds then as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(verb: &Verb, config: Option<&Path>) -> Result<()> {
+    let context = Context::load(config)?;
+    match verb {
+        Verb::Show(ShowArguments { user: None, json }) => show_all(&context, *json),
+        Verb::Show(ShowArguments { user: Some(name), json }) => {
+            let mailboxes = context.mailboxes_of(name)?;
+            finish(mailboxes, *json)
+        }
+        Verb::Set(SetArguments { user, wanted, json }) => {
+            let mailboxes = context.mailboxes_of(user)?;
+            let mut limits = quota_of(&mailboxes)?.own;
+            if let Some(octets) = wanted.octets {
+                limits.octets = limit(octets);
+            }
+            if let Some(messages) = wanted.messages {
+                limits.messages = limit(messages);
+            }
+            set(&mailboxes, limits)?;
+            finish(mailboxes, *json)
+        }
+        Verb::Unset(UnsetArguments { user, json }) => {
+            let mailboxes = context.mailboxes_of(user)?;
+            set(&mailboxes, Limits::default())?;
+            finish(mailboxes, *json)
+        }
+    }
+}
+
+/// An amount of the settings or the command line as the store takes it.
+pub(crate) fn limit(amount: Amount) -> Limit {
+    match amount {
+        Amount::Unlimited => Limit::Unlimited,
+        Amount::Most(most) => Limit::Most(most),
+    }
+}
+
+fn set(mailboxes: &Mailboxes, limits: Limits) -> Result<()> {
+    let failed = format!("cannot set the limits of {}", mailboxes.name);
+    let mut change = mailboxes.store.begin();
+    change.set_quota(mailboxes.user, limits);
+    let committed = change.commit().map_err(Failure::because(&failed))?;
+    mailboxes.store.wait(committed.ticket).map_err(Failure::because(failed))
+}
+
+fn quota_of(mailboxes: &Mailboxes) -> Result<Quota> {
+    let failed = Failure::because(format!("cannot read the mail of {}", mailboxes.name));
+    mailboxes.store.quota(mailboxes.user).map_err(failed)
+}
+
+/// Shows one user's quota, the last thing that is done.
+fn finish(mailboxes: Mailboxes, json: bool) -> Result<()> {
+    let mut table = table();
+    row(&mut table, &mailboxes.name, &quota_of(&mailboxes)?);
+    mailboxes.close()?;
+    table.print(json, "")
+}
+
+fn show_all(context: &Context, json: bool) -> Result<()> {
+    let mut table = table();
+    if context.store_exists() {
+        let store = context.open_store()?;
+        for (user, name) in store.users().map_err(Failure::because("cannot read the users of the store"))? {
+            match store.quota(user) {
+                Ok(quota) => row(&mut table, &name, &quota),
+                // Deleted since.
+                Err(store::StoreError::NotFound(_)) => {}
+                Err(error) => return Err(Failure::because(format!("cannot read the mail of {name}"))(error)),
+            }
+        }
+        store.close().map_err(Failure::because("cannot close the store"))?;
+    }
+    table.print(json, "No user has mail yet.")
+}
+
+fn table() -> Table {
+    Table::new(&["user", "octets", "octets_limit", "messages", "messages_limit", "set"])
+}
+
+fn row(table: &mut Table, name: &str, quota: &Quota) {
+    let of = |limit: Limit| match limit {
+        Limit::Most(most) => Value::from(most),
+        Limit::Default | Limit::Unlimited => Value::Null,
+    };
+    let set = quota.own != Limits::default();
+    table.row(vec![
+        name.into(),
+        quota.usage.octets.into(),
+        of(quota.limits.octets),
+        quota.usage.messages.into(),
+        of(quota.limits.messages),
+        set.into(),
+    ]);
+}
