@@ -498,6 +498,18 @@ impl Store {
         self.checkpoints.count(changes);
     }
 
+    /// Takes all locks there are: while they are held, no change of any process is half-way.
+    pub(crate) fn take_all(&self) -> Result<Taken<'_>> {
+        let stripes: Vec<Stripe> = Stripe::all().collect();
+        let not_closed = self.not_closed()?;
+        Ok(Taken { held: take_and_repair(&self.locks, &self.derived, &stripes)?, _not_closed: not_closed })
+    }
+
+    /// The folder that pages and users are in.
+    pub(crate) fn partition(&self) -> &Path {
+        &self.partition
+    }
+
     /// Takes note of mailboxes that may be filled under UIDs from elsewhere, below those given.
     pub(crate) fn note_adopted(&self, mailboxes: Vec<(MailboxId, u32)>) {
         if !mailboxes.is_empty() {

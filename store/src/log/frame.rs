@@ -13,7 +13,7 @@ pub(crate) const CONTENT_MOST_BYTES: u64 = u32::MAX as u64;
 
 const FILE_MAGIC: &[u8; 8] = b"LODELOG1";
 const FRAME_MAGIC: &[u8; 4] = b"LFR1";
-const ALIGNMENT: u64 = 8;
+pub(crate) const ALIGNMENT: u64 = 8;
 
 const FILE_ID: usize = 8;
 const FILE_KIND: usize = 16;

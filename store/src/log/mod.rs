@@ -5,6 +5,7 @@
 //! - `ahead`: what is made ready behind the last frame
 //! - `file`: one log that this process appends to
 //! - `reader`: one log as recovery and repair read it
+//! - `walk`: verifies the octets of a log as they pass
 //! - `logs`: which logs this process appends to now; rotation, midnight, leases
 
 mod ahead;
@@ -12,8 +13,10 @@ pub(crate) mod file;
 pub(crate) mod frame;
 pub(crate) mod logs;
 pub(crate) mod reader;
+pub(crate) mod walk;
 
 pub(crate) use file::{InFlight, LogFile};
 pub(crate) use frame::{FrameHead, FrameType, LogKind, LogName};
 pub(crate) use logs::{Lease, Logs};
 pub(crate) use reader::LogReader;
+pub(crate) use walk::{Fault, FrameWalk};
