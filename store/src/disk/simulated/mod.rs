@@ -164,7 +164,7 @@ impl SimulatedDisk {
     }
 
     /// Has `hook` called before and after every sync (of a file, a folder, the file system) and every rename, link and removal. It may call
-    /// anything of this disk; while it runs it is not called. `None` ends that.
+    /// anything of this disk; while it runs it is not called. `None` ends that: a hook that holds the disk keeps it from ever going away.
     pub fn on_sync(&self, hook: Option<SyncHook>) {
         let mut place = self.0.hook.lock().unwrap_or_else(PoisonError::into_inner);
         place.hook = hook;
