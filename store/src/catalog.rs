@@ -184,6 +184,32 @@ impl Catalog {
         self.disk.rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
     }
 
+    /// A user whom the catalog has lost was there once, and is gone. False, and nothing is done, if the user is there. Recovery only.
+    pub(crate) fn apply_deleted(&self, user: UserId, name: &str) -> Result<bool> {
+        match self.row(user) {
+            Ok(Row::Live(_)) => return Ok(false),
+            Ok(Row::Deleted(_)) => return Ok(true),
+            Ok(Row::Empty) | Err(StoreError::Corrupt { .. }) => (),
+            Err(error) => return Err(error),
+        }
+        let folder = self.user_directory(name);
+        if read_number(&self.disk, &number_path(&folder))? == Some(user) {
+            let away = put_away(&folder, user);
+            self.disk.rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
+        }
+        self.write_row(user, STATE_DELETED, name)?;
+        Ok(true)
+    }
+
+    /// No number up to `highest` is given to a new user. Recovery only.
+    pub(crate) fn reserve_numbers(&self, highest: UserId) -> Result<()> {
+        if self.next_user()? > highest {
+            return Ok(());
+        }
+        let row = [0; ROW_BYTES];
+        self.file.write_all_at(&row, row_offset(highest)).map_err(StoreError::io(&self.path, "write"))
+    }
+
     /// A user is gone. Under the catalog's lock. The folder becomes `.deleted.<number>` beside where it was, so that the name can
     /// be used again; what is in it may be removed when nobody has it open.
     pub(crate) fn apply_delete(&self, user: UserId) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::cache::Cache;
 use crate::catalog::{Catalog, cells_path, list_path};
 use crate::change::Change;
 use crate::counters::Counters;
+use crate::damage::Damages;
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
@@ -39,6 +40,8 @@ pub(crate) struct Source {
     pub(crate) content_hash: u64,
     /// When the frame was made.
     pub(crate) seconds: u32,
+    /// Whether the content was given up.
+    pub(crate) content_gone: bool,
 }
 
 impl Source {
@@ -49,6 +52,7 @@ impl Source {
             content_len: head.content_len,
             content_hash: head.content_hash,
             seconds: head.seconds,
+            content_gone: head.content_gone,
         }
     }
 
@@ -82,6 +86,7 @@ pub(crate) struct Derived {
     pub(crate) pages: Arc<Pages>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) epoch: u32,
+    pub(crate) damages: Damages,
     /// The file that says that views are being made from the beginnings of all logs.
     rebuild: PathBuf,
     pub(crate) usages: Usages,
@@ -107,13 +112,24 @@ impl Derived {
         if !disk.exists(catalog) {
             note_rebuild(disk, &rebuild)?;
         }
+        let opened = match Catalog::open(disk, catalog, &users) {
+            Err(StoreError::Corrupt { .. }) => {
+                // Its head is damaged: it is made again from the logs.
+                note_rebuild(disk, &rebuild)?;
+                let aside = catalog.with_extension("damaged");
+                disk.rename(catalog, &aside).map_err(StoreError::io(catalog, "put aside"))?;
+                Catalog::open(disk, catalog, &users)?
+            }
+            opened => opened?,
+        };
         Ok(Derived {
             disk: disk.clone(),
             rebuild,
-            catalog: Catalog::open(disk, catalog, &users)?,
+            catalog: opened,
             pages: Arc::new(Pages::new(disk, pages)),
             counters,
             epoch,
+            damages: Damages::default(),
             usages: Usages::new(disk, epoch),
             lists: Cache::new(CACHED_LISTS),
             mailboxes: Cache::new(open_mailboxes),
@@ -187,18 +203,32 @@ impl Derived {
         }
     }
 
-    /// Puts a damaged view aside, under another name, so that it can be made again. False if `path` is none that can. Recovery only.
-    pub(crate) fn put_aside(&self, path: &Path) -> Result<bool> {
-        let is_view = ["cells", "mailboxes", "directory"].iter().any(|name| path.ends_with(name));
-        if !is_view || !self.disk.exists(path) {
-            return Ok(false);
+    /// Gives a view that is to be made again another name, if it is there, so that it can be looked at later.
+    pub(crate) fn set_aside(&self, path: &Path) -> Result<()> {
+        match self.disk.rename(path, &path.with_extension("damaged")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.map_err(StoreError::io(path, "put aside")),
         }
-        self.begin_rebuild()?;
-        self.disk.rename(path, &path.with_extension("damaged")).map_err(StoreError::io(path, "put aside"))?;
-        self.lists.clear();
-        self.mailboxes.clear();
-        self.pages.forget_directories();
-        Ok(true)
+    }
+
+    /// Seconds since 1970, as cells have them.
+    pub(crate) fn now(&self) -> u32 {
+        u32::try_from(self.disk.now_seconds()).unwrap_or(u32::MAX)
+    }
+
+    /// A user is gone. Under the catalog's lock.
+    pub(crate) fn delete_user(&self, user: UserId) -> Result<()> {
+        self.catalog.apply_delete(user)?;
+        self.lists.forget(user);
+        Ok(())
+    }
+
+    /// Says in the directory where the message of a frame is that was read from a log, or that it was given up. Recovery only.
+    pub(crate) fn fill_message(&self, source: &Source, index: u32, header_size: u32) -> Result<()> {
+        let directory = self.pages.directory(source.log.page)?;
+        directory.give_out_from(index.saturating_add(1))?;
+        directory.fill(index, &source.place(header_size), 0)?;
+        if source.content_gone { directory.mark_freed(index) } else { Ok(()) }
     }
 
     /// Puts those changes of a frame into the views that `concerns` says are the caller's to make.
@@ -231,8 +261,7 @@ impl Derived {
             if let Change::UserDelete { user } = change {
                 // The folder is put aside at once, so that the name can be given to another. What is in it holds on to its messages
                 // until it is collected.
-                self.catalog.apply_delete(*user)?;
-                self.lists.forget(*user);
+                self.delete_user(*user)?;
             }
         }
 
@@ -286,7 +315,7 @@ impl Derived {
     }
 
     /// Before the list names a new mailbox, it can be opened.
-    fn make_cells_files(
+    pub(crate) fn make_cells_files(
         &self,
         changes: &[Change],
         concerns: &dyn Fn(LockKey) -> bool,
@@ -378,7 +407,7 @@ impl Derived {
 
     /// A mailbox that the list does not name any more: sessions that have it open learn of it. It stays where it is and holds on to its
     /// messages until it is collected.
-    fn apply_deletes(
+    pub(crate) fn apply_deletes(
         &self,
         seconds: u32,
         changes: &[Change],

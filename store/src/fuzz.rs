@@ -79,6 +79,7 @@ mod tests {
             content_hash: 1,
             changes_crc: 2,
             seconds: 1_800_000_000,
+            content_gone: false,
         };
         fuzz_entry(&head.encode());
         // A date whose zone is out of range is brought back into it.

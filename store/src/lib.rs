@@ -12,6 +12,7 @@ pub mod change;
 pub mod check;
 pub mod content;
 pub mod counters;
+pub mod damage;
 pub mod disk;
 pub mod draft;
 pub mod error;

@@ -14,6 +14,10 @@
 //! beginnings. The file `rebuild` says so before the first view is made or put aside, and goes when all are durable: a rebuild that was cut
 //! short is begun again.
 
+mod fold;
+mod rebuild;
+mod scan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -25,30 +29,29 @@ use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::locks::LockKey;
 use crate::log::frame::LOG_HEAD_BYTES;
 use crate::log::logs::{log_path, logs_of_page};
-use crate::log::reader::Frame;
-use crate::log::{LogKind, LogName, LogReader};
-use crate::mailbox::Cell;
+use crate::log::reader::{Frame, Search};
+use crate::log::{LogKind, LogName};
+use crate::mailbox::{Cell, Mailbox};
+use scan::{How, read_log};
 
-/// Views that one recovery puts aside, at most.
-const PUT_ASIDE_MOST: usize = 1000;
-
-/// Replays. The caller has the store to itself. A view that turns out to be damaged is put aside and made again from the logs.
+/// Replays. The caller has the store to itself. A view that turns out to be missing or damaged is made again from the logs.
 pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
+    let was_cut_short = derived.is_rebuild_owed();
     if is_directory_missing(derived)? {
         derived.begin_rebuild()?;
     }
-    for _ in 0..PUT_ASIDE_MOST {
-        match run_once(partition, derived, power_cut) {
-            Err(StoreError::Corrupt { path, .. }) if derived.put_aside(&path)? => (),
-            outcome => return outcome,
-        }
-    }
-    run_once(partition, derived, power_cut)
-}
-
-fn run_once(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
-    let from_start = derived.is_rebuild_owed();
-    let mut replay = Replay::new(partition, derived, power_cut, from_start);
+    let everything = derived.is_rebuild_owed();
+    let mut replay = Replay::new(partition, derived, power_cut, everything);
+    let survey = if everything {
+        let verify_before_epoch = if power_cut { derived.epoch } else { 0 };
+        let mut survey = rebuild::survey(derived, verify_before_epoch)?;
+        replay.apply_users(std::mem::take(&mut survey.users))?;
+        rebuild::reserve_users(derived, &survey)?;
+        rebuild::lists(derived, &survey)?;
+        Some(survey)
+    } else {
+        None
+    };
     for page in derived.pages.all()? {
         for name in logs_of_page(&derived.disk, derived.pages.root(), page)? {
             replay.read_log(name)?;
@@ -58,20 +61,60 @@ fn run_once(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> 
         replay.mark_lost()?;
     }
     replay.apply()?;
+    if let Some(survey) = survey {
+        // What a rebuild made that was cut short by a power cut may not have come to the disk.
+        let all_again = was_cut_short && power_cut;
+        let wanted = |mailbox| match all_again {
+            true => rebuild::named(derived, mailbox),
+            false => rebuild::named_and_missing(derived, mailbox),
+        };
+        rebuild::mailboxes(derived, &survey, &wanted)?;
+        rebuild::agree(derived)?;
+        rebuild::recount(derived)?;
+    }
+    let again = std::mem::take(&mut replay.again);
+    remake_mailboxes(derived, &again)?;
     replay.checkpoint()?;
-    if from_start { derived.end_rebuild() } else { Ok(()) }
+    if everything { derived.end_rebuild() } else { Ok(()) }
 }
 
-/// Whether a page with buckets has lost its directory.
+/// Makes mailboxes again from all logs, those that their users' lists name. With the store to itself.
+fn remake_mailboxes(derived: &Derived, again: &BTreeSet<MailboxId>) -> Result<()> {
+    if again.is_empty() {
+        return Ok(());
+    }
+    rebuild::mailboxes_of(derived, &|mailbox| match again.contains(&mailbox) {
+        true => rebuild::named(derived, mailbox),
+        false => Ok(None),
+    })?;
+    rebuild::recount(derived)
+}
+
+/// Whether a page with buckets has lost its directory. A damaged one is put aside.
 fn is_directory_missing(derived: &Derived) -> Result<bool> {
+    let mut is_missing = false;
     for page in derived.pages.all()? {
         let logs = logs_of_page(&derived.disk, derived.pages.root(), page)?;
-        let has_messages = logs.iter().any(|log| log.kind == LogKind::Bucket);
-        if has_messages && !derived.disk.exists(&derived.pages.folder(page).join("directory")) {
-            return Ok(true);
+        if logs.iter().all(|log| log.kind != LogKind::Bucket) {
+            continue;
+        }
+        let path = derived.pages.folder(page).join("directory");
+        if !derived.disk.exists(&path) {
+            is_missing = true;
+            continue;
+        }
+        match derived.pages.directory(page).and_then(|directory| directory.given_out()) {
+            Err(StoreError::Corrupt { path, offset, what }) => {
+                derived.damages.add(&path, offset, what);
+                derived.begin_rebuild()?;
+                derived.set_aside(&path)?;
+                derived.pages.forget_directories();
+                is_missing = true;
+            }
+            given_out => drop(given_out?),
         }
     }
-    Ok(false)
+    Ok(is_missing)
 }
 
 /// Whether the message of a cell, as far as recovery found out. An unreadable directory cell is no verdict.
@@ -84,8 +127,10 @@ struct Replay<'a> {
     partition: &'a Path,
     derived: &'a Derived,
     power_cut: bool,
-    /// A view is missing altogether: everything is replayed, whatever the checkpoints say.
-    from_start: bool,
+    /// Everything that is missing is made again, so that nothing is made here.
+    everything: bool,
+    /// Mailboxes that turn out to be damaged or missing: they are made from all logs.
+    again: BTreeSet<MailboxId>,
     checkpoints: BTreeMap<u16, Checkpoint>,
     /// How far each writer's logs go.
     ends: BTreeMap<u16, Vec<LogPosition>>,
@@ -99,12 +144,13 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(partition: &'a Path, derived: &'a Derived, power_cut: bool, from_start: bool) -> Replay<'a> {
+    fn new(partition: &'a Path, derived: &'a Derived, power_cut: bool, everything: bool) -> Replay<'a> {
         Replay {
             partition,
             derived,
             power_cut,
-            from_start,
+            everything,
+            again: BTreeSet::new(),
             checkpoints: BTreeMap::new(),
             ends: BTreeMap::new(),
             users: Vec::new(),
@@ -125,25 +171,21 @@ impl<'a> Replay<'a> {
 
     fn read_log(&mut self, name: LogName) -> Result<()> {
         let from = match self.checkpoint_of(name.writer)?.replay_from(name) {
-            _ if self.from_start => LOG_HEAD_BYTES,
             Some(from) => from.max(LOG_HEAD_BYTES),
             None => return Ok(()),
         };
-        let path = log_path(self.derived.pages.root(), name);
-        let Some(reader) = LogReader::open(&self.derived.disk, &path, name)? else {
-            return Ok(());
-        };
-        let mut offset = from;
-        while let Some(frame) = reader.frame_at(offset)? {
-            // Once a frame was not written to the end, no later one of this log was acknowledged. (A log of this epoch was
-            // never in a power cut.)
-            if reader.head().epoch < self.derived.epoch && !reader.content_is_whole(&frame)? {
-                break;
-            }
-            offset = frame.end();
-            self.take_in(name, frame)?;
+        // Only a power cut leaves frames whose heads are there and whose contents are not.
+        let verify_before_epoch = if self.power_cut { self.derived.epoch } else { 0 };
+        let how = How { from, search: Search::UptoZeros, verify_before_epoch };
+        let read = read_log(self.derived, name, how, &mut |_, frame| self.take_in(name, frame))?;
+        let Some(read) = read else { return Ok(()) };
+        if self.power_cut && read.epoch < self.derived.epoch && read.len > read.end && read.end >= from {
+            // Frames that lie behind one that was lost were not acknowledged. They are not to be found by who reads the log another time.
+            let path = log_path(self.derived.pages.root(), name);
+            let cut = self.derived.disk.open_writable(&path).and_then(|file| file.set_len(read.end));
+            cut.map_err(StoreError::io(&path, "cut"))?;
         }
-        self.ends.entry(name.writer).or_default().push(LogPosition { name, position: offset });
+        self.ends.entry(name.writer).or_default().push(LogPosition { name, position: read.end });
         Ok(())
     }
 
@@ -152,9 +194,7 @@ impl<'a> Replay<'a> {
         let source = Source::new(name, frame.offset, &frame.head);
         for change in frame.changes {
             if let Change::Message { index, header_size } = change {
-                let directory = self.derived.pages.directory(name.page)?;
-                directory.give_out_from(index.saturating_add(1))?;
-                directory.fill(index, &source.place(header_size), 0)?;
+                self.derived.fill_message(&source, index, header_size)?;
                 self.messages.entry(name.page).or_default().insert(index);
             } else if let Some(user) = list_of(&change) {
                 self.lists.entry(user).or_default().push(change);
@@ -216,39 +256,16 @@ impl<'a> Replay<'a> {
     }
 
     fn apply(&mut self) -> Result<()> {
-        let everything = |_: LockKey| true;
-        // Frames of catalogs and lists have no place of their own to fill in.
-        let nowhere = Source {
-            log: LogName { page: self.derived.disk.today(), kind: LogKind::Journal, writer: 0, number: 0 },
-            offset: 0,
-            content_len: 0,
-            content_hash: 0,
-            seconds: u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX),
-        };
-        // By number, each with its end: one name may have been given to several, one after the other.
-        let mut users = std::mem::take(&mut self.users);
-        users.sort_by_key(|change| match change {
-            Change::UserDelete { user } => (*user, true),
-            Change::UserCreate { user, .. } => (*user, false),
-            _ => (UserId(0), false),
-        });
-        let mut made = Vec::new();
-        for change in users {
-            if let Change::UserCreate { user, name } = &change {
-                made.push((*user, name.clone()));
-            }
-            if let Change::UserDelete { user } = change {
-                self.lists.remove(&user);
-                self.mailboxes.retain(|mailbox, _| mailbox.user != user);
-            }
-            self.derived.apply(&nowhere, &[change], &everything, Pass::Again)?;
-        }
-        for mut changes in std::mem::take(&mut self.lists).into_values() {
+        let users = std::mem::take(&mut self.users);
+        let made = self.apply_users(users)?;
+        for (user, mut changes) in std::mem::take(&mut self.lists) {
             changes.sort_by_key(list_version);
-            self.derived.apply(&nowhere, &changes, &everything, Pass::Again)?;
+            self.apply_list(user, &changes)?;
         }
         for (user, name) in made {
-            self.derived.catalog.apply_name(user, &name)?;
+            if rebuild::is_there(self.derived, user)? {
+                self.derived.catalog.apply_name(user, &name)?;
+            }
         }
         for (mailbox, changes) in std::mem::take(&mut self.mailboxes) {
             self.apply_mailbox(mailbox, changes)?;
@@ -256,13 +273,102 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn apply_mailbox(&self, mailbox: MailboxId, mut changes: Vec<(u32, Change)>) -> Result<()> {
-        changes.sort_by_key(|(_, change)| order(change));
-        let open = match self.derived.mailbox(mailbox) {
-            // Deleted, or its user was.
+    /// Puts users into the catalog; returns those that were made. By number, each with its end: one name may have been given to
+    /// several, one after the other.
+    fn apply_users(&mut self, mut changes: Vec<Change>) -> Result<Vec<(UserId, String)>> {
+        changes.sort_by_key(|change| match change {
+            Change::UserDelete { user } => (*user, true),
+            Change::UserCreate { user, .. } => (*user, false),
+            _ => (UserId(0), false),
+        });
+        let mut made = Vec::new();
+        for (place, change) in changes.iter().enumerate() {
+            match change {
+                Change::UserCreate { user, name } => {
+                    let ends = changes[place..]
+                        .iter()
+                        .take_while(|next| user_of(next) == Some(*user))
+                        .any(is_user_delete);
+                    if ends && self.derived.catalog.apply_deleted(*user, name)? {
+                        continue;
+                    }
+                    self.derived.catalog.apply_create(*user, name)?;
+                    made.push((*user, name.clone()));
+                }
+                Change::UserDelete { user } => {
+                    self.lists.remove(user);
+                    self.mailboxes.retain(|mailbox, _| mailbox.user != *user);
+                    self.derived.delete_user(*user)?;
+                }
+                _ => (),
+            }
+        }
+        Ok(made)
+    }
+
+    fn apply_list(&mut self, user: UserId, changes: &[Change]) -> Result<()> {
+        let folder = match self.derived.user_folder(user) {
+            // The user was deleted later.
             Err(StoreError::NotFound(_)) => return Ok(()),
-            open => open?,
+            folder => folder?,
         };
+        // A list that is gone or damaged needs all changes there ever were.
+        let first = changes.first().map_or(0, list_version);
+        let is_usable = match self.derived.list(user) {
+            Ok(list) => list.version() > 0 || first <= 1,
+            Err(StoreError::Corrupt { path, offset, what }) => {
+                self.derived.damages.add(&path, offset, what);
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        if !is_usable {
+            rebuild::list(self.derived, user)?;
+        }
+        let everywhere = |_: LockKey| true;
+        if !self.everything {
+            match self.derived.make_cells_files(changes, &everywhere, Pass::Again) {
+                Err(StoreError::Corrupt { .. }) => (),
+                made => made?,
+            }
+        }
+        self.derived.disk.make_folder(&folder).map_err(StoreError::io(&folder, "make"))?;
+        self.derived.apply_list(user, changes.iter())?;
+        match self.derived.apply_deletes(self.derived.now(), changes, &everywhere) {
+            // What is damaged and deleted is not missed.
+            Err(StoreError::Corrupt { .. }) => Ok(()),
+            applied => applied,
+        }
+    }
+
+    /// Puts changes into a mailbox; one that cannot take them is made again later, from all logs.
+    fn apply_mailbox(&mut self, mailbox: MailboxId, mut changes: Vec<(u32, Change)>) -> Result<()> {
+        changes.sort_by_key(|(_, change)| order(change));
+        let applied = match self.derived.mailbox(mailbox) {
+            Ok(open) => self.apply_changes(&open, changes),
+            Err(StoreError::NotFound(_)) => match rebuild::named(self.derived, mailbox)? {
+                Some(_) => Ok(false),
+                // Deleted, or its user was.
+                None => return Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        let is_right = match applied {
+            Err(StoreError::Corrupt { path, offset, what }) => {
+                self.derived.damages.add(&path, offset, what);
+                false
+            }
+            applied => applied?,
+        };
+        if !is_right {
+            self.again.insert(mailbox);
+        }
+        Ok(())
+    }
+
+    /// False if the mailbox has lost cells that these changes do not bring back.
+    fn apply_changes(&self, open: &Mailbox, mut changes: Vec<(u32, Change)>) -> Result<bool> {
+        let mut is_right = true;
         if open.epoch() < self.derived.epoch {
             let highest = changes.iter().map(|(_, change)| modseq(change)).max().unwrap_or_default();
             let uids = changes.iter().filter_map(|(_, change)| match change {
@@ -271,16 +377,35 @@ impl<'a> Replay<'a> {
             });
             let uid_next = uids.max().unwrap_or(0);
             let mut keep = |cell: &Cell| is_kept(self.derived, cell);
-            let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
-            open.after_power_cut(self.derived.epoch, uid_next, highest, seconds, &mut keep)?;
+            let report =
+                open.after_power_cut(self.derived.epoch, uid_next, highest, self.derived.now(), &mut keep)?;
+            is_right = !report.has_wrong_cells;
+            for (_, change) in &mut changes {
+                self.leave_out_lost(change);
+            }
         }
         let changes = changes.iter().map(|(seconds, change)| (*seconds, change));
-        self.derived.apply_cells(mailbox, changes, None, Pass::Again)
+        self.derived.apply_cells(open.id(), changes, None, Pass::Again)?;
+        Ok(is_right)
+    }
+
+    /// A copy of a message whose frame is not in the logs was not acknowledged. Its UID and modseq are not given out again.
+    fn leave_out_lost(&self, change: &mut Change) {
+        let Change::Add { mailbox, added } = change else { return };
+        let lost = self
+            .derived
+            .pages
+            .directory(added.message.page)
+            .and_then(|directory| directory.is_lost(added.message.index));
+        if lost.unwrap_or(false) {
+            let uid_next = added.uid.get().saturating_add(1);
+            *change = Change::MailboxNumbers { mailbox: *mailbox, uid_next, highest_modseq: added.modseq };
+        }
     }
 
     /// All of it is in the views now: nothing of it is replayed again.
     fn checkpoint(&self) -> Result<()> {
-        if self.frames == 0 && !self.power_cut && !self.from_start {
+        if self.frames == 0 && !self.power_cut && !self.everything {
             return Ok(());
         }
         self.derived.disk.sync_file_system(self.partition).map_err(StoreError::io(self.partition, "sync"))?;
@@ -292,6 +417,17 @@ impl<'a> Replay<'a> {
         }
         Ok(())
     }
+}
+
+fn user_of(change: &Change) -> Option<UserId> {
+    match change {
+        Change::UserCreate { user, .. } | Change::UserDelete { user } => Some(*user),
+        _ => None,
+    }
+}
+
+fn is_user_delete(change: &Change) -> bool {
+    matches!(change, Change::UserDelete { .. })
 }
 
 fn list_version(change: &Change) -> u64 {

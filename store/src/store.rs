@@ -14,6 +14,7 @@ use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::content::KnownDamage;
 use crate::counters::Counters;
+use crate::damage::Damage;
 use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
 use crate::disk::Disk;
 use crate::draft::Draft;
@@ -475,6 +476,11 @@ impl Store {
     /// Why nothing can be written any more, if a sync failed.
     pub fn failure(&self) -> Option<String> {
         self.committer.failure().map(str::to_string)
+    }
+
+    /// What was found damaged in the logs since the store was opened. Everything else was read.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.derived.damages.all()
     }
 
     /// What has been done so far.

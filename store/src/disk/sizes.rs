@@ -1,7 +1,7 @@
 //! How much room files take ahead of what is in them. A simulated disk has small ones, so that its files stay small; nothing that is stored
 //! depends on them.
 
-/// Steps and limits, all in octets but the last two.
+/// Steps and limits, all in octets but the last three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// A log that has grown to this is not appended to any more.
@@ -20,6 +20,8 @@ pub struct Sizes {
     pub directory_first_cells: u64,
     /// So many directory cells are skipped after a power cut: they may have been given out.
     pub directory_cells_skipped: u32,
+    /// A rebuild has so many changes in memory at one time, or a little more.
+    pub rebuild_changes_at_once: u64,
 }
 
 impl Sizes {
@@ -33,6 +35,7 @@ impl Sizes {
         mapping_step_most_bytes: 1 << 20,
         directory_first_cells: 960,
         directory_cells_skipped: 1 << 16,
+        rebuild_changes_at_once: 1 << 20,
     };
 
     /// Those of a simulated disk: a store with some mail is some 100 KiB long.
@@ -45,5 +48,6 @@ impl Sizes {
         mapping_step_most_bytes: 4096,
         directory_first_cells: 64,
         directory_cells_skipped: 256,
+        rebuild_changes_at_once: 500,
     };
 }

@@ -1,5 +1,6 @@
 //! The fixed parts of a log file: the head of the file and the heads of its frames, as drawn in `FORMAT.md`, "Log frame".
 
+use crate::disk::DiskFile;
 use crate::ids::PageId;
 
 /// Octets of the file's head.
@@ -13,6 +14,9 @@ pub(crate) const CONTENT_MOST_BYTES: u64 = u32::MAX as u64;
 
 const FILE_MAGIC: &[u8; 8] = b"LODELOG1";
 const FRAME_MAGIC: &[u8; 4] = b"LFR1";
+/// The magic of a frame whose content was given up: nobody needs it any more, and its place may have been made a hole.
+const FRAME_MAGIC_CONTENT_GONE: &[u8; 4] = b"LFRG";
+/// Frames begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 8;
 
 const FILE_ID: usize = 8;
@@ -157,12 +161,22 @@ pub(crate) struct FrameHead {
     pub(crate) changes_crc: u32,
     /// When the frame was made, seconds since 1970.
     pub(crate) seconds: u32,
+    /// Whether the content was given up. The one octet that says so is outside of the checksum, so that it is changed in one write that cannot
+    /// be torn; no single bit turns one into the other.
+    pub(crate) content_gone: bool,
+}
+
+/// Says in the bucket `file` that the content of the frame at `offset` is given up: replay does not look for it then. Before any of it is
+/// destroyed.
+#[allow(dead_code, reason = "for what frees space")]
+pub(crate) fn mark_content_gone(file: &DiskFile, offset: u64) -> std::io::Result<()> {
+    file.write_all_at(&FRAME_MAGIC_CONTENT_GONE[3..], offset + 3)
 }
 
 impl FrameHead {
     pub(crate) fn encode(&self) -> [u8; FRAME_HEAD_BYTES as usize] {
         let mut bytes = [0; FRAME_HEAD_BYTES as usize];
-        bytes[..4].copy_from_slice(FRAME_MAGIC);
+        bytes[..4].copy_from_slice(if self.content_gone { FRAME_MAGIC_CONTENT_GONE } else { FRAME_MAGIC });
         bytes[FRAME_LOG_ID..FRAME_LOG_ID + 8].copy_from_slice(&self.log_id.to_le_bytes());
         bytes[FRAME_TYPE] = self.frame_type as u8;
         bytes[FRAME_CHANGES_LEN..FRAME_CHANGES_LEN + 4].copy_from_slice(&self.changes_len.to_le_bytes());
@@ -177,8 +191,16 @@ impl FrameHead {
 
     /// The head in `bytes`, if it is one of the log `log_id`.
     pub(crate) fn decode(bytes: &[u8; FRAME_HEAD_BYTES as usize], log_id: u64) -> Option<FrameHead> {
-        if &bytes[..4] != FRAME_MAGIC
-            || u64_at(bytes, FRAME_LOG_ID) != log_id
+        if u64_at(bytes, FRAME_LOG_ID) != log_id {
+            return None;
+        }
+        FrameHead::decode_any(bytes)
+    }
+
+    /// The head in `bytes`, if it is one of any log.
+    pub(crate) fn decode_any(bytes: &[u8; FRAME_HEAD_BYTES as usize]) -> Option<FrameHead> {
+        let content_gone = &bytes[..4] == FRAME_MAGIC_CONTENT_GONE;
+        if (&bytes[..4] != FRAME_MAGIC && !content_gone)
             || u32_at(bytes, FRAME_CRC) != crc32c::crc32c(&bytes[FRAME_LOG_ID..])
         {
             return None;
@@ -189,13 +211,14 @@ impl FrameHead {
             _ => return None,
         };
         let head = FrameHead {
-            log_id,
+            log_id: u64_at(bytes, FRAME_LOG_ID),
             frame_type,
             changes_len: u32_at(bytes, FRAME_CHANGES_LEN),
             content_len: u64_at(bytes, FRAME_CONTENT_LEN),
             content_hash: u64_at(bytes, FRAME_CONTENT_HASH),
             changes_crc: u32_at(bytes, FRAME_CHANGES_CRC),
             seconds: u32_at(bytes, FRAME_SECONDS),
+            content_gone,
         };
         let fits = head.content_len <= CONTENT_MOST_BYTES && head.changes_len as usize <= CHANGES_MOST_BYTES;
         fits.then_some(head)
@@ -242,6 +265,7 @@ mod tests {
             content_hash: u64::MAX,
             changes_crc: 5,
             seconds: 1_800_000_000,
+            content_gone: false,
         }
     }
 
@@ -254,6 +278,16 @@ mod tests {
             let mut altered = bytes;
             altered[at] ^= 1;
             assert_eq!(FrameHead::decode(&altered, head().log_id), None, "octet {at}");
+        }
+        let mut gone = bytes;
+        gone[3] = FRAME_MAGIC_CONTENT_GONE[3];
+        let expected = FrameHead { content_gone: true, ..head() };
+        assert_eq!(FrameHead::decode(&gone, head().log_id), Some(expected));
+        assert_eq!(expected.encode(), gone);
+        for bit in 0..8 {
+            let mut altered = bytes;
+            altered[3] ^= 1 << bit;
+            assert_eq!(FrameHead::decode(&altered, head().log_id), None, "bit {bit}");
         }
         let name = LogName { page: PageId(20_779), kind: LogKind::Journal, writer: 65, number: 3 };
         let log = LogHead { id: 9, name, epoch: 2 };

@@ -9,7 +9,9 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::change::{Change, codec};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
-use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, FrameType, LOG_HEAD_BYTES, LogHead, LogName};
+use crate::log::frame::{
+    ALIGNMENT, FRAME_HEAD_BYTES, FrameHead, FrameType, LOG_HEAD_BYTES, LogHead, LogName,
+};
 
 const READ_STEP_BYTES: usize = 128 * 1024;
 
@@ -19,6 +21,14 @@ pub(crate) struct LogReader {
     path: PathBuf,
     file: DiskFile,
     head: LogHead,
+    /// What is wrong with the head of the file.
+    damage: Option<&'static str>,
+}
+
+/// What is wrong with the changes of a frame.
+enum Fault {
+    Checksum,
+    Unknown,
 }
 
 /// A whole frame, its content left where it is.
@@ -36,8 +46,36 @@ impl Frame {
     }
 }
 
+/// What is at a place of a log where a frame should begin.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A whole frame.
+    Frame(Frame),
+    /// No whole frame, but there is one behind it, or there may be.
+    Damage {
+        /// The next place where a frame may begin.
+        next: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The log ends here.
+    End,
+}
+
+/// How far reading goes to tell the end of a log from a damaged place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// Zeros are the end. They are what lies behind the last frame.
+    UptoZeros,
+    /// The file is searched to its end.
+    Everywhere,
+}
+
 impl LogReader {
-    /// Opens the log `name` at `path`. `None` if there is none, or its head was not written to the end: it holds nothing.
+    /// Opens the log `name` at `path`. `None` if there is none, or its head was not written to the end: it holds nothing. A damaged
+    /// head is made good from the first frame, which repeats the log's id; its epoch is not known then.
+    ///
+    /// Errors: `Corrupt` if the head is damaged and the first frame is, too.
     pub(crate) fn open(disk: &Disk, path: &Path, name: LogName) -> Result<Option<LogReader>> {
         let file = match disk.open(path) {
             Ok(file) => file,
@@ -50,14 +88,43 @@ impl LogReader {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(StoreError::io(path, "read")(error)),
         }
-        if bytes == [0; LOG_HEAD_BYTES as usize] {
-            return Ok(None);
+        let damage = match LogHead::decode(&bytes) {
+            Some(head) if head.name == name => {
+                return Ok(Some(LogReader { path: path.to_path_buf(), file, head, damage: None }));
+            }
+            Some(_) => "the log's head names another log",
+            None => "the log's head",
+        };
+        let mut first = [0; FRAME_HEAD_BYTES as usize];
+        let is_there = match file.read_exact_at(&mut first, LOG_HEAD_BYTES) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            Err(error) => return Err(StoreError::io(path, "read")(error)),
+        };
+        match FrameHead::decode_any(&first).filter(|_| is_there) {
+            Some(frame) => {
+                let head = LogHead { id: frame.log_id, name, epoch: 0 };
+                Ok(Some(LogReader { path: path.to_path_buf(), file, head, damage: Some(damage) }))
+            }
+            None if bytes == [0; LOG_HEAD_BYTES as usize] && first == [0; FRAME_HEAD_BYTES as usize] => {
+                Ok(None)
+            }
+            None => Err(StoreError::corrupt(path, 0, damage)),
         }
-        let head = LogHead::decode(&bytes).ok_or_else(|| StoreError::corrupt(path, 0, "the log's head"))?;
-        if head.name != name {
-            return Err(StoreError::corrupt(path, 0, "the log's head names another log"));
-        }
-        Ok(Some(LogReader { path: path.to_path_buf(), file, head }))
+    }
+
+    /// What is wrong with the head, if it is damaged.
+    pub(crate) fn head_damage(&self) -> Option<&'static str> {
+        self.damage
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Octets of the file.
+    pub(crate) fn len(&self) -> Result<u64> {
+        self.file.len().map_err(StoreError::io(&self.path, "look at"))
     }
 
     pub(crate) fn head(&self) -> &LogHead {
@@ -69,14 +136,74 @@ impl LogReader {
         let Some(head) = self.head_at(offset)? else {
             return Ok(None);
         };
+        match self.changes_of(offset, &head)? {
+            Ok(changes) => Ok(Some(Frame { offset, head, changes })),
+            Err(Fault::Checksum) => Ok(None),
+            Err(Fault::Unknown) => {
+                Err(StoreError::corrupt(&self.path, offset, "changes that this release cannot read"))
+            }
+        }
+    }
+
+    fn changes_of(&self, offset: u64, head: &FrameHead) -> Result<std::result::Result<Vec<Change>, Fault>> {
+        let end = offset + head.frame_len();
+        // A head that promises more than there is must not have memory taken for it.
+        if head.changes_len as usize > READ_STEP_BYTES && self.len()? < end - ALIGNMENT {
+            return Ok(Err(Fault::Checksum));
+        }
         let mut bytes = vec![0; head.changes_len as usize];
         if !self.read(&mut bytes, offset + head.changes_at())? || crc32c::crc32c(&bytes) != head.changes_crc {
-            return Ok(None);
+            return Ok(Err(Fault::Checksum));
         }
-        let changes = codec::decode(&bytes).map_err(|codec::Malformed| {
-            StoreError::corrupt(&self.path, offset, "changes that this release cannot read")
-        })?;
-        Ok(Some(Frame { offset, head, changes }))
+        Ok(codec::decode(&bytes).map_err(|codec::Malformed| Fault::Unknown))
+    }
+
+    /// What is at `offset`. With `verify`, also the content of a frame must be there.
+    pub(crate) fn step(&self, offset: u64, search: Search, verify: bool) -> Result<Step> {
+        let mut bytes = [0; FRAME_HEAD_BYTES as usize];
+        let present = self.file.read_up_to(&mut bytes, offset).map_err(StoreError::io(&self.path, "read"))?;
+        let Some(head) = FrameHead::decode(&bytes, self.head.id).filter(|_| present == bytes.len()) else {
+            if search == Search::UptoZeros && bytes.iter().all(|octet| *octet == 0) {
+                return Ok(Step::End);
+            }
+            let next = self.search(offset + ALIGNMENT)?;
+            return Ok(next.map_or(Step::End, |next| Step::Damage { next, what: "the head of a frame" }));
+        };
+        let end = offset + head.frame_len();
+        let what = match self.changes_of(offset, &head)? {
+            Ok(changes) => {
+                let frame = Frame { offset, head, changes };
+                if !verify || self.content_is_whole(&frame)? {
+                    return Ok(Step::Frame(frame));
+                }
+                "the content of a frame"
+            }
+            Err(Fault::Checksum) => "the changes of a frame",
+            Err(Fault::Unknown) => "changes that this release cannot read",
+        };
+        // A frame that was not written to the end has none behind it.
+        Ok(self.search(end)?.map_or(Step::End, |next| Step::Damage { next, what }))
+    }
+
+    /// The first place from `from` on where there is the head of a frame of this log. What is in messages cannot look like one: the
+    /// log's id is a random number that nobody outside knows.
+    fn search(&self, from: u64) -> Result<Option<u64>> {
+        let mut buffer = vec![0; READ_STEP_BYTES];
+        let mut at = from.next_multiple_of(ALIGNMENT);
+        loop {
+            let read = self.file.read_up_to(&mut buffer, at).map_err(StoreError::io(&self.path, "read"))?;
+            let heads = buffer[..read].windows(FRAME_HEAD_BYTES as usize).step_by(ALIGNMENT as usize);
+            for (place, bytes) in (at..).step_by(ALIGNMENT as usize).zip(heads) {
+                let Some(bytes) = bytes.first_chunk() else { continue };
+                if FrameHead::decode(bytes, self.head.id).is_some() {
+                    return Ok(Some(place));
+                }
+            }
+            if read < buffer.len() {
+                return Ok(None);
+            }
+            at += (READ_STEP_BYTES - FRAME_HEAD_BYTES as usize) as u64;
+        }
     }
 
     /// The head of the frame at `offset`, if there is one.
@@ -88,10 +215,13 @@ impl LogReader {
         Ok(FrameHead::decode(&bytes, self.head.id))
     }
 
-    /// Whether the content of `frame` is what its head says, by hash.
+    /// Whether the content of `frame` is what its head says, by hash; or gone on purpose.
     pub(crate) fn content_is_whole(&self, frame: &Frame) -> Result<bool> {
         if frame.head.frame_type == FrameType::Changes {
             return Ok(frame.head.content_len == 0);
+        }
+        if frame.head.content_gone {
+            return Ok(true);
         }
         let mut hasher = Xxh3Default::new();
         let mut buffer = vec![0; READ_STEP_BYTES.min(frame.head.content_len as usize)];
@@ -107,13 +237,23 @@ impl LogReader {
         Ok(hasher.digest() == frame.head.content_hash)
     }
 
-    /// Where the frames end that begin at `from`.
+    /// Where the frames end that begin at `from`, damaged places passed over.
     pub(crate) fn end_of_frames(&self, from: u64) -> Result<u64> {
         let mut offset = from.max(LOG_HEAD_BYTES);
-        while let Some(frame) = self.frame_at(offset)? {
-            offset = frame.end();
+        loop {
+            match self.step(offset, Search::UptoZeros, false)? {
+                Step::Frame(frame) => offset = frame.end(),
+                Step::Damage { next, .. } => offset = next,
+                Step::End => return Ok(offset),
+            }
         }
-        Ok(offset)
+    }
+
+    /// Whether anything but zeros lies at `offset`, where no frame begins.
+    pub(crate) fn is_noise(&self, offset: u64) -> Result<bool> {
+        let mut bytes = [0; FRAME_HEAD_BYTES as usize];
+        self.file.read_up_to(&mut bytes, offset).map_err(StoreError::io(&self.path, "read"))?;
+        Ok(bytes.iter().any(|octet| *octet != 0))
     }
 
     /// Fills `bytes` from `offset`; false if the file ends before.

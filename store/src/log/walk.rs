@@ -154,7 +154,9 @@ impl FrameWalk {
                     let content = match head.frame_type {
                         FrameType::Changes if head.content_len == 0 => ContentState::None,
                         FrameType::Changes => ContentState::Damaged,
-                        FrameType::Delivery if hasher.digest() == head.content_hash => ContentState::Whole,
+                        FrameType::Delivery if head.content_gone || hasher.digest() == head.content_hash => {
+                            ContentState::Whole
+                        }
                         FrameType::Delivery if *zeros => ContentState::GivenUp,
                         FrameType::Delivery => ContentState::Damaged,
                     };
@@ -219,6 +221,7 @@ mod tests {
             content_hash: if content.is_some() { hasher.digest() } else { 0 },
             changes_crc: crc32c::crc32c(changes),
             seconds: 1,
+            content_gone: false,
         };
         let mut bytes = head.encode().to_vec();
         bytes.extend_from_slice(octets);

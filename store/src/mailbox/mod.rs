@@ -138,6 +138,32 @@ impl Mailbox {
         Ok(Mailbox { id, uid_validity, mapping })
     }
 
+    /// Makes a cells file at `path` in place of one that may be there, with what `fill` puts into it. It appears whole or not at all. Under
+    /// the mailbox's lock.
+    pub(crate) fn create_filled(
+        disk: &Disk,
+        path: &Path,
+        id: MailboxId,
+        uid_validity: u32,
+        epoch: u32,
+        fill: impl FnOnce(&Mailbox) -> Result<()>,
+    ) -> Result<Mailbox> {
+        let (temporary, mapping) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
+        let mut made = Mailbox { id, uid_validity, mapping };
+        let put = (|| {
+            fill(&made)?;
+            made.mapping.sync()?;
+            disk.rename(&temporary, path).map_err(StoreError::io(path, "put in place"))
+        })();
+        if let Err(error) = put {
+            // Nobody knows the file.
+            let _ = disk.remove_file(&temporary);
+            return Err(error);
+        }
+        made.mapping.renamed(path);
+        Ok(made)
+    }
+
     /// Makes an empty cells file at `path` unless there is one. Two processes that repair what a third left half-done may do so at the same
     /// time, each with another of its locks: both end with the same file.
     pub(crate) fn create_missing(

@@ -25,6 +25,8 @@ const DAMAGE_REPORTED: usize = 100;
 pub struct PowerCutReport {
     /// Cells that are gone: never written, out of order, or with a wrong checksum.
     pub damaged_cells: u32,
+    /// Whether one of them was written once: what it said is not in this file any more.
+    pub has_wrong_cells: bool,
     /// The first of them.
     pub damages: Vec<StoreError>,
     /// Messages that the caller did not want kept; their cells are tombstones now.
@@ -50,6 +52,7 @@ impl Mailbox {
         let line = head(&region);
         let mut count = line.load_u32::<{ header::CELLS_USED }>(Acquire);
         if layout::bytes_for(count) > region.len() {
+            report.has_wrong_cells = true;
             report.damaged(&region, header::CELLS_USED as u64, "more cells than the file has");
             count = layout::blocks_in(region.len()).saturating_mul(CELLS_PER_BLOCK);
         }
@@ -146,6 +149,7 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
         } else if layout::cell_crc(&bytes) != layout::u32_at(&bytes, cell::CRC)
             || layout::u64_at(&bytes, cell::INTERNAL_DATE) == 0
         {
+            report.has_wrong_cells = true;
             report.damaged(region, offset, "the checksum of a mailbox cell is wrong");
         } else if uid <= last_uid {
             report.damaged(region, offset, "a cell is out of order");

@@ -306,6 +306,7 @@ fn append(
         content_hash: own.map_or(0, |(_, content)| content.hash),
         changes_crc: crc32c::crc32c(changes),
         seconds: u32::try_from(store.derived.disk.now_seconds()).unwrap_or(u32::MAX),
+        content_gone: false,
     };
     let announce = |offset| held.announce(Intent { log: log.name(), offset });
     let appended = match own.map(|(_, content)| &content.body) {

@@ -78,6 +78,7 @@ fn die(store: &Arc<Store>, mailboxes: [MailboxId; 2], death: Death) {
                 content_hash: 0,
                 changes_crc: crc32c::crc32c(&bytes),
                 seconds: 1_800_000_000,
+                content_gone: false,
             };
             let announce = |offset| held.announce(Intent { log: log.name(), offset });
             let in_flight = log.append(&head, &[], &bytes, announce).expect("space");
@@ -240,6 +241,7 @@ fn die_making_user(store: &Arc<Store>, name: &str) {
             content_hash: 0,
             changes_crc: crc32c::crc32c(&bytes),
             seconds: 1_800_000_000,
+            content_gone: false,
         };
         let announce = |offset| held.announce(Intent { log: log.name(), offset });
         std::mem::forget(log.append(&head, &[], &bytes, announce).expect("space"));

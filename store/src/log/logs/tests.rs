@@ -20,6 +20,7 @@ fn head(log: &LogFile, content: &[u8]) -> FrameHead {
         content_hash: xxhash_rust::xxh3::xxh3_64(content),
         changes_crc: crc32c::crc32c(&[]),
         seconds: 1_800_000_000,
+        content_gone: false,
     }
 }
 

@@ -1,0 +1,440 @@
+//! Views made again from all logs: catalog, lists, directories and mailboxes that are missing or damaged. What is there and can be read is
+//! left as it is: replay brings it up to date.
+//!
+//! Memory is bounded: the first pass over the logs counts what there is, each further one takes so many mailboxes (by a hash of their
+//! number) as have about a million changes together. Each view appears whole or not at all, so a rebuild that is cut short goes on where it
+//! was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::fold::Fold;
+use super::scan::{How, read_all};
+use crate::catalog::{cells_path, list_path};
+use crate::change::Change;
+use crate::derived::{Derived, Source, list_of, mailbox_of_cells};
+use crate::error::{Result, StoreError};
+use crate::ids::{CellIndex, MailboxId, MessageId, PageId, UserId};
+use crate::lists::MailboxList;
+use crate::mailbox::Mailbox;
+use crate::page::directory::CellState;
+
+/// Mailboxes and lists are taken by hash, in so many parts at most.
+const PARTS: usize = 4096;
+
+/// How many changes there are, by the part of what they are about.
+pub(super) struct Weights(Vec<u64>);
+
+impl Weights {
+    fn new() -> Weights {
+        Weights(vec![0; PARTS])
+    }
+
+    fn count(&mut self, key: u64, changes: usize) {
+        self.0[part(key)] += changes as u64;
+    }
+
+    /// Ranges of parts that have about `most` changes together.
+    fn passes(&self, most: u64) -> Vec<Range<usize>> {
+        let mut passes: Vec<Range<usize>> = Vec::new();
+        let (mut start, mut sum) = (0, 0);
+        for (part, weight) in self.0.iter().enumerate() {
+            if sum > 0 && sum + weight > most {
+                passes.push(start..part);
+                (start, sum) = (part, 0);
+            }
+            sum += weight;
+        }
+        if sum > 0 {
+            passes.push(start..PARTS);
+        }
+        passes
+    }
+}
+
+fn part(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize
+}
+
+/// What the first pass over all logs finds.
+pub(super) struct Survey {
+    /// Changes of the catalog.
+    pub(super) users: Vec<Change>,
+    /// The highest number of a user that any change mentions.
+    highest_user: UserId,
+    lists: Weights,
+    mailboxes: Weights,
+}
+
+/// Reads all logs, and fills the directories on the way.
+pub(super) fn survey(derived: &Derived, verify_before_epoch: u32) -> Result<Survey> {
+    let mut survey = Survey {
+        users: Vec::new(),
+        highest_user: UserId(0),
+        lists: Weights::new(),
+        mailboxes: Weights::new(),
+    };
+    read_all(derived, How { verify_before_epoch, ..How::WHOLE }, &mut |name, _, frame| {
+        let source = Source::new(name, frame.offset, &frame.head);
+        for change in frame.changes {
+            if let Change::Message { index, header_size } = change {
+                derived.fill_message(&source, index, header_size)?;
+            } else if let Some(user) = list_of(&change) {
+                survey.highest_user = survey.highest_user.max(user);
+                survey.lists.count(u64::from(user.0), 1);
+                // A mailbox may have been made, and nothing else.
+                if let Change::MailboxCreate { mailbox, .. } = change {
+                    survey.mailboxes.count(mailbox.key(), 1);
+                }
+            } else if let Some(mailbox) = mailbox_of_cells(&change) {
+                survey.highest_user = survey.highest_user.max(mailbox.user);
+                survey.mailboxes.count(mailbox.key(), weight(&change));
+            } else {
+                survey.users.push(change);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(survey)
+}
+
+/// How much memory a change takes, in messages.
+fn weight(change: &Change) -> usize {
+    match change {
+        Change::Flags { messages, .. } => messages.len().max(1),
+        Change::Expunge { uids, .. } => uids.len().max(1),
+        _ => 1,
+    }
+}
+
+/// No number of a user that any change mentions is given to another.
+pub(super) fn reserve_users(derived: &Derived, survey: &Survey) -> Result<()> {
+    derived.catalog.reserve_numbers(survey.highest_user)
+}
+
+/// Makes the lists that are missing.
+pub(super) fn lists(derived: &Derived, survey: &Survey) -> Result<()> {
+    for parts in survey.lists.passes(derived.disk.sizes().rebuild_changes_at_once) {
+        let mut found: BTreeMap<UserId, Option<Vec<Change>>> = BTreeMap::new();
+        read_all(derived, How::WHOLE, &mut |_, _, frame| {
+            for change in frame.changes {
+                let Some(user) = list_of(&change).filter(|user| parts.contains(&part(u64::from(user.0))))
+                else {
+                    continue;
+                };
+                let wanted = match found.entry(user) {
+                    std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(entry) => {
+                        entry.insert(is_list_missing(derived, user)?.then(Vec::new))
+                    }
+                };
+                if let Some(changes) = wanted {
+                    changes.push(change);
+                }
+            }
+            Ok(())
+        })?;
+        for (user, changes) in found {
+            make_list(derived, user, changes.unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes one list from all logs.
+pub(super) fn list(derived: &Derived, user: UserId) -> Result<()> {
+    let mut changes = Vec::new();
+    read_all(derived, How::WHOLE, &mut |_, _, frame| {
+        changes.extend(frame.changes.into_iter().filter(|change| list_of(change) == Some(user)));
+        Ok(())
+    })?;
+    make_list(derived, user, changes)
+}
+
+fn is_list_missing(derived: &Derived, user: UserId) -> Result<bool> {
+    match derived.list(user) {
+        Ok(list) => Ok(list.version() == 0),
+        Err(StoreError::Corrupt { .. }) => Ok(true),
+        // The user was deleted.
+        Err(StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn make_list(derived: &Derived, user: UserId, mut changes: Vec<Change>) -> Result<()> {
+    let Ok(folder) = derived.user_folder(user) else { return Ok(()) };
+    if changes.is_empty() {
+        return Ok(());
+    }
+    changes.sort_by_key(super::list_version);
+    let mut list = MailboxList::empty(user);
+    changes.iter().for_each(|change| list.apply(change));
+    let path = list_path(&folder);
+    derived.set_aside(&path)?;
+    derived.disk.make_folder(&folder).map_err(StoreError::io(&folder, "make"))?;
+    list.write(&derived.disk, &path)
+}
+
+/// Which mailboxes are to be made again, as `wanted` says: with which UIDVALIDITY.
+pub(super) type Wanted<'a> = &'a dyn Fn(MailboxId) -> Result<Option<u32>>;
+
+/// Makes mailboxes of all parts that the survey has counted.
+pub(super) fn mailboxes(derived: &Derived, survey: &Survey, wanted: Wanted<'_>) -> Result<()> {
+    for parts in survey.mailboxes.passes(derived.disk.sizes().rebuild_changes_at_once) {
+        mailboxes_of(derived, &|mailbox| {
+            if parts.contains(&part(mailbox.key())) { wanted(mailbox) } else { Ok(None) }
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes mailboxes again, all in one pass over the logs.
+pub(super) fn mailboxes_of(derived: &Derived, wanted: Wanted<'_>) -> Result<()> {
+    let mut found: BTreeMap<MailboxId, Option<(u32, Fold)>> = BTreeMap::new();
+    read_all(derived, How::WHOLE, &mut |_, epoch, frame| {
+        for change in &frame.changes {
+            let made = match change {
+                Change::MailboxCreate { mailbox, .. } => Some(*mailbox),
+                change => mailbox_of_cells(change),
+            };
+            let Some(mailbox) = made else { continue };
+            let entry = match found.entry(mailbox) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(wanted(mailbox)?.map(|uid_validity| (uid_validity, Fold::default())))
+                }
+            };
+            if let Some((_, fold)) = entry {
+                fold.take(epoch, frame.head.seconds, change);
+            }
+        }
+        Ok(())
+    })?;
+    for (mailbox, found) in found {
+        if let Some((uid_validity, fold)) = found {
+            make_mailbox(derived, mailbox, uid_validity, &fold)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a mailbox in place as the fold says, with no reference counted.
+pub(super) fn make_mailbox(
+    derived: &Derived,
+    mailbox: MailboxId,
+    uid_validity: u32,
+    fold: &Fold,
+) -> Result<()> {
+    let path = derived.cells_path(mailbox)?;
+    derived.set_aside(&path)?;
+    let mut states = States { derived, page: None };
+    Mailbox::create_filled(&derived.disk, &path, mailbox, uid_validity, fold.epoch(), |made| {
+        made.reserve(u32::try_from(fold.len()).unwrap_or(u32::MAX))?;
+        let mut writer = made.writer()?;
+        for (bit, name) in fold.keywords() {
+            writer.apply_keyword(bit, name)?;
+        }
+        for message in fold.messages() {
+            match (states.of(message.added.message)?, message.expunged) {
+                // Its tombstone was released before the content was given up.
+                (CellState::Freed, Some(_)) => continue,
+                // A power cut took it before anybody was told of it.
+                (CellState::Lost, _) => continue,
+                (CellState::Free, None) => {
+                    derived.damages.add(&path, 0, "a message of this mailbox is in no log");
+                    continue;
+                }
+                (CellState::Free, Some(_)) => continue,
+                _ => (),
+            }
+            writer.apply_add(&message.added)?;
+            if let Some((modseq, seconds)) = message.expunged {
+                writer.apply_expunge(message.added.uid, modseq, seconds)?;
+            }
+        }
+        writer.publish(fold.highest_modseq(), fold.uid_next());
+        // They were recent for somebody before.
+        made.claim_recent(fold.uid_next() - 1);
+        Ok(())
+    })?;
+    derived.forget(mailbox);
+    Ok(())
+}
+
+/// Says what became of messages; remembers whether the page asked for last is there.
+struct States<'a> {
+    derived: &'a Derived,
+    page: Option<(PageId, bool)>,
+}
+
+impl States<'_> {
+    fn of(&mut self, message: MessageId) -> Result<CellState> {
+        let is_there = match self.page {
+            Some((page, is_there)) if page == message.page => is_there,
+            _ => {
+                let path = self.derived.pages.folder(message.page).join("directory");
+                let is_there = self.derived.disk.exists(&path);
+                self.page = Some((message.page, is_there));
+                is_there
+            }
+        };
+        // A page that is gone was given up altogether.
+        if !is_there {
+            return Ok(CellState::Freed);
+        }
+        let directory = self.derived.pages.directory(message.page)?;
+        Ok(directory.cell_use(message.index)?.state)
+    }
+}
+
+/// The UIDVALIDITY of a mailbox that its user's list names; `None` for others and for placeholders.
+pub(super) fn named(derived: &Derived, mailbox: MailboxId) -> Result<Option<u32>> {
+    match derived.list(mailbox.user) {
+        Ok(list) => Ok(list
+            .by_number(mailbox.number)
+            .filter(|entry| !entry.placeholder)
+            .map(|entry| entry.uid_validity)),
+        Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the user's list is there.
+pub(super) fn is_there(derived: &Derived, user: UserId) -> Result<bool> {
+    is_list_missing(derived, user).map(|missing| !missing)
+}
+
+/// As `named`, of mailboxes whose cells are missing or cannot be opened.
+pub(super) fn named_and_missing(derived: &Derived, mailbox: MailboxId) -> Result<Option<u32>> {
+    let Some(uid_validity) = named(derived, mailbox)? else { return Ok(None) };
+    match Mailbox::open(&derived.disk, &derived.cells_path(mailbox)?, mailbox) {
+        Ok(open) => Ok((open.uid_validity() != uid_validity).then_some(uid_validity)),
+        Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(Some(uid_validity)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lists and mailboxes agree: every name has its cells, every user with a list is found, and what no list names is marked as deleted.
+pub(super) fn agree(derived: &Derived) -> Result<()> {
+    let seconds = derived.now();
+    for (user, name) in derived.catalog.users()? {
+        let list = derived.list(user)?;
+        if list.version() == 0 {
+            continue;
+        }
+        derived.catalog.apply_name(user, &name)?;
+        let mut named_here = BTreeSet::new();
+        for entry in list.entries().iter().filter(|entry| !entry.placeholder) {
+            let mailbox = MailboxId { user, number: entry.number };
+            named_here.insert(entry.number);
+            if let Some(uid_validity) = named_and_missing(derived, mailbox)? {
+                // No log says anything of it. Epoch 0 has UIDs skipped that may have been seen.
+                let path = derived.cells_path(mailbox)?;
+                derived.set_aside(&path)?;
+                Mailbox::create(&derived.disk, &path, mailbox, uid_validity, 0)?;
+                derived.forget(mailbox);
+            }
+        }
+        for number in mailbox_folders(derived, &derived.user_folder(user)?)? {
+            let mailbox = MailboxId { user, number };
+            if named_here.contains(&number) {
+                continue;
+            }
+            let open = match derived.mailbox(mailbox) {
+                Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => continue,
+                open => open?,
+            };
+            if !open.is_deleted() {
+                let mut writer = open.writer()?;
+                writer.mark_deleted(seconds);
+                writer.publish(open.highest_modseq(), open.uid_next());
+            }
+            derived.forget(mailbox);
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of the mailboxes that have folders in a user's.
+fn mailbox_folders(derived: &Derived, folder: &std::path::Path) -> Result<Vec<u32>> {
+    match derived.disk.read_dir(folder) {
+        Ok(entries) => Ok(entries
+            .iter()
+            .filter(|entry| entry.is_dir)
+            .filter_map(|entry| entry.name.strip_prefix('m')?.parse().ok())
+            .collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StoreError::io(folder, "read")(error)),
+    }
+}
+
+/// Counts the references of all directories anew. With the store to itself.
+pub(super) fn recount(derived: &Derived) -> Result<()> {
+    let mut pages = BTreeSet::new();
+    for page in derived.pages.all()? {
+        if !derived.disk.exists(&derived.pages.folder(page).join("directory")) {
+            continue;
+        }
+        let directory = derived.pages.directory(page)?;
+        for index in 0..directory.given_out()? {
+            directory.begin_recount(index)?;
+            directory.end_recount(index, 0)?;
+        }
+        pages.insert(page);
+    }
+    let next = derived.catalog.next_user()?.0;
+    for user in (1..next).map(UserId) {
+        let folder = match derived.user_folder(user) {
+            Err(StoreError::NotFound(_)) => match derived.catalog.folder_put_away(user)? {
+                Some(folder) => folder,
+                None => continue,
+            },
+            folder => folder?,
+        };
+        for number in mailbox_folders(derived, &folder)? {
+            let path = cells_path(&folder, number);
+            match Mailbox::open(&derived.disk, &path, MailboxId { user, number }) {
+                Ok(open) if !open.is_released() => count_cells(derived, &open, &pages)?,
+                Ok(_) | Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => (),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    for page in pages {
+        derived.pages.directory(page)?.set_recounted_epoch(derived.epoch)?;
+    }
+    Ok(())
+}
+
+fn count_cells(derived: &Derived, open: &Mailbox, pages: &BTreeSet<PageId>) -> Result<()> {
+    let cells = open.cells()?;
+    for index in (0..cells.count()).map(CellIndex) {
+        let Ok(cell) = cells.cell(index) else { continue };
+        if cell.holds_reference() && pages.contains(&cell.message.page) {
+            match derived.pages.directory(cell.message.page)?.add_reference(cell.message.index) {
+                Err(StoreError::Gone(_)) => (),
+                added => added?,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_cover_all_that_there_is_and_are_no_bigger_than_must_be() {
+        let mut weights = Weights::new();
+        assert_eq!(weights.passes(10), []);
+        for (key, changes) in [(1, 4), (2, 5), (3, 6), (4, 30), (5, 1), (6, 1)] {
+            weights.count(key, changes);
+        }
+        let passes = weights.passes(10);
+        let sums: Vec<u64> = passes.iter().map(|parts| weights.0[parts.clone()].iter().sum()).collect();
+        assert_eq!(sums.iter().sum::<u64>(), 47);
+        assert!(sums.iter().filter(|sum| **sum > 10).count() == 1, "{sums:?}");
+        assert!(passes.windows(2).all(|two| two[0].end == two[1].start));
+    }
+}

@@ -1,0 +1,95 @@
+//! Reading logs frame by frame, damaged places passed over and noted.
+
+use crate::derived::Derived;
+use crate::error::{Result, StoreError};
+use crate::log::frame::LOG_HEAD_BYTES;
+use crate::log::logs::{log_path, logs_of_page};
+use crate::log::reader::{Frame, Search, Step};
+use crate::log::{LogName, LogReader};
+
+/// How a log is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Where the first frame begins that is wanted.
+    pub(super) from: u64,
+    pub(super) search: Search,
+    /// The content of frames of logs of epochs before this one must be there, too. 0: of none.
+    pub(super) verify_before_epoch: u32,
+}
+
+impl How {
+    /// All of it.
+    pub(super) const WHOLE: How =
+        How { from: LOG_HEAD_BYTES, search: Search::Everywhere, verify_before_epoch: 0 };
+}
+
+/// A log that was read.
+pub(super) struct Read {
+    /// The epoch in which it was made; 0 if its head is damaged.
+    pub(super) epoch: u32,
+    /// Where its frames end.
+    pub(super) end: u64,
+    /// Octets of the file.
+    pub(super) len: u64,
+}
+
+/// Reads one log; `take` gets the log's epoch and each frame. `None` if there is nothing to be read.
+pub(super) fn read_log(
+    derived: &Derived,
+    name: LogName,
+    how: How,
+    take: &mut dyn FnMut(u32, Frame) -> Result<()>,
+) -> Result<Option<Read>> {
+    let path = log_path(derived.pages.root(), name);
+    let reader = match LogReader::open(&derived.disk, &path, name) {
+        Err(StoreError::Corrupt { path, offset, what }) => {
+            derived.damages.add(&path, offset, what);
+            return Ok(None);
+        }
+        reader => reader?,
+    };
+    let Some(reader) = reader else { return Ok(None) };
+    let note = |offset, what| derived.damages.add(reader.path(), offset, what);
+    if let Some(what) = reader.head_damage() {
+        note(0, what);
+    }
+    let epoch = reader.head().epoch;
+    let verify = epoch < how.verify_before_epoch;
+    let len = reader.len()?;
+    let mut offset = how.from.max(LOG_HEAD_BYTES);
+    if len + 8 <= offset {
+        note(len, "the log ends before what was read of it earlier");
+    }
+    loop {
+        match reader.step(offset, how.search, verify)? {
+            Step::Frame(frame) => {
+                offset = frame.end();
+                take(epoch, frame)?;
+            }
+            Step::Damage { next, what } => {
+                note(offset, what);
+                offset = next;
+            }
+            Step::End => break,
+        }
+    }
+    // A log of an earlier epoch may end so: recovery cuts it.
+    if how.search == Search::Everywhere && epoch >= derived.epoch && reader.is_noise(offset)? {
+        note(offset, "the last frame, or what lies behind it");
+    }
+    Ok(Some(Read { epoch, end: offset, len }))
+}
+
+/// Reads all logs there are, page by page.
+pub(super) fn read_all(
+    derived: &Derived,
+    how: How,
+    take: &mut dyn FnMut(LogName, u32, Frame) -> Result<()>,
+) -> Result<()> {
+    for page in derived.pages.all()? {
+        for name in logs_of_page(&derived.disk, derived.pages.root(), page)? {
+            read_log(derived, name, how, &mut |epoch, frame| take(name, epoch, frame))?;
+        }
+    }
+    Ok(())
+}
