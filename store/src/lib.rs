@@ -18,6 +18,7 @@ pub mod draft;
 pub mod error;
 pub mod fuzz;
 pub mod gc;
+pub mod history;
 pub mod ids;
 pub mod lists;
 pub mod mailbox;

@@ -214,6 +214,11 @@ impl MailboxList {
         }
     }
 
+    /// The version of a list that `change` makes; 0 if it changes no list.
+    pub(crate) fn version_made(change: &Change) -> u64 {
+        of_list(change).map_or(0, |(_, version)| version)
+    }
+
     fn id(&self, number: u32) -> MailboxId {
         MailboxId { user: self.user, number }
     }
@@ -234,7 +239,12 @@ impl MailboxList {
 
 /// The version that `change` makes of `user`'s list; `None` if it is not a change of that list.
 fn version_of(change: &Change, user: UserId) -> Option<u64> {
-    let (owner, version) = match change {
+    of_list(change).filter(|(owner, _)| *owner == user).map(|(_, version)| version)
+}
+
+/// Whose list `change` changes, and the version it makes.
+fn of_list(change: &Change) -> Option<(UserId, u64)> {
+    Some(match change {
         Change::MailboxCreate { mailbox, list_version, .. }
         | Change::MailboxRename { mailbox, list_version, .. }
         | Change::MailboxDelete { mailbox, list_version }
@@ -243,8 +253,7 @@ fn version_of(change: &Change, user: UserId) -> Option<u64> {
             (*user, *list_version)
         }
         _ => return None,
-    };
-    (owner == user).then_some(version)
+    })
 }
 
 /// The list after `change`; the same list if `change` is in it already or is none of this list.

@@ -398,6 +398,11 @@ impl Store {
 
     /// A mailbox whose lock is `held`.
     pub(crate) fn mailbox_held(&self, mailbox: MailboxId, held: &Held<'_>) -> Result<Arc<Mailbox>> {
+        self.unless_deleted(self.mailbox_even_deleted(mailbox, held)?)
+    }
+
+    /// A mailbox whose lock is `held`, also one that was deleted and not collected yet.
+    pub(crate) fn mailbox_even_deleted(&self, mailbox: MailboxId, held: &Held<'_>) -> Result<Arc<Mailbox>> {
         debug_assert!(held.covers(LockKey::Mailbox(mailbox)));
         let open = self.derived.mailbox(mailbox)?;
         if open.is_perhaps_replaced() {
@@ -412,7 +417,7 @@ impl Store {
             open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
             self.derived.keep_usage(&open)?;
         }
-        self.unless_deleted(open)
+        Ok(open)
     }
 
     /// How often limits were changed since the store was opened by the first that have it open.

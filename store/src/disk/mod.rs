@@ -16,6 +16,7 @@ mod sizes;
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use crate::ids::PageId;
 use real::RealDisk;
@@ -63,7 +64,13 @@ macro_rules! of_backend {
 impl Disk {
     /// The operating system's.
     pub const fn real() -> Disk {
-        Disk(Backend::Real(RealDisk))
+        Disk(Backend::Real(RealDisk { clock: None }))
+    }
+
+    /// The operating system's, but for the clock: it is what `clock` says, in seconds since 1970. For tests of what takes days.
+    #[doc(hidden)]
+    pub const fn real_with_clock(clock: &'static AtomicU64) -> Disk {
+        Disk(Backend::Real(RealDisk { clock: Some(clock) }))
     }
 
     /// Opens a file for reading.

@@ -149,7 +149,7 @@ impl Plan<'_> {
     }
 
     /// A copy lasts only if the message does, and its frame may be in the log of another process, not synced yet.
-    fn note_others(&mut self, cells: &[Cell]) -> Result<(), Stop> {
+    pub(super) fn note_others(&mut self, cells: &[Cell]) -> Result<(), Stop> {
         for cell in cells.chunk_by(|a, b| a.message.page == b.message.page) {
             let page = cell[0].message.page;
             if self.store.checkpoints_of_others.is_old(page) {
@@ -252,6 +252,6 @@ fn flags_after(before: Flags, change: &FlagChange, keywords: u64) -> Flags {
     after
 }
 
-fn save_seconds(disk: &Disk) -> u32 {
+pub(super) fn save_seconds(disk: &Disk) -> u32 {
     u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX)
 }

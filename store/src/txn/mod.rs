@@ -4,9 +4,11 @@
 //! - `outcome`: what callers ask for and learn
 //! - `plan`: reads the views and decides the changes; nothing is changed there
 //! - `cells`, `names`, `room`: the decisions about messages, about mailbox lists, and about limits
+//! - `bring_back`: messages that were expunged, or were in a mailbox that was deleted
 //! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
 
 mod adopt;
+mod bring_back;
 mod cells;
 mod names;
 mod outcome;
@@ -32,6 +34,7 @@ use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::{FrameHead, FrameType, InFlight, LogFile};
 use crate::quota::Limits;
 use crate::store::Store;
+pub(crate) use bring_back::BroughtBack;
 use plan::{Plan, Planned, Stop};
 
 /// How often the plan may find that it needs one more lock.
@@ -47,6 +50,7 @@ const UNSYNCED_MOST: usize = 1 << 16;
 pub(crate) enum Operation {
     Deliver { to: Vec<Delivery> },
     Copy { from: MailboxId, cells: Vec<CellIndex>, to: MailboxId, expunge: bool },
+    BringBack { from: MailboxId, messages: Vec<BroughtBack>, to: MailboxId },
     StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange },
     Expunge { mailbox: MailboxId, cells: Vec<CellIndex> },
     CreateUser { name: String },
@@ -97,6 +101,12 @@ impl<'store> Txn<'store> {
     /// `copy`, and expunges them from `from` (RFC 6851).
     pub fn move_messages(&mut self, from: MailboxId, cells: &[CellIndex], to: MailboxId) {
         self.operations.push(Operation::Copy { from, cells: ascending(cells), to, expunge: true });
+    }
+
+    /// Puts messages that `from` still holds into `to`, expunged ones as well; `from` may be a mailbox that was deleted. Their content should have been
+    /// verified: it will not be.
+    pub(crate) fn bring_back(&mut self, from: MailboxId, messages: Vec<BroughtBack>, to: MailboxId) {
+        self.operations.push(Operation::BringBack { from, messages, to });
     }
 
     /// Changes flags.

@@ -78,7 +78,9 @@ impl Operation {
     pub(super) fn keys(&self) -> Vec<LockKey> {
         match self {
             Operation::Deliver { to } => to.iter().map(|to| LockKey::Mailbox(to.mailbox)).collect(),
-            Operation::Copy { from, to, .. } => vec![LockKey::Mailbox(*from), LockKey::Mailbox(*to)],
+            Operation::Copy { from, to, .. } | Operation::BringBack { from, to, .. } => {
+                vec![LockKey::Mailbox(*from), LockKey::Mailbox(*to)]
+            }
             Operation::StoreFlags { mailbox, .. } | Operation::Expunge { mailbox, .. } => {
                 vec![LockKey::Mailbox(*mailbox)]
             }
@@ -125,6 +127,7 @@ impl<'a> Plan<'a> {
             let outcome = match operation {
                 Operation::Deliver { to } => self.deliver(to)?,
                 Operation::Copy { from, cells, to, expunge } => self.copy(*from, cells, *to, *expunge)?,
+                Operation::BringBack { from, messages, to } => self.bring_back(*from, messages, *to)?,
                 Operation::StoreFlags { mailbox, cells, change } => {
                     self.store_flags(*mailbox, cells, change)?
                 }

@@ -97,7 +97,7 @@ impl SimulatedDisk {
 
     pub(in crate::disk) fn read_dir(&self, folder: &Path) -> io::Result<Vec<DirEntry>> {
         drop(self.begin(Call::Look)?);
-        crate::disk::real::RealDisk.read_dir(folder)
+        crate::disk::real::RealDisk { clock: None }.read_dir(folder)
     }
 
     pub(in crate::disk) fn metadata(&self, path: &Path) -> io::Result<Metadata> {

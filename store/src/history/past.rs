@@ -1,0 +1,110 @@
+//! What there was: a mailbox as of a time, and the mailboxes that were deleted.
+
+use std::collections::BTreeMap;
+
+use message::{HeaderKind, Record};
+
+use super::replay::{CellHistory, ListHistory};
+use super::scan::{Wanted, each_frame};
+use super::{DeletedMailbox, HistoryError, PastMailbox};
+use crate::derived::mailbox_of_cells;
+use crate::error::{Result, StoreError};
+use crate::ids::{MailboxId, MessageId, UserId};
+use crate::lists::MailboxList;
+use crate::locks::LockKey;
+use crate::store::Store;
+
+impl Store {
+    /// The mailbox that a user had under `name` at `seconds` since 1970, as it was at the end of that second.
+    pub fn mailbox_at(
+        &self,
+        user: UserId,
+        name: &str,
+        seconds: u32,
+    ) -> std::result::Result<PastMailbox, HistoryError> {
+        let (list, _) = self.list_until(user, seconds)?;
+        let entry = list.find(name).ok_or(HistoryError::NoSuchMailbox)?;
+        if entry.placeholder {
+            return Err(HistoryError::Placeholder);
+        }
+        let mailbox = MailboxId { user, number: entry.number };
+        let mut history = CellHistory::default();
+        let wanted = Wanted { until_seconds: seconds, journals_only: false };
+        each_frame(&self.derived, wanted, &mut |_, changes| {
+            for change in changes {
+                if mailbox_of_cells(&change) == Some(mailbox) {
+                    history.take(change);
+                }
+            }
+        })?;
+        Ok(PastMailbox {
+            mailbox,
+            name: entry.name.clone(),
+            uid_validity: entry.uid_validity,
+            seconds,
+            messages: history.messages(),
+        })
+    }
+
+    /// The mailboxes of a user that were deleted and still hold their messages, the one deleted last first.
+    pub fn deleted_mailboxes(&self, user: UserId) -> Result<Vec<DeletedMailbox>> {
+        let there = self.mailbox_list(user)?;
+        let (_, names) = self.list_until(user, u32::MAX)?;
+        let mut deleted = Vec::new();
+        for number in self.mailbox_folders(user)? {
+            if there.by_number(number).is_some() {
+                continue;
+            }
+            let mailbox = MailboxId { user, number };
+            let held = self.take(&[LockKey::Mailbox(mailbox)])?;
+            let open = match self.mailbox_even_deleted(mailbox, &held) {
+                // Being collected, or damaged: there is nothing to be brought back.
+                Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => continue,
+                open => open?,
+            };
+            if open.is_deleted() && !open.is_released() {
+                let status = open.status();
+                deleted.push(DeletedMailbox {
+                    mailbox,
+                    name: names.get(&mailbox).cloned(),
+                    deleted_at: open.deleted_at(),
+                    messages: status.exists,
+                    octets: status.size,
+                });
+            }
+        }
+        deleted.sort_by_key(|deleted| std::cmp::Reverse((deleted.deleted_at, deleted.mailbox)));
+        Ok(deleted)
+    }
+
+    /// What the Subject: of a message says, decoded; `None` if the message is gone or has none.
+    pub fn subject(&self, message: MessageId) -> Result<Option<String>> {
+        let record = match self.record(message) {
+            Err(StoreError::NotFound(_) | StoreError::Gone(_) | StoreError::Corrupt { .. }) => {
+                return Ok(None);
+            }
+            record => record?,
+        };
+        let subject =
+            Record::parse(&record).ok().map(|record| record.search_text(HeaderKind::Subject).to_owned());
+        Ok(subject.filter(|subject| !subject.is_empty()))
+    }
+
+    /// A user's list as the changes up to that time made it, and the names that deleted mailboxes had last.
+    fn list_until(&self, user: UserId, seconds: u32) -> Result<(MailboxList, BTreeMap<MailboxId, String>)> {
+        let mut history = ListHistory::new(user);
+        let wanted = Wanted { until_seconds: seconds, journals_only: true };
+        each_frame(&self.derived, wanted, &mut |_, changes| {
+            changes.into_iter().for_each(|change| history.take(change));
+        })?;
+        Ok(history.list())
+    }
+
+    /// The numbers of all mailboxes of a user that have a folder.
+    pub(super) fn mailbox_folders(&self, user: UserId) -> Result<Vec<u32>> {
+        let folder = self.derived.user_folder(user)?;
+        let entries = self.derived.disk.read_dir(&folder).map_err(StoreError::io(&folder, "read"))?;
+        let number = |name: &str| name.strip_prefix('m').and_then(|digits| digits.parse().ok());
+        Ok(entries.iter().filter(|entry| entry.is_dir).filter_map(|entry| number(&entry.name)).collect())
+    }
+}
