@@ -24,6 +24,8 @@ pub mod lists;
 pub mod mailbox;
 pub mod mapping;
 pub mod quota;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod store;
 pub mod txn;
 pub mod view;

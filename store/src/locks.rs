@@ -343,6 +343,10 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        #[cfg(feature = "simulation")]
+        if crate::simulation::kill::is_dying() {
+            return;
+        }
         for stripe in self.stripes.iter().rev() {
             // SAFETY: this thread locked it in `take` (`Held` cannot change threads), and has not unlocked it.
             let outcome = unsafe { libc::pthread_mutex_unlock(self.locks.mutex(*stripe)) };

@@ -533,6 +533,19 @@ impl Store {
         self.adopted.lock().unwrap_or_else(PoisonError::into_inner).get(&mailbox).copied()
     }
 
+    /// What is left of the store of a process that was killed: nothing is finished, nothing is cleaned up, and what the kernel gives up for
+    /// a dead process is given up.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn abandon(&self) {
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Takes one lock, and finishes what earlier owners left half-done.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn take_stripe(&self, stripe: Stripe) -> Result<()> {
+        take_and_repair(&self.locks, &self.derived, &[stripe]).map(drop)
+    }
+
     /// Takes the locks of all `keys`, and finishes what earlier owners left half-done.
     pub(crate) fn take(&self, keys: &[LockKey]) -> Result<Taken<'_>> {
         let mut stripes: Vec<Stripe> = keys.iter().map(|key| key.stripe()).collect();

@@ -1,4 +1,4 @@
-//! The project's own checks: `cargo xtask ci|tidy|test|demo|wire`.
+//! The project's own checks: `cargo xtask ci|tidy|test|demo|sim|wire`.
 //!
 //! `.ci/run` calls `test` and then `ci`; a contributor does the same. Nothing here is part of what Lode installs.
 
@@ -6,6 +6,7 @@ mod ci;
 mod command;
 mod demo;
 mod packages;
+mod sim;
 mod test;
 mod tidy;
 mod wire;
@@ -21,6 +22,7 @@ cargo xtask COMMAND
                      (LODE_FULL=1: the long forms; LODE_SKIP_CLIENTS=1: without other people's clients)
   ci                 formatting, lints, tidy
   tidy               what no other tool checks: arrows between crates, list of unsafe, sizes, leftovers
+  sim [ARGUMENTS]    the store on a simulated disk, with power cuts: --seeds N --minutes M [--seed S] [--verbose]
   wire ARGUMENTS     the conversations under tests/wire against any server
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "ci" => ci::run(),
         "tidy" => tidy::run(),
+        "sim" => sim::run(rest),
         "wire" => wire::run(rest),
         _ => {
             eprint!("{USAGE}");

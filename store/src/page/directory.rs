@@ -341,7 +341,7 @@ impl Directory {
     }
 
     /// How many mailbox cells point here, at most.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn references(&self, index: u32) -> Result<u32> {
         Ok(self.cell_use(index)?.references)
     }

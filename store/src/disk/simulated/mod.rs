@@ -234,6 +234,7 @@ impl SimulatedDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        crate::simulation::kill::count_call();
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,0 +1,121 @@
+//! Reads what an open store shows, for comparing with the model.
+
+use std::collections::BTreeMap;
+
+use super::model::{CellState, Difference, keyword_bits};
+use crate::change::ZonedTime;
+use crate::ids::{CellIndex, MailboxId, MessageId};
+use crate::mailbox::Cell;
+use crate::store::Store;
+
+/// What a mailbox shows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) uid_validity: u32,
+    pub(super) uid_next: u32,
+    pub(super) highest_modseq: u64,
+    pub(super) cells: BTreeMap<u32, SeenCell>,
+}
+
+/// What it shows of a message. Octets are of those that are there alone.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SeenCell {
+    pub(super) state: CellState,
+    pub(super) internal_date: ZonedTime,
+    pub(super) message: MessageId,
+    /// Whether the count of the message has it.
+    pub(super) holds: bool,
+    pub(super) content: Vec<u8>,
+}
+
+impl Seen {
+    /// All of a mailbox, and whether the mailbox agrees with itself.
+    pub(super) fn of(store: &Store, id: MailboxId) -> Result<Seen, Difference> {
+        let name = || format!("mailbox {} of user {}", id.number, id.user.0);
+        let open = store.mailbox(id).map_err(|error| format!("{} cannot be opened: {error}", name()))?;
+        let keywords = open.keywords().map_err(|error| format!("{}: keywords: {error}", name()))?;
+        let cells = open.cells().map_err(|error| format!("{}: {error}", name()))?;
+        let mut seen = Seen {
+            uid_validity: open.uid_validity(),
+            uid_next: open.uid_next(),
+            highest_modseq: open.highest_modseq().0,
+            cells: BTreeMap::new(),
+        };
+        let mut last = 0;
+        let [mut exists, mut unseen, mut deleted, mut size] = [0u64; 4];
+        for index in (0..cells.count()).map(CellIndex) {
+            let cell = cells.cell(index).map_err(|error| format!("{}: {error}", name()))?;
+            let uid = cell.uid.get();
+            if uid <= last || uid >= seen.uid_next {
+                let next = seen.uid_next;
+                return Err(format!("{}: UID {uid} follows {last}, UIDNEXT is {next}", name()));
+            }
+            last = uid;
+            if cell.modseq.0 > seen.highest_modseq {
+                let (modseq, highest) = (cell.modseq.0, seen.highest_modseq);
+                return Err(format!("{}: UID {uid} has modseq {modseq} above {highest}", name()));
+            }
+            let (state, content) = if cell.expunged {
+                (CellState::Gone { modseq: cell.modseq.0 }, Vec::new())
+            } else {
+                let content =
+                    content(store, &cell).map_err(|what| format!("{}: UID {uid}: {what}", name()))?;
+                exists += 1;
+                unseen += u64::from(cell.flags.system.0 & 8 == 0);
+                deleted += u64::from(cell.flags.system.0 & 4 != 0);
+                size += u64::from(cell.size);
+                let keywords = keyword_bits(cell.flags.keywords, &keywords)
+                    .map_err(|what| format!("{}: UID {uid}: {what}", name()))?;
+                let system = cell.flags.system.0;
+                (CellState::Live { system, keywords, modseq: cell.modseq.0 }, content)
+            };
+            let Cell { internal_date, message, .. } = cell;
+            let holds = cell.holds_reference();
+            seen.cells.insert(uid, SeenCell { state, internal_date, message, holds, content });
+        }
+        let status = open.status();
+        let says =
+            [u64::from(status.exists), u64::from(status.unseen), u64::from(status.deleted), status.size];
+        if says != [exists, unseen, deleted, size] {
+            let is = [exists, unseen, deleted, size];
+            return Err(format!("{}: messages, unseen, deleted, size are {is:?}, it says {says:?}", name()));
+        }
+        Ok(seen)
+    }
+}
+
+/// All octets of a message, which must be as many as the cell says.
+fn content(store: &Store, cell: &Cell) -> Result<Vec<u8>, Difference> {
+    let stored = store.message(cell.message).map_err(|error| format!("the message: {error}"))?;
+    let mut bytes = Vec::new();
+    store.read_range(&stored, 0..u64::MAX, &mut bytes).map_err(|error| format!("its octets: {error}"))?;
+    if bytes.len() as u64 != u64::from(cell.size) {
+        return Err(format!("it has {} octets, and should have {}", bytes.len(), cell.size));
+    }
+    Ok(bytes)
+}
+
+/// How many cells hold on to each message.
+fn references(seen: &BTreeMap<MailboxId, Seen>) -> BTreeMap<MessageId, u32> {
+    let mut found = BTreeMap::new();
+    for cell in seen.values().flat_map(|mailbox| mailbox.cells.values()) {
+        if cell.holds {
+            *found.entry(cell.message).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// A complaint about a message whose count is below the cells that hold on to it. After a power cut no count is believed before it was counted
+/// again.
+pub(super) fn check_references(store: &Store, seen: &BTreeMap<MailboxId, Seen>) -> Result<(), Difference> {
+    for (message, cells) in references(seen) {
+        let directory = store.pages.directory(message.page).map_err(|error| error.to_string())?;
+        let believed = directory.recounted_epoch().map_err(|error| error.to_string())?;
+        let counted = directory.references(message.index).map_err(|error| error.to_string())?;
+        if counted < cells && believed >= store.derived.epoch {
+            return Err(format!("message {message:?} has {cells} cells and a count of {counted}"));
+        }
+    }
+    Ok(())
+}

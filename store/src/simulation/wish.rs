@@ -1,0 +1,371 @@
+//! An operation of a step, with the users, mailboxes and messages that it came to mean; how it is done, and what the model makes of it.
+
+use std::sync::Arc;
+
+use super::history::{DURABLE, History, Mark, TransactionId};
+use super::model::{CellModel, CellState, Difference, Model, keyword_names};
+use super::step::{KEYWORDS, MAILBOX_NAMES, Operation};
+use crate::change::{SpecialUse, SystemFlags, ZonedTime};
+use crate::draft::Content;
+use crate::error::ChangeError;
+use crate::ids::{CellIndex, MailboxId, UserId};
+use crate::lists::INBOX;
+use crate::store::Store;
+use crate::txn::{Committed, Delivery, FlagChange, FlagOperation};
+
+/// What is to be done, to whom.
+#[derive(Clone, Debug)]
+pub(super) enum Wish {
+    Deliver { content: Arc<Vec<u8>>, to: Vec<MailboxId>, system: u8, keywords: u8, date: ZonedTime },
+    Copy { from: MailboxId, uids: Vec<u32>, to: MailboxId, expunge: bool },
+    StoreFlags { mailbox: MailboxId, uids: Vec<u32>, how: FlagOperation, system: u8, keywords: u8 },
+    Expunge { mailbox: MailboxId, uids: Vec<u32> },
+    CreateUser { name: String },
+    DeleteUser { user: UserId },
+    CreateMailbox { user: UserId, name: String, special_use: Option<SpecialUse> },
+    RenameMailbox { user: UserId, from: String, to: String },
+    DeleteMailbox { user: UserId, name: String },
+    Subscribe { user: UserId, name: String, subscribed: bool },
+    SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
+}
+
+fn pick<T: Copy>(some: &[T], number: u64) -> Option<T> {
+    some.get((number % some.len().max(1) as u64) as usize).copied()
+}
+
+impl Wish {
+    /// What `operation` means now; `None` if there is nothing that it could mean. `content` is the message of a delivery.
+    pub(super) fn of(operation: &Operation, model: &Model, content: Option<Arc<Vec<u8>>>) -> Option<Wish> {
+        let mailboxes = model.mailboxes();
+        let mailbox = |number: u64| pick(&mailboxes, number);
+        let user = |number: u64| pick(&model.users_there(), number);
+        let messages = |mailbox: MailboxId, numbers: &[u64]| -> Option<Vec<u32>> {
+            let live = model.mailbox(mailbox)?.live();
+            let mut uids: Vec<u32> = numbers.iter().filter_map(|number| pick(&live, *number)).collect();
+            uids.sort_unstable();
+            uids.dedup();
+            (!uids.is_empty()).then_some(uids)
+        };
+        let entry = |user: UserId, number: u64| {
+            let entries = model.users[&user].list.entries();
+            entries.get((number % entries.len().max(1) as u64) as usize).map(|entry| entry.name.clone())
+        };
+        let new_name = |number: u8| MAILBOX_NAMES[usize::from(number) % MAILBOX_NAMES.len()].to_string();
+        Some(match operation {
+            Operation::Begin { .. } | Operation::Drop => return None,
+            Operation::Deliver { to, flags, keywords, .. } => Wish::Deliver {
+                date: ZonedTime {
+                    seconds: 1_000_000 + i64::from(*flags) * 77,
+                    zone_minutes: i16::from(*keywords),
+                },
+                content: content?,
+                to: to.iter().map(|number| mailbox(*number)).collect::<Option<_>>()?,
+                system: *flags,
+                keywords: *keywords,
+            },
+            Operation::Copy { from, messages: numbers, to, expunge } => {
+                let from = mailbox(*from)?;
+                Wish::Copy { from, uids: messages(from, numbers)?, to: mailbox(*to)?, expunge: *expunge }
+            }
+            Operation::StoreFlags { mailbox: number, messages: numbers, how, flags, keywords } => {
+                let mailbox = mailbox(*number)?;
+                let how = match how {
+                    0 => FlagOperation::Set,
+                    1 => FlagOperation::Add,
+                    _ => FlagOperation::Remove,
+                };
+                let uids = messages(mailbox, numbers)?;
+                Wish::StoreFlags { mailbox, uids, how, system: *flags, keywords: *keywords }
+            }
+            Operation::Expunge { mailbox: number, messages: numbers } => {
+                let mailbox = mailbox(*number)?;
+                Wish::Expunge { mailbox, uids: messages(mailbox, numbers)? }
+            }
+            Operation::CreateUser { name } => Wish::CreateUser { name: format!("user{name}") },
+            Operation::DeleteUser { user: number } => Wish::DeleteUser { user: user(*number)? },
+            Operation::CreateMailbox { user: number, name, special_use } => Wish::CreateMailbox {
+                user: user(*number)?,
+                name: new_name(*name),
+                special_use: SpecialUse::from_number(*special_use),
+            },
+            Operation::RenameMailbox { user: number, from, to } => {
+                let user = user(*number)?;
+                Wish::RenameMailbox { user, from: entry(user, *from)?, to: new_name(*to) }
+            }
+            Operation::DeleteMailbox { user: number, mailbox } => {
+                let user = user(*number)?;
+                Wish::DeleteMailbox { user, name: entry(user, *mailbox)? }
+            }
+            Operation::Subscribe { user: number, name, subscribed } => {
+                Wish::Subscribe { user: user(*number)?, name: new_name(*name), subscribed: *subscribed }
+            }
+            Operation::SpecialUse { user: number, mailbox, special_use } => {
+                let user = user(*number)?;
+                let special_use = SpecialUse::from_number(*special_use);
+                Wish::SpecialUse { user, name: entry(user, *mailbox)?, special_use }
+            }
+        })
+    }
+
+    /// Does it. `content` is the message of a delivery.
+    pub(super) fn perform(&self, store: &Store, content: Option<Content>) -> Result<Committed, ChangeError> {
+        let mut txn = store.begin();
+        match self {
+            Wish::Deliver { to, system, keywords, date, .. } => {
+                let to = to.iter().map(|mailbox| Delivery {
+                    mailbox: *mailbox,
+                    flags: SystemFlags(*system),
+                    keywords: keyword_names(*keywords),
+                    internal_date: *date,
+                });
+                if let Some(content) = content {
+                    txn.deliver(content, to.collect());
+                }
+            }
+            Wish::Copy { from, uids, to, expunge } => {
+                let cells = indexes(store, *from, uids)?;
+                if *expunge {
+                    txn.move_messages(*from, &cells, *to);
+                } else {
+                    txn.copy(*from, &cells, *to);
+                }
+            }
+            Wish::StoreFlags { mailbox, uids, how, system, keywords } => {
+                let cells = indexes(store, *mailbox, uids)?;
+                let keywords = keyword_names(*keywords);
+                let change = FlagChange { operation: *how, system: SystemFlags(*system), keywords };
+                txn.store_flags(*mailbox, &cells, change);
+            }
+            Wish::Expunge { mailbox, uids } => txn.expunge(*mailbox, &indexes(store, *mailbox, uids)?),
+            Wish::CreateUser { name } => txn.create_user(name),
+            Wish::DeleteUser { user } => txn.delete_user(*user),
+            Wish::CreateMailbox { user, name, special_use } => txn.create_mailbox(*user, name, *special_use),
+            Wish::RenameMailbox { user, from, to } => txn.rename_mailbox(*user, from, to),
+            Wish::DeleteMailbox { user, name } => txn.delete_mailbox(*user, name),
+            Wish::Subscribe { user, name, subscribed } => txn.subscribe(*user, name, *subscribed),
+            Wish::SpecialUse { user, name, special_use } => txn.special_use(*user, name, *special_use),
+        }
+        txn.commit()
+    }
+
+    /// Whether it changes users or names alone, or for the most part.
+    pub(super) fn list_of(&self) -> Option<UserId> {
+        match self {
+            Wish::DeleteUser { user }
+            | Wish::CreateMailbox { user, .. }
+            | Wish::RenameMailbox { user, .. }
+            | Wish::DeleteMailbox { user, .. }
+            | Wish::Subscribe { user, .. }
+            | Wish::SpecialUse { user, .. } => Some(*user),
+            _ => None,
+        }
+    }
+
+    /// Mailboxes whose cells it changes.
+    pub(super) fn mailboxes(&self) -> Vec<MailboxId> {
+        let mut touched = match self {
+            Wish::Deliver { to, .. } => to.clone(),
+            Wish::Copy { from, to, .. } => vec![*from, *to],
+            Wish::StoreFlags { mailbox, .. } | Wish::Expunge { mailbox, .. } => vec![*mailbox],
+            Wish::RenameMailbox { user, from, .. } if from == INBOX => {
+                vec![MailboxId { user: *user, number: 1 }]
+            }
+            _ => Vec::new(),
+        };
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+}
+
+/// The places of messages that the mailbox must have.
+fn indexes(store: &Store, mailbox: MailboxId, uids: &[u32]) -> Result<Vec<CellIndex>, ChangeError> {
+    let open = store.mailbox(mailbox)?;
+    let cells = open.cells()?;
+    let found = uids.iter().filter_map(|uid| cells.find_uid(crate::ids::Uid::new(*uid)?).ok());
+    Ok(found.collect())
+}
+
+/// What an operation did, in the words of the model.
+#[derive(Clone, Debug)]
+pub(super) enum Done {
+    /// One result a recipient; `None`: refused.
+    Delivered(Vec<Option<(u32, u64)>>),
+    /// Old and new UIDs, the modseq of the new, the modseq of the expunge.
+    Copied(Vec<(u32, u32)>, u64, Option<u64>),
+    Flagged(Vec<u32>, u64),
+    Expunged(Vec<u32>, u64),
+    /// Users or lists are now as they are.
+    Listed,
+}
+
+/// The flags that STORE leaves.
+pub(super) fn flags_after(before: (u8, u8), how: FlagOperation, system: u8, keywords: u8) -> (u8, u8) {
+    match how {
+        FlagOperation::Set => (system & 0x1f, keywords),
+        FlagOperation::Add => (before.0 | system & 0x1f, before.1 | keywords),
+        FlagOperation::Remove => (before.0 & !system, before.1 & !keywords),
+    }
+}
+
+impl Model {
+    /// Messages that STORE changes, with the flags they get.
+    pub(super) fn flags_changed(
+        &self,
+        mailbox: MailboxId,
+        uids: &[u32],
+        how: FlagOperation,
+        system: u8,
+        keywords: u8,
+    ) -> Vec<(u32, (u8, u8))> {
+        let Some(known) = self.mailbox(mailbox) else { return Vec::new() };
+        let changed = uids.iter().filter_map(|uid| match known.cells.get(uid)?.states.now() {
+            CellState::Live { system: before, keywords: named, .. } => {
+                let before = (*before, *named);
+                let after = flags_after(before, how, system, keywords);
+                (after != before).then_some((*uid, after))
+            }
+            CellState::Gone { .. } => None,
+        });
+        changed.collect()
+    }
+
+    /// Takes in what an operation on messages did, as made by `id`. The traces that it leaves.
+    pub(super) fn take_in(
+        &mut self,
+        wish: &Wish,
+        done: &Done,
+        id: TransactionId,
+    ) -> Result<Vec<Mark>, Difference> {
+        let mut marks = Vec::new();
+        match (wish, done) {
+            (Wish::Deliver { content, to, system, keywords, date }, Done::Delivered(results)) => {
+                for (mailbox, result) in to.iter().zip(results) {
+                    let Some((uid, modseq)) = result else {
+                        return Err(format!("mailbox {mailbox:?} is there and was refused"));
+                    };
+                    let state = CellState::Live { system: *system, keywords: *keywords, modseq: *modseq };
+                    let cell = CellModel {
+                        content: Arc::clone(content),
+                        internal_date: *date,
+                        added_by: id,
+                        stored_by: id,
+                        states: History::new(id, state),
+                    };
+                    self.add(*mailbox, *uid, *modseq, cell)?;
+                    marks.push(Mark::Added { mailbox: *mailbox, uid: *uid });
+                }
+            }
+            (Wish::Copy { from, uids, to, .. }, Done::Copied(pairs, modseq, expunged)) => {
+                let copied: Vec<u32> = pairs.iter().map(|(old, _)| *old).collect();
+                if copied != *uids {
+                    return Err(format!("UIDs {uids:?} are there, and {copied:?} were copied"));
+                }
+                self.take_in_copies(*from, *to, pairs, *modseq, id, &mut marks)?;
+                if let Some(modseq) = expunged {
+                    self.expunge(*from, uids, *modseq, id, &mut marks)?;
+                }
+            }
+            (Wish::StoreFlags { mailbox, uids, how, system, keywords }, Done::Flagged(changed, modseq)) => {
+                let expected = self.flags_changed(*mailbox, uids, *how, *system, *keywords);
+                let uids: Vec<u32> = expected.iter().map(|(uid, _)| *uid).collect();
+                if uids != *changed {
+                    return Err(format!("flags of UIDs {changed:?} changed, and of {uids:?} they should"));
+                }
+                if !uids.is_empty() {
+                    self.raise(*mailbox, *modseq)?;
+                }
+                for (uid, (system, keywords)) in expected {
+                    let state = CellState::Live { system, keywords, modseq: *modseq };
+                    self.push(*mailbox, uid, id, state);
+                    marks.push(Mark::Flagged { mailbox: *mailbox, uid, modseq: *modseq });
+                }
+            }
+            (Wish::Expunge { mailbox, uids }, Done::Expunged(gone, modseq)) => {
+                if uids != gone {
+                    return Err(format!("UIDs {uids:?} are there, and {gone:?} were expunged"));
+                }
+                self.expunge(*mailbox, uids, *modseq, id, &mut marks)?;
+            }
+            (_, Done::Listed) => (),
+            (wish, done) => return Err(format!("{wish:?} came to {done:?}")),
+        }
+        Ok(marks)
+    }
+
+    /// Copies in `to` of messages of `from`: old and new UIDs.
+    pub(super) fn take_in_copies(
+        &mut self,
+        from: MailboxId,
+        to: MailboxId,
+        pairs: &[(u32, u32)],
+        modseq: u64,
+        id: TransactionId,
+        marks: &mut Vec<Mark>,
+    ) -> Result<(), Difference> {
+        for (old, new) in pairs {
+            let known = self.mailbox(from).and_then(|known| known.cells.get(old));
+            let Some((known, CellState::Live { system, keywords, .. })) =
+                known.map(|known| (known, *known.states.now()))
+            else {
+                return Err(format!("UID {old} of {from:?} is not there, and was copied"));
+            };
+            let cell = CellModel {
+                content: Arc::clone(&known.content),
+                internal_date: known.internal_date,
+                added_by: id,
+                stored_by: known.stored_by,
+                states: History::new(id, CellState::Live { system, keywords, modseq }),
+            };
+            self.add(to, *new, modseq, cell)?;
+            marks.push(Mark::Added { mailbox: to, uid: *new });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, id: MailboxId, uid: u32, modseq: u64, cell: CellModel) -> Result<(), Difference> {
+        let known = self.mailbox_mut(id).ok_or("a mailbox that nobody knows")?;
+        if uid < known.uid_next || modseq < known.highest_modseq {
+            let (next, highest) = (known.uid_next, known.highest_modseq);
+            return Err(format!("{id:?}: UID {uid} and modseq {modseq} behind {next} and {highest}"));
+        }
+        known.uid_next = uid + 1;
+        known.highest_modseq = modseq;
+        known.cells.insert(uid, cell);
+        Ok(())
+    }
+
+    fn raise(&mut self, id: MailboxId, modseq: u64) -> Result<(), Difference> {
+        let known = self.mailbox_mut(id).ok_or("a mailbox that nobody knows")?;
+        if modseq <= known.highest_modseq {
+            return Err(format!("{id:?}: modseq {modseq} behind {}", known.highest_modseq));
+        }
+        known.highest_modseq = modseq;
+        Ok(())
+    }
+
+    fn push(&mut self, id: MailboxId, uid: u32, transaction: TransactionId, state: CellState) {
+        if let Some(cell) = self.mailbox_mut(id).and_then(|known| known.cells.get_mut(&uid)) {
+            cell.states.push(transaction, state);
+        }
+    }
+
+    pub(super) fn expunge(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &[u32],
+        modseq: u64,
+        id: TransactionId,
+        marks: &mut Vec<Mark>,
+    ) -> Result<(), Difference> {
+        self.raise(mailbox, modseq)?;
+        for uid in uids {
+            self.push(mailbox, *uid, id, CellState::Gone { modseq });
+            marks.push(Mark::Expunged { mailbox, uid: *uid, modseq });
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(KEYWORDS.len() <= 8);
+const _: TransactionId = DURABLE;
