@@ -133,7 +133,7 @@ impl Output {
                 }
                 Ok(count) => {
                     self.sent_octets += count as u64;
-                    range.advance(count as u64);
+                    range.advance(count as u64).map_err(io::Error::other)?;
                     if range.is_empty() {
                         self.ranges.pop_front();
                     }

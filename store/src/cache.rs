@@ -70,6 +70,18 @@ impl<K: Eq + Hash + Copy, V> Cache<K, V> {
         drop(removed);
     }
 
+    /// Forgets what `keep` does not want to keep; whoever uses it keeps it.
+    pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
+        let values: Vec<(K, Arc<V>)> =
+            self.lock().entries.iter().map(|(key, (value, _))| (*key, Arc::clone(value))).collect();
+        // Asked with the cache free for others.
+        for (key, value) in values {
+            if !keep(&value) {
+                self.forget(key);
+            }
+        }
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         let removed = std::mem::take(&mut self.lock().entries);

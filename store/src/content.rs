@@ -193,7 +193,9 @@ impl Store {
         let path = self.pages.path(message.bucket);
         let damage = Arc::clone(&self.known_damage);
         let is_damaged = damage.is_in(&path, content_offset, content_offset + size);
-        let verification = Arc::new(Verification { path, content_offset, size, sums, damage });
+        let directory = self.pages.directory(message.id.page)?;
+        let verification =
+            Arc::new(Verification { path, content_offset, size, sums, damage, directory, id: message.id });
         let file = self.pages.file(message.bucket)?;
         let len = end - start;
         self.counters.bucket_bytes_lent.add(len);

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::content::blocks::{self, BLOCK_BYTES};
 use crate::disk::DiskFile;
 use crate::error::{Result, StoreError};
+use crate::ids::MessageId;
+use crate::page::directory::{CellState, Directory};
 
 /// So many octets are verified when a range is lent. A message that is not longer is refused before anything of it is sent.
 pub(super) const VERIFIED_WHEN_LENT_BYTES: u64 = 4 << 20;
@@ -48,6 +50,9 @@ pub(super) struct Verification {
     /// A checksum a block.
     pub(super) sums: Vec<u32>,
     pub(super) damage: Arc<KnownDamage>,
+    /// Where it is said whether the message is still there.
+    pub(super) directory: Arc<Directory>,
+    pub(super) id: MessageId,
 }
 
 /// A range of an open file, for `sendfile`.
@@ -102,10 +107,18 @@ impl FileRange {
     }
 
     /// `octets` were sent.
-    pub fn advance(&mut self, octets: u64) {
+    ///
+    /// Errors: `Gone` if the message was freed meanwhile: what was sent may have been zeros by then, so the receiver must not take
+    /// it for whole. A message that is freed gives its octets back only later, so what was sent before this returns `Ok` is right.
+    pub fn advance(&mut self, octets: u64) -> Result<()> {
         let octets = octets.min(self.len);
         self.offset += octets;
         self.len -= octets;
+        let Verification { directory, id, .. } = &*self.verification;
+        match directory.cell_use(id.index)?.state {
+            CellState::Freed => Err(StoreError::Gone(*id)),
+            _ => Ok(()),
+        }
     }
 
     /// Verifies `octets` more, at least a block.
@@ -113,7 +126,7 @@ impl FileRange {
         thread_local! {
             static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
         }
-        let Verification { path, content_offset, size, sums, damage } = &*self.verification;
+        let Verification { path, content_offset, size, sums, damage, .. } = &*self.verification;
         let end = (self.offset + self.len).min(self.verified_upto.saturating_add(octets));
         BUFFER.with_borrow_mut(|buffer| {
             while self.verified_upto < end {

@@ -58,6 +58,8 @@ pub struct GcProgress {
 pub struct GcReport {
     /// Cells of expunged messages, and of deleted mailboxes, that let go of their messages.
     pub released_cells: u64,
+    /// Mailboxes that were rewritten without the cells of expunged messages.
+    pub compacted_mailboxes: u64,
     /// Deleted mailboxes that were removed.
     pub removed_mailboxes: u64,
     /// Folders of deleted users that were removed.

@@ -168,7 +168,6 @@ pub(crate) struct FrameHead {
 
 /// Says in the bucket `file` that the content of the frame at `offset` is given up: replay does not look for it then. Before any of it is
 /// destroyed.
-#[allow(dead_code, reason = "for what frees space")]
 pub(crate) fn mark_content_gone(file: &DiskFile, offset: u64) -> std::io::Result<()> {
     file.write_all_at(&FRAME_MAGIC_CONTENT_GONE[3..], offset + 3)
 }

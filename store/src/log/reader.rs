@@ -237,6 +237,19 @@ impl LogReader {
         Ok(hasher.digest() == frame.head.content_hash)
     }
 
+    /// Puts `len` octets of the content of `frame`, from `at` in it, into `into` in place of what is there.
+    ///
+    /// Errors: `Corrupt` if the file ends before.
+    pub(crate) fn read_content(&self, frame: &Frame, at: u64, len: u64, into: &mut Vec<u8>) -> Result<()> {
+        into.clear();
+        into.resize(len as usize, 0);
+        let offset = frame.offset + FRAME_HEAD_BYTES + at;
+        if self.read(into, offset)? {
+            return Ok(());
+        }
+        Err(StoreError::corrupt(&self.path, offset, "the file ends within what it should hold"))
+    }
+
     /// Where the frames end that begin at `from`, damaged places passed over.
     pub(crate) fn end_of_frames(&self, from: u64) -> Result<u64> {
         let mut offset = from.max(LOG_HEAD_BYTES);

@@ -30,8 +30,8 @@ use std::sync::atomic::fence;
 use crate::change::{Flags, ZonedTime};
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
-use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid};
-use crate::mapping::{Line, Mapping, Region};
+use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid, UserId};
+use crate::mapping::{LINE_BYTES, Line, Mapping, Region};
 use crate::quota::usage;
 use layout::{header, header_tail};
 
@@ -251,6 +251,38 @@ impl Mailbox {
             return Err(StoreError::corrupt(path, header::USER as u64, "this is another mailbox's file"));
         }
         Ok(Mailbox { id, uid_validity: layout::u32_at(&bytes, header::UID_VALIDITY), mapping })
+    }
+
+    /// Whose cells file there is at `path`.
+    ///
+    /// Errors: `NotFound` if there is no file, `Corrupt` if it is no cells file.
+    pub(crate) fn id_in(disk: &Disk, path: &Path) -> Result<MailboxId> {
+        let mut bytes = [0; 2 * LINE_BYTES];
+        let read = disk.open(path).and_then(|file| file.read_exact_at(&mut bytes, 0));
+        match read {
+            Ok(()) => (),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(StoreError::NotFound("mailbox"));
+            }
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(StoreError::corrupt(path, 0, "the file ends within its header"));
+            }
+            Err(error) => return Err(StoreError::io(path, "read")(error)),
+        }
+        let (mut head, mut tail) = ([0; LINE_BYTES], [0; LINE_BYTES]);
+        head.copy_from_slice(&bytes[..LINE_BYTES]);
+        tail.copy_from_slice(&bytes[LINE_BYTES..]);
+        let head = &head;
+        if layout::u64_at(head, header::MAGIC) != layout::MAGIC {
+            return Err(StoreError::corrupt(path, 0, "this is not a cells file"));
+        }
+        if layout::header_crc(head) != layout::u32_at(&tail, header_tail::CRC) {
+            return Err(StoreError::corrupt(path, 0, "the checksum of the header is wrong"));
+        }
+        Ok(MailboxId {
+            user: UserId(layout::u32_at(head, header::USER)),
+            number: layout::u32_at(head, header::MAILBOX),
+        })
     }
 
     /// The cells file.

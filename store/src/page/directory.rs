@@ -33,6 +33,12 @@ const HEADER_MAGIC: u64 = 0;
 const HEADER_PAGE: u64 = 8;
 const HEADER_GIVEN_OUT: u64 = 12;
 const HEADER_RECOUNTED_EPOCH: u64 = 16;
+const HEADER_NEXT_BUCKET: u64 = 20;
+
+/// Rewritten buckets have numbers from here on.
+const FIRST_REWRITTEN_BUCKET: u32 = 32_768;
+/// The last number that a place has room for.
+const LAST_BUCKET: u32 = 65_535;
 
 /// What a cell says of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +91,6 @@ pub(crate) struct Directory {
     mapping: Mapping,
 }
 
-#[expect(dead_code, reason = "called by what frees space")]
 impl Directory {
     /// Opens the directory in `folder`, or makes an empty one there, whose counts are right as of `counted_epoch` (0: suspect).
     pub(crate) fn open_or_create(
@@ -153,6 +158,22 @@ impl Directory {
     /// States that no count is too low in `epoch`; 0 makes them suspect.
     pub(crate) fn set_recounted_epoch(&self, epoch: u32) -> Result<()> {
         self.mapping.region().store_u32(HEADER_RECOUNTED_EPOCH, epoch, Ordering::Release)
+    }
+
+    /// A number for a bucket that is written anew, at least `least`: one that was not given out before while this file was there.
+    pub(crate) fn take_bucket_number(&self, least: u32) -> Result<u32> {
+        let region = self.mapping.region();
+        let mut seen = region.load_u32(HEADER_NEXT_BUCKET, Ordering::Relaxed)?;
+        loop {
+            let number = seen.max(least).max(FIRST_REWRITTEN_BUCKET);
+            if number > LAST_BUCKET {
+                return Err(StoreError::Busy("a number for one more log"));
+            }
+            match region.compare_exchange_u32(HEADER_NEXT_BUCKET, seen, number + 1, Ordering::Relaxed)? {
+                Ok(_) => return Ok(number),
+                Err(now) => seen = now,
+            }
+        }
     }
 
     /// Says where the message of cell `index` is, unless the cell says so already; doing it twice is doing it once. The cell has

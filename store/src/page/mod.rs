@@ -100,6 +100,17 @@ impl Pages {
         self.directories.get_or(page, || Directory::open_or_create(&self.disk, &folder, page, counted_epoch))
     }
 
+    /// Forgets a bucket that was unlinked; whoever uses it keeps it.
+    pub(crate) fn forget_bucket(&self, log: LogName) {
+        self.files.forget(PageFile::Bucket { page: log.page, writer: log.writer, number: log.number });
+    }
+
+    /// Lets go of files that somebody unlinked, so that their space comes back.
+    pub(crate) fn forget_unlinked(&self) {
+        use std::os::unix::fs::MetadataExt;
+        self.files.retain(|file| file.metadata().map_or(true, |metadata| metadata.nlink() > 0));
+    }
+
     /// Forgets all open directories.
     pub(crate) fn forget_directories(&self) {
         self.directories.clear();

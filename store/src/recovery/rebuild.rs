@@ -382,6 +382,8 @@ pub(super) fn recount(derived: &Derived) -> Result<()> {
         }
         pages.insert(page);
     }
+    // A cell that cannot be read may hold any message: counts may be too low then, and nothing is freed.
+    let mut certain = true;
     let next = derived.catalog.next_user()?.0;
     for user in (1..next).map(UserId) {
         let folder = match derived.user_folder(user) {
@@ -394,22 +396,28 @@ pub(super) fn recount(derived: &Derived) -> Result<()> {
         for number in mailbox_folders(derived, &folder)? {
             let path = cells_path(&folder, number);
             match Mailbox::open(&derived.disk, &path, MailboxId { user, number }) {
-                Ok(open) if !open.is_released() => count_cells(derived, &open, &pages)?,
-                Ok(_) | Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => (),
+                Ok(open) if !open.is_released() => certain &= count_cells(derived, &open, &pages)?,
+                Ok(_) | Err(StoreError::NotFound(_)) => (),
+                Err(StoreError::Corrupt { .. }) => certain = false,
                 Err(error) => return Err(error),
             }
         }
     }
     for page in pages {
-        derived.pages.directory(page)?.set_recounted_epoch(derived.epoch)?;
+        derived.pages.directory(page)?.set_recounted_epoch(if certain { derived.epoch } else { 0 })?;
     }
     Ok(())
 }
 
-fn count_cells(derived: &Derived, open: &Mailbox, pages: &BTreeSet<PageId>) -> Result<()> {
+/// Counts what the cells of one mailbox hold. False if some cannot be read.
+fn count_cells(derived: &Derived, open: &Mailbox, pages: &BTreeSet<PageId>) -> Result<bool> {
     let cells = open.cells()?;
+    let mut certain = true;
     for index in (0..cells.count()).map(CellIndex) {
-        let Ok(cell) = cells.cell(index) else { continue };
+        let Ok(cell) = cells.cell(index) else {
+            certain = false;
+            continue;
+        };
         if cell.holds_reference() && pages.contains(&cell.message.page) {
             match derived.pages.directory(cell.message.page)?.add_reference(cell.message.index) {
                 Err(StoreError::Gone(_)) => (),
@@ -417,7 +425,7 @@ fn count_cells(derived: &Derived, open: &Mailbox, pages: &BTreeSet<PageId>) -> R
             }
         }
     }
-    Ok(())
+    Ok(certain)
 }
 
 #[cfg(test)]
