@@ -162,6 +162,11 @@ impl Content {
         self.size == 0
     }
 
+    /// XXH3 of all octets, as [`crate::StoredMessage::content_hash`].
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// The encoded record of the message (`message::Record` reads it).
     pub fn record(&self) -> &[u8] {
         &self.record[..self.record.len().saturating_sub(sums_len(self.size))]

@@ -27,6 +27,7 @@ pub mod quota;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod store;
+pub mod transfer;
 pub mod txn;
 pub mod view;
 

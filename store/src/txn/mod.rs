@@ -54,7 +54,7 @@ pub(crate) enum Operation {
     StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange },
     Expunge { mailbox: MailboxId, cells: Vec<CellIndex> },
     CreateUser { name: String },
-    DeleteUser { user: UserId },
+    DeleteUser { user: UserId, unused: bool },
     CreateMailbox { user: UserId, name: String, special_use: Option<SpecialUse> },
     RenameMailbox { user: UserId, from: String, to: String },
     DeleteMailbox { user: UserId, name: String },
@@ -152,7 +152,12 @@ impl<'store> Txn<'store> {
 
     /// Deletes a user and all that is theirs. The name can be given to another one, who gets another number.
     pub fn delete_user(&mut self, user: UserId) {
-        self.operations.push(Operation::DeleteUser { user });
+        self.operations.push(Operation::DeleteUser { user, unused: false });
+    }
+
+    /// Deletes a user, unless there ever was a message in any of the mailboxes: then it is refused.
+    pub fn delete_unused_user(&mut self, user: UserId) {
+        self.operations.push(Operation::DeleteUser { user, unused: true });
     }
 
     /// Makes a user with mailboxes that keep the numbers they had elsewhere. Refused if there is such a user.

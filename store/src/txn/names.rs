@@ -55,7 +55,8 @@ impl Plan<'_> {
         Ok(Outcome::Created(inbox))
     }
 
-    pub(super) fn delete_user(&mut self, user: UserId) -> Result<Outcome, Stop> {
+    /// `unused`: refused if there ever was a message in any mailbox.
+    pub(super) fn delete_user(&mut self, user: UserId, unused: bool) -> Result<Outcome, Stop> {
         let list = self.list(user)?;
         let held: Vec<MailboxId> = list
             .entries()
@@ -65,6 +66,11 @@ impl Plan<'_> {
             .collect();
         let next_version = list.version() + 1;
         self.need(held.iter().map(|mailbox| LockKey::Mailbox(*mailbox)))?;
+        for mailbox in held.iter().filter(|_| unused) {
+            if self.existing(*mailbox)?.was_used() {
+                return Err(ChangeError::NotAllowed("the user has or had messages").into());
+            }
+        }
         for (list_version, mailbox) in (next_version..).zip(held) {
             self.changes.push(Change::MailboxDelete { mailbox, list_version });
             self.touched.push(mailbox);

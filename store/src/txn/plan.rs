@@ -86,7 +86,7 @@ impl Operation {
             }
             Operation::CreateUser { .. } | Operation::AdoptUser { .. } => vec![LockKey::Catalog],
             Operation::AdoptMessage { message } => vec![LockKey::Mailbox(message.mailbox)],
-            Operation::DeleteUser { user } => vec![LockKey::Catalog, LockKey::List(*user)],
+            Operation::DeleteUser { user, .. } => vec![LockKey::Catalog, LockKey::List(*user)],
             Operation::CreateMailbox { user, .. }
             | Operation::RenameMailbox { user, .. }
             | Operation::DeleteMailbox { user, .. }
@@ -133,7 +133,7 @@ impl<'a> Plan<'a> {
                 }
                 Operation::Expunge { mailbox, cells } => self.expunge(*mailbox, cells)?,
                 Operation::CreateUser { name } => self.create_user(name)?,
-                Operation::DeleteUser { user } => self.delete_user(*user)?,
+                Operation::DeleteUser { user, unused } => self.delete_user(*user, *unused)?,
                 Operation::CreateMailbox { user, name, special_use } => {
                     self.create_mailbox(*user, name, *special_use)?
                 }
@@ -259,6 +259,11 @@ impl MailboxPlan {
         self.uid_next += 1;
         self.adds += 1;
         Ok(uid)
+    }
+
+    /// Whether there ever was a message in it.
+    pub(super) fn was_used(&self) -> bool {
+        self.uid_next > 1
     }
 
     /// One cell more, under a UID that is not the next one.

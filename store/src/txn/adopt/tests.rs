@@ -176,4 +176,11 @@ fn mailboxes_are_adopted_under_free_names_and_numbers() {
     let mut txn = store.begin();
     txn.adopt_user(ann());
     assert!(txn.commit().is_err(), "the user is there");
+    let mut txn = store.begin();
+    txn.delete_unused_user(user);
+    assert!(txn.commit().is_err(), "there were messages");
+    let mut txn = store.begin();
+    txn.delete_unused_user(store.ensure_user("bob").expect("made"));
+    txn.commit().expect("deleted");
+    assert_eq!(store.find_user("bob").expect("readable"), None);
 }
