@@ -4,6 +4,7 @@
 //! - `run` (here): one backup, which copies what came since the last
 //! - `survey`: what is to be copied, and the moment
 //! - `copy`: octets, verified as they pass
+//! - `given_up`: messages that nobody has any more leave the backup, too
 //! - `manifest`, `folder`: what a backup's folder holds, and whose it is
 //! - `verify`: whether a backup is whole
 //! - `place`: a backup as a store
@@ -12,6 +13,7 @@
 
 mod copy;
 mod folder;
+mod given_up;
 mod manifest;
 mod place;
 mod survey;
@@ -25,16 +27,17 @@ use std::time::Duration;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::gc::gate::Gate;
-use crate::log::frame::{LOG_HEAD_BYTES, LogHead};
+use crate::log::frame::LOG_HEAD_BYTES;
 use crate::log::logs::log_path;
-use crate::log::{Fault, FrameWalk, LogName};
+use crate::log::{Fault, FrameWalk, LogName, LogReader};
 use crate::store::Store;
 use copy::copy_range;
 use folder::{BackupFolder, absolute, store_id};
+use given_up::GivenUp;
 use manifest::{Entry, Manifest};
 use survey::{Survey, Work};
 
-pub use place::{PlaceHow, lay_out};
+pub use place::{PlaceHow, Placed, lay_out};
 pub use verify::{Verified, verify};
 
 /// Steps of who gives space back are short.
@@ -77,7 +80,9 @@ pub struct BackupReport {
     pub octets_copied: u64,
     /// Octets written by this run.
     pub octets_written: u64,
-    /// Messages in the backup.
+    /// Octets of messages that the store has given up since they were copied, and the backup now, too.
+    pub octets_given_up: u64,
+    /// Messages in the backup, as far as it copied them.
     pub messages: u64,
     /// Messages copied by this run.
     pub messages_copied: u64,
@@ -110,10 +115,11 @@ pub fn run(store: &Store, target: &Path, progress: &mut dyn FnMut(Progress)) -> 
         before: before.as_ref(),
         generation: before.as_ref().map_or(1, |before| before.generation + 1),
         entries: Vec::new(),
+        given_up: Vec::new(),
         report: BackupReport::default(),
     };
     run.copy_all(survey.works, progress)?;
-    let Run { entries, mut report, generation, .. } = run;
+    let Run { entries, given_up, mut report, generation, .. } = run;
     // All octets and names before the manifest that counts them in.
     disk.sync_file_system(&folder.path).map_err(StoreError::io(&folder.path, "sync"))?;
     let epoch = store.derived.epoch;
@@ -125,6 +131,9 @@ pub fn run(store: &Store, target: &Path, progress: &mut dyn FnMut(Progress)) -> 
     report.octets = manifest.entries.iter().map(|entry| entry.len).sum();
     report.messages = manifest.entries.iter().map(|entry| entry.messages).sum();
     remove_leftovers(disk, &folder.path, &manifest)?;
+    for log in given_up {
+        report.octets_given_up += log.give_up(disk)?;
+    }
     Ok(report)
 }
 
@@ -134,8 +143,9 @@ struct Task<'a> {
     work: Work,
     source: DiskFile,
     source_path: PathBuf,
-    /// Its id; `None` if its head cannot be read.
+    /// Its id; `None` if that cannot be read.
     id: Option<u64>,
+    head_damage: Option<&'static str>,
     /// What the backup has of it, if that is gone on with.
     known: Option<&'a Entry>,
     to: u64,
@@ -154,6 +164,8 @@ struct Run<'a> {
     same_epoch: bool,
     generation: u64,
     entries: Vec<Entry>,
+    /// What is to be given up in the backup once the manifest is there.
+    given_up: Vec<GivenUp>,
     report: BackupReport,
 }
 
@@ -204,13 +216,13 @@ impl<'a> Run<'a> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             source => source.map_err(StoreError::io(&source_path, "open"))?,
         };
-        let mut head = [0; LOG_HEAD_BYTES as usize];
-        let read = source.read_up_to(&mut head, 0).map_err(StoreError::io(&source_path, "read"))?;
-        if read < head.len() {
+        let (id, head_damage) = match LogReader::open(disk, &source_path, name) {
+            Ok(Some(reader)) => (Some(reader.head().id), reader.head_damage()),
             // Its maker died before it was a log.
-            return Ok(None);
-        }
-        let id = LogHead::decode(&head).filter(|head| head.name == name).map(|head| head.id);
+            Ok(None) => return Ok(None),
+            Err(StoreError::Corrupt { what, .. }) => (None, Some(what)),
+            Err(error) => return Err(error),
+        };
         let to = match work {
             Work::Open { end } => end,
             Work::Closed(_) | Work::Nothing => {
@@ -221,7 +233,7 @@ impl<'a> Run<'a> {
             // What was open when the machine went down may have lost frames that the backup has.
             Some(entry.id) == id && (entry.stamp.is_some() || self.same_epoch)
         });
-        Ok(Some(Task { name, work, source, source_path, id, known, to }))
+        Ok(Some(Task { name, work, source, source_path, id, head_damage, known, to }))
     }
 
     fn copy(&mut self, task: &Task<'_>, passed: &mut dyn FnMut(u64)) -> Result<()> {
@@ -258,6 +270,14 @@ impl<'a> Run<'a> {
             self.entries.push(entry);
             return Ok(());
         }
+        if let Some(known) = task.known.filter(|_| stamp.is_some()) {
+            let given_up = GivenUp::find(disk, (&task.source_path, &path), task.name, known.len)?;
+            if let Some(given_up) = given_up {
+                // Until that is done, the log is looked at again.
+                entry.stamp = None;
+                self.given_up.push(given_up);
+            }
+        }
         let mut from = task.from();
         if from < task.to {
             if let Some(folder) = path.parent() {
@@ -292,7 +312,7 @@ impl<'a> Run<'a> {
 
 impl Task<'_> {
     fn faults(&self, faults: &[Fault]) -> Vec<FaultInFile> {
-        let head = (self.id.is_none()).then_some(Fault { offset: 0, what: "the log's head" });
+        let head = self.head_damage.map(|what| Fault { offset: 0, what });
         let all = head.into_iter().chain(faults.iter().copied());
         let path = &self.source_path;
         all.map(|Fault { offset, what }| FaultInFile { path: path.clone(), offset, what }).collect()

@@ -19,8 +19,17 @@ use crate::state::{Left, State};
 pub enum PlaceHow {
     /// They are copied: the store is on its own.
     Copy,
-    /// They are shared with the backup: the store is for reading, best opened with `Background::Manual`, and removed soon. Where that cannot be, they are copied.
+    /// They are shared with the backup: the store is for reading, opened with `Background::Manual`, while [`Placed`] is held, and then removed. Where
+    /// that cannot be, they are copied.
     Link,
+}
+
+/// A backup in place as a store. While this is held, no backup is made into the folder that it came from.
+#[derive(Debug)]
+pub struct Placed {
+    /// The moment of which the backup is, seconds since 1970.
+    pub seconds: u64,
+    _held: BackupFolder,
 }
 
 /// Makes a store in `folder`, which must be missing or empty, of the backup in `backup`. It is not opened. As a copy, it is to the first opener a store whose machine went
@@ -33,7 +42,7 @@ pub fn lay_out(
     folder: &Path,
     how: PlaceHow,
     progress: &mut dyn FnMut(Progress),
-) -> Result<()> {
+) -> Result<Placed> {
     let held = BackupFolder::for_reading(disk, &absolute(backup)?)?;
     let manifest = complete(disk, &held)?;
     disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
@@ -72,7 +81,8 @@ pub fn lay_out(
     // Last: without it this is no store.
     let format = folder.join("FORMAT");
     let text = format!("lode store 1\nid {:016x}\n", manifest.store_id);
-    disk.replace_file(&format, text.as_bytes()).map_err(StoreError::io(&format, "write"))
+    disk.replace_file(&format, text.as_bytes()).map_err(StoreError::io(&format, "write"))?;
+    Ok(Placed { seconds: manifest.seconds, _held: held })
 }
 
 /// Gives the backup's file one more name. False if that cannot be, or if the file has more than the backup: then only a copy can be cut.

@@ -48,7 +48,8 @@ impl Place {
 
     /// The store that the backup is, opened as restores for a part open it, or for good.
     fn restored(&self, name: &str, how: PlaceHow) -> Arc<Store> {
-        lay_out(&Disk::real(), &self.path("backup"), &self.path(name), how, &mut |_| ()).expect("laid out");
+        let placed = lay_out(&Disk::real(), &self.path("backup"), &self.path(name), how, &mut |_| ());
+        let _placed = placed.expect("laid out");
         let mut options = self.options(name, 63);
         if how == PlaceHow::Link {
             options.background = Background::Manual;
@@ -387,4 +388,51 @@ fn folders_that_will_not_do_are_refused() {
     let full = lay_out(&disk, &place.path("backup"), &place.path("store"), PlaceHow::Copy, &mut |_| ());
     assert!(matches!(full, Err(StoreError::Unusable { .. })));
     assert!(matches!(verify(&disk, &place.path("other"), &mut |_| ()), Err(StoreError::Unusable { .. })));
+}
+
+#[test]
+fn what_the_store_gives_up_leaves_the_backup_after_the_next_one() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new();
+    let store = place.open("store", 0);
+    let ann = inbox(&store, "ann");
+    for number in 0..30 {
+        deliver(&store, &[ann], text(0, number).as_bytes());
+    }
+    deliver(&store, &[ann], "Subject: big\r\n\r\n0123456789\r\n".repeat(3000).as_bytes());
+    place.backup(&store);
+    // The day is over: nobody appends to the bucket of then.
+    let page = store.derived.disk.today();
+    let name = LogName { page, kind: crate::log::LogKind::Bucket, writer: 0, number: 0 };
+    let bucket = log_path(store.pages.root(), name);
+    let reader = LogReader::open(&Disk::real(), &bucket, name).expect("readable").expect("there");
+    let mut offset = LOG_HEAD_BYTES;
+    let mut frames = Vec::new();
+    while let Some(head) = reader.head_at(offset).expect("readable") {
+        frames.push((offset, head.content_len));
+        offset += head.frame_len();
+    }
+    let big = frames.iter().max_by_key(|(_, len)| *len).copied().expect("some");
+    let file = disk_file(&bucket);
+    crate::log::frame::mark_content_gone(&file, big.0).expect("written");
+    file.punch(big.0 + 48, big.1).expect("punched");
+    store.close().expect("closed");
+    drop(store);
+    let checkpoint = crate::checkpoint::Checkpoint { page: crate::ids::PageId(page.0 + 1), logs: Vec::new() };
+    checkpoint.write(&Disk::real(), &place.path("store/p0"), 0).expect("written");
+    let tool = place.open("store", 1);
+    let copy = |path: &str| {
+        std::fs::metadata(place.path(path).join(bucket.strip_prefix(place.path("store/p0")).expect("below")))
+            .expect("there")
+            .blocks()
+    };
+    let before = copy("backup");
+    let report = place.backup(&tool);
+    assert_eq!(report.octets_given_up, big.1);
+    assert!(copy("backup") < before);
+    assert_eq!(place.verify().given_up, 1);
+    assert_eq!(place.backup(&tool).octets_given_up, 0);
+    // Looked at once more, then one look at the file is enough.
+    let manifest = Manifest::read(&Disk::real(), &place.path("backup")).expect("readable").expect("there");
+    assert!(manifest.entry(name).is_some_and(|entry| entry.stamp.is_some()));
 }

@@ -152,6 +152,7 @@ impl<W: Write> ExportWriter<W> {
             content_len,
             content_hash,
             changes_crc: crc32c::crc32c(records),
+            content_gone: false,
             seconds: self.seconds,
         }
     }
