@@ -1,13 +1,20 @@
-//! Tickets, and the thread that makes them durable: one `fdatasync` a log for everything that was appended since the last.
+//! Tickets, and the threads that make them durable: one `fdatasync` a log for everything that was appended since the last.
+//!
+//! Each log that was appended to waits once in the queue, with the first ticket that rests on what is not synced of it. A few threads take logs from
+//! there, any log one thread at a time, so that a bucket and a journal do not wait for each other; while one thread tells of what it has synced, another
+//! may sync the same log again.
 //!
 //! Invariants:
 //! - A ticket is taken after its frame was written, so a sync that starts later covers it.
+//! - A ticket is durable when no log in the queue or on its way to the disk has a first ticket up to it. So tickets become durable in their order,
+//!   and what an earlier change of this process wrote, in whatever log, is durable with every later one.
 //! - The durable ticket only grows. Once a sync has failed it never grows again: the kernel may have dropped what it could not
 //!   write, so nothing appended since can be vouched for (the store says so and takes no more changes).
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use crate::counters::Counters;
 use crate::disk::DiskFile;
@@ -15,9 +22,10 @@ use crate::error::{CommitError, StoreError};
 use crate::ids::Ticket;
 use crate::locks::Locks;
 use crate::log::{LogFile, Logs};
-use crate::store::{Background, DurableCallback};
+use crate::store::DurableCallback;
 
-const SYNCS_AT_ONCE: usize = 8;
+/// Threads that sync: a disk does a few syncs at once in little more than the time of one.
+pub(crate) const THREADS: usize = 4;
 
 /// A log of another writer. It is opened by who needs it, so that a lack of descriptors refuses one change, and fails no sync.
 #[derive(Clone, Debug)]
@@ -26,7 +34,7 @@ pub(crate) struct OtherLog {
     pub(crate) file: Arc<DiskFile>,
 }
 
-/// The state that sessions and the commit thread share.
+/// The state that sessions and the commit threads share.
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     /// Something was put into the queue, or the thread is to end.
@@ -37,12 +45,15 @@ pub(crate) struct Committer {
     /// The durable ticket has grown, or syncing failed.
     settled: Condvar,
     failure: OnceLock<String>,
-    /// The thread has ended: no ticket that it left becomes durable.
+    /// All threads have ended: no ticket that they left becomes durable.
     ended: AtomicBool,
     /// For tests: the next sync fails.
     pub(crate) pretend_failure: AtomicBool,
+    /// For tests: how much longer each sync takes than the disk needs.
+    pub(crate) pretend_delay_ms: AtomicU64,
+    /// Counts what there is to tell: a durable ticket that has grown, a failure.
+    news: AtomicU64,
     callbacks: Mutex<Vec<DurableCallback>>,
-    background: Background,
     counters: Arc<Counters>,
     locks: Arc<Locks>,
 }
@@ -50,15 +61,80 @@ pub(crate) struct Committer {
 #[derive(Default)]
 struct Queue {
     last_ticket: u64,
-    /// Logs that were appended to since their last sync, each once.
-    dirty: Vec<Arc<LogFile>>,
-    /// Logs of other writers that hold frames which ours need.
-    others: Vec<OtherLog>,
+    /// Files to be synced, in the order in which they came to need it; each once.
+    waiting: VecDeque<Dirty>,
+    /// Files on their way to the disk.
+    syncing: Vec<Dirty>,
+    /// Threads that have nothing to do.
+    idle: usize,
+    running: usize,
     stop: bool,
 }
 
+/// A file that has something that is not on the disk.
+#[derive(Clone)]
+struct Dirty {
+    file: Syncable,
+    /// No ticket before this one rests on it.
+    first_ticket: u64,
+}
+
+/// What can be synced.
+#[derive(Clone)]
+enum Syncable {
+    Ours(Arc<LogFile>),
+    /// A log of another writer that holds frames which ours need.
+    Theirs(OtherLog),
+}
+
+impl Syncable {
+    fn path(&self) -> &Path {
+        match self {
+            Syncable::Ours(log) => log.path(),
+            Syncable::Theirs(log) => &log.path,
+        }
+    }
+}
+
+impl Queue {
+    /// Whether a thread could take something now.
+    fn has_work(&self) -> bool {
+        self.waiting.iter().any(|dirty| !self.is_syncing(&dirty.file))
+    }
+
+    fn is_syncing(&self, file: &Syncable) -> bool {
+        self.syncing.iter().any(|dirty| match (&dirty.file, file) {
+            (Syncable::Ours(one), Syncable::Ours(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.path() == other.path(),
+        })
+    }
+
+    /// Takes the next file that no thread is syncing.
+    fn take(&mut self) -> Option<Dirty> {
+        let place = self.waiting.iter().position(|dirty| !self.is_syncing(&dirty.file))?;
+        let dirty = self.waiting.remove(place)?;
+        if let Syncable::Ours(log) = &dirty.file {
+            log.queued.store(false, Ordering::Relaxed);
+        }
+        self.syncing.push(dirty.clone());
+        Some(dirty)
+    }
+
+    /// What was taken is on the disk, or is given up.
+    fn put_back(&mut self, done: &Dirty) {
+        self.syncing
+            .retain(|dirty| dirty.first_ticket != done.first_ticket || dirty.file.path() != done.file.path());
+    }
+
+    /// The highest ticket such that nothing that is not on the disk has a part in it or in one before it.
+    fn durable(&self) -> u64 {
+        let first = self.waiting.iter().chain(&self.syncing).map(|dirty| dirty.first_ticket).min();
+        first.map_or(self.last_ticket, |first| first - 1)
+    }
+}
+
 impl Committer {
-    pub(crate) fn new(counters: Arc<Counters>, locks: Arc<Locks>, background: Background) -> Committer {
+    pub(crate) fn new(counters: Arc<Counters>, locks: Arc<Locks>) -> Committer {
         Committer {
             queue: Mutex::new(Queue::default()),
             filled: Condvar::new(),
@@ -68,8 +144,9 @@ impl Committer {
             failure: OnceLock::new(),
             ended: AtomicBool::new(false),
             pretend_failure: AtomicBool::new(false),
+            pretend_delay_ms: AtomicU64::new(0),
+            news: AtomicU64::new(0),
             callbacks: Mutex::new(Vec::new()),
-            background,
             counters,
             locks,
         }
@@ -79,18 +156,22 @@ impl Committer {
     pub(crate) fn ticket(&self, log: &Arc<LogFile>, others: Vec<OtherLog>) -> Ticket {
         let mut queue = lock(&self.queue);
         queue.last_ticket += 1;
+        let first_ticket = queue.last_ticket;
         if !log.queued.swap(true, Ordering::Relaxed) {
-            queue.dirty.push(Arc::clone(log));
+            queue.waiting.push_back(Dirty { file: Syncable::Ours(Arc::clone(log)), first_ticket });
         }
         for other in others {
-            if !queue.others.iter().any(|known| known.path == other.path) {
-                queue.others.push(other);
+            // One that is on its way to the disk may have begun before the frame in question was there.
+            if !queue.waiting.iter().any(|dirty| dirty.file.path() == other.path) {
+                queue.waiting.push_back(Dirty { file: Syncable::Theirs(other), first_ticket });
             }
         }
-        let ticket = Ticket(queue.last_ticket);
+        let wake = queue.idle > 0 && queue.has_work();
         drop(queue);
-        self.filled.notify_one();
-        ticket
+        if wake {
+            self.filled.notify_one();
+        }
+        Ticket(first_ticket)
     }
 
     /// The highest durable ticket.
@@ -138,110 +219,122 @@ impl Committer {
     }
 
     pub(crate) fn on_durable(&self, callback: DurableCallback) {
+        let news = self.news.load(Ordering::SeqCst);
         lock(&self.callbacks).push(callback);
+        fence(Ordering::SeqCst);
+        // Whoever had some found them taken.
+        if self.news.load(Ordering::SeqCst) != news {
+            self.call_back();
+        }
     }
 
-    /// Has the thread end once the queue is empty.
+    /// Has the threads end once the queue is empty.
     pub(crate) fn stop(&self) {
         lock(&self.queue).stop = true;
         self.filled.notify_all();
     }
 
-    /// The commit thread.
+    /// One of the threads that sync.
     pub(crate) fn run(&self, logs: &Logs) {
+        lock(&self.queue).running += 1;
         // However it ends, also by a callback that panics, nobody waits for it any longer.
         let _ended = Ended(self);
         loop {
             let mut queue = lock(&self.queue);
-            while queue.dirty.is_empty() && !queue.stop {
-                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            }
-            drop(queue);
-            if !self.round(logs) {
-                return;
-            }
-        }
-    }
-
-    /// Makes durable what is in the queue; false if there is nothing.
-    pub(crate) fn round(&self, logs: &Logs) -> bool {
-        let mut queue = lock(&self.queue);
-        if queue.dirty.is_empty() {
-            return false;
-        }
-        let upto = queue.last_ticket;
-        let dirty = std::mem::take(&mut queue.dirty);
-        let others = std::mem::take(&mut queue.others);
-        for log in &dirty {
-            log.queued.store(false, Ordering::Relaxed);
-        }
-        drop(queue);
-        if self.failure().is_none() {
-            match self.sync(&dirty, &others) {
-                Ok(()) => self.durable.store(upto, Ordering::Release),
-                Err(reason) => self.fail(reason, logs),
-            }
-        }
-        self.announce();
-        if self.failure().is_none() {
-            dirty.iter().for_each(|log| log.make_ahead());
-        }
-        true
-    }
-
-    /// Does all that is left, for a store without a commit thread that is being closed.
-    pub(crate) fn finish(&self, logs: &Logs) {
-        let _ended = Ended(self);
-        while self.round(logs) {}
-    }
-
-    /// Syncs all of these, a few at a time: a disk does two syncs at once in little more than the time of one.
-    fn sync(&self, dirty: &[Arc<LogFile>], others: &[OtherLog]) -> Result<(), String> {
-        self.counters.commit_groups.add(1);
-        let ours = dirty.iter().map(|log| Syncing::Ours(log));
-        let theirs = others.iter().map(Syncing::Theirs);
-        let all: Vec<Syncing<'_>> = ours.chain(theirs).collect();
-        if self.background == Background::Manual {
-            // One after the other, so that the order is the same in every run.
-            return all.iter().try_for_each(|one| self.sync_one(one));
-        }
-        for some in all.chunks(SYNCS_AT_ONCE) {
-            let Some((first, rest)) = some.split_first() else { continue };
-            std::thread::scope(|scope| {
-                let spawn = |one| std::thread::Builder::new().spawn_scoped(scope, move || self.sync_one(one));
-                let others: Vec<_> = rest.iter().map(|one| (one, spawn(one))).collect();
-                let mut outcome = self.sync_one(first);
-                for (one, other) in others {
-                    let synced = match other {
-                        Ok(thread) => thread.join().unwrap_or_else(|_| Err("a sync did not end".to_string())),
-                        // No thread is to be had: then one after the other.
-                        Err(_) => self.sync_one(one),
-                    };
-                    outcome = outcome.and(synced);
+            let dirty = loop {
+                if let Some(dirty) = queue.take() {
+                    break dirty;
                 }
-                outcome
-            })?;
+                if queue.stop && queue.waiting.is_empty() {
+                    return;
+                }
+                queue.idle += 1;
+                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+            };
+            // Another file may be there, for another thread.
+            let wake = queue.idle > 0 && queue.has_work();
+            drop(queue);
+            if wake {
+                self.filled.notify_one();
+            }
+            self.make_durable(dirty, logs);
         }
-        Ok(())
     }
 
-    fn sync_one(&self, what: &Syncing<'_>) -> Result<(), String> {
-        self.counters.syncs.add(1);
-        let failed =
-            |path: &Path, error: std::io::Error| format!("syncing {} failed: {error}", path.display());
-        match what {
-            Syncing::Ours(log) if self.pretend_failure.load(Ordering::Relaxed) => {
-                Err(failed(log.path(), std::io::Error::from_raw_os_error(libc::EIO)))
+    /// Syncs all that is in the queue, in its order, for a store without threads; false if there is nothing.
+    pub(crate) fn round(&self, logs: &Logs) -> bool {
+        let mut some = false;
+        let upto = lock(&self.queue).last_ticket;
+        loop {
+            let mut queue = lock(&self.queue);
+            if queue.waiting.front().is_none_or(|dirty| dirty.first_ticket > upto) {
+                return some;
             }
-            Syncing::Ours(log) => log.sync().map_err(|error| failed(log.path(), error)),
-            Syncing::Theirs(log) => log.file.sync_data().map_err(|error| failed(&log.path, error)),
+            let taken = queue.take();
+            drop(queue);
+            let Some(dirty) = taken else { return some };
+            self.make_durable(dirty, logs);
+            some = true;
         }
+    }
+
+    /// Does all that is left, for a store without threads that is being closed.
+    pub(crate) fn finish(&self, logs: &Logs) {
+        while self.round(logs) {}
+        self.end();
+    }
+
+    /// Syncs what was taken from the queue, and tells of the tickets that are durable by that.
+    fn make_durable(&self, dirty: Dirty, logs: &Logs) {
+        let synced = if self.failure().is_none() { self.sync_one(&dirty.file) } else { Ok(()) };
+        if let Err(reason) = synced {
+            self.fail(reason, logs);
+        }
+        let mut queue = lock(&self.queue);
+        queue.put_back(&dirty);
+        let failed = self.failure().is_some();
+        let durable = queue.durable();
+        let grown = !failed && self.durable.fetch_max(durable, Ordering::AcqRel) < durable;
+        // What came meanwhile is for another thread, while this one tells of what it has done.
+        let wake = queue.idle > 0 && queue.has_work();
+        drop(queue);
+        if wake {
+            self.filled.notify_one();
+        }
+        if grown {
+            self.counters.commit_groups.add(1);
+        }
+        if grown || failed {
+            self.announce();
+        }
+        if let Syncable::Ours(log) = &dirty.file
+            && !failed
+        {
+            log.make_ahead();
+        }
+    }
+
+    fn sync_one(&self, what: &Syncable) -> Result<(), String> {
+        self.counters.syncs.add(1);
+        let delay_ms = self.pretend_delay_ms.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        }
+        let synced = match what {
+            Syncable::Ours(_) if self.pretend_failure.load(Ordering::Relaxed) => {
+                Err(std::io::Error::from_raw_os_error(libc::EIO))
+            }
+            Syncable::Ours(log) => log.sync(),
+            Syncable::Theirs(log) => log.file.sync_data(),
+        };
+        synced.map_err(|error| format!("syncing {} failed: {error}", what.path().display()))
     }
 
     /// Makes `log` durable at once, for a change that nobody may see before.
     pub(crate) fn sync_now(&self, log: &Arc<LogFile>, logs: &Logs) -> Result<(), StoreError> {
         self.check_writable()?;
-        self.sync_one(&Syncing::Ours(log)).map_err(|reason| {
+        self.sync_one(&Syncable::Ours(Arc::clone(log))).map_err(|reason| {
             self.fail(reason.clone(), logs);
             self.announce();
             StoreError::Failed(reason)
@@ -255,32 +348,62 @@ impl Committer {
         let _ = logs.abandon();
     }
 
+    /// Tells of a durable ticket that has grown, or of a failure.
     fn announce(&self) {
         drop(lock(&self.settling));
         self.settled.notify_all();
-        let durable = self.durable();
-        for callback in lock(&self.callbacks).iter() {
-            callback(durable);
+        self.news.fetch_add(1, Ordering::SeqCst);
+        self.call_back();
+    }
+
+    /// Has all callbacks called with what is known now: by this thread, or by one that is at it and then looks again.
+    fn call_back(&self) {
+        loop {
+            let news = self.news.load(Ordering::SeqCst);
+            {
+                // Who has them now, in `call_back` or in `on_durable`, looks at the news after it has let go of them.
+                let callbacks = match self.callbacks.try_lock() {
+                    Ok(callbacks) => callbacks,
+                    Err(TryLockError::Poisoned(callbacks)) => callbacks.into_inner(),
+                    Err(TryLockError::WouldBlock) => return,
+                };
+                let durable = self.durable();
+                for callback in callbacks.iter() {
+                    callback(durable);
+                }
+            }
+            fence(Ordering::SeqCst);
+            if self.news.load(Ordering::SeqCst) == news {
+                return;
+            }
         }
     }
-}
 
-/// A file on its way to the disk.
-enum Syncing<'a> {
-    Ours(&'a LogFile),
-    Theirs(&'a OtherLog),
+    /// No ticket becomes durable any more.
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        drop(lock(&self.settling));
+        self.settled.notify_all();
+    }
 }
 
 struct Ended<'a>(&'a Committer);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.0.failure.set("the commit thread has failed".to_string());
+        let panicked = std::thread::panicking();
+        if panicked {
+            let _ = self.0.failure.set("a commit thread has failed".to_string());
         }
-        self.0.ended.store(true, Ordering::Release);
-        drop(lock(&self.0.settling));
-        self.0.settled.notify_all();
+        let mut queue = lock(&self.0.queue);
+        queue.running -= 1;
+        let last = queue.running == 0;
+        drop(queue);
+        // The others may be waiting for the end.
+        self.0.filled.notify_all();
+        if last || panicked {
+            self.0.end();
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Counters {
     pub cells_added: Counter,
     /// Transactions that changed something.
     pub commits: Counter,
-    /// Rounds of the commit thread: each makes all tickets taken before it durable.
+    /// Groups of tickets that became durable at one time.
     pub commit_groups: Counter,
     /// Calls of `fdatasync`.
     pub syncs: Counter,

@@ -1,6 +1,6 @@
 //! The open store: what other crates hold. It ties the parts together; opening, closing and the threads are here.
 //!
-//! Threads: `commit` makes tickets durable (`commit.rs`), `checkpoint` notes now and then from where logs must be replayed.
+//! Threads: those called `commit` make tickets durable (`commit.rs`), `checkpoint` notes now and then from where logs must be replayed.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -105,7 +105,7 @@ impl OpenOptions {
     }
 }
 
-/// Told of the highest durable ticket by the commit thread, after each group.
+/// Told of the highest durable ticket by a commit thread, after each group; by one at a time.
 pub type DurableCallback = Box<dyn Fn(Ticket) + Send + Sync>;
 
 /// An open store. All methods may be called from any thread.
@@ -226,8 +226,7 @@ impl Store {
             Disk::today,
         )?;
         let logs = Arc::new(logs);
-        let committer =
-            Arc::new(Committer::new(Arc::clone(&counters), Arc::clone(&locks), options.background));
+        let committer = Arc::new(Committer::new(Arc::clone(&counters), Arc::clone(&locks)));
         let store = Arc::new(Store {
             folder: options.path.clone(),
             checkpoints: Arc::new(CheckpointThread::new(
@@ -270,10 +269,12 @@ impl Store {
     }
 
     fn spawn_threads(&self) -> Result<()> {
-        self.spawn("commit", {
-            let (committer, logs) = (Arc::clone(&self.committer), Arc::clone(&self.logs));
-            move || committer.run(&logs)
-        })?;
+        for _ in 0..crate::commit::THREADS {
+            self.spawn("commit", {
+                let (committer, logs) = (Arc::clone(&self.committer), Arc::clone(&self.logs));
+                move || committer.run(&logs)
+            })?;
+        }
         self.spawn("checkpoint", {
             let checkpoints = Arc::clone(&self.checkpoints);
             move || checkpoints.run()
@@ -300,7 +301,7 @@ impl Store {
         self.checkpoints.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // A callback that had the last hold on the store drops it in the commit thread, which cannot wait for itself.
+            // A callback that had the last hold on the store drops it in a commit thread, which cannot wait for itself.
             if thread.thread().id() == std::thread::current().id() {
                 continue;
             }
@@ -467,13 +468,13 @@ impl Store {
         self.committer.wait(ticket)
     }
 
-    /// Does once what the commit thread does again and again: makes durable what was changed since the last time. False if there was
+    /// Does once what the commit threads do again and again: makes durable what was changed since the last time. False if there was
     /// nothing to do. With [`Background::Manual`] alone.
     pub fn commit_round(&self) -> bool {
         self.background == Background::Manual && self.committer.round(&self.logs)
     }
 
-    /// Has `callback` called by the commit thread after each group, also after a failed one. It must not block.
+    /// Has `callback` called by a commit thread after each group, by one at a time, also after a failed one. It must not block.
     pub fn on_durable(&self, callback: DurableCallback) {
         self.committer.on_durable(callback);
     }
@@ -491,6 +492,12 @@ impl Store {
     /// What has been done so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// For tests: syncs take so much longer than the disk needs.
+    #[doc(hidden)]
+    pub fn pretend_slow_syncs(&self, delay_ms: u64) {
+        self.committer.pretend_delay_ms.store(delay_ms, Ordering::Relaxed);
     }
 
     /// For tests: the next sync fails as if the disk were broken.

@@ -339,7 +339,7 @@ fn threads_share_syncs() {
     let store = place.open();
     let ann = store.ensure_user("ann").expect("made");
     // A disk that takes its time, whatever the machine has.
-    store.on_durable(Box::new(|_| std::thread::sleep(std::time::Duration::from_millis(3))));
+    store.pretend_slow_syncs(3);
     let before = store.counters().syncs.get();
     std::thread::scope(|scope| {
         for thread in 0..64 {
@@ -356,4 +356,46 @@ fn threads_share_syncs() {
     assert!(syncs < 64 * 20 / 8, "{syncs} syncs for 1280 commits");
     let uids: Vec<u32> = live(&store, inbox(ann)).iter().map(|cell| cell.uid.get()).collect();
     assert_eq!(uids, (1..=1280).collect::<Vec<u32>>());
+}
+
+#[test]
+fn tickets_become_durable_in_their_order_whatever_log_is_synced_first() {
+    let place = Place::new();
+    let store = place.open();
+    let ann = store.ensure_user("ann").expect("made");
+    deliver(&store, &mail("first"), vec![to(inbox(ann))]);
+    store.pretend_slow_syncs(2);
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let telling = std::sync::Arc::clone(&told);
+    store.on_durable(Box::new(move |ticket| telling.lock().expect("whole").push(ticket)));
+    std::thread::scope(|scope| {
+        for thread in 0..8u32 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..30 {
+                    let ticket = match thread % 4 {
+                        0 => {
+                            deliver(store, &mail(&format!("{thread}.{number}")), vec![to(inbox(ann))]).ticket
+                        }
+                        // One that takes a bucket for itself.
+                        1 => deliver(store, &vec![b'x'; 140_000], vec![to(inbox(ann))]).ticket,
+                        _ => {
+                            let operation =
+                                if number % 2 == 0 { FlagOperation::Add } else { FlagOperation::Remove };
+                            let mut txn = store.begin();
+                            let keyword = if thread == 2 { SystemFlags::SEEN } else { SystemFlags::FLAGGED };
+                            txn.store_flags(inbox(ann), &[CellIndex(0)], flags(operation, keyword, &[]));
+                            txn.commit().expect("stored").ticket
+                        }
+                    };
+                    store.wait(ticket).expect("durable");
+                    assert!(store.durable_ticket() >= ticket);
+                }
+            });
+        }
+    });
+    store.close().expect("closed");
+    let told = told.lock().expect("whole");
+    assert!(told.is_sorted(), "{told:?}");
+    assert_eq!(told.last().copied(), Some(store.durable_ticket()));
 }

@@ -35,6 +35,16 @@ pub(crate) struct LogFile {
     append: Mutex<Append>,
     /// Whether the commit thread has it on its list of files to sync.
     pub(crate) queued: AtomicBool,
+    /// Held while it is synced.
+    syncing: Mutex<Syncing>,
+}
+
+/// What is known of a log's syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syncing {
+    Possible,
+    /// One failed: what was appended cannot be vouched for, whatever a later one says.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -104,6 +114,7 @@ impl LogFile {
             path: path.to_path_buf(),
             file,
             append: Mutex::new(append),
+            syncing: Mutex::new(Syncing::Possible),
             queued: AtomicBool::new(false),
         }
     }
@@ -271,7 +282,12 @@ impl LogFile {
 
     /// Makes all that was appended before durable.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.file.sync_data()
+        // The kernel tells one caller of an octet that it could not write: so one at a time, and who comes after a failure fails.
+        let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if *syncing == Syncing::Failed {
+            return Err(std::io::Error::other("an earlier sync failed"));
+        }
+        self.file.sync_data().inspect_err(|_| *syncing = Syncing::Failed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Append> {

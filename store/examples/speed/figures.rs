@@ -1,11 +1,8 @@
-//! What operations cost, printed: `cargo run --release -p store --example speed`; with `-- octets`, the bytes that reach the disk.
-
-#[path = "../tests/common/mod.rs"]
-mod common;
+//! Single operations, by the clock.
 
 use std::time::Instant;
 
-use common::*;
+use crate::common::*;
 use store::change::SystemFlags;
 use store::ids::CellIndex;
 use store::txn::{FlagOperation, Outcome};
@@ -18,15 +15,7 @@ fn measure(what: &str, count: u32, work: impl FnOnce()) {
     println!("{what:<48} {each:>12.2?}");
 }
 
-fn main() {
-    if std::env::args().nth(1).as_deref() == Some("octets") {
-        octets_written_for_an_octet_of_mail();
-    } else {
-        figures();
-    }
-}
-
-fn figures() {
+pub(crate) fn run() {
     let place = Place::on_disk();
     let store = place.open();
     let ann = store.ensure_user("ann").expect("made");
@@ -130,53 +119,4 @@ fn figures() {
         });
     });
     println!("{:?}", store.counters());
-}
-
-/// What the kernel says that this process had written, in octets (`write_bytes` of `/proc/self/io`: pages made dirty).
-fn made_dirty() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/io").expect("readable");
-    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")).expect("there");
-    line.parse().expect("a number")
-}
-
-/// What the block device under the folder of tests has written, in octets.
-fn written_to_disk() -> u64 {
-    let text = std::fs::read_to_string("/proc/diskstats").expect("readable");
-    let device = std::env::var("LODE_DEVICE").unwrap_or_else(|_| "vda".to_string());
-    let row = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = row.into_iter().find(|row| row.get(2) == Some(&device.as_str()));
-    row.and_then(|row| row.get(9)?.parse::<u64>().ok()).unwrap_or(0) * 512
-}
-
-fn octets_written_for_an_octet_of_mail() {
-    for threads in [1, 8] {
-        let place = Place::on_disk();
-        let store = place.open();
-        let ann = store.ensure_user("ann").expect("made");
-        let mut bytes = mail("figures");
-        bytes.resize(4096, b'x');
-        let (dirty, disk) = (made_dirty(), written_to_disk());
-        let groups = store.counters().commit_groups.get();
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    for _ in 0..3_000 / threads {
-                        store.wait(deliver(&store, &bytes, vec![to(inbox(ann))]).ticket).expect("durable");
-                    }
-                });
-            }
-        });
-        let mail = (bytes.len() * 3_000) as f64;
-        let groups = store.counters().commit_groups.get() - groups;
-        let (dirty, disk) = (made_dirty() - dirty, written_to_disk() - disk);
-        println!(
-            "{threads} at once, {groups} groups, {:.0?}: pages made dirty {:.1} MB ({:.1} x mail), disk {:.1} MB ({:.1} x)",
-            start.elapsed(),
-            dirty as f64 / 1e6,
-            dirty as f64 / mail,
-            disk as f64 / 1e6,
-            disk as f64 / mail
-        );
-    }
 }
