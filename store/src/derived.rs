@@ -223,6 +223,16 @@ impl Derived {
         Ok(())
     }
 
+    /// As `fill_message`, for a directory in use: a message that is known stays where it is known to be.
+    pub(crate) fn mend_message(&self, source: &Source, index: u32, header_size: u32) -> Result<()> {
+        let directory = self.pages.directory(source.log.page)?;
+        match directory.place_and_state(index) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(StoreError::Corrupt { .. }) => self.fill_message(source, index, header_size),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Says in the directory where the message of a frame is that was read from a log, or that it was given up. Recovery only.
     pub(crate) fn fill_message(&self, source: &Source, index: u32, header_size: u32) -> Result<()> {
         let directory = self.pages.directory(source.log.page)?;

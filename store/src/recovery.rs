@@ -10,10 +10,16 @@
 //! mailbox drops what points to them and skips UIDs and modseqs before changes are put into it (`Mailbox::after_power_cut`), here or, if
 //! nothing is replayed into it, when it is first opened.
 //!
-//! If the catalog or a directory is missing, or a view that changes are to be put into is damaged, all logs are replayed from their
-//! beginnings. The file `rebuild` says so before the first view is made or put aside, and goes when all are durable: a rebuild that was cut
-//! short is begun again.
+//! A damaged place of a log is noted (`Store::damage`) and passed over. A list or a mailbox that is missing or damaged is made again alone, from
+//! all logs. If the catalog or a directory is missing, everything that is missing is made again. The file `rebuild` says so before the first view is made,
+//! and goes when all are durable: a rebuild that was cut short is gone on with.
+//!
+//! - `scan`: reading logs
+//! - `fold`: one mailbox made from its changes
+//! - `rebuild`: all that is missing, in passes
+//! - `again`: one view of a store that is in use
 
+mod again;
 mod fold;
 mod rebuild;
 mod scan;
@@ -115,6 +121,11 @@ fn is_directory_missing(derived: &Derived) -> Result<bool> {
         }
     }
     Ok(is_missing)
+}
+
+/// Whether the list of its user names a mailbox that holds messages.
+pub(crate) fn is_named(derived: &Derived, mailbox: MailboxId) -> Result<bool> {
+    Ok(rebuild::named(derived, mailbox)?.is_some())
 }
 
 /// Whether the message of a cell, as far as recovery found out. An unreadable directory cell is no verdict.
@@ -459,3 +470,6 @@ fn modseq(change: &Change) -> ModSeq {
         _ => ModSeq(0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -383,18 +383,45 @@ impl Store {
     }
 
     /// A user's mailboxes as they are now; the value does not change any more.
+    ///
+    /// Errors: `Corrupt` also if the list is missing; [`Store::rebuild_list`] makes it again.
     pub fn mailbox_list(&self, user: UserId) -> Result<Arc<MailboxList>> {
-        self.derived.list(user)
+        let list = self.derived.list(user)?;
+        if list.version() == 0 {
+            // A user who is found by name has a list.
+            let name = self.user_name(user)?;
+            if self.find_user(&name)? == Some(user) {
+                let path = crate::catalog::list_path(&self.derived.user_folder(user)?);
+                return Err(StoreError::corrupt(&path, 0, "the mailbox list is missing"));
+            }
+        }
+        Ok(list)
     }
 
     /// A mailbox, opened or from the cache.
+    ///
+    /// Errors: `NotFound` if there is none, `Corrupt` if its cells are damaged or missing; [`Store::rebuild_mailbox`] makes them again.
     pub fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
-        let open = self.derived.mailbox(mailbox)?;
+        let open = self.derived_mailbox(mailbox)?;
         if open.epoch() < self.derived.epoch {
             let held = self.take(&[LockKey::Mailbox(mailbox)])?;
             return self.mailbox_held(mailbox, &held);
         }
         self.unless_deleted(open)
+    }
+
+    /// A mailbox, whatever its epoch. One that its user's list names and that has no cells is damaged: mail for it is not refused for good.
+    fn derived_mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
+        match self.derived.mailbox(mailbox) {
+            Err(StoreError::NotFound(what)) => match recovery::is_named(&self.derived, mailbox)? {
+                true => {
+                    let path = self.derived.cells_path(mailbox)?;
+                    Err(StoreError::corrupt(&path, 0, "the cells of the mailbox are missing"))
+                }
+                false => Err(StoreError::NotFound(what)),
+            },
+            open => open,
+        }
     }
 
     /// A mailbox whose lock is `held`.
@@ -405,7 +432,7 @@ impl Store {
     /// A mailbox whose lock is `held`, also one that was deleted and not collected yet.
     pub(crate) fn mailbox_even_deleted(&self, mailbox: MailboxId, held: &Held<'_>) -> Result<Arc<Mailbox>> {
         debug_assert!(held.covers(LockKey::Mailbox(mailbox)));
-        let open = self.derived.mailbox(mailbox)?;
+        let open = self.derived_mailbox(mailbox)?;
         if open.is_perhaps_replaced() {
             // Such a one was found by its name just now, and nobody rewrites it while the lock is held: the one who meant to has died.
             open.end_rewriting();
@@ -415,7 +442,22 @@ impl Store {
             // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
             let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
             let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
-            open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
+            let report = open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
+            self.derived.keep_usage(&open)?;
+            if report.has_wrong_cells {
+                return self.mailbox_made_again(mailbox);
+            }
+        }
+        self.unless_deleted(open)
+    }
+
+    /// A mailbox that has lost cells, made again from the logs.
+    fn mailbox_made_again(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
+        self.rebuild_held(mailbox)?;
+        let open = self.derived.mailbox(mailbox)?;
+        if open.epoch() < self.derived.epoch {
+            let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
+            open.after_power_cut(self.derived.epoch, 0, ModSeq(0), self.derived.now(), &mut keep)?;
             self.derived.keep_usage(&open)?;
         }
         Ok(open)

@@ -40,6 +40,12 @@ impl Mailbox {
         ModSeq(tail(&self.mapping.region()).load_u64::<{ header_tail::EXPUNGE_FLOOR }>(Acquire))
     }
 
+    /// Expunges up to `modseq` may be forgotten. Under the mailbox's lock, in a file that nobody knows yet.
+    pub(crate) fn raise_expunge_floor(&self, modseq: ModSeq) {
+        let floor = self.expunge_floor().max(modseq);
+        tail(&self.mapping.region()).store_u64::<{ header_tail::EXPUNGE_FLOOR }>(floor.0, Relaxed);
+    }
+
     /// When the file was last rewritten, it had all messages that ever come under UIDs up to this, but those whose tombstones were dropped.
     pub(crate) fn settled_uid(&self) -> u32 {
         tail(&self.mapping.region()).load_u32::<{ header_tail::SETTLED_UID }>(Relaxed)
@@ -58,6 +64,22 @@ impl Mailbox {
     pub(crate) fn begin_rewriting(&self) {
         self.change_flags(|flags| flags | header_tail::FLAG_BEING_REWRITTEN);
         fence(SeqCst);
+    }
+
+    /// Says of the file at `path`, whatever is wrong with it, that another takes its place. Under the mailbox's lock; ask for pins next.
+    pub(crate) fn begin_replacing(disk: &Disk, path: &std::path::Path) -> Result<()> {
+        let mapping = match Mapping::open(disk, path) {
+            Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            mapping => mapping?,
+        };
+        if mapping.len() >= layout::EMPTY_FILE_BYTES {
+            let region = mapping.region();
+            let line = tail(&region);
+            let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed);
+            line.store_u32::<{ header_tail::FLAGS }>(flags | header_tail::FLAG_BEING_REWRITTEN, Release);
+        }
+        fence(SeqCst);
+        Ok(())
     }
 
     /// The file is not being rewritten and is the mailbox's: the caller has the lock, and has just found it by its name. (It may say that it was

@@ -111,6 +111,11 @@ impl Pages {
         self.files.retain(|file| file.metadata().map_or(true, |metadata| metadata.nlink() > 0));
     }
 
+    /// Whether `page` has a directory.
+    pub(crate) fn has_directory(&self, page: PageId) -> bool {
+        self.disk.exists(&self.folder(page).join("directory"))
+    }
+
     /// Forgets all open directories.
     pub(crate) fn forget_directories(&self) {
         self.directories.clear();

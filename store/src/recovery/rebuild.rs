@@ -161,7 +161,7 @@ fn is_list_missing(derived: &Derived, user: UserId) -> Result<bool> {
     }
 }
 
-fn make_list(derived: &Derived, user: UserId, mut changes: Vec<Change>) -> Result<()> {
+pub(super) fn make_list(derived: &Derived, user: UserId, mut changes: Vec<Change>) -> Result<()> {
     let Ok(folder) = derived.user_folder(user) else { return Ok(()) };
     if changes.is_empty() {
         return Ok(());
@@ -253,6 +253,8 @@ pub(super) fn make_mailbox(
             }
         }
         writer.publish(fold.highest_modseq(), fold.uid_next());
+        // Tombstones of messages that were given up are not made again, and logs that had others may be gone.
+        made.raise_expunge_floor(fold.highest_modseq());
         // They were recent for somebody before.
         made.claim_recent(fold.uid_next() - 1);
         Ok(())
@@ -272,8 +274,7 @@ impl States<'_> {
         let is_there = match self.page {
             Some((page, is_there)) if page == message.page => is_there,
             _ => {
-                let path = self.derived.pages.folder(message.page).join("directory");
-                let is_there = self.derived.disk.exists(&path);
+                let is_there = self.derived.pages.has_directory(message.page);
                 self.page = Some((message.page, is_there));
                 is_there
             }
@@ -372,7 +373,7 @@ fn mailbox_folders(derived: &Derived, folder: &std::path::Path) -> Result<Vec<u3
 pub(super) fn recount(derived: &Derived) -> Result<()> {
     let mut pages = BTreeSet::new();
     for page in derived.pages.all()? {
-        if !derived.disk.exists(&derived.pages.folder(page).join("directory")) {
+        if !derived.pages.has_directory(page) {
             continue;
         }
         let directory = derived.pages.directory(page)?;
