@@ -20,9 +20,9 @@
 //! - `again`: one view of a store that is in use
 
 mod again;
-mod fold;
+pub(crate) mod fold;
 mod rebuild;
-mod scan;
+pub(crate) mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

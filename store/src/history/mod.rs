@@ -8,8 +8,8 @@
 //! mailbox or user.
 
 mod bring_back;
+mod names;
 mod past;
-mod replay;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use message::{HeaderKind, Record};
 
-use super::replay::{CellHistory, ListHistory};
-use super::scan::{Wanted, each_frame};
-use super::{DeletedMailbox, HistoryError, PastMailbox};
+use super::names::ListHistory;
+use super::scan::{Wanted, each_change};
+use super::{DeletedMailbox, HistoryError, PastMailbox, PastMessage};
+use crate::change::Flags;
 use crate::derived::mailbox_of_cells;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, UserId};
 use crate::lists::MailboxList;
 use crate::locks::LockKey;
+use crate::recovery::fold::Fold;
 use crate::store::Store;
 
 impl Store {
@@ -28,13 +30,11 @@ impl Store {
             return Err(HistoryError::Placeholder);
         }
         let mailbox = MailboxId { user, number: entry.number };
-        let mut history = CellHistory::default();
+        let mut fold = Fold::default();
         let wanted = Wanted { until_seconds: seconds, journals_only: false };
-        each_frame(&self.derived, wanted, &mut |_, changes| {
-            for change in changes {
-                if mailbox_of_cells(&change) == Some(mailbox) {
-                    history.take(change);
-                }
+        each_change(&self.derived, wanted, &mut |seen| {
+            if mailbox_of_cells(&seen.change) == Some(mailbox) {
+                fold.take(seen.epoch, seen.seconds, &seen.change);
             }
         })?;
         Ok(PastMailbox {
@@ -42,7 +42,7 @@ impl Store {
             name: entry.name.clone(),
             uid_validity: entry.uid_validity,
             seconds,
-            messages: history.messages(),
+            messages: messages_of(&fold),
         })
     }
 
@@ -94,9 +94,7 @@ impl Store {
     fn list_until(&self, user: UserId, seconds: u32) -> Result<(MailboxList, BTreeMap<MailboxId, String>)> {
         let mut history = ListHistory::new(user);
         let wanted = Wanted { until_seconds: seconds, journals_only: true };
-        each_frame(&self.derived, wanted, &mut |_, changes| {
-            changes.into_iter().for_each(|change| history.take(change));
-        })?;
+        each_change(&self.derived, wanted, &mut |seen| history.take(seen.change))?;
         Ok(history.list())
     }
 
@@ -107,4 +105,24 @@ impl Store {
         let number = |name: &str| name.strip_prefix('m').and_then(|digits| digits.parse().ok());
         Ok(entries.iter().filter(|entry| entry.is_dir).filter_map(|entry| number(&entry.name)).collect())
     }
+}
+
+/// The messages that were not expunged.
+fn messages_of(fold: &Fold) -> Vec<PastMessage> {
+    let named = |flags: Flags| {
+        let set = fold.keywords().filter(|(bit, _)| flags.keywords & 1 << bit != 0);
+        set.map(|(_, name)| name.to_owned()).collect()
+    };
+    let live = fold.messages().filter(|message| message.expunged.is_none());
+    live.map(|message| message.added)
+        .map(|added| PastMessage {
+            uid: added.uid,
+            flags: added.flags.system,
+            keywords: named(added.flags),
+            internal_date: added.internal_date,
+            save_seconds: added.save_seconds,
+            size: added.size,
+            message: added.message,
+        })
+        .collect()
 }

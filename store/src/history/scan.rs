@@ -1,12 +1,17 @@
-//! Reads all frames of the logs, in any order of logs, with the time at which each was made.
+//! Reads the frames that were made up to a time, in any order of logs. Damaged places are passed over and noted, as everywhere.
 
 use crate::change::Change;
 use crate::derived::Derived;
 use crate::error::Result;
 use crate::ids::PageId;
+use crate::log::LogKind;
 use crate::log::frame::LOG_HEAD_BYTES;
-use crate::log::logs::{log_path, logs_of_page};
-use crate::log::{LogKind, LogReader};
+use crate::log::logs::logs_of_page;
+use crate::log::reader::Search;
+use crate::recovery::scan::{How, read_log};
+
+/// Contents are verified when they are brought back.
+const HOW: How = How { from: LOG_HEAD_BYTES, search: Search::UptoZeros, verify_before_epoch: 0 };
 
 /// Which frames.
 #[derive(Clone, Copy, Debug)]
@@ -17,12 +22,17 @@ pub(super) struct Wanted {
     pub(super) journals_only: bool,
 }
 
-/// Gives `take` the changes of each frame with the frame's time.
-pub(super) fn each_frame(
-    derived: &Derived,
-    wanted: Wanted,
-    take: &mut dyn FnMut(u32, Vec<Change>),
-) -> Result<()> {
+/// A change, and the frame that has it.
+pub(super) struct Seen {
+    /// The epoch of the frame's log.
+    pub(super) epoch: u32,
+    /// When the frame was made, seconds since 1970.
+    pub(super) seconds: u32,
+    pub(super) change: Change,
+}
+
+/// Gives all changes of these frames to `take`.
+pub(super) fn each_change(derived: &Derived, wanted: Wanted, take: &mut dyn FnMut(Seen)) -> Result<()> {
     // A process may go on with the page of yesterday for a while; none begins one before its day.
     let last_page = PageId(wanted.until_seconds / 86_400);
     for page in derived.pages.all()?.into_iter().take_while(|page| *page <= last_page) {
@@ -30,15 +40,14 @@ pub(super) fn each_frame(
             if wanted.journals_only && name.kind != LogKind::Journal {
                 continue;
             }
-            let path = log_path(derived.pages.root(), name);
-            let Some(reader) = LogReader::open(&derived.disk, &path, name)? else { continue };
-            let mut offset = LOG_HEAD_BYTES;
-            while let Some(frame) = reader.frame_at(offset)? {
-                offset = frame.end();
-                if frame.head.seconds <= wanted.until_seconds {
-                    take(frame.head.seconds, frame.changes);
+            read_log(derived, name, HOW, &mut |epoch, frame| {
+                let seconds = frame.head.seconds;
+                if seconds <= wanted.until_seconds {
+                    let changes = frame.changes.into_iter();
+                    changes.for_each(|change| take(Seen { epoch, seconds, change }));
                 }
-            }
+                Ok(())
+            })?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::ids::{ModSeq, Uid};
 
 /// A mailbox in the making.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
+pub(crate) struct Fold {
     messages: BTreeMap<u32, Message>,
     keywords: BTreeMap<u8, String>,
     uid_next: u32,
@@ -28,16 +28,16 @@ struct Message {
 
 /// A message as all changes together leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// With the flags it has now, and the modseq of the last change before it was expunged.
-    pub(super) added: Added,
+    pub(crate) added: Added,
     /// Modseq and time of its expunge.
-    pub(super) expunged: Option<(ModSeq, u32)>,
+    pub(crate) expunged: Option<(ModSeq, u32)>,
 }
 
 impl Fold {
     /// Takes a change of this mailbox, of a frame made at `seconds` in a log of `epoch`.
-    pub(super) fn take(&mut self, epoch: u32, seconds: u32, change: &Change) {
+    pub(crate) fn take(&mut self, epoch: u32, seconds: u32, change: &Change) {
         self.epoch = self.epoch.max(epoch);
         match change {
             Change::Add { added, .. } => {
@@ -84,31 +84,31 @@ impl Fold {
     }
 
     /// The newest epoch in which anything was said of the mailbox: UIDs and modseqs given out in it are all known.
-    pub(super) fn epoch(&self) -> u32 {
+    pub(crate) fn epoch(&self) -> u32 {
         self.epoch
     }
 
     /// UIDNEXT.
-    pub(super) fn uid_next(&self) -> u32 {
+    pub(crate) fn uid_next(&self) -> u32 {
         self.uid_next.max(1)
     }
 
     /// HIGHESTMODSEQ.
-    pub(super) fn highest_modseq(&self) -> ModSeq {
+    pub(crate) fn highest_modseq(&self) -> ModSeq {
         self.highest_modseq.max(ModSeq(1))
     }
 
-    pub(super) fn keywords(&self) -> impl Iterator<Item = (u8, &str)> {
+    pub(crate) fn keywords(&self) -> impl Iterator<Item = (u8, &str)> {
         self.keywords.iter().map(|(bit, name)| (*bit, name.as_str()))
     }
 
     /// How many messages are known, at most.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
 
     /// All messages whose Add is known, by UID.
-    pub(super) fn messages(&self) -> impl Iterator<Item = Folded> {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Folded> {
         self.messages.values().filter_map(|message| {
             let mut added = message.added?;
             if let Some((modseq, flags)) = message.flags.filter(|(modseq, _)| *modseq >= added.modseq) {

@@ -9,32 +9,32 @@ use crate::log::{LogName, LogReader};
 
 /// How a log is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
+pub(crate) struct How {
     /// Where the first frame begins that is wanted.
-    pub(super) from: u64,
-    pub(super) search: Search,
+    pub(crate) from: u64,
+    pub(crate) search: Search,
     /// The content of frames of logs of epochs before this one must be there, too. 0: of none.
-    pub(super) verify_before_epoch: u32,
+    pub(crate) verify_before_epoch: u32,
 }
 
 impl How {
     /// All of it.
-    pub(super) const WHOLE: How =
+    pub(crate) const WHOLE: How =
         How { from: LOG_HEAD_BYTES, search: Search::Everywhere, verify_before_epoch: 0 };
 }
 
 /// A log that was read.
-pub(super) struct Read {
+pub(crate) struct Read {
     /// The epoch in which it was made; 0 if its head is damaged.
-    pub(super) epoch: u32,
+    pub(crate) epoch: u32,
     /// Where its frames end.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// Octets of the file.
-    pub(super) len: u64,
+    pub(crate) len: u64,
 }
 
 /// Reads one log; `take` gets the log's epoch and each frame. `None` if there is nothing to be read.
-pub(super) fn read_log(
+pub(crate) fn read_log(
     derived: &Derived,
     name: LogName,
     how: How,
@@ -81,7 +81,7 @@ pub(super) fn read_log(
 }
 
 /// Reads all logs there are, page by page.
-pub(super) fn read_all(
+pub(crate) fn read_all(
     derived: &Derived,
     how: How,
     take: &mut dyn FnMut(LogName, u32, Frame) -> Result<()>,
