@@ -10,6 +10,7 @@ use store::ids::MailboxId;
 
 use crate::context::{Context, Mailboxes};
 use crate::failure::{Failure, Result};
+use crate::history;
 use crate::output::{Table, print};
 
 /// List, create, delete and rename a user's mailboxes
@@ -25,6 +26,7 @@ pub(crate) enum Verb {
     /// Rename a mailbox together with those below it
     #[command(after_help = "Example:\n  lode mailbox rename --user ann Work Archive/Work")]
     Rename(RenameArguments),
+    At(history::AtArguments),
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +62,7 @@ pub(crate) struct RenameArguments {
 pub(crate) fn run(verb: &Verb, config: Option<&Path>) -> Result<()> {
     let context = Context::load(config)?;
     match verb {
+        Verb::At(arguments) => history::show_at(&context, arguments),
         Verb::List(arguments) => {
             let mailboxes = context.mailboxes_of(&arguments.user)?;
             list(&mailboxes)?.print(arguments.json, "There are no mailboxes.")?;

@@ -6,13 +6,16 @@ mod deliver;
 mod demo;
 mod export;
 mod failure;
+mod history;
 mod import;
 mod mailbox;
 mod mailfiles;
+mod moment;
 mod notify;
 mod output;
 mod password;
 mod quota;
+mod restore;
 mod serve;
 mod shared_table;
 mod status;
@@ -51,6 +54,8 @@ enum Verb {
     Mailbox(mailbox::Verb),
     #[command(subcommand)]
     Quota(quota::Verb),
+    Undelete(history::UndeleteArguments),
+    Restore(restore::Arguments),
     Deliver(deliver::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
@@ -78,6 +83,8 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::User(verb) => user::run(&verb, config),
         Verb::Mailbox(verb) => mailbox::run(&verb, config),
         Verb::Quota(verb) => quota::run(&verb, config),
+        Verb::Undelete(arguments) => history::undelete(&arguments, config),
+        Verb::Restore(arguments) => restore::run(&arguments, config),
         Verb::Deliver(arguments) => deliver::run(&arguments, config),
         Verb::Import(arguments) => import::run(&arguments, config),
         Verb::Export(arguments) => export::run(&arguments, config),

@@ -99,18 +99,19 @@ pub(crate) fn format_rfc5322(time: ZonedTime) -> String {
 }
 
 /// A moment taken apart.
-struct Civil {
-    year: i64,
-    month: u32,
-    day: u32,
-    hour: i64,
-    minute: i64,
-    second: i64,
+pub(crate) struct Civil {
+    pub(crate) year: i64,
+    pub(crate) month: u32,
+    pub(crate) day: u32,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
     weekday: usize,
 }
 
 impl Civil {
-    fn of(seconds: i64) -> Civil {
+    /// The moment so many seconds after 1970, in UTC.
+    pub(crate) fn of(seconds: i64) -> Civil {
         let days = seconds.div_euclid(86_400);
         let rest = seconds.rem_euclid(86_400);
         // Days are counted from 0000-03-01, so that the leap day is the last of its year.
@@ -134,7 +135,8 @@ impl Civil {
     }
 }
 
-fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+/// Days from 1970-01-01 to that day.
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let shifted_year = year - i64::from(month <= 2);
     let era = shifted_year.div_euclid(400);
     let year_of_era = shifted_year.rem_euclid(400);
@@ -143,7 +145,8 @@ fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-fn days_in_month(year: i64, month: u32) -> u32 {
+/// How many days a month has.
+pub(crate) fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

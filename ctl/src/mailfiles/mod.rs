@@ -3,7 +3,7 @@
 //!
 //! [`recognise`](recognise::recognise) says what a path holds, [`folders::find`] lists the mailboxes there, [`folders::MailFolder::items`] walks the messages of one mailbox.
 
-mod dates;
+pub(crate) mod dates;
 pub(crate) mod folders;
 mod from_line;
 mod header_facts;
