@@ -60,6 +60,8 @@ pub struct Settings {
 pub struct Store {
     /// The folder of the store.
     pub path: PathBuf,
+    /// How long expunged messages and deleted mailboxes can be brought back, in days.
+    pub history_days: u32,
 }
 
 /// `[runtime]`
@@ -166,7 +168,7 @@ pub struct Run {
 
 impl Default for Store {
     fn default() -> Self {
-        Store { path: "/var/lib/lode".into() }
+        Store { path: "/var/lib/lode".into(), history_days: 0 }
     }
 }
 

@@ -71,6 +71,7 @@ impl Context {
         self.become_daemon_user()?;
         let settings = &self.settings;
         let mut options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, WriterChoice::Tool);
+        options.history_days = settings.store.history_days;
         options.default_limits =
             Limits { octets: limit(settings.quota.octets), messages: limit(settings.quota.messages) };
         Store::open(options).map_err(|error| {

@@ -128,6 +128,7 @@ fn open_store(hello: &Hello, settings: &Settings) -> Result<Arc<Store>, Box<dyn 
     let writer = WriterChoice::Handler(u16::try_from(hello.handler)?);
     let mut options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, writer);
     options.default_limits = default_limits(settings);
+    options.history_days = settings.store.history_days;
     Ok(Store::open(options)?)
 }
 

@@ -15,6 +15,9 @@ const SOCKET_NAME_OCTETS_MAX: usize = 24;
 /// A week: a longer time limit is no limit, and a shorter one keeps every sum of times small.
 const SECONDS_MAX: u32 = 7 * 86_400;
 
+/// A hundred years: what is to be kept longer is not expunged.
+const HISTORY_DAYS_MAX: u64 = 36_500;
+
 impl Settings {
     /// Everything that is wrong with the values, one sentence each, naming the option and what to do; empty when
     /// they can be used.
@@ -111,6 +114,7 @@ impl Settings {
         range("[limits] pop3_idle_seconds", limits.pop3_idle_seconds.into(), 1, seconds_max);
         range("[limits] lmtp_idle_seconds", limits.lmtp_idle_seconds.into(), 1, seconds_max);
         range("[limits] login_seconds", limits.login_seconds.into(), 1, seconds_max);
+        range("[store] history_days", u64::from(self.store.history_days), 0, HISTORY_DAYS_MAX);
         range("[limits] message_bytes", limits.message_bytes, 1024, u64::from(u32::MAX));
         range("[limits] queue", limits.queue.into(), 0, 65_536);
         range("[limits] grace_seconds", limits.grace_seconds.into(), 0, 3600);

@@ -9,6 +9,9 @@ const DEFAULT_TEXT: &str = r#"# Settings of Lode. Every option is shown with its
 [store]
 # The folder of the store. It must be on a local file system.
 path = "/var/lib/lode"
+# For so many days what was expunged or deleted keeps its space and can be brought back (`lode undelete`, `lode restore --at`).
+# 0 gives the space back soon.
+history_days = 0
 
 [runtime]
 # The folder of the control socket and the pid file.
