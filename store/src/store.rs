@@ -448,7 +448,7 @@ impl Store {
                 return self.mailbox_made_again(mailbox);
             }
         }
-        self.unless_deleted(open)
+        Ok(open)
     }
 
     /// A mailbox that has lost cells, made again from the logs.
