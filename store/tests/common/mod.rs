@@ -1,6 +1,9 @@
 //! What the tests of the store share: a store in a folder of its own, and short ways to say what is done to it.
 #![allow(dead_code)]
 
+#[cfg(feature = "simulation")]
+pub(crate) mod steps;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -191,6 +191,14 @@ impl SimulatedDisk {
         self.lock().faults.forget_planned();
     }
 
+    /// Nothing fails while `run` runs, and its calls are not counted.
+    pub fn without_faults<T>(&self, run: impl FnOnce() -> T) -> T {
+        let faults = std::mem::take(&mut self.lock().faults);
+        let outcome = run();
+        self.lock().faults = faults;
+        outcome
+    }
+
     /// From now on there is room for so many octets more; `Some(0)` is a full disk, `None` one without an end. What lies in space that is taken
     /// already can always be written.
     pub fn set_room(&self, octets: Option<u64>) {
