@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::change::Change;
 use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
 use crate::content::KnownDamage;
@@ -19,6 +20,8 @@ use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
 use crate::disk::Disk;
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
+use crate::gc;
+use crate::gc::background::Expunged;
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
@@ -126,6 +129,8 @@ pub struct Store {
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     pub(crate) pins: Arc<Pins>,
     pub(crate) history_days: u32,
+    /// What was expunged here and waits to be collected.
+    pub(crate) expunged: Arc<Expunged>,
     pub(crate) known_limits: KnownLimits,
     checkpoints: Arc<CheckpointThread>,
     /// Mailboxes that were adopted here, and the UID below which messages may come into them under UIDs of their own.
@@ -240,6 +245,7 @@ impl Store {
             )),
             checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition),
             history_days: options.history_days,
+            expunged: Arc::new(Expunged::default()),
             runtime_dir: runtime_dir.to_path_buf(),
             known_limits: KnownLimits::new(options.default_limits),
             partition,
@@ -264,6 +270,10 @@ impl Store {
         }
         if options.background == Background::Threads {
             store.spawn_threads()?;
+            if matches!(options.writer, WriterChoice::Handler(_)) {
+                let (expunged, weak) = (Arc::clone(&store.expunged), Arc::downgrade(&store));
+                store.spawn("gc", move || gc::background::run(&expunged, &weak))?;
+            }
         }
         Ok(store)
     }
@@ -299,6 +309,7 @@ impl Store {
         self.pins.close();
         self.committer.stop();
         self.checkpoints.stop();
+        self.expunged.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // A callback that had the last hold on the store drops it in a commit thread, which cannot wait for itself.
@@ -551,6 +562,16 @@ impl Store {
     /// Notes where replay would have to start now. Done in the background as well, every now and then.
     pub fn checkpoint(&self) -> Result<()> {
         self.checkpoints.write()
+    }
+
+    /// The number of the last checkpoint that was written, from 1.
+    pub(crate) fn checkpoints_written(&self) -> u64 {
+        self.checkpoints.written()
+    }
+
+    /// Notes what these changes, which are in the views, have made needless.
+    pub(crate) fn note_expunged(&self, changes: &[Change]) {
+        self.expunged.note(changes, self.checkpoints.begun());
     }
 
     /// Tells the checkpoint thread how much more would have to be replayed.

@@ -1,6 +1,7 @@
 //! When this process writes its checkpoints: an interval after the first change, or sooner when there is much to replay.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub(crate) struct CheckpointThread {
     committer: Arc<Committer>,
     counters: Arc<Counters>,
     writing: Mutex<()>,
+    /// Checkpoints that were begun, and the number of the last one that was written.
+    begun: AtomicU64,
+    written: AtomicU64,
     pace: Mutex<Pace>,
     woken: Condvar,
 }
@@ -52,6 +56,8 @@ impl CheckpointThread {
             committer,
             counters,
             writing: Mutex::new(()),
+            begun: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             pace: Mutex::new(Pace::default()),
             woken: Condvar::new(),
         }
@@ -99,6 +105,7 @@ impl CheckpointThread {
     pub(crate) fn write(&self) -> Result<()> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.committer.check_writable()?;
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
         let checkpoint = self.logs.positions();
         self.disk.sync_file_system(&self.partition).map_err(StoreError::io(&self.partition, "sync"))?;
@@ -106,6 +113,17 @@ impl CheckpointThread {
         checkpoint.write(&self.disk, &self.partition, self.writer)?;
         self.logs.prune(&checkpoint);
         self.counters.checkpoints.add(1);
+        self.written.store(number, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// How many were begun: what was written to logs before this is asked is made durable by the next one.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// The number of the last that was written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
     }
 }

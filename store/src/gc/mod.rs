@@ -5,8 +5,10 @@
 //! - `walk`: which mailboxes there are
 //! - `release`, `recount`, `free`, `buckets`: the steps
 //! - `pass`: all of them, one small piece after the other
+//! - `background`: what a handler does by itself
 //! - `report`: what is asked and told
 
+pub(crate) mod background;
 mod buckets;
 mod free;
 pub(crate) mod gate;
@@ -35,9 +37,13 @@ impl Store {
         options: GcOptions,
         progress: &mut dyn FnMut(GcProgress),
     ) -> Result<GcReport> {
+        let only_looks = options.dry_run;
         let mut collector = self.collector(options)?;
         while let Some(now) = collector.step()? {
             progress(now);
+        }
+        if !only_looks {
+            self.note_pass()?;
         }
         Ok(collector.report().clone())
     }

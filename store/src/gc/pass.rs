@@ -40,9 +40,30 @@ enum Work {
     Bucket(Wanted),
 }
 
-/// A pass under way.
+/// A pass under way, for who has a hold on the store from its beginning to its end.
 pub struct Collector<'store> {
     store: &'store Arc<Store>,
+    pass: Pass,
+}
+
+impl<'store> Collector<'store> {
+    pub(super) fn begin(store: &'store Arc<Store>, options: GcOptions) -> Result<Collector<'store>> {
+        Ok(Collector { store, pass: Pass::begin(store, options)? })
+    }
+
+    /// Does one piece. `None` when all is done.
+    pub fn step(&mut self) -> Result<Option<GcProgress>> {
+        self.pass.step(self.store)
+    }
+
+    /// What was done so far.
+    pub fn report(&self) -> &GcReport {
+        &self.pass.report
+    }
+}
+
+/// A pass under way.
+pub(super) struct Pass {
     options: GcOptions,
     /// What was expunged up to then goes, seconds since 1970.
     cutoff: u32,
@@ -58,16 +79,15 @@ pub struct Collector<'store> {
     _pass: Gate,
 }
 
-impl<'store> Collector<'store> {
+impl Pass {
     /// Errors: `Busy` if another process is at it, `Failed` if a sync failed in any process: then nothing that is there can be vouched for.
-    pub(super) fn begin(store: &'store Arc<Store>, options: GcOptions) -> Result<Collector<'store>> {
+    pub(super) fn begin(store: &Store, options: GcOptions) -> Result<Pass> {
         check_syncs(store)?;
         let pass = Gate::pass(&store.runtime_dir)?
             .ok_or(StoreError::Busy("the collection of free space, which another process is at,"))?;
         let history = options.history_seconds.unwrap_or(u64::from(store.history_days) * 86_400);
         let cutoff = store.derived.disk.now_seconds().saturating_sub(history);
-        Ok(Collector {
-            store,
+        Ok(Pass {
             options,
             cutoff: u32::try_from(cutoff).unwrap_or(u32::MAX),
             work: VecDeque::from([Work::Begin]),
@@ -83,17 +103,12 @@ impl<'store> Collector<'store> {
     }
 
     /// Does one piece. `None` when all is done.
-    pub fn step(&mut self) -> Result<Option<GcProgress>> {
+    pub(super) fn step(&mut self, store: &Arc<Store>) -> Result<Option<GcProgress>> {
         let Some(work) = self.work.pop_front() else { return Ok(None) };
-        check_syncs(self.store)?;
+        check_syncs(store)?;
         self.progress.done += 1;
-        self.do_work(work)?;
+        self.do_work(store, work)?;
         Ok(Some(self.progress))
-    }
-
-    /// What was done so far.
-    pub fn report(&self) -> &GcReport {
-        &self.report
     }
 
     /// Puts pieces before all others.
@@ -105,40 +120,40 @@ impl<'store> Collector<'store> {
         self.progress = GcProgress { step, done: 0, total: self.work.len() - before };
     }
 
-    fn do_work(&mut self, work: Work) -> Result<()> {
+    fn do_work(&mut self, store: &Arc<Store>, work: Work) -> Result<()> {
         match work {
-            Work::Begin => self.look_for_mailboxes(),
-            Work::Look(some) => some.iter().try_for_each(|found| self.look(found)),
-            Work::Sync => self.sync(),
-            Work::Tombstones(candidate, from) => self.tombstones(candidate, from),
+            Work::Begin => self.look_for_mailboxes(store),
+            Work::Look(some) => some.iter().try_for_each(|found| self.look(store, found)),
+            Work::Sync => self.sync(store),
+            Work::Tombstones(candidate, from) => self.tombstones(store, candidate, from),
             Work::Dead(candidate) => {
                 let mut released = Released::default();
-                let outcome = release::dead_mailbox(self.store, &candidate, &mut released);
+                let outcome = release::dead_mailbox(store, &candidate, &mut released);
                 self.count_released(&candidate, &released);
                 self.pass_over_damage(outcome)
             }
-            Work::DeletedUser(folder) => self.remove_user(folder),
-            Work::PlanRecount => self.plan_recount(),
+            Work::DeletedUser(folder) => self.remove_user(store, folder),
+            Work::PlanRecount => self.plan_recount(store),
             Work::BeginRecount(pages) => {
-                self.recount = Some(Recount::begin(self.store, &pages)?);
-                self.begin_round()
+                self.recount = Some(Recount::begin(store, &pages)?);
+                self.begin_round(store)
             }
-            Work::BeginRound => self.begin_round(),
-            Work::Count(some) => self.count(&some),
-            Work::EndRound => self.end_round(),
-            Work::PlanPages => self.plan_pages(),
-            Work::Free(page) => self.free(page),
-            Work::LookAtBuckets(page) => self.look_at_buckets(page),
+            Work::BeginRound => self.begin_round(store),
+            Work::Count(some) => self.count(store, &some),
+            Work::EndRound => self.end_round(store),
+            Work::PlanPages => self.plan_pages(store),
+            Work::Free(page) => self.free(store, page),
+            Work::LookAtBuckets(page) => self.look_at_buckets(store, page),
             Work::Bucket(wanted) => {
-                let Collector { store, checkpoints, report, .. } = self;
+                let Pass { checkpoints, report, .. } = self;
                 let outcome = buckets::collect(store, checkpoints, &wanted, report);
                 self.pass_over_damage(outcome)
             }
         }
     }
 
-    fn look_for_mailboxes(&mut self) -> Result<()> {
-        let found = walk(&self.store.derived.disk, &self.store.partition.join("users"))?;
+    fn look_for_mailboxes(&mut self, store: &Arc<Store>) -> Result<()> {
+        let found = walk(&store.derived.disk, &store.partition.join("users"))?;
         for path in found.damaged {
             self.leave(&path.display().to_string(), "it is damaged; lode check --repair mends it");
         }
@@ -150,8 +165,8 @@ impl<'store> Collector<'store> {
         Ok(())
     }
 
-    fn look(&mut self, found: &Found) -> Result<()> {
-        let candidate = release::look(self.store, found, self.cutoff);
+    fn look(&mut self, store: &Arc<Store>, found: &Found) -> Result<()> {
+        let candidate = release::look(store, found, self.cutoff);
         if let Some(candidate) = self.or_leave(candidate)?.flatten() {
             self.candidates.push(candidate);
         }
@@ -159,18 +174,18 @@ impl<'store> Collector<'store> {
     }
 
     /// All that made the candidates needless becomes durable, and so does this process's part of what messages rest on.
-    fn sync(&mut self) -> Result<()> {
+    fn sync(&mut self, store: &Arc<Store>) -> Result<()> {
         let candidates = std::mem::take(&mut self.candidates);
         let users = std::mem::take(&mut self.deleted_users);
         if self.options.dry_run {
             for candidate in candidates {
-                self.would_release(&candidate)?;
+                self.would_release(store, &candidate)?;
             }
             self.work.push_back(Work::PlanPages);
             return Ok(());
         }
-        self.store.checkpoint()?;
-        check_syncs(self.store)?;
+        store.checkpoint()?;
+        check_syncs(store)?;
         let pieces = candidates.into_iter().map(|candidate| {
             if candidate.is_dead { Work::Dead(candidate) } else { Work::Tombstones(candidate, 0) }
         });
@@ -180,8 +195,8 @@ impl<'store> Collector<'store> {
         Ok(())
     }
 
-    fn would_release(&mut self, candidate: &Candidate) -> Result<()> {
-        let messages = release::would_release(self.store, candidate, self.cutoff);
+    fn would_release(&mut self, store: &Arc<Store>, candidate: &Candidate) -> Result<()> {
+        let messages = release::would_release(store, candidate, self.cutoff);
         let Some(messages) = self.or_leave(messages)? else { return Ok(()) };
         self.report.released_cells += messages.len() as u64;
         self.report.removed_mailboxes += u64::from(candidate.is_dead);
@@ -191,16 +206,16 @@ impl<'store> Collector<'store> {
         Ok(())
     }
 
-    fn tombstones(&mut self, candidate: Candidate, from: u32) -> Result<()> {
+    fn tombstones(&mut self, store: &Arc<Store>, candidate: Candidate, from: u32) -> Result<()> {
         let mut released = Released::default();
-        let next = release::tombstones(self.store, &candidate, self.cutoff, from, &mut released);
+        let next = release::tombstones(store, &candidate, self.cutoff, from, &mut released);
         self.count_released(&candidate, &released);
         if let Some(from) = self.or_leave(next)?.flatten() {
             self.progress.total += 1;
             self.work.push_front(Work::Tombstones(candidate, from));
             return Ok(());
         }
-        let compacted = self.store.compact(candidate.found.id);
+        let compacted = store.compact(candidate.found.id);
         if let Some(Compaction::Done(_)) = self.or_leave(compacted)? {
             self.report.compacted_mailboxes += 1;
         }
@@ -217,8 +232,8 @@ impl<'store> Collector<'store> {
     }
 
     /// The folder of a deleted user that holds no mailbox any more.
-    fn remove_user(&mut self, folder: PathBuf) -> Result<()> {
-        let disk = &self.store.derived.disk;
+    fn remove_user(&mut self, store: &Arc<Store>, folder: PathBuf) -> Result<()> {
+        let disk = &store.derived.disk;
         let entries = match disk.read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -233,12 +248,12 @@ impl<'store> Collector<'store> {
     }
 
     /// Which pages are to be recounted: those whose counts are of an earlier epoch, or all.
-    fn plan_recount(&mut self) -> Result<()> {
+    fn plan_recount(&mut self, store: &Arc<Store>) -> Result<()> {
         self.work.push_back(Work::PlanPages);
         let (mut pieces, mut some, mut cells) = (Vec::new(), Vec::new(), 0);
-        for page in self.store.pages.all()? {
-            let directory = self.store.pages.directory(page)?;
-            if !self.options.recount && directory.recounted_epoch()? == self.store.derived.epoch {
+        for page in store.pages.all()? {
+            let directory = store.pages.directory(page)?;
+            if !self.options.recount && directory.recounted_epoch()? == store.derived.epoch {
                 continue;
             }
             let count = directory.given_out()? as usize;
@@ -257,8 +272,8 @@ impl<'store> Collector<'store> {
     }
 
     /// Mailboxes are looked for after the round was begun: one that is made later has no message that was not touched.
-    fn begin_round(&mut self) -> Result<()> {
-        let found = walk(&self.store.derived.disk, &self.store.partition.join("users"))?;
+    fn begin_round(&mut self, store: &Arc<Store>) -> Result<()> {
+        let found = walk(&store.derived.disk, &store.partition.join("users"))?;
         if let Some(path) = found.damaged.first() {
             self.give_up_recount(&path.display().to_string());
             return Ok(());
@@ -269,10 +284,10 @@ impl<'store> Collector<'store> {
         Ok(())
     }
 
-    fn count(&mut self, some: &[Found]) -> Result<()> {
+    fn count(&mut self, store: &Arc<Store>, some: &[Found]) -> Result<()> {
         for found in some {
             let Some(recount) = &mut self.recount else { return Ok(()) };
-            match recount.count(self.store, found) {
+            match recount.count(store, found) {
                 // What a damaged cell holds is not known, so no count would be certain.
                 Err(StoreError::Corrupt { path, .. }) => self.give_up_recount(&path.display().to_string()),
                 outcome => outcome?,
@@ -286,9 +301,9 @@ impl<'store> Collector<'store> {
         self.leave(path, "it is damaged, so messages cannot be counted; lode check --repair mends it");
     }
 
-    fn end_round(&mut self) -> Result<()> {
+    fn end_round(&mut self, store: &Arc<Store>) -> Result<()> {
         let Some(recount) = &mut self.recount else { return Ok(()) };
-        match recount.end_round(self.store)? {
+        match recount.end_round(store)? {
             Round::Again => self.work.push_front(Work::BeginRound),
             Round::Done(pages) => {
                 self.report.recounted_pages += pages;
@@ -299,9 +314,9 @@ impl<'store> Collector<'store> {
         Ok(())
     }
 
-    fn plan_pages(&mut self) -> Result<()> {
-        let pages = self.store.pages.all()?;
-        let ended = pages.iter().filter(|page| self.store.checkpoints_of_others.is_old(**page));
+    fn plan_pages(&mut self, store: &Arc<Store>) -> Result<()> {
+        let pages = store.pages.all()?;
+        let ended = pages.iter().filter(|page| store.checkpoints_of_others.is_old(**page));
         for page in ended {
             self.work.push_back(Work::LookAtBuckets(*page));
         }
@@ -309,24 +324,24 @@ impl<'store> Collector<'store> {
         Ok(())
     }
 
-    fn free(&mut self, page: PageId) -> Result<()> {
+    fn free(&mut self, store: &Arc<Store>, page: PageId) -> Result<()> {
         if self.options.dry_run {
             let would_fall = self.would_fall.remove(&page).unwrap_or_default();
-            let (messages, octets) = free::would_free(self.store, page, &would_fall)?;
+            let (messages, octets) = free::would_free(store, page, &would_fall)?;
             self.report.freed_messages += messages;
             self.report.freed_octets += octets;
             return Ok(());
         }
-        let given_out = self.store.pages.directory(page)?.given_out()?;
-        let freed = free::free(self.store, &mut self.checkpoints, page, 0..given_out)?;
+        let given_out = store.pages.directory(page)?.given_out()?;
+        let freed = free::free(store, &mut self.checkpoints, page, 0..given_out)?;
         self.report.freed_messages += freed.messages;
         self.report.freed_octets += freed.octets;
         self.report.punched_octets += freed.punched_octets;
         Ok(())
     }
 
-    fn look_at_buckets(&mut self, page: PageId) -> Result<()> {
-        let wanted = buckets::look(self.store, page, &self.options);
+    fn look_at_buckets(&mut self, store: &Arc<Store>, page: PageId) -> Result<()> {
+        let wanted = buckets::look(store, page, &self.options);
         let Some(wanted) = self.or_leave(wanted)? else { return Ok(()) };
         if self.options.dry_run {
             wanted.iter().for_each(|wanted| buckets::would_collect(wanted, &mut self.report));

@@ -294,6 +294,48 @@ fn a_pass_that_is_cut_short_anywhere_is_completed_by_the_next() {
     panic!("a pass has no end");
 }
 
+#[test]
+fn what_a_process_expunged_is_collected_after_its_next_checkpoint() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Store::open(place.options(1)).expect("opens");
+    let ann = store.ensure_user("ann").expect("made");
+    let bob = store.ensure_user("bob").expect("made");
+    let message = deliver(&store, &mail("x", 9000), &[inbox(ann)]);
+    let theirs = deliver(&other, &mail("y", 9000), &[inbox(ann), inbox(bob)]);
+    expunge(&store, inbox(ann), &[0, 1]);
+    let mut txn = store.begin();
+    txn.delete_user(bob);
+    store.wait(txn.commit().expect("deleted").ticket).expect("durable");
+    assert_eq!(store.collect_expunged().expect("nothing"), GcReport::default(), "no checkpoint came since");
+    store.checkpoint().expect("written");
+    let report = store.collect_expunged().expect("collected");
+    assert_eq!((report.released_cells, report.removed_mailboxes, report.freed_messages), (3, 1, 1));
+    assert_eq!(count(&store, message), (0, CellState::Freed));
+    assert_eq!(count(&store, theirs), (0, CellState::InUse), "its frame may be in flight");
+    other.checkpoint().expect("written");
+    assert_eq!(store.collect_expunged().expect("collected").freed_messages, 1);
+    assert_eq!(store.collect_expunged().expect("nothing"), GcReport::default());
+}
+
+#[test]
+fn the_thread_of_a_handler_ends_with_its_store() {
+    let place = Place::new();
+    let mut options = place.options(0);
+    options.background = crate::store::Background::Threads;
+    options.checkpoint_interval_ms = 1;
+    let store = Store::open(options).expect("opens");
+    let ann = store.ensure_user("ann").expect("made");
+    let message = deliver(&store, &mail("x", 9000), &[inbox(ann)]);
+    expunge(&store, inbox(ann), &[0]);
+    let begun = std::time::Instant::now();
+    while count(&store, message).1 != CellState::Freed {
+        assert!(begun.elapsed().as_secs() < 120, "it is not collected");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    store.close().expect("closed");
+}
+
 /// Days that have ended: on a disk whose clock goes as it is told.
 #[cfg(feature = "simulation")]
 mod ended_days {

@@ -301,6 +301,7 @@ fn write(
     store.note_adopted(adopted);
     store.counters.commits.add(1);
     store.count_changes(weight(&changes));
+    store.note_expunged(&changes);
     let ticket = store.committer.ticket(&log, others);
     Ok(Committed { ticket, outcomes, touched })
 }
