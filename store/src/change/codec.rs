@@ -17,9 +17,18 @@ const MAILBOX_DELETE: u8 = 9;
 const SUBSCRIBE: u8 = 10;
 const SPECIAL_USE: u8 = 11;
 const USER_DELETE: u8 = 12;
-const ADD_SAME: u8 = 13;
 const QUOTA: u8 = 16;
 const MAILBOX_NUMBERS: u8 = 17;
+/// The lowest of 8 types: an Add that is like the one before it but for its user, UID and modseq, and for what these bits of the type say. So a message to
+/// very many recipients spends few octets on each.
+const ADD_SAME: u8 = 0x80;
+/// The user's number is not one higher: the distance is given.
+const SAME_FAR_USER: u8 = 1;
+/// The mailbox has another number.
+const SAME_OTHER_MAILBOX: u8 = 2;
+/// The flags or keywords are others.
+const SAME_OTHER_FLAGS: u8 = 4;
+const SAME_BITS: u8 = SAME_FAR_USER | SAME_OTHER_MAILBOX | SAME_OTHER_FLAGS;
 
 /// The octets are no changes that this release knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,39 +36,74 @@ pub(crate) struct Malformed;
 
 /// Appends `changes` to `out`.
 pub(crate) fn encode(changes: &[Change], out: &mut Vec<u8>) {
-    let mut before: Option<&Added> = None;
+    let mut before = None;
     for change in changes {
         if let Change::Add { mailbox, added } = change {
             encode_add(*mailbox, added, before, out);
-            before = Some(added);
+            before = Some((*mailbox, added));
         } else {
             encode_other(change, out);
         }
     }
 }
 
-fn encode_add(mailbox: MailboxId, added: &Added, before: Option<&Added>, out: &mut Vec<u8>) {
-    let same = before.is_some_and(|before| {
+fn encode_add(mailbox: MailboxId, added: &Added, before: Option<(MailboxId, &Added)>, out: &mut Vec<u8>) {
+    let same = before.filter(|(_, before)| {
         before.message == added.message
             && before.internal_date == added.internal_date
             && before.save_seconds == added.save_seconds
             && before.sent_date == added.sent_date
             && before.size == added.size
     });
-    out.push(if same { ADD_SAME } else { ADD });
+    if let Some((before_mailbox, before)) = same {
+        return encode_add_same(mailbox, added, before_mailbox, before, out);
+    }
+    out.push(ADD);
     put_mailbox(out, mailbox);
     put(out, u64::from(added.uid.get()));
     put(out, added.modseq.0);
     put_flags(out, added.flags);
-    if same {
-        return;
-    }
     out.extend_from_slice(&added.internal_date.pack().to_le_bytes());
     put(out, u64::from(added.save_seconds));
     out.extend_from_slice(&added.sent_date.map_or(0, ZonedTime::pack).to_le_bytes());
     put(out, u64::from(added.size));
     put(out, u64::from(added.message.page.0));
     put(out, u64::from(added.message.index));
+}
+
+fn encode_add_same(
+    mailbox: MailboxId,
+    added: &Added,
+    before_mailbox: MailboxId,
+    before: &Added,
+    out: &mut Vec<u8>,
+) {
+    let distance = i64::from(mailbox.user.0) - i64::from(before_mailbox.user.0);
+    let far = if distance == 1 { 0 } else { SAME_FAR_USER };
+    let other_mailbox = if mailbox.number == before_mailbox.number { 0 } else { SAME_OTHER_MAILBOX };
+    let other_flags = if added.flags == before.flags { 0 } else { SAME_OTHER_FLAGS };
+    out.push(ADD_SAME | far | other_mailbox | other_flags);
+    if far != 0 {
+        put(out, zigzag(distance));
+    }
+    if other_mailbox != 0 {
+        put(out, u64::from(mailbox.number));
+    }
+    put(out, u64::from(added.uid.get()));
+    // Mostly not far from the UID.
+    put(out, zigzag(added.modseq.0.wrapping_sub(u64::from(added.uid.get())) as i64));
+    if other_flags != 0 {
+        put_flags(out, added.flags);
+    }
+}
+
+/// A number with a sign as one without: small ones stay small.
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 fn encode_other(change: &Change, out: &mut Vec<u8>) {
@@ -184,11 +228,11 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Change>, Malformed> {
     let mut input = Input { bytes };
     let mut changes = Vec::new();
-    let mut before: Option<Added> = None;
+    let mut before = None;
     while !input.bytes.is_empty() {
-        let change = input.change(before.as_ref())?;
-        if let Change::Add { added, .. } = &change {
-            before = Some(*added);
+        let change = input.change(before)?;
+        if let Change::Add { mailbox, added } = &change {
+            before = Some((*mailbox, *added));
         }
         changes.push(change);
     }
@@ -200,13 +244,13 @@ struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    fn change(&mut self, before: Option<&Added>) -> Result<Change, Malformed> {
+    fn change(&mut self, before: Option<(MailboxId, Added)>) -> Result<Change, Malformed> {
         Ok(match self.octet()? {
             MESSAGE => Change::Message { index: self.number32()?, header_size: self.number32()? },
-            ADD => Change::Add { mailbox: self.mailbox()?, added: self.added(None)? },
-            ADD_SAME => {
-                let before = before.ok_or(Malformed)?;
-                Change::Add { mailbox: self.mailbox()?, added: self.added(Some(before))? }
+            ADD => Change::Add { mailbox: self.mailbox()?, added: self.added()? },
+            kind if kind & !SAME_BITS == ADD_SAME => {
+                let (mailbox, before) = before.ok_or(Malformed)?;
+                self.add_same(kind & SAME_BITS, mailbox, &before)?
             }
             FLAGS => {
                 let (mailbox, modseq) = (self.mailbox()?, ModSeq(self.number()?));
@@ -278,13 +322,22 @@ impl<'a> Input<'a> {
         })
     }
 
-    fn added(&mut self, before: Option<&Added>) -> Result<Added, Malformed> {
+    fn add_same(&mut self, bits: u8, before: MailboxId, added: &Added) -> Result<Change, Malformed> {
+        let distance = if bits & SAME_FAR_USER != 0 { unzigzag(self.number()?) } else { 1 };
+        let user = i64::from(before.user.0).checked_add(distance).ok_or(Malformed)?;
+        let user = UserId(u32::try_from(user).map_err(|_| Malformed)?);
+        let number = if bits & SAME_OTHER_MAILBOX != 0 { self.number32()? } else { before.number };
+        let uid = Uid::new(self.number32()?).ok_or(Malformed)?;
+        let modseq = ModSeq(u64::from(uid.get()).wrapping_add(unzigzag(self.number()?) as u64));
+        let flags = if bits & SAME_OTHER_FLAGS != 0 { self.flags()? } else { added.flags };
+        let added = Added { uid, modseq, flags, ..*added };
+        Ok(Change::Add { mailbox: MailboxId { user, number }, added })
+    }
+
+    fn added(&mut self) -> Result<Added, Malformed> {
         let uid = Uid::new(self.number32()?).ok_or(Malformed)?;
         let modseq = ModSeq(self.number()?);
         let flags = self.flags()?;
-        if let Some(before) = before {
-            return Ok(Added { uid, modseq, flags, ..*before });
-        }
         Ok(Added {
             uid,
             modseq,
@@ -453,14 +506,29 @@ mod tests {
     }
 
     #[test]
-    fn the_same_message_for_another_recipient_is_short() {
-        let mut changes = vec![Change::Add { mailbox: mailbox(1), added: added(1) }];
-        let mut one = Vec::new();
-        encode(&changes, &mut one);
-        changes.push(Change::Add { mailbox: mailbox(2), added: added(1) });
-        let mut two = Vec::new();
-        encode(&changes, &mut two);
-        assert!(two.len() - one.len() <= one.len() - 20);
+    fn the_same_message_for_other_recipients_is_short() {
+        let users = [300, 301, 310, 0, u32::MAX, u32::MAX, 5];
+        let numbers = [1, 2, 5_000, u32::MAX];
+        let mut changes = Vec::new();
+        for (user, number) in users.into_iter().flat_map(|user| numbers.map(|number| (user, number))) {
+            for modseq in [1, 5_000, 5_001, 1 << 40, u64::MAX] {
+                let flags = if modseq == 5_001 { Flags::default() } else { added(1).flags };
+                let added = Added { modseq: ModSeq(modseq), flags, ..added(5_000) };
+                changes.push(Change::Add { mailbox: MailboxId { user: UserId(user), number }, added });
+            }
+        }
+        let mut bytes = Vec::new();
+        encode(&changes, &mut bytes);
+        assert_eq!(decode(&bytes), Ok(changes));
+
+        let to = |user: u32| {
+            let added = Added { modseq: ModSeq(6_000), ..added(5_000) };
+            Change::Add { mailbox: MailboxId { user: UserId(user), number: 1 }, added }
+        };
+        let changes: Vec<Change> = (1..=1000).map(to).collect();
+        bytes.clear();
+        encode(&changes, &mut bytes);
+        assert!(bytes.len() < 5_100, "{}", bytes.len());
     }
 
     #[test]
@@ -471,7 +539,7 @@ mod tests {
             let _ = decode(&bytes[..len]);
         }
         for at in 0..bytes.len() {
-            for value in [0, 1, 13, 14, 16, 0x7f, 0x80, 0xff] {
+            for value in [0, 1, 14, 16, 0x7f, 0x80, 0x87, 0xff] {
                 let mut altered = bytes.clone();
                 altered[at] = value;
                 let _ = decode(&altered);

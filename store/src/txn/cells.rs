@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::change::{Added, Change, Flags};
 use crate::commit::OtherLog;
+use crate::derived::mailbox_of_cells;
 use crate::disk::Disk;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, Uid};
@@ -22,6 +23,7 @@ impl Plan<'_> {
         if to.len() > MESSAGES_MOST {
             return Err(ChangeError::Limit("recipients").into());
         }
+        let first = self.changes.len();
         let mut results = Vec::with_capacity(to.len());
         for delivery in to {
             results.push(match self.deliver_one(delivery) {
@@ -33,6 +35,8 @@ impl Plan<'_> {
                 Err(stop) => return Err(stop),
             });
         }
+        // Recipients in order take few octets each in the frame. What concerns one mailbox stays in its order.
+        self.changes[first..].sort_by_key(mailbox_of_cells);
         Ok(Outcome::Delivered(results))
     }
 
