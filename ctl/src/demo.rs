@@ -150,7 +150,8 @@ fn fill(context: &Context) -> Result<(u64, usize)> {
         let mut messages = 0;
         let mut count = 0;
         for entry in list.entries().iter().filter(|entry| !entry.placeholder) {
-            messages += u64::from(mailboxes.find(&entry.name)?.status().exists);
+            let status = mailboxes.find(&entry.name)?.status();
+            messages += u64::from(status.map_err(Failure::because("cannot read a mailbox"))?.exists);
             count += 1;
         }
         Ok((messages, count))

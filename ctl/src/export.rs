@@ -143,10 +143,10 @@ fn export_mailbox(
     let unreadable = || Failure::because(format!("cannot read the mailbox {name}"));
     let cells: Cells = mailbox.cells().map_err(unreadable())?;
     let keywords = mailbox.keywords().map_err(unreadable())?;
-    progress.begin(name, mailbox.status().size);
+    progress.begin(name, mailbox.status().map_err(unreadable())?.size);
     let mut count = 0;
     for index in (0..cells.count()).map(CellIndex) {
-        if cells.flags(index).is_none_or(|flags| flags.expunged) {
+        if cells.flags(index).map_err(unreadable())?.expunged {
             continue;
         }
         let cell: Cell = cells.cell(index).map_err(unreadable())?;

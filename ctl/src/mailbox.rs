@@ -120,7 +120,10 @@ fn list(mailboxes: &Mailboxes) -> Result<Table> {
             row.extend([Value::Null, Value::Null, Value::Null]);
         } else {
             let id = MailboxId { user: mailboxes.user, number: entry.number };
-            let status = mailboxes.open(id, &entry.name)?.status();
+            let status = mailboxes
+                .open(id, &entry.name)?
+                .status()
+                .map_err(Failure::because(format!("cannot read the mailbox {}", entry.name)))?;
             row.extend([Value::from(status.exists), status.unseen.into(), status.size.into()]);
         }
         row.push(list.is_subscribed(&entry.name).into());

@@ -204,7 +204,7 @@ struct Usage {
 fn measure(store: &Store, user: UserId) -> store::error::Result<Usage> {
     let mut usage = Usage::default();
     for entry in store.mailbox_list(user)?.entries().iter().filter(|entry| !entry.placeholder) {
-        let status = store.mailbox(MailboxId { user, number: entry.number })?.status();
+        let status = store.mailbox(MailboxId { user, number: entry.number })?.status()?;
         usage.mailboxes += 1;
         usage.messages += u64::from(status.exists);
         usage.octets += status.size;

@@ -59,10 +59,11 @@ impl Store {
         };
         // Most mailboxes have nothing to gain, and need no lock to find out.
         match self.derived.mailbox(mailbox) {
-            Ok(open) if !is_worth_it(open.released_tombstones(), open.cell_count()) => {
-                return Ok(Compaction::NothingToGain);
+            Ok(open) => {
+                if !is_worth_it(open.released_tombstones()?, open.cell_count()?) {
+                    return Ok(Compaction::NothingToGain);
+                }
             }
-            Ok(_) => (),
             Err(error) => return gone(error),
         }
         // Under the list's lock no folder is put away with its user, so that the name stays this mailbox's.
@@ -73,8 +74,8 @@ impl Store {
             Err(error) => return gone(error),
         };
         // After a writer that died: counts are made anew.
-        open.writer()?.publish(open.highest_modseq(), open.uid_next());
-        if !is_worth_it(open.released_tombstones(), open.cell_count()) {
+        open.writer()?.publish(open.highest_modseq()?, open.uid_next()?);
+        if !is_worth_it(open.released_tombstones()?, open.cell_count()?) {
             return Ok(Compaction::NothingToGain);
         }
         open.begin_rewriting();
@@ -133,13 +134,13 @@ impl Store {
         let open = self.mailbox_held(mailbox, &held)?;
         let mut writer = open.writer()?;
         let mut released = 0;
-        for index in (0..open.cell_count()).map(crate::CellIndex) {
+        for index in (0..open.cell_count()?).map(crate::CellIndex) {
             if let Some(message) = writer.release(index) {
                 released += 1;
                 self.pages.directory(message.page)?.drop_reference(message.index)?;
             }
         }
-        writer.publish(open.highest_modseq(), open.uid_next());
+        writer.publish(open.highest_modseq()?, open.uid_next()?);
         Ok(released)
     }
 }

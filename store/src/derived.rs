@@ -433,10 +433,10 @@ impl Derived {
                 Err(StoreError::NotFound(_)) => continue,
                 open => open?,
             };
-            if !open.is_deleted() {
+            if !open.is_deleted()? {
                 let mut writer = open.writer()?;
                 writer.mark_deleted(seconds);
-                writer.publish(ModSeq(open.highest_modseq().0 + 1), open.uid_next());
+                writer.publish(ModSeq(open.highest_modseq()?.0 + 1), open.uid_next()?);
                 self.keep_usage(&open)?;
             }
             self.forget(*mailbox);
@@ -467,7 +467,7 @@ impl Derived {
             Err(StoreError::NotFound(_)) if pass == Pass::Again => return Ok(()),
             open => open?,
         };
-        if open.is_released() && pass == Pass::Again {
+        if pass == Pass::Again && open.is_released()? {
             return Ok(());
         }
         let counted = if pass == Pass::First { own_message } else { None };
@@ -481,7 +481,7 @@ impl Derived {
                 Change::Add { added, .. } => {
                     highest_modseq = highest_modseq.max(added.modseq);
                     uid_next = uid_next.max(behind(Some(added.uid)));
-                    if pass == Pass::Again && writer.is_forgotten(added) {
+                    if pass == Pass::Again && writer.is_forgotten(added)? {
                         continue;
                     }
                     // First the count, then the cell, so that a count is never too low.

@@ -485,7 +485,7 @@ impl Store {
     }
 
     fn unless_deleted(&self, open: Arc<Mailbox>) -> Result<Arc<Mailbox>> {
-        if open.is_deleted() {
+        if open.is_deleted()? {
             self.derived.forget(open.id());
             return Err(StoreError::NotFound("mailbox"));
         }

@@ -80,7 +80,7 @@ pub struct View {
 impl View {
     /// A view of all there is now.
     pub fn open(mailbox: &Mailbox) -> Result<View> {
-        let marks = mailbox.marks();
+        let marks = mailbox.marks()?;
         View::restore(
             mailbox,
             ParkedView {
@@ -113,7 +113,7 @@ impl View {
     pub fn ensure_cache(&mut self, mailbox: &Mailbox) -> Result<()> {
         if self.order.is_none() {
             // The numbers come from a `highest_modseq` that was read before, by whoever opened or refreshed the view.
-            let order = build(&mailbox.cells()?, self.told);
+            let order = build(&mailbox.cells()?, self.told)?;
             self.exists = order.total();
             self.order = Some(order);
         }
@@ -156,8 +156,8 @@ impl View {
     pub fn seqs_for_uid_range(&self, mailbox: &Mailbox, first: Uid, last: Uid) -> Result<Range<u32>> {
         let cells = mailbox.cells()?;
         let Some(order) = self.cache() else { return Ok(1..1) };
-        let before = order.before(cells.count_up_to(first.get() - 1));
-        let upto = order.before(cells.count_up_to(last.get())).max(before);
+        let before = order.before(cells.count_up_to(first.get() - 1)?);
+        let upto = order.before(cells.count_up_to(last.get())?).max(before);
         Ok(before + 1..upto + 1)
     }
 
@@ -166,13 +166,13 @@ impl View {
         let cells = mailbox.cells()?;
         let Some(order) = self.cache() else { return Ok(None) };
         for (block, in_view) in order.blocks() {
-            let summary = cells.block_summary(block);
+            let summary = cells.block_summary(block)?;
             // Flags of tombstones in view are not in the summary.
             let mut candidates = in_view & !(summary.seen & summary.live);
             while candidates != 0 {
                 let index = CellIndex(block * 64 + candidates.trailing_zeros());
                 candidates &= candidates - 1;
-                if cells.flags(index).is_some_and(|flags| !flags.flags.system.contains(SystemFlags::SEEN)) {
+                if !cells.flags(index)?.flags.system.contains(SystemFlags::SEEN) {
                     return Ok(order.seq_of_cell(index));
                 }
             }
@@ -194,7 +194,7 @@ impl View {
     /// Brings the view up to what is published now, and says what the session must be told. One pass over the block summaries;
     /// cells are read only in blocks that changed.
     pub fn refresh(&mut self, mailbox: &Mailbox, how: Refresh) -> Result<Changes> {
-        let marks = mailbox.marks();
+        let marks = mailbox.marks()?;
         let old = self.told;
         let new = ParkedView {
             uid_upto: old.uid_upto.max(marks.uid_next.saturating_sub(1)),
@@ -212,8 +212,14 @@ impl View {
         let Some(order) = self.order.as_mut() else { return Ok(Changes::default()) };
         let cells = mailbox.cells()?;
         let changes = bring_up(order, &cells, old, new);
+        if changes.is_err() {
+            // It is of neither view now; whoever comes next makes it from the numbers of the old one.
+            self.order = None;
+        }
+        let changes = changes?;
+        let exists = self.order.as_ref().map_or(self.exists, Order::total);
         self.told = new;
-        self.exists = order.total();
+        self.exists = exists;
         Ok(changes)
     }
 
@@ -224,21 +230,21 @@ impl View {
 }
 
 /// The order of the cells in the view `told`.
-fn build(cells: &Cells, told: ParkedView) -> Order {
-    let count = cells.count_up_to(told.uid_upto);
+fn build(cells: &Cells, told: ParkedView) -> Result<Order> {
+    let count = cells.count_up_to(told.uid_upto)?;
     let mut order = Order::with_room_for(count);
     for block in 0..count.div_ceil(64) {
-        order.push(cells.not_expunged_upto(block, told.expunged_upto) & low_bits(count - block * 64));
+        order.push(cells.not_expunged_upto(block, told.expunged_upto)? & low_bits(count - block * 64));
     }
     order.set_count(count);
-    order
+    Ok(order)
 }
 
 /// Turns the order of the view `old` into that of `new`.
-fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) -> Changes {
+fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) -> Result<Changes> {
     let mut changes = Changes::default();
     let old_count = order.count();
-    let count = cells.count_up_to(new.uid_upto).max(old_count);
+    let count = cells.count_up_to(new.uid_upto)?.max(old_count);
     let old_total = order.total();
     let mut old_before = 0;
     let mut before = 0;
@@ -246,20 +252,19 @@ fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) 
         let told = low_bits(old_count.saturating_sub(block * 64));
         let present = low_bits(count - block * 64);
         let old_bits = order.bits(block);
-        let (max_modseq, max_expunge) = cells.block_modseqs(block);
+        let (max_modseq, max_expunge) = cells.block_modseqs(block)?;
         let expunges = max_expunge > old.expunged_upto && new.expunged_upto > old.expunged_upto;
         let bits = if told != present || expunges {
-            let bits = cells.not_expunged_upto(block, new.expunged_upto) & present;
+            let bits = cells.not_expunged_upto(block, new.expunged_upto)? & present;
             // What was in view and is not any more was expunged; what was out of view stays so.
             let mut gone = old_bits & !bits;
             while gone != 0 {
                 let bit = gone.trailing_zeros();
                 gone &= gone - 1;
                 let place = old_before + (old_bits & low_bits(bit)).count_ones() + 1;
-                if let Some(uid) = cells.uid(CellIndex(block * 64 + bit)) {
-                    changes.expunged.push(place - changes.expunged.len() as u32);
-                    changes.expunged_uids.push(uid);
-                }
+                let uid = cells.uid(CellIndex(block * 64 + bit))?;
+                changes.expunged.push(place - changes.expunged.len() as u32);
+                changes.expunged_uids.push(uid);
             }
             bits & (old_bits | !told)
         } else {
@@ -270,10 +275,8 @@ fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) 
             while candidates != 0 {
                 let index = CellIndex(block * 64 + candidates.trailing_zeros());
                 candidates &= candidates - 1;
-                let changed = cells.flags(index).is_some_and(|flags| {
-                    !flags.expunged && flags.modseq > old.flags_upto && flags.modseq <= new.flags_upto
-                });
-                if changed {
+                let flags = cells.flags(index)?;
+                if !flags.expunged && flags.modseq > old.flags_upto && flags.modseq <= new.flags_upto {
                     changes.flags.push(index);
                 }
             }
@@ -285,5 +288,5 @@ fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) 
     order.set_count(count);
     let added = (before + changes.expunged.len() as u32).saturating_sub(old_total);
     changes.exists = (added != 0).then_some(before);
-    changes
+    Ok(changes)
 }

@@ -229,7 +229,7 @@ impl Model {
             let found = store.find_user(user).expect("readable").expect("a user that was acknowledged");
             let list = store.mailbox_list(found).expect("readable");
             assert!(list.find("INBOX").is_some(), "{user} has no INBOX");
-            assert_eq!(store.mailbox(inbox(found)).expect("there").status().exists, 0);
+            assert_eq!(store.mailbox(inbox(found)).expect("there").status().expect("readable").exists, 0);
         }
     }
 
@@ -265,8 +265,8 @@ impl Model {
                     }
                 }
             }
-            assert_eq!(open.status().exists as usize, live.len());
-            assert!(open.uid_next() > last);
+            assert_eq!(open.status().expect("readable").exists as usize, live.len());
+            assert!(open.uid_next().expect("readable") > last);
             for ((_, uid), text) in self.acknowledged.range((number, 0)..(number + 1, 0)) {
                 let key = (number, *uid);
                 if !live.contains(uid) {

@@ -156,15 +156,17 @@ fn one_power_cut(seed: u64) {
     }
     wait_all(&stores);
     let expected: Vec<Content> = (1..=MAILBOXES).map(|number| content(&stores[0], mailbox(number))).collect();
-    let uid_next: Vec<u32> =
-        (1..=MAILBOXES).map(|number| stores[0].mailbox(mailbox(number)).expect("there").uid_next()).collect();
+    let uid_next: Vec<u32> = (1..=MAILBOXES)
+        .map(|number| stores[0].mailbox(mailbox(number)).expect("there").uid_next().expect("readable"))
+        .collect();
     let synced = files(&folder.join("store"));
     // What comes now is seen by others, but not acknowledged.
     for number in 0..20 {
         step(&stores[number % 2], &mut random, &format!("never{number}"), false);
     }
-    let uid_next_seen: Vec<u32> =
-        (1..=MAILBOXES).map(|number| stores[0].mailbox(mailbox(number)).expect("there").uid_next()).collect();
+    let uid_next_seen: Vec<u32> = (1..=MAILBOXES)
+        .map(|number| stores[0].mailbox(mailbox(number)).expect("there").uid_next().expect("readable"))
+        .collect();
     let seen: Vec<Content> = (1..=MAILBOXES).map(|number| content(&stores[0], mailbox(number))).collect();
     let late = files(&folder.join("store"));
     drop(stores);
@@ -245,7 +247,7 @@ fn one_power_cut(seed: u64) {
             only_uid(&committed) >= uid_next_seen[place],
             "seed {seed}: a UID that was seen is given again"
         );
-        let status = store.mailbox(mailbox(number)).expect("there").status();
+        let status = store.mailbox(mailbox(number)).expect("there").status().expect("readable");
         assert_eq!(status.exists as usize, live_indexes(&store, mailbox(number)).len());
     }
     let before: Vec<Content> = (1..=MAILBOXES).map(|number| content(&store, mailbox(number))).collect();
@@ -256,7 +258,7 @@ fn one_power_cut(seed: u64) {
     for number in 1..=MAILBOXES {
         assert_eq!(content(&store, mailbox(number)), before[number as usize - 1], "seed {seed}");
     }
-    let next = store.mailbox(mailbox(1)).expect("there").uid_next();
+    let next = store.mailbox(mailbox(1)).expect("there").uid_next().expect("readable");
     assert_eq!(only_uid(&deliver(&store, &mail("more"), vec![to(mailbox(1))])), next);
     drop(store);
 

@@ -26,7 +26,7 @@ fn what_another_process_has_open_of_a_deleted_user_takes_no_more_mail() {
     let mut txn = one.begin();
     txn.delete_user(ann);
     one.wait(txn.commit().expect("deleted").ticket).expect("durable");
-    assert!(open.is_deleted(), "who has it open is told");
+    assert!(open.is_deleted().expect("readable"), "who has it open is told");
     let late = deliver(&other, &mail("late"), vec![to(inbox(ann))]);
     assert!(matches!(&late.outcomes[..], [Outcome::Delivered(results)] if results[0].is_err()), "{late:?}");
     assert!(matches!(other.mailbox(inbox(ann)), Err(StoreError::NotFound(_))));
@@ -40,7 +40,7 @@ fn what_another_process_has_open_of_a_deleted_user_takes_no_more_mail() {
     // The name can be given again, and the old mail is not there.
     let next = other.ensure_user("ann").expect("made");
     assert_ne!(next, ann);
-    assert_eq!(one.mailbox(inbox(next)).expect("there").status().exists, 0);
+    assert_eq!(one.mailbox(inbox(next)).expect("there").status().expect("readable").exists, 0);
     drop((one, other));
     let store = place.open();
     assert_eq!(store.users().expect("readable"), vec![(next, "ann".to_string())]);
@@ -70,7 +70,7 @@ fn a_user_who_is_found_has_an_inbox() {
             };
             let list = other.mailbox_list(user).expect("readable");
             assert!(list.find("INBOX").is_some(), "user{number} has no INBOX");
-            assert_eq!(other.mailbox(inbox(user)).expect("there").status().exists, 0);
+            assert_eq!(other.mailbox(inbox(user)).expect("there").status().expect("readable").exists, 0);
             number += 1;
         }
     });
@@ -199,11 +199,11 @@ fn a_mailbox_that_one_deletes_while_another_fills_it_is_gone_for_both() {
             one.wait(txn.commit().expect("deleted").ticket).expect("durable");
             filling.join().expect("ended")
         });
-        assert!(session.is_deleted());
-        assert_eq!(session.status().exists, delivered, "none came after the end");
+        assert!(session.is_deleted().expect("readable"));
+        assert_eq!(session.status().expect("readable").exists, delivered, "none came after the end");
         assert!(matches!(other.mailbox(mailbox), Err(StoreError::NotFound(_))));
         // Its cells hold on to their messages until they are collected.
-        assert!(session.path().exists() && !session.is_released());
-        assert!(session.deleted_at() > 0);
+        assert!(session.path().exists() && !session.is_released().expect("readable"));
+        assert!(session.deleted_at().expect("readable") > 0);
     }
 }

@@ -33,7 +33,7 @@ impl Known {
         let mut by_size = HashMap::new();
         let cells = mailbox.cells()?;
         for index in (0..cells.count()).map(CellIndex) {
-            if cells.flags(index).is_none_or(|flags| flags.expunged) {
+            if cells.flags(index)?.expunged {
                 continue;
             }
             let cell = cells.cell(index)?;

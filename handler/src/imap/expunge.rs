@@ -67,17 +67,19 @@ fn deleted_cells(
 ) -> Result<Vec<CellIndex>, StoreError> {
     let mailbox = selected.mailbox(&turn.shared.store)?;
     let cells = mailbox.cells()?;
-    let is_deleted = |&cell: &CellIndex| {
-        let state = cells.flags(cell);
-        state.is_some_and(|state| !state.expunged && state.flags.system.contains(SystemFlags::DELETED))
-    };
-    let Some(uids) = uids else {
-        return Ok(selected.view.cells().map(|(_, cell)| cell).filter(is_deleted).collect());
-    };
-    match selected.resolve(&mailbox, Numbering::Uid, uids) {
-        Ok(sequences) => Ok(selected.cells(&sequences).into_iter().filter(is_deleted).collect()),
+    let candidates: Vec<CellIndex> = match uids.map(|uids| selected.resolve(&mailbox, Numbering::Uid, uids)) {
+        None => selected.view.cells().map(|(_, cell)| cell).collect(),
+        Some(Ok(sequences)) => selected.cells(&sequences),
         // UIDs need not exist.
-        Err(Unresolved::NoSuchMessage) => Ok(Vec::new()),
-        Err(Unresolved::Store(error)) => Err(error),
+        Some(Err(Unresolved::NoSuchMessage)) => Vec::new(),
+        Some(Err(Unresolved::Store(error))) => return Err(error),
+    };
+    let mut deleted = Vec::new();
+    for cell in candidates {
+        let state = cells.flags(cell)?;
+        if !state.expunged && state.flags.system.contains(SystemFlags::DELETED) {
+            deleted.push(cell);
+        }
     }
+    Ok(deleted)
 }

@@ -40,7 +40,9 @@ impl ImapSession {
         match self.commit_list(turn, |txn, user| txn.delete_mailbox(user, name.as_str())) {
             Ok(ticket) => {
                 if let Stage::Selected(_, selected) = &mut self.stage
-                    && !selected.mailbox(&turn.shared.store).is_ok_and(|mailbox| !mailbox.is_deleted())
+                    && !selected
+                        .mailbox(&turn.shared.store)
+                        .is_ok_and(|mailbox| mailbox.is_deleted().is_ok_and(|deleted| !deleted))
                 {
                     self.deselect(turn);
                 }

@@ -34,7 +34,7 @@ pub(super) fn write_status(
     items: &[StatusItem],
 ) -> Result<(), StoreError> {
     let mailbox = store.mailbox(id)?;
-    let (status, recent) = (mailbox.status(), mailbox.recent_count()?);
+    let (status, recent) = (mailbox.status()?, mailbox.recent_count()?);
     let value = |item| match item {
         StatusItem::Messages => u64::from(status.exists),
         StatusItem::Recent => u64::from(recent),

@@ -36,10 +36,13 @@ impl Known {
     ) -> Result<Known, StoreError> {
         let told = selected.view.parked().flags_upto;
         let mut known = Known::default();
-        if mailbox.highest_modseq() > told {
+        if mailbox.highest_modseq()? > told {
             let all = mailbox.cells()?;
-            let is_untold = |&&cell: &&CellIndex| all.flags(cell).is_some_and(|state| state.modseq > told);
-            known.except = cells.iter().filter(is_untold).copied().collect();
+            for &cell in cells {
+                if all.flags(cell)?.modseq > told {
+                    known.except.push(cell);
+                }
+            }
         }
         Ok(known)
     }
@@ -79,11 +82,11 @@ impl Untagged {
             Tell::Everything => (true, false, Known::default()),
         };
         let mailbox = selected.mailbox(&turn.shared.store)?;
-        if mailbox.is_deleted() {
+        if mailbox.is_deleted()? {
             return Err(StoreError::NotFound("mailbox"));
         }
         let told = selected.view.parked();
-        let highest = mailbox.highest_modseq();
+        let highest = mailbox.highest_modseq()?;
         if told.flags_upto == highest && (told.expunged_upto == highest || !expunges) {
             return Ok(None);
         }
@@ -156,9 +159,8 @@ impl Untagged {
                 return Ok(false);
             }
             self.flags += 1;
-            let (Some(state), Some(sequence)) = (cells.flags(cell), selected.view.seq_of_cell(cell)) else {
-                continue;
-            };
+            let Some(sequence) = selected.view.seq_of_cell(cell) else { continue };
+            let state = cells.flags(cell)?;
             if self.known.covers(cell, state.modseq) {
                 continue;
             }

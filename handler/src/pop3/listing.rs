@@ -67,11 +67,10 @@ impl Listing {
                     Ok(cell) => reply::list_line(out, message, u64::from(cell.size)),
                     Err(error) => log::error!("message not listed", user = maildrop.name, why = error),
                 },
-                Kind::UniqueIds => {
-                    if let Some(uid) = cells.uid(cell) {
-                        reply::uidl_line(out, message, &unique_id(mailbox.uid_validity(), uid.get()));
-                    }
-                }
+                Kind::UniqueIds => match cells.uid(cell) {
+                    Ok(uid) => reply::uidl_line(out, message, &unique_id(mailbox.uid_validity(), uid.get())),
+                    Err(error) => log::error!("message not listed", user = maildrop.name, why = error),
+                },
             }
         }
         reply::end(turn.output.bytes());

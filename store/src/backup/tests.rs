@@ -135,7 +135,7 @@ fn copy_on(store: &Arc<Store>, stop: &AtomicBool) {
         for writer in 0..WRITERS {
             let from = inbox(store, &format!("a{writer}"));
             let to = inbox(store, "copies");
-            let count = store.mailbox(from).expect("there").cell_count();
+            let count = store.mailbox(from).expect("there").cell_count().expect("readable");
             let cells: Vec<CellIndex> = (done[writer as usize]..count).map(CellIndex).collect();
             if !cells.is_empty() {
                 let mut txn = store.begin();
@@ -244,10 +244,10 @@ fn only_new_octets_are_copied() {
     let cell = restored.mailbox(inbox(&restored, "ann")).expect("there").cell(CellIndex(3)).expect("whole");
     assert!(cell.flags.system.contains(SystemFlags::FLAGGED));
     // The restored store is the old one, of a later epoch: it goes on with the same backup, and no UID comes again.
-    let uid_next = store.mailbox(ann).expect("there").uid_next();
+    let uid_next = store.mailbox(ann).expect("there").uid_next().expect("readable");
     store.close().expect("closed");
     let ann = inbox(&restored, "ann");
-    assert!(restored.mailbox(ann).expect("there").uid_next() >= uid_next + (1 << 20));
+    assert!(restored.mailbox(ann).expect("there").uid_next().expect("readable") >= uid_next + (1 << 20));
     deliver(&restored, &[ann], text(0, 77).as_bytes());
     assert_eq!(place.backup(&restored).messages, 52);
     let again = place.restored("again", PlaceHow::Link);

@@ -64,7 +64,7 @@ pub(super) fn deliver(store: &Arc<Store>, bytes: &[u8], to: &[MailboxId]) -> Mes
     let committed = txn.commit().expect("delivered");
     store.wait(committed.ticket).expect("durable");
     let open = store.mailbox(first).expect("there");
-    open.cell(CellIndex(open.cell_count() - 1)).expect("whole").message
+    open.cell(CellIndex(open.cell_count().expect("readable") - 1)).expect("whole").message
 }
 
 pub(super) fn expunge(store: &Store, mailbox: MailboxId, cells: &[u32]) {
@@ -406,7 +406,7 @@ mod ended_days {
         assert_eq!(gc(&store), GcReport::default());
         // UIDs are not given out again, whatever is left of the logs.
         let next = deliver(&store, &mail("y", 10), &[inbox(ann)]);
-        assert_eq!(store.mailbox(inbox(ann)).expect("there").uid_next(), 7);
+        assert_eq!(store.mailbox(inbox(ann)).expect("there").uid_next().expect("readable"), 7);
         drop(store);
         let store = days.open();
         assert_eq!(body(&store, next).expect("there"), mail("y", 10));

@@ -102,7 +102,7 @@ impl Past {
         let open = self.store.mailbox_held(mailbox, &held).expect("there");
         let mut writer = open.writer().expect("patched");
         writer.release(index).expect("held until now");
-        writer.publish(open.highest_modseq(), open.uid_next());
+        writer.publish(open.highest_modseq().expect("readable"), open.uid_next().expect("readable"));
     }
 
     /// UID, subject, flags, keywords of what is in a mailbox.

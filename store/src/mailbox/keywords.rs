@@ -1,10 +1,11 @@
-//! The names of a mailbox's keywords: block 1 of the file, a line for each, length and octets. A name never changes once its
+//! The names of a mailbox's keywords: block 1 of the file, a line for each: length, octets and a checksum. A name never changes once its
 //! bit is counted in `keywords used`, so readers copy the names without a lock.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::layout::{self, KEYWORD_NAME_BYTES, header_tail};
-use super::tail;
+use super::layout::{self, KEYWORD_CRC, KEYWORD_NAME_BYTES, header_tail};
+use super::{count_publication, tail};
 use crate::error::{Result, StoreError};
 use crate::mapping::{LINE_BYTES, Region};
 
@@ -43,9 +44,9 @@ impl Keywords {
     }
 }
 
-/// The names that are there.
-pub(super) fn read(region: &Region) -> Result<Keywords> {
-    let used = tail(region).load_u32::<{ header_tail::KEYWORDS_USED }>(Acquire) as usize;
+/// The names of the first `used` bits.
+pub(super) fn read(region: &Region, used: u32) -> Result<Keywords> {
+    let used = used as usize;
     if used > Keywords::MOST {
         let place = header_tail::LINE + header_tail::KEYWORDS_USED as u64;
         return Err(StoreError::corrupt(region.path(), place, "more keywords than there can be"));
@@ -54,15 +55,30 @@ pub(super) fn read(region: &Region) -> Result<Keywords> {
     for bit in 0..used {
         let offset = name_offset(bit);
         let line = region.copy_out(offset)?;
+        if line == [0; LINE_BYTES] {
+            // No keyword has this bit.
+            names.push(String::new());
+            continue;
+        }
         let name = line.get(1..1 + usize::from(line[0])).and_then(|name| std::str::from_utf8(name).ok());
-        let damaged = || StoreError::corrupt(region.path(), offset, "a keyword's name cannot be read");
-        names.push(name.ok_or_else(damaged)?.to_owned());
+        match name {
+            Some(name) if layout::u32_at(&line, KEYWORD_CRC) == crc32c::crc32c(&line[..KEYWORD_CRC]) => {
+                names.push(name.to_owned());
+            }
+            _ => {
+                return Err(StoreError::corrupt(
+                    region.path(),
+                    offset,
+                    "the checksum of a keyword's name is wrong",
+                ));
+            }
+        }
     }
     Ok(Keywords { names })
 }
 
 /// Names bit `bit`. Under the mailbox's lock; the same again changes nothing.
-pub(super) fn write(region: &Region, bit: u8, name: &str) -> Result<()> {
+pub(super) fn write(region: &Arc<Region>, bit: u8, name: &str) -> Result<()> {
     let bit = usize::from(bit);
     let offset = name_offset(bit);
     if bit >= Keywords::MOST || name.is_empty() || name.len() > KEYWORD_NAME_BYTES {
@@ -71,10 +87,14 @@ pub(super) fn write(region: &Region, bit: u8, name: &str) -> Result<()> {
     let mut line = [0; LINE_BYTES];
     line[0] = name.len() as u8;
     line[1..1 + name.len()].copy_from_slice(name.as_bytes());
+    let crc = crc32c::crc32c(&line[..KEYWORD_CRC]);
+    line[KEYWORD_CRC..].copy_from_slice(&crc.to_le_bytes());
     region.copy_in(offset, &line)?;
-    let tail = tail(region);
-    let used = tail.load_u32::<{ header_tail::KEYWORDS_USED }>(Relaxed);
-    tail.store_u32::<{ header_tail::KEYWORDS_USED }>(used.max(bit as u32 + 1), Release);
+    count_publication(region, |_| {
+        let tail = tail(region);
+        let used = tail.load_u32::<{ header_tail::KEYWORDS_USED }>(Relaxed);
+        tail.store_u32::<{ header_tail::KEYWORDS_USED }>(used.max(bit as u32 + 1), Release);
+    });
     Ok(())
 }
 

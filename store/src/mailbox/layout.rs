@@ -1,6 +1,7 @@
 //! Where everything is in a cells file: the drawing "Mailbox cells" of `FORMAT.md` as constants, and the encoding of cells
 //! and checksums. Nothing here touches a file.
 
+use super::sums;
 use crate::change::{Added, Flags, SystemFlags, ZonedTime};
 use crate::mapping::LINE_BYTES;
 
@@ -18,8 +19,10 @@ pub(crate) const BLOCKS_PER_GROUP: u64 = 64;
 pub(crate) const EMPTY_FILE_BYTES: u64 = 2 * BLOCK_BYTES;
 /// Where the keyword names begin.
 pub(crate) const KEYWORDS_OFFSET: u64 = BLOCK_BYTES;
-/// Octets of a keyword's name at most.
-pub(crate) const KEYWORD_NAME_BYTES: usize = LINE_BYTES - 1;
+/// Octets of a keyword's name at most: its line has its length before it and a CRC-32C behind it.
+pub(crate) const KEYWORD_NAME_BYTES: usize = KEYWORD_CRC - 1;
+/// Where the checksum of a keyword's line is in it.
+pub(crate) const KEYWORD_CRC: usize = LINE_BYTES - 4;
 
 /// First line of the header, offsets in the file.
 pub(crate) mod header {
@@ -42,7 +45,6 @@ pub(crate) mod header {
 pub(crate) mod header_tail {
     /// Where the line is in the file.
     pub(crate) const LINE: u64 = 64;
-    pub(crate) const FIRST_RECENT_UID: usize = 0;
     pub(crate) const PATCHES: usize = 4;
     pub(crate) const KEYWORDS_USED: usize = 8;
     pub(crate) const FLAGS: usize = 12;
@@ -51,7 +53,12 @@ pub(crate) mod header_tail {
     pub(crate) const DELETED_AT: usize = 24;
     pub(crate) const SETTLED_UID: usize = 28;
     pub(crate) const EXPUNGE_FLOOR: usize = 32;
+    /// The number, and its complement in the upper half.
+    pub(crate) const FIRST_RECENT_UID: usize = 48;
+    pub(crate) const CHECK: usize = 56;
     pub(crate) const CRC: usize = 60;
+    /// The flags word has the complement of the flags in its upper half.
+    pub(crate) const FLAGS_BITS: u32 = 16;
     /// A flag: the mailbox was deleted.
     pub(crate) const FLAG_DELETED: u32 = 1;
     /// A flag of a deleted mailbox: its cells hold no references any more.
@@ -78,6 +85,9 @@ pub(crate) mod cell {
     pub(crate) const DIRECTORY: usize = 52;
     pub(crate) const EXPUNGED_AT: usize = 56;
     pub(crate) const CRC: usize = 60;
+    /// The bits of the flags word that are a check of what changes in the cell.
+    pub(crate) const CHECK_MASK: u32 = 0xff_ffff << CHECK_SHIFT;
+    pub(crate) const CHECK_SHIFT: u32 = 5;
     /// The bit of the flags that makes a cell a tombstone.
     pub(crate) const EXPUNGED: u32 = 1 << 31;
     /// The bit of a tombstone that holds no reference to its message any more.
@@ -94,6 +104,8 @@ pub(crate) mod summary {
     pub(crate) const FLAGGED: usize = 40;
     pub(crate) const DELETED: usize = 48;
     pub(crate) const DRAFT: usize = 56;
+    /// The upper octets of the two modseqs are a check of the line.
+    pub(crate) const MODSEQ_MASK: u64 = u64::MAX >> 8;
 }
 
 const _: () = {
@@ -102,8 +114,13 @@ const _: () = {
     assert!(header_tail::DELETED_AT + 4 == header_tail::SETTLED_UID);
     assert!(header_tail::SETTLED_UID + 4 == header_tail::EXPUNGE_FLOOR);
     assert!(
-        header_tail::EXPUNGE_FLOOR.is_multiple_of(8) && header_tail::EXPUNGE_FLOOR + 8 <= header_tail::CRC
+        header_tail::EXPUNGE_FLOOR.is_multiple_of(8)
+            && header_tail::EXPUNGE_FLOOR + 8 <= header_tail::FIRST_RECENT_UID
     );
+    assert!(
+        header_tail::FIRST_RECENT_UID + 8 == header_tail::CHECK && header_tail::CHECK + 4 == header_tail::CRC
+    );
+    assert!(header_tail::PATCHES == 4 && header_tail::FLAGS == 12 && header_tail::PUBLICATIONS == 16);
     assert!(cell::CRC + 4 == LINE_BYTES);
     assert!(cell::UID + 4 == cell::FLAGS && cell::MODSEQ + 8 == cell::INTERNAL_DATE);
     assert!(cell::EXPUNGED_AT + 4 == cell::CRC);
@@ -153,6 +170,38 @@ pub(crate) fn flags_word(flags: Flags) -> u32 {
     u32::from(flags.system.0 & 0x1f)
 }
 
+/// The flags word of a cell with the check of all that changes in it.
+pub(crate) fn sealed_flags(uid: u32, word: u32, keywords: u64, modseq: u64, expunged_at: u32) -> u32 {
+    let word = word & !cell::CHECK_MASK;
+    word | sums::of_flags(uid, word, keywords, modseq, expunged_at) << cell::CHECK_SHIFT
+}
+
+/// The word that holds the flags `flags` of a mailbox.
+pub(crate) fn mailbox_flags_word(flags: u32) -> u32 {
+    let low = flags & ((1 << header_tail::FLAGS_BITS) - 1);
+    low | !low << header_tail::FLAGS_BITS
+}
+
+/// The flags of a mailbox that `word` holds; `None` if it was damaged.
+pub(crate) fn mailbox_flags(word: u32) -> Option<u32> {
+    let flags = word & ((1 << header_tail::FLAGS_BITS) - 1);
+    (mailbox_flags_word(flags) == word).then_some(flags)
+}
+
+/// The check of a header's two lines: all that is not changed without the mailbox's lock and has no check of its own.
+pub(crate) fn header_check(first: &[u8; LINE_BYTES], second: &[u8; LINE_BYTES]) -> u32 {
+    let low = |word: u64| word & u64::from(u32::MAX);
+    let words: [u64; 14] = std::array::from_fn(|at| match at {
+        0..8 => u64_at(first, at * 8),
+        // Without `patches`, the flags and `publications`.
+        8 => low(u64_at(second, 0)),
+        9 => low(u64_at(second, 8)),
+        10 => u64_at(second, 16) >> 32,
+        at => u64_at(second, (at - 8) * 8),
+    });
+    sums::of_header(words)
+}
+
 /// The flags that a cell's words say.
 pub(crate) fn flags_of(word: u32, keywords: u64) -> Flags {
     Flags { system: SystemFlags((word & 0x1f) as u8), keywords }
@@ -163,7 +212,9 @@ pub(crate) fn encode_cell(added: &Added) -> [u8; LINE_BYTES] {
     let mut bytes = [0; LINE_BYTES];
     let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
     put(cell::UID, &added.uid.get().to_le_bytes());
-    put(cell::FLAGS, &flags_word(added.flags).to_le_bytes());
+    let word =
+        sealed_flags(added.uid.get(), flags_word(added.flags), added.flags.keywords, added.modseq.0, 0);
+    put(cell::FLAGS, &word.to_le_bytes());
     put(cell::KEYWORDS, &added.flags.keywords.to_le_bytes());
     put(cell::MODSEQ, &added.modseq.0.to_le_bytes());
     put(cell::INTERNAL_DATE, &added.internal_date.pack().to_le_bytes());
@@ -231,7 +282,10 @@ mod tests {
         let added = crate::mailbox::tests::added(0x0102_0304, 0x1122_3344_5566_7788, 0b0_1001);
         let bytes = encode_cell(&added);
         let mut want = Vec::new();
-        want.extend([4, 3, 2, 1, 9, 0, 0, 0]);
+        want.extend([4, 3, 2, 1]);
+        let keywords = 0x0102_0304_u64 % 3;
+        want.extend(sealed_flags(0x0102_0304, 9, keywords, 0x1122_3344_5566_7788, 0).to_le_bytes());
+        assert_eq!(want[4] & 0x1f, 9);
         want.extend((0x0102_0304_u64 % 3).to_le_bytes());
         want.extend([0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
         want.extend((((1_700_000_000 + 0x0102_0304 + (1_u64 << 52)) << 11) | (1024 + 60)).to_le_bytes());

@@ -8,14 +8,16 @@
 //!   gets another file when tombstones are dropped, while nobody has it pinned.
 //! - The file is a view: whatever is wrong with it is reported as `Corrupt` and can be made again from the logs.
 //!
-//! `layout` is the drawing, `cells` reading without locks, `writer` patching, `repair` what follows a death or a power cut,
-//! `rewrite` dropping tombstones.
+//! `layout` is the drawing, `sums` its checks, `cells` and `published` reading without locks, `writer` patching, `repair` what
+//! follows a death or a power cut, `rewrite` dropping tombstones.
 
 mod cells;
 mod keywords;
 mod layout;
+mod published;
 mod repair;
 mod rewrite;
+mod sums;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;
@@ -23,9 +25,7 @@ mod writer;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use crate::change::{Flags, ZonedTime};
 use crate::disk::Disk;
@@ -38,6 +38,7 @@ use layout::{header, header_tail};
 pub(crate) use cells::low_bits;
 pub use cells::{BlockSummary, Cells};
 pub use keywords::Keywords;
+use published::{change_flags, count_publication};
 pub use repair::PowerCutReport;
 pub(crate) use repair::{MODSEQS_SKIPPED, UIDS_SKIPPED};
 pub(crate) use writer::AddOutcome;
@@ -208,11 +209,14 @@ impl Mailbox {
         line.store_u32::<{ header::UID_NEXT }>(1, Relaxed);
         line.store_u64::<{ header::HIGHEST_MODSEQ }>(1, Relaxed);
         let tail = region.line(header_tail::LINE)?;
+        let mut flags = 0;
         if has_usage_view(disk, path) {
             // A file that takes the place of another: there may be a row of that one.
-            tail.store_u32::<{ header_tail::FLAGS }>(header_tail::FLAG_USAGE_KEPT, Relaxed);
+            flags = header_tail::FLAG_USAGE_KEPT;
         }
-        tail.store_u32::<{ header_tail::FIRST_RECENT_UID }>(1, Relaxed);
+        tail.store_u32::<{ header_tail::FLAGS }>(layout::mailbox_flags_word(flags), Relaxed);
+        tail.store_u64::<{ header_tail::FIRST_RECENT_UID }>(with_complement(1), Relaxed);
+        published::seal(&region);
         tail.store_u32::<{ header_tail::CRC }>(layout::header_crc(&line.copy_out()), Relaxed);
         drop(region);
         // Else a power cut could leave the name and the length without the header: a damaged view, and all logs to be replayed.
@@ -306,111 +310,82 @@ impl Mailbox {
     }
 
     /// Whether the mailbox was deleted; what is in it can still be read.
-    pub fn is_deleted(&self) -> bool {
-        let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
-        flags & header_tail::FLAG_DELETED != 0
+    ///
+    /// Errors: as the others that read the header, `Corrupt`.
+    pub fn is_deleted(&self) -> Result<bool> {
+        Ok(self.flags_word()? & header_tail::FLAG_DELETED != 0)
     }
 
     /// When the mailbox was deleted, seconds since 1970; 0 if it was not.
-    pub fn deleted_at(&self) -> u32 {
-        tail(&self.mapping.region()).load_u32::<{ header_tail::DELETED_AT }>(Acquire)
+    pub fn deleted_at(&self) -> Result<u32> {
+        self.header().map(|header| header.deleted_at())
     }
 
     /// Whether this is a deleted mailbox none of whose cells holds a reference any more, whatever they say themselves.
-    pub fn is_released(&self) -> bool {
-        let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
-        flags & header_tail::FLAG_RELEASED != 0
+    pub fn is_released(&self) -> Result<bool> {
+        Ok(self.flags_word()? & header_tail::FLAG_RELEASED != 0)
     }
 
     /// Whether what is in it is also kept in the user's usage view.
-    pub(crate) fn is_usage_kept(&self) -> bool {
-        let flags = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
-        flags & header_tail::FLAG_USAGE_KEPT != 0
+    pub(crate) fn is_usage_kept(&self) -> Result<bool> {
+        Ok(self.flags_word()? & header_tail::FLAG_USAGE_KEPT != 0)
     }
 
     /// From now on the usage view must be told of every publication. Under the mailbox's lock.
     pub(crate) fn keep_usage(&self) {
-        let region = self.mapping.region();
-        let flags = tail(&region).load_u32::<{ header_tail::FLAGS }>(Relaxed);
-        tail(&region).store_u32::<{ header_tail::FLAGS }>(flags | header_tail::FLAG_USAGE_KEPT, Release);
+        change_flags(&self.mapping.region(), |flags| flags | header_tail::FLAG_USAGE_KEPT);
     }
 
     /// Tombstones that still hold references.
-    pub fn unreleased(&self) -> u32 {
-        tail(&self.mapping.region()).load_u32::<{ header_tail::UNRELEASED }>(Acquire)
+    pub fn unreleased(&self) -> Result<u32> {
+        self.header().map(|header| header.unreleased())
     }
 
     /// UIDNEXT.
-    pub fn uid_next(&self) -> u32 {
-        head(&self.mapping.region()).load_u32::<{ header::UID_NEXT }>(Acquire)
+    pub fn uid_next(&self) -> Result<u32> {
+        self.header().map(|header| header.uid_next())
     }
 
     /// HIGHESTMODSEQ; all changes up to it are visible to whoever has read it.
-    pub fn highest_modseq(&self) -> ModSeq {
-        ModSeq(head(&self.mapping.region()).load_u64::<{ header::HIGHEST_MODSEQ }>(Acquire))
+    pub fn highest_modseq(&self) -> Result<ModSeq> {
+        self.header().map(|header| header.highest_modseq())
     }
 
     /// The numbers of this moment. Reads the header alone.
-    pub fn status(&self) -> MailboxStatus {
-        let region = self.mapping.region();
-        let line = head(&region);
-        self.of_one_moment(&region, || MailboxStatus {
-            exists: line.load_u32::<{ header::LIVE }>(Relaxed),
-            unseen: line.load_u32::<{ header::UNSEEN }>(Relaxed),
-            deleted: line.load_u32::<{ header::DELETED }>(Relaxed),
-            size: line.load_u64::<{ header::SIZE }>(Relaxed),
-            uid_next: line.load_u32::<{ header::UID_NEXT }>(Relaxed),
+    pub fn status(&self) -> Result<MailboxStatus> {
+        let header = self.header()?;
+        Ok(MailboxStatus {
+            exists: header.live(),
+            unseen: header.unseen(),
+            deleted: header.deleted(),
+            size: header.size(),
+            uid_next: header.uid_next(),
             uid_validity: self.uid_validity,
-            highest_modseq: ModSeq(line.load_u64::<{ header::HIGHEST_MODSEQ }>(Acquire)),
+            highest_modseq: header.highest_modseq(),
         })
     }
 
     /// `highest_modseq` and the `uid_next` that goes with it. Should a writer have died while it stored them, `uid_next` may
     /// be a later one: its cells are visible, too, and are only told of twice.
-    pub(crate) fn marks(&self) -> Marks {
-        let region = self.mapping.region();
-        let line = head(&region);
-        self.of_one_moment(&region, || Marks {
-            highest_modseq: ModSeq(line.load_u64::<{ header::HIGHEST_MODSEQ }>(Acquire)),
-            uid_next: line.load_u32::<{ header::UID_NEXT }>(Acquire),
-        })
-    }
-
-    /// Reads between two publications, by the counter that a writer makes odd while it stores into the header. A writer that
-    /// died there leaves it odd; then what is there is taken after some tries, for nobody may wait here.
-    fn of_one_moment<T>(&self, region: &Region, read: impl Fn() -> T) -> T {
-        let tail = tail(region);
-        for turn in 0..CONSISTENT_TRIES {
-            let before = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Acquire);
-            let value = read();
-            fence(Acquire);
-            let after = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Relaxed);
-            if before == after && before.is_multiple_of(2) {
-                return value;
-            }
-            if turn < TRIES_WITHOUT_YIELDING {
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
-            }
-        }
-        read()
+    pub(crate) fn marks(&self) -> Result<Marks> {
+        let header = self.header()?;
+        Ok(Marks { highest_modseq: header.highest_modseq(), uid_next: header.uid_next() })
     }
 
     /// The cells of now.
     ///
     /// Errors: `Corrupt` if the file is shorter than its header says.
     pub fn cells(&self) -> Result<Cells> {
+        let count = self.header()?.cells_used();
         let region = self.mapping.region();
-        let count = head(&region).load_u32::<{ header::CELLS_USED }>(Acquire);
         let bytes = layout::bytes_for(count);
         let region = if region.len() >= bytes { region } else { self.mapping.ensure_len(bytes)? };
         Ok(Cells::new(region, count))
     }
 
     /// Cells, tombstones among them.
-    pub fn cell_count(&self) -> u32 {
-        head(&self.mapping.region()).load_u32::<{ header::CELLS_USED }>(Acquire)
+    pub fn cell_count(&self) -> Result<u32> {
+        self.header().map(|header| header.cells_used())
     }
 
     /// One cell, as [`Cells::cell`]. For more than a few, take [`Mailbox::cells`] once.
@@ -420,47 +395,59 @@ impl Mailbox {
 
     /// The place of a UID, as [`Cells::find_uid`].
     pub fn find_uid(&self, uid: Uid) -> Result<std::result::Result<CellIndex, CellIndex>> {
-        Ok(self.cells()?.find_uid(uid))
+        self.cells()?.find_uid(uid)
     }
 
     /// The UID of a cell.
     pub fn uid_at(&self, index: CellIndex) -> Result<Uid> {
-        self.cells()?.uid(index).ok_or(StoreError::NotFound("message"))
+        self.cells()?.uid(index)
     }
 
     /// Flags and modseq of a cell.
     pub fn flags_at(&self, index: CellIndex) -> Result<(Flags, ModSeq)> {
-        let flags = self.cells()?.flags(index).ok_or(StoreError::NotFound("message"))?;
+        let flags = self.cells()?.flags(index)?;
         Ok((flags.flags, flags.modseq))
     }
 
     /// The keywords of now.
     pub fn keywords(&self) -> Result<Keywords> {
-        keywords::read(&self.mapping.region())
+        let used = self.header()?.keywords_used();
+        keywords::read(&self.mapping.region(), used)
     }
 
     /// Takes the messages up to `uid_upto` that were \Recent in no session yet for the caller's session; their UIDs.
     pub fn claim_recent(&self, uid_upto: u32) -> Range<u32> {
         let end = uid_upto.saturating_add(1);
         let region = self.mapping.region();
-        let first = tail(&region).fetch_max_u32::<{ header_tail::FIRST_RECENT_UID }>(end, AcqRel);
-        first.min(end)..end
+        let offset = header_tail::LINE + header_tail::FIRST_RECENT_UID as u64;
+        loop {
+            let known = tail(&region).load_u64::<{ header_tail::FIRST_RECENT_UID }>(Acquire);
+            let first = without_complement(known);
+            let new = with_complement(first.max(end));
+            // The line was mapped when the file was opened, so there is no error.
+            if known == new || !matches!(region.compare_exchange_u64(offset, known, new, AcqRel), Ok(Err(_)))
+            {
+                return first.min(end)..end;
+            }
+        }
     }
 
-    /// From this UID on, messages were \Recent in no session yet.
+    /// From this UID on, messages were \Recent in no session yet. It is not logged; if it is damaged, all messages are \Recent, as RFC
+    /// 3501, 2.3.2 asks of servers that do not know.
     pub fn first_recent_uid(&self) -> u32 {
-        tail(&self.mapping.region()).load_u32::<{ header_tail::FIRST_RECENT_UID }>(Acquire)
+        let region = self.mapping.region();
+        without_complement(tail(&region).load_u64::<{ header_tail::FIRST_RECENT_UID }>(Acquire))
     }
 
     /// How many messages were \Recent in no session yet.
     pub fn recent_count(&self) -> Result<u32> {
         let cells = self.cells()?;
-        let first = cells.count_up_to(self.first_recent_uid().saturating_sub(1));
+        let first = cells.count_up_to(self.first_recent_uid().saturating_sub(1))?;
         let mut recent = 0;
         for block in first / layout::CELLS_PER_BLOCK..cells.blocks() {
             let start = block * layout::CELLS_PER_BLOCK;
             let wanted = low_bits(cells.count() - start) & !low_bits(first.saturating_sub(start));
-            recent += (cells.block_summary(block).live & wanted).count_ones();
+            recent += (cells.block_summary(block)?.live & wanted).count_ones();
         }
         Ok(recent)
     }
@@ -493,12 +480,22 @@ fn tail(region: &Region) -> Line<'_> {
     region.line(header_tail::LINE).expect("the header was mapped when the file was opened")
 }
 
-/// Has `store` put numbers of one moment into the header; see `of_one_moment`.
-fn count_publication(region: &Arc<Region>, store: impl FnOnce(Line<'_>)) {
-    let tail = tail(region);
-    let begun = tail.load_u32::<{ header_tail::PUBLICATIONS }>(Relaxed) | 1;
-    tail.store_u32::<{ header_tail::PUBLICATIONS }>(begun, Relaxed);
-    fence(Release);
-    store(head(region));
-    tail.store_u32::<{ header_tail::PUBLICATIONS }>(begun.wrapping_add(1), Release);
+/// A number with its complement above it: one that no flipped bit goes unseen in.
+fn with_complement(number: u32) -> u64 {
+    u64::from(number) | u64::from(!number) << 32
+}
+
+/// The number in `word`; 1 if it is damaged.
+fn without_complement(word: u64) -> u32 {
+    let number = word as u32;
+    if with_complement(number) == word { number } else { 1 }
+}
+
+/// Between two looks at what a writer may be storing.
+fn wait_a_little(turn: u32) {
+    if turn < TRIES_WITHOUT_YIELDING {
+        std::hint::spin_loop();
+    } else {
+        std::thread::yield_now();
+    }
 }

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
 
-use super::cells::{BlockSummary, Cells, read_flags};
-use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail, summary};
+use super::cells::{BlockSummary, Cells, store_summary};
+use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail};
 use super::writer::Counts;
 use super::{Cell, Mailbox, count_publication, head, tail};
 use crate::change::SystemFlags;
@@ -27,7 +28,9 @@ pub struct PowerCutReport {
     pub damaged_cells: u32,
     /// Whether one of them was written once: what it said is not in this file any more.
     pub has_wrong_cells: bool,
-    /// The first of them.
+    /// Cells that were being changed: their flags are partly those before and partly those after. What is replayed makes them right.
+    pub torn_cells: u32,
+    /// The first of the damaged.
     pub damages: Vec<StoreError>,
     /// Messages that the caller did not want kept; their cells are tombstones now.
     pub dropped: Vec<(Uid, MessageId)>,
@@ -57,15 +60,17 @@ impl Mailbox {
             count = layout::blocks_in(region.len()).saturating_mul(CELLS_PER_BLOCK);
         }
         let kept = compact(&region, count, &mut report)?;
-        line.store_u32::<{ header::CELLS_USED }>(kept, Release);
+        count_publication(&region, |line| line.store_u32::<{ header::CELLS_USED }>(kept, Release));
 
         let cells = Cells::new(Arc::clone(&region), kept);
-        let last_uid = kept.checked_sub(1).and_then(|last| cells.uid(CellIndex(last))).map_or(0, Uid::get);
-        let seen =
-            (0..kept).filter_map(|index| cells.flags(CellIndex(index))).map(|flags| flags.modseq).max();
+        let last = kept.checked_sub(1).map(|last| cells.uid(CellIndex(last))).transpose()?;
+        let last_uid = last.map_or(0, Uid::get);
+        let mut seen = ModSeq(0);
+        for index in 0..kept {
+            seen = seen.max(cells.flags(CellIndex(index))?.modseq);
+        }
         let modseq = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
-        let modseq =
-            modseq.max(known_modseq.0).max(seen.unwrap_or_default().0).saturating_add(MODSEQS_SKIPPED);
+        let modseq = modseq.max(known_modseq.0).max(seen.0).saturating_add(MODSEQS_SKIPPED);
         let uid_next = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
         let uid_next =
             uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED);
@@ -76,10 +81,12 @@ impl Mailbox {
                 report.dropped.push((cell.uid, cell.message));
                 if let Some(line) = cells.line(index) {
                     line.store_u64::<{ cell::MODSEQ }>(modseq, Release);
-                    let word = line.load_u32::<{ cell::FLAGS }>(Relaxed);
-                    // There is no message to hold on to.
                     line.store_u32::<{ cell::EXPUNGED_AT }>(seconds, Relaxed);
-                    line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED | cell::RELEASED, Release);
+                    // There is no message to hold on to.
+                    let word = layout::flags_word(cell.flags) | cell::EXPUNGED | cell::RELEASED;
+                    let word =
+                        layout::sealed_flags(cell.uid.get(), word, cell.flags.keywords, modseq, seconds);
+                    line.store_u32::<{ cell::FLAGS }>(word, Release);
                 }
             }
         }
@@ -87,8 +94,8 @@ impl Mailbox {
         count_publication(&region, |line| {
             line.store_u32::<{ header::UID_NEXT }>(uid_next, Release);
             line.store_u64::<{ header::HIGHEST_MODSEQ }>(modseq, Release);
+            line.store_u32::<{ header::EPOCH }>(epoch, Release);
         });
-        line.store_u32::<{ header::EPOCH }>(epoch, Release);
         let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
         tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Release);
         Ok(report)
@@ -115,8 +122,16 @@ impl Mailbox {
         let region = self.mapping.region();
         let mut counts = Counts { cells_used: cells.count(), ..Counts::default() };
         for block in first_block..layout::blocks_in(region.len()) {
-            let made = summarize(cells, block, &mut counts);
-            store_summary(&region, block, &made)?;
+            let made = summarize(cells, block, &mut counts)?;
+            let line = region.line(layout::summary_offset(block))?;
+            let mut bytes = [0; LINE_BYTES];
+            for (place, word) in bytes.chunks_exact_mut(8).zip(made.words()) {
+                place.copy_from_slice(&word.to_le_bytes());
+            }
+            // What is there already is not stored again: blocks that need nothing stay clean.
+            if line.copy_out() != bytes {
+                store_summary(line, &made);
+            }
         }
         Ok(counts)
     }
@@ -134,6 +149,7 @@ impl PowerCutReport {
 fn begin_patch(region: &Region) {
     let patches = tail(region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
     tail(region).store_u32::<{ header_tail::PATCHES }>(patches, Relaxed);
+    fence(Release);
 }
 
 /// Moves the cells that are whole together; returns how many there are.
@@ -142,7 +158,7 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
     let mut last_uid = 0;
     for index in 0..count {
         let offset = layout::cell_offset(index);
-        let bytes = region.copy_out(offset)?;
+        let mut bytes = region.copy_out(offset)?;
         let uid = layout::u32_at(&bytes, cell::UID);
         if uid == 0 {
             report.damaged(region, offset, "a cell was never written");
@@ -154,7 +170,16 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
         } else if uid <= last_uid {
             report.damaged(region, offset, "a cell is out of order");
         } else {
-            if kept != index {
+            let word = layout::u32_at(&bytes, cell::FLAGS);
+            let (keywords, modseq) =
+                (layout::u64_at(&bytes, cell::KEYWORDS), layout::u64_at(&bytes, cell::MODSEQ));
+            let expunged_at = layout::u32_at(&bytes, cell::EXPUNGED_AT);
+            let sealed = layout::sealed_flags(uid, word, keywords, modseq, expunged_at);
+            if sealed != word {
+                report.torn_cells += 1;
+                bytes[cell::FLAGS..cell::FLAGS + 4].copy_from_slice(&sealed.to_le_bytes());
+            }
+            if kept != index || sealed != word {
                 region.copy_in(layout::cell_offset(kept), &bytes)?;
             }
             kept += 1;
@@ -168,21 +193,22 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
 }
 
 /// What a block's summary should be; its cells are added to `counts`.
-pub(super) fn summarize(cells: &Cells, block: u32, counts: &mut Counts) -> BlockSummary {
+pub(super) fn summarize(cells: &Cells, block: u32, counts: &mut Counts) -> Result<BlockSummary> {
     let mut made = BlockSummary::default();
     if block >= cells.blocks() {
-        return made;
+        return Ok(made);
     }
     for bit in 0..CELLS_PER_BLOCK {
-        let Some(line) = cells.line(CellIndex(block * CELLS_PER_BLOCK + bit)) else { break };
-        let (word, _, modseq) = read_flags(line);
-        made.max_modseq = made.max_modseq.max(modseq);
-        if word & cell::EXPUNGED != 0 {
-            made.max_expunge_modseq = made.max_expunge_modseq.max(modseq);
-            counts.unreleased += u32::from(word & cell::RELEASED == 0);
+        let index = CellIndex(block * CELLS_PER_BLOCK + bit);
+        let Some(line) = cells.line(index) else { break };
+        let read = cells.read(index)?;
+        made.max_modseq = made.max_modseq.max(read.modseq);
+        if read.is_expunged() {
+            made.max_expunge_modseq = made.max_expunge_modseq.max(read.modseq);
+            counts.unreleased += u32::from(read.word & cell::RELEASED == 0);
             continue;
         }
-        let flags = layout::flags_of(word, 0).system;
+        let flags = layout::flags_of(read.word, 0).system;
         let with = |flag: SystemFlags| u64::from(flags.contains(flag)) << bit;
         made.live |= 1 << bit;
         made.seen |= with(SystemFlags::SEEN);
@@ -193,35 +219,8 @@ pub(super) fn summarize(cells: &Cells, block: u32, counts: &mut Counts) -> Block
         counts.live += 1;
         counts.unseen += u32::from(!flags.contains(SystemFlags::SEEN));
         counts.deleted += u32::from(flags.contains(SystemFlags::DELETED));
+        // The size counts only for those who count under the lock, after the cell's checksum was verified.
         counts.size += u64::from(line.load_u32::<{ cell::SIZE }>(Relaxed));
     }
-    made
-}
-
-/// Stores a summary in the order that readers rely on (head of `cells`). What is there already is not stored again: blocks
-/// that need nothing stay clean.
-fn store_summary(region: &Region, block: u32, made: &BlockSummary) -> Result<()> {
-    let line = region.line(layout::summary_offset(block))?;
-    let mut bytes = [0; LINE_BYTES];
-    let mut put = |offset: usize, value: u64| bytes[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
-    put(summary::MAX_MODSEQ, made.max_modseq.0);
-    put(summary::MAX_EXPUNGE_MODSEQ, made.max_expunge_modseq.0);
-    put(summary::LIVE, made.live);
-    put(summary::SEEN, made.seen);
-    put(summary::ANSWERED, made.answered);
-    put(summary::FLAGGED, made.flagged);
-    put(summary::DELETED, made.deleted);
-    put(summary::DRAFT, made.draft);
-    if line.copy_out() == bytes {
-        return Ok(());
-    }
-    line.store_u64::<{ summary::MAX_MODSEQ }>(made.max_modseq.0, Relaxed);
-    line.store_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(made.max_expunge_modseq.0, Relaxed);
-    line.store_u64::<{ summary::LIVE }>(made.live, Release);
-    line.store_u64::<{ summary::SEEN }>(made.seen, Relaxed);
-    line.store_u64::<{ summary::ANSWERED }>(made.answered, Relaxed);
-    line.store_u64::<{ summary::FLAGGED }>(made.flagged, Relaxed);
-    line.store_u64::<{ summary::DELETED }>(made.deleted, Relaxed);
-    line.store_u64::<{ summary::DRAFT }>(made.draft, Relaxed);
-    Ok(())
+    Ok(made)
 }

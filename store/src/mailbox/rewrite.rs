@@ -15,7 +15,7 @@ use std::sync::atomic::fence;
 
 use super::cells::Cells;
 use super::layout::{self, header, header_tail};
-use super::{Mailbox, head, tail};
+use super::{Mailbox, change_flags, head, tail};
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, ModSeq, Uid};
@@ -36,8 +36,8 @@ impl Mailbox {
     }
 
     /// Expunges up to this modseq may be forgotten: whoever wants to know what was expunged since an earlier one must be told all that is gone.
-    pub fn expunge_floor(&self) -> ModSeq {
-        ModSeq(tail(&self.mapping.region()).load_u64::<{ header_tail::EXPUNGE_FLOOR }>(Acquire))
+    pub fn expunge_floor(&self) -> Result<ModSeq> {
+        self.header().map(|header| header.expunge_floor())
     }
 
     /// Expunges up to `modseq` may be forgotten. Under the mailbox's lock, in a file that nobody knows yet.
@@ -47,17 +47,14 @@ impl Mailbox {
     }
 
     /// When the file was last rewritten, it had all messages that ever come under UIDs up to this, but those whose tombstones were dropped.
-    pub(crate) fn settled_uid(&self) -> u32 {
-        tail(&self.mapping.region()).load_u32::<{ header_tail::SETTLED_UID }>(Relaxed)
+    pub(crate) fn settled_uid(&self) -> Result<u32> {
+        self.header().map(|header| header.settled_uid())
     }
 
     /// Tombstones that hold no reference to their message any more: what rewriting the file drops.
-    pub fn released_tombstones(&self) -> u32 {
-        let region = self.mapping.region();
-        let unreleased = tail(&region).load_u32::<{ header_tail::UNRELEASED }>(Relaxed);
-        let line = head(&region);
-        let live = line.load_u32::<{ header::LIVE }>(Relaxed);
-        line.load_u32::<{ header::CELLS_USED }>(Relaxed).saturating_sub(live).saturating_sub(unreleased)
+    pub fn released_tombstones(&self) -> Result<u32> {
+        let header = self.header()?;
+        Ok(header.cells_used().saturating_sub(header.live()).saturating_sub(header.unreleased()))
     }
 
     /// Says that the file is being rewritten. Under the mailbox's lock; ask for pins next.
@@ -95,10 +92,7 @@ impl Mailbox {
     }
 
     fn change_flags(&self, to: impl FnOnce(u32) -> u32) {
-        let region = self.mapping.region();
-        let line = tail(&region);
-        let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed);
-        line.store_u32::<{ header_tail::FLAGS }>(to(flags), Release);
+        change_flags(&self.mapping.region(), to);
     }
 
     /// Makes the new file, durable, beside this one. Under the mailbox's lock, after `begin_rewriting`, while nobody relies on the cells.
@@ -107,7 +101,7 @@ impl Mailbox {
     pub(crate) fn rewrite(&self, disk: &Disk) -> Result<Rewritten> {
         let cells = self.cells()?;
         let mut kept = Vec::with_capacity(cells.count() as usize);
-        let mut floor = self.expunge_floor();
+        let mut floor = self.expunge_floor()?;
         for index in (0..cells.count()).map(CellIndex) {
             let cell = cells.cell(index)?;
             if cell.expunged && cell.released {
@@ -157,12 +151,11 @@ impl Mailbox {
         let (line, second) = (head(&region), tail(&region));
         line.store_u32::<{ header::CELLS_USED }>(count, Relaxed);
         second.store_u64::<{ header_tail::EXPUNGE_FLOOR }>(floor.0, Relaxed);
-        let last = cells.count().checked_sub(1).and_then(|last| cells.uid(CellIndex(last)));
-        let settled = last.map_or(0, Uid::get).max(self.settled_uid());
+        let last = cells.count().checked_sub(1).map(|last| cells.uid(CellIndex(last))).transpose()?;
+        let settled = last.map_or(0, Uid::get).max(self.settled_uid()?);
         second.store_u32::<{ header_tail::SETTLED_UID }>(settled, Relaxed);
-        let flags = second.load_u32::<{ header_tail::FLAGS }>(Relaxed);
-        let flags = flags & !(header_tail::FLAG_BEING_REWRITTEN | header_tail::FLAG_REPLACED);
-        second.store_u32::<{ header_tail::FLAGS }>(flags, Relaxed);
+        let ended = header_tail::FLAG_BEING_REWRITTEN | header_tail::FLAG_REPLACED;
+        change_flags(&region, |flags| flags & !ended);
         drop((old, region));
         let made = Mailbox { id: self.id, uid_validity: self.uid_validity, mapping };
         made.recount()?;

@@ -9,14 +9,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::fence;
 
-use super::cells::{Cells, read_flags};
-use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail, summary};
-use super::{Mailbox, count_publication, head, keywords, tail};
+use super::cells::{BlockSummary, Cells, FlagsRead, read_flags, store_summary};
+use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail};
+use super::{Mailbox, change_flags, count_publication, head, keywords, tail};
 use crate::change::{Added, Flags, SystemFlags};
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MessageId, ModSeq, PageId, Uid};
-use crate::mapping::{Line, Region};
+use crate::mapping::Region;
 
 /// Whether a message was added just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub(crate) struct Writer<'a> {
     cells: Cells,
     counts: Counts,
     epoch_owed: Option<u32>,
+    /// Whether a writer before this one died within its patch: what it left torn is no damage.
+    follows_death: bool,
+    /// The summary used last, and its block.
+    summary: Option<(u32, BlockSummary)>,
 }
 
 impl Mailbox {
@@ -52,22 +57,27 @@ impl Mailbox {
     pub(crate) fn writer(&self) -> Result<Writer<'_>> {
         let region = self.mapping.region();
         let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed);
-        if !patches.is_multiple_of(2) {
+        let follows_death = !patches.is_multiple_of(2);
+        if follows_death {
             self.recount()?;
         } else {
+            // Before the patch begins: within one, a header that is not whole is no damage.
+            self.header()?;
             tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Relaxed);
+            // Who sees any store of the patch sees that there is one.
+            fence(Release);
         }
         let cells = self.cells()?;
-        let line = head(&region);
+        let header = self.header()?;
         let counts = Counts {
             cells_used: cells.count(),
-            live: line.load_u32::<{ header::LIVE }>(Relaxed),
-            unseen: line.load_u32::<{ header::UNSEEN }>(Relaxed),
-            deleted: line.load_u32::<{ header::DELETED }>(Relaxed),
-            size: line.load_u64::<{ header::SIZE }>(Relaxed),
-            unreleased: tail(&region).load_u32::<{ header_tail::UNRELEASED }>(Relaxed),
+            live: header.live(),
+            unseen: header.unseen(),
+            deleted: header.deleted(),
+            size: header.size(),
+            unreleased: header.unreleased(),
         };
-        Ok(Writer { mailbox: self, cells, counts, epoch_owed: None })
+        Ok(Writer { mailbox: self, cells, counts, epoch_owed: None, follows_death, summary: None })
     }
 }
 
@@ -76,7 +86,7 @@ impl Writer<'_> {
     ///
     /// Errors: none for space that was reserved.
     pub(crate) fn apply_add(&mut self, added: &Added) -> Result<AddOutcome> {
-        let index = match self.cells.find_uid(added.uid) {
+        let index = match self.cells.find_uid(added.uid)? {
             Ok(_) => {
                 self.apply_flags(added.uid, added.flags, added.modseq)?;
                 return Ok(AddOutcome::Already);
@@ -97,13 +107,13 @@ impl Writer<'_> {
         region.copy_in(layout::cell_offset(index.0), &layout::encode_cell(added))?;
         if index.0 + 1 < count {
             self.mailbox.recount_cells(&self.cells, index.0 / CELLS_PER_BLOCK)?;
+            self.summary = None;
         } else {
-            let line = self.summary_of(index)?;
-            self.raise_max_modseq(line, added.modseq);
-            let bit = 1 << (index.0 % CELLS_PER_BLOCK);
-            set_flag_bits(line, bit, added.flags.system);
-            let live = line.load_u64::<{ summary::LIVE }>(Relaxed);
-            line.store_u64::<{ summary::LIVE }>(live | bit, Release);
+            self.change_summary(index, |summary, bit| {
+                summary.max_modseq = summary.max_modseq.max(added.modseq);
+                summary.set_flags(bit, added.flags.system);
+                summary.live |= bit;
+            })?;
         }
         self.counts.live += 1;
         self.counts.size += u64::from(added.size);
@@ -112,54 +122,57 @@ impl Writer<'_> {
     }
 
     /// Whether a message that was added so is not there because it was expunged, and its tombstone dropped since.
-    pub(crate) fn is_forgotten(&self, added: &Added) -> bool {
-        added.uid.get() <= self.mailbox.settled_uid() && self.cells.find_uid(added.uid).is_err()
+    pub(crate) fn is_forgotten(&self, added: &Added) -> Result<bool> {
+        Ok(added.uid.get() <= self.mailbox.settled_uid()? && self.cells.find_uid(added.uid)?.is_err())
     }
 
     /// The flags of a message are these. False if it is not there (any more) or was changed later.
     pub(crate) fn apply_flags(&mut self, uid: Uid, flags: Flags, modseq: ModSeq) -> Result<bool> {
-        let Ok(index) = self.cells.find_uid(uid) else { return Ok(false) };
-        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
-        let (word, _, known_modseq) = read_flags(line);
-        if word & cell::EXPUNGED != 0 || known_modseq > modseq {
+        let Ok(index) = self.cells.find_uid(uid)? else { return Ok(false) };
+        let known = self.known(index)?;
+        if known.is_expunged() || known.modseq > modseq {
             return Ok(false);
         }
-        line.store_u32::<{ cell::FLAGS }>(layout::flags_word(flags), Relaxed);
+        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
+        let plain = layout::flags_word(flags);
+        let word = layout::sealed_flags(known.uid, plain, flags.keywords, modseq.0, known.expunged_at);
+        line.store_u32::<{ cell::FLAGS }>(word, Relaxed);
         line.store_u64::<{ cell::KEYWORDS }>(flags.keywords, Relaxed);
         line.store_u64::<{ cell::MODSEQ }>(modseq.0, Release);
-        let summary_line = self.summary_of(index)?;
-        self.raise_max_modseq(summary_line, modseq);
-        set_flag_bits(summary_line, 1 << (index.0 % CELLS_PER_BLOCK), flags.system);
-        self.count_flags(Some(layout::flags_of(word, 0).system), Some(flags.system));
+        self.change_summary(index, |summary, bit| {
+            summary.max_modseq = summary.max_modseq.max(modseq);
+            summary.set_flags(bit, flags.system);
+        })?;
+        self.count_flags(Some(layout::flags_of(known.word, 0).system), Some(flags.system));
         Ok(true)
     }
 
     /// A message is expunged at `seconds` since 1970: a tombstone is left, which holds on to the message until [`Writer::release`]. False if it
     /// is not there (any more).
     pub(crate) fn apply_expunge(&mut self, uid: Uid, modseq: ModSeq, seconds: u32) -> Result<bool> {
-        let Ok(index) = self.cells.find_uid(uid) else { return Ok(false) };
-        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
-        let (word, _, known_modseq) = read_flags(line);
-        if word & cell::EXPUNGED != 0 {
+        let Ok(index) = self.cells.find_uid(uid)? else { return Ok(false) };
+        let known = self.known(index)?;
+        if known.is_expunged() {
             return Ok(false);
         }
-        let modseq = modseq.max(known_modseq);
-        let summary_line = self.summary_of(index)?;
-        self.raise_max_modseq(summary_line, modseq);
-        let newest = summary_line.load_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(Relaxed).max(modseq.0);
-        summary_line.store_u64::<{ summary::MAX_EXPUNGE_MODSEQ }>(newest, Relaxed);
+        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
+        let modseq = modseq.max(known.modseq);
+        let plain = known.word | cell::EXPUNGED;
+        let word = layout::sealed_flags(known.uid, plain, known.keywords, modseq.0, seconds);
         line.store_u32::<{ cell::EXPUNGED_AT }>(seconds, Relaxed);
         line.store_u64::<{ cell::MODSEQ }>(modseq.0, Release);
-        line.store_u32::<{ cell::FLAGS }>(word | cell::EXPUNGED, Release);
-        let bit = 1 << (index.0 % CELLS_PER_BLOCK);
-        let live = summary_line.load_u64::<{ summary::LIVE }>(Relaxed);
-        summary_line.store_u64::<{ summary::LIVE }>(live & !bit, Release);
-        clear_flag_bits(summary_line, bit);
+        line.store_u32::<{ cell::FLAGS }>(word, Release);
         let size = line.load_u32::<{ cell::SIZE }>(Relaxed);
+        self.change_summary(index, |summary, bit| {
+            summary.max_modseq = summary.max_modseq.max(modseq);
+            summary.max_expunge_modseq = summary.max_expunge_modseq.max(modseq);
+            summary.live &= !bit;
+            summary.set_flags(bit, SystemFlags::default());
+        })?;
         self.counts.unreleased = self.counts.unreleased.saturating_add(1);
         self.counts.live = self.counts.live.saturating_sub(1);
         self.counts.size = self.counts.size.saturating_sub(u64::from(size));
-        self.count_flags(Some(layout::flags_of(word, 0).system), None);
+        self.count_flags(Some(layout::flags_of(known.word, 0).system), None);
         Ok(true)
     }
 
@@ -168,11 +181,15 @@ impl Writer<'_> {
     #[allow(dead_code, reason = "collection of what nobody needs calls it")]
     pub(crate) fn release(&mut self, index: CellIndex) -> Option<MessageId> {
         let line = self.cells.line(index)?;
-        let word = line.load_u32::<{ cell::FLAGS }>(Relaxed);
-        if word & (cell::EXPUNGED | cell::RELEASED) != cell::EXPUNGED {
+        // What is damaged lets go of nothing.
+        self.cells.uid(index).ok()?;
+        let known = self.known(index).ok().filter(|known| !known.word & cell::RELEASED != 0)?;
+        if !known.is_expunged() {
             return None;
         }
-        line.store_u32::<{ cell::FLAGS }>(word | cell::RELEASED, Release);
+        let plain = known.word | cell::RELEASED;
+        let word = layout::sealed_flags(known.uid, plain, known.keywords, known.modseq.0, known.expunged_at);
+        line.store_u32::<{ cell::FLAGS }>(word, Release);
         self.counts.unreleased = self.counts.unreleased.saturating_sub(1);
         Some(MessageId {
             page: PageId(line.load_u32::<{ cell::PAGE }>(Relaxed)),
@@ -183,7 +200,7 @@ impl Writer<'_> {
     /// The message of `uid` was freed: whatever became of its cell, it is a tombstone that holds nothing.
     pub(crate) fn apply_gone(&mut self, uid: Uid, modseq: ModSeq) -> Result<()> {
         self.apply_expunge(uid, modseq, 0)?;
-        if let Ok(index) = self.cells.find_uid(uid) {
+        if let Ok(index) = self.cells.find_uid(uid)? {
             self.release(index);
         }
         Ok(())
@@ -213,10 +230,7 @@ impl Writer<'_> {
     }
 
     fn set_flag(&self, flag: u32) {
-        let region = self.mailbox.mapping.region();
-        let line = tail(&region);
-        let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed) | flag;
-        line.store_u32::<{ header_tail::FLAGS }>(flags, Release);
+        change_flags(&self.mailbox.mapping.region(), |flags| flags | flag);
     }
 
     /// Ends the patch: everything up to `highest_modseq` is visible, and no UID below `uid_next` is given out again. Neither
@@ -236,22 +250,24 @@ impl Writer<'_> {
             line.store_u32::<{ header::UID_NEXT }>(known.max(uid_next), Release);
             let known = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
             line.store_u64::<{ header::HIGHEST_MODSEQ }>(known.max(highest_modseq.0), Release);
+            if let Some(epoch) = self.epoch_owed {
+                line.store_u32::<{ header::EPOCH }>(epoch, Release);
+            }
         });
-        if let Some(epoch) = self.epoch_owed {
-            head(&region).store_u32::<{ header::EPOCH }>(epoch, Release);
-        }
         let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
         tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Release);
     }
 
     /// Moves the cells from `index` on by one place. Only recovery comes here, when nobody looks. Should it die on the way, the
     /// epoch of 0 sends the next one through `after_power_cut`, which drops the cell that is there twice.
-    fn make_gap(&mut self, region: &Region, cells: &Cells, index: u32) -> Result<()> {
+    fn make_gap(&mut self, region: &Arc<Region>, cells: &Cells, index: u32) -> Result<()> {
         let line = head(region);
         let epoch = line.load_u32::<{ header::EPOCH }>(Relaxed);
         self.epoch_owed = self.epoch_owed.or(Some(epoch));
-        line.store_u32::<{ header::EPOCH }>(0, Release);
-        line.store_u32::<{ header::CELLS_USED }>(cells.count(), Release);
+        count_publication(region, |line| {
+            line.store_u32::<{ header::EPOCH }>(0, Release);
+            line.store_u32::<{ header::CELLS_USED }>(cells.count(), Release);
+        });
         for place in (index..cells.count() - 1).rev() {
             let bytes = region.copy_out(layout::cell_offset(place))?;
             region.copy_in(layout::cell_offset(place + 1), &bytes)?;
@@ -259,13 +275,33 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn summary_of(&self, index: CellIndex) -> Result<Line<'_>> {
-        self.cells.summary_line(index.0 / CELLS_PER_BLOCK).ok_or(StoreError::NotFound("message"))
+    /// What a cell says, verified. Under the lock nobody else changes it, so only a predecessor that died can have left it torn.
+    fn known(&self, index: CellIndex) -> Result<FlagsRead> {
+        let line = self.cells.line(index).ok_or(StoreError::NotFound("message"))?;
+        let known = read_flags(line);
+        if known.is_whole || self.follows_death {
+            return Ok(known);
+        }
+        let (path, offset) = (self.mailbox.path(), layout::cell_offset(index.0));
+        Err(StoreError::corrupt(path, offset, "the check of a cell's flags is wrong"))
     }
 
-    fn raise_max_modseq(&self, line: Line<'_>, modseq: ModSeq) {
-        let newest = line.load_u64::<{ summary::MAX_MODSEQ }>(Relaxed).max(modseq.0);
-        line.store_u64::<{ summary::MAX_MODSEQ }>(newest, Relaxed);
+    /// Changes the summary of a cell's block, with the cell's bit at hand. A damaged summary is made anew from the cells.
+    fn change_summary(
+        &mut self,
+        index: CellIndex,
+        change: impl FnOnce(&mut BlockSummary, u64),
+    ) -> Result<()> {
+        let block = index.0 / CELLS_PER_BLOCK;
+        let mut summary = match self.summary {
+            Some((known, summary)) if known == block => summary,
+            _ => self.cells.block_summary(block)?,
+        };
+        change(&mut summary, 1 << (index.0 % CELLS_PER_BLOCK));
+        let line = self.cells.summary_line(block).ok_or(StoreError::NotFound("message"))?;
+        store_summary(line, &summary);
+        self.summary = Some((block, summary));
+        Ok(())
     }
 
     fn count_flags(&mut self, before: Option<SystemFlags>, after: Option<SystemFlags>) {
@@ -280,21 +316,14 @@ impl Writer<'_> {
     }
 }
 
-/// Sets and clears the bit of one cell in the bitmaps of flags.
-fn set_flag_bits(line: Line<'_>, bit: u64, flags: SystemFlags) {
-    let with = |word: u64, flag: SystemFlags| if flags.contains(flag) { word | bit } else { word & !bit };
-    let seen = with(line.load_u64::<{ summary::SEEN }>(Relaxed), SystemFlags::SEEN);
-    line.store_u64::<{ summary::SEEN }>(seen, Relaxed);
-    let answered = with(line.load_u64::<{ summary::ANSWERED }>(Relaxed), SystemFlags::ANSWERED);
-    line.store_u64::<{ summary::ANSWERED }>(answered, Relaxed);
-    let flagged = with(line.load_u64::<{ summary::FLAGGED }>(Relaxed), SystemFlags::FLAGGED);
-    line.store_u64::<{ summary::FLAGGED }>(flagged, Relaxed);
-    let deleted = with(line.load_u64::<{ summary::DELETED }>(Relaxed), SystemFlags::DELETED);
-    line.store_u64::<{ summary::DELETED }>(deleted, Relaxed);
-    let draft = with(line.load_u64::<{ summary::DRAFT }>(Relaxed), SystemFlags::DRAFT);
-    line.store_u64::<{ summary::DRAFT }>(draft, Relaxed);
-}
-
-fn clear_flag_bits(line: Line<'_>, bit: u64) {
-    set_flag_bits(line, bit, SystemFlags::default());
+impl BlockSummary {
+    /// Sets and clears the bit of one cell in the bitmaps of flags.
+    fn set_flags(&mut self, bit: u64, flags: SystemFlags) {
+        let with = |word: u64, flag: SystemFlags| if flags.contains(flag) { word | bit } else { word & !bit };
+        self.seen = with(self.seen, SystemFlags::SEEN);
+        self.answered = with(self.answered, SystemFlags::ANSWERED);
+        self.flagged = with(self.flagged, SystemFlags::FLAGGED);
+        self.deleted = with(self.deleted, SystemFlags::DELETED);
+        self.draft = with(self.draft, SystemFlags::DRAFT);
+    }
 }

@@ -30,7 +30,7 @@ impl Store {
             match self.mailbox(mailbox) {
                 // Deleted meanwhile.
                 Err(StoreError::NotFound(_)) => (),
-                open => usage = usage.and(usage_of(&*open?)),
+                open => usage = usage.and(usage_of(&*open?)?),
             }
         }
         Ok(Quota { own: list.limits(), limits, usage })
@@ -75,7 +75,7 @@ impl Store {
 
     fn usage_without_row(&self, mailbox: MailboxId) -> Result<Option<Usage>> {
         match self.derived.mailbox(mailbox) {
-            Ok(open) if open.epoch() >= self.derived.epoch => Ok(Some(usage_of(&open))),
+            Ok(open) if open.epoch() >= self.derived.epoch => usage_of(&open).map(Some),
             Ok(_) | Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -73,11 +73,11 @@ impl Usages {
 
     /// Stores what is in `open` now, if its row is kept. Under the mailbox's lock. `folder` says where its user's is.
     pub(crate) fn keep(&self, open: &Mailbox, folder: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
-        if !open.is_usage_kept() || open.id().number >= ROWS_MOST {
+        if open.id().number >= ROWS_MOST || !open.is_usage_kept()? {
             return Ok(());
         }
         match self.find_of(open.id().user, folder)? {
-            Some(file) => file.store(open.id().number, usage_of(open)),
+            Some(file) => file.store(open.id().number, usage_of(open)?),
             None => Ok(()),
         }
     }
@@ -104,12 +104,12 @@ impl Usages {
 }
 
 /// What counts of a mailbox. Exact under its lock.
-pub(super) fn usage_of(open: &Mailbox) -> Usage {
-    if open.is_deleted() {
-        return Usage::default();
+pub(super) fn usage_of(open: &Mailbox) -> Result<Usage> {
+    if open.is_deleted()? {
+        return Ok(Usage::default());
     }
-    let status = open.status();
-    Usage { octets: status.size, messages: u64::from(status.exists) }
+    let status = open.status()?;
+    Ok(Usage { octets: status.size, messages: u64::from(status.exists) })
 }
 
 /// An open usage file.

@@ -345,10 +345,10 @@ pub(super) fn agree(derived: &Derived) -> Result<()> {
                 Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => continue,
                 open => open?,
             };
-            if !open.is_deleted() {
+            if !open.is_deleted()? {
                 let mut writer = open.writer()?;
                 writer.mark_deleted(seconds);
-                writer.publish(open.highest_modseq(), open.uid_next());
+                writer.publish(open.highest_modseq()?, open.uid_next()?);
             }
             derived.forget(mailbox);
         }
@@ -397,8 +397,13 @@ pub(super) fn recount(derived: &Derived) -> Result<()> {
         for number in mailbox_folders(derived, &folder)? {
             let path = cells_path(&folder, number);
             match Mailbox::open(&derived.disk, &path, MailboxId { user, number }) {
-                Ok(open) if !open.is_released() => certain &= count_cells(derived, &open, &pages)?,
-                Ok(_) | Err(StoreError::NotFound(_)) => (),
+                Ok(open) => match open.is_released() {
+                    Ok(true) => (),
+                    Ok(false) => certain &= count_cells(derived, &open, &pages)?,
+                    Err(StoreError::Corrupt { .. }) => certain = false,
+                    Err(error) => return Err(error),
+                },
+                Err(StoreError::NotFound(_)) => (),
                 Err(StoreError::Corrupt { .. }) => certain = false,
                 Err(error) => return Err(error),
             }
@@ -412,8 +417,11 @@ pub(super) fn recount(derived: &Derived) -> Result<()> {
 
 /// Counts what the cells of one mailbox hold. False if some cannot be read.
 fn count_cells(derived: &Derived, open: &Mailbox, pages: &BTreeSet<PageId>) -> Result<bool> {
-    let cells = open.cells()?;
     let mut certain = true;
+    let cells = match open.cells() {
+        Err(StoreError::Corrupt { .. }) => return Ok(false),
+        cells => cells?,
+    };
     for index in (0..cells.count()).map(CellIndex) {
         let Ok(cell) = cells.cell(index) else {
             certain = false;

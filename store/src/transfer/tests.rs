@@ -175,7 +175,9 @@ fn a_message_that_moves_while_a_user_is_exported_is_in_one_of_the_mailboxes() {
             while !stop.load(Ordering::Relaxed) {
                 let store = &stores[1];
                 let cells: Vec<CellIndex> =
-                    (0..store.mailbox(from_to.0).expect("there").cell_count()).map(CellIndex).collect();
+                    (0..store.mailbox(from_to.0).expect("there").cell_count().expect("readable"))
+                        .map(CellIndex)
+                        .collect();
                 let mut txn = store.begin();
                 txn.move_messages(from_to.0, &cells, from_to.1);
                 let done = txn.commit().expect("moved");

@@ -174,7 +174,7 @@ impl Plan<'_> {
             return Err(ChangeError::NotAllowed("a UID that the mailbox does not keep free").into());
         }
         let cells = open.cells()?;
-        let last = cells.count().checked_sub(1).and_then(|last| cells.uid(CellIndex(last)));
+        let last = cells.count().checked_sub(1).map(|last| cells.uid(CellIndex(last))).transpose()?;
         if last.is_some_and(|last| last >= wanted.uid) {
             return Err(ChangeError::NotAllowed("a UID below one that is taken").into());
         }

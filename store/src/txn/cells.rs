@@ -192,10 +192,11 @@ impl Plan<'_> {
         let keywords = self.keyword_bits(id, change.keywords.iter().map(String::as_str), make)?;
         let all = mailbox.cells()?;
         let mut changed = Vec::with_capacity(cells.len());
-        for index in cells {
-            let Some(cell) = all.flags(*index).filter(|cell| !cell.expunged) else {
+        for index in cells.iter().filter(|index| index.0 < all.count()) {
+            let cell = all.flags(*index)?;
+            if cell.expunged {
                 continue;
-            };
+            }
             let after = flags_after(cell.flags, change, keywords);
             if after != cell.flags {
                 changed.push((*index, cell.uid, after));
@@ -220,8 +221,13 @@ impl Plan<'_> {
     pub(super) fn expunge(&mut self, id: MailboxId, cells: &[CellIndex]) -> Result<Outcome, Stop> {
         let mailbox = self.open(id)?;
         let all = mailbox.cells()?;
-        let live = cells.iter().filter_map(|index| all.flags(*index)).filter(|cell| !cell.expunged);
-        let uids: Vec<Uid> = live.map(|cell| cell.uid).collect();
+        let mut uids: Vec<Uid> = Vec::with_capacity(cells.len());
+        for index in cells.iter().filter(|index| index.0 < all.count()) {
+            let cell = all.flags(*index)?;
+            if !cell.expunged {
+                uids.push(cell.uid);
+            }
+        }
         let plan = self.existing(id)?;
         if uids.is_empty() {
             return Ok(Outcome::Expunged(uids, plan.modseq()));

@@ -117,7 +117,7 @@ impl Plan<'_> {
         let cells = self.open(inbox)?.cells()?;
         let mut live = Vec::new();
         for index in (0..cells.count()).map(CellIndex) {
-            if cells.flags(index).is_some_and(|cell| !cell.expunged) {
+            if !cells.flags(index)?.expunged {
                 live.push(cells.cell(index)?);
             }
         }

@@ -174,8 +174,8 @@ impl<'a> Plan<'a> {
                 let open = self.store.mailbox_held(id, self.held)?;
                 Ok(entry.insert(MailboxPlan {
                     uid_validity: open.uid_validity(),
-                    uid_next: open.uid_next(),
-                    highest_modseq: open.highest_modseq().0,
+                    uid_next: open.uid_next()?,
+                    highest_modseq: open.highest_modseq()?.0,
                     keywords: None,
                     new_keywords: Vec::new(),
                     adds: 0,

@@ -52,8 +52,8 @@ fn die(store: &Arc<Store>, mailboxes: [MailboxId; 2], death: Death) {
                 let cell = store.mailbox_held(mailboxes[0], &held).expect("there").cell(CellIndex(0));
                 let cell = cell.expect("whole");
                 let added = Added {
-                    uid: Uid::new(open.uid_next()).expect("not 0"),
-                    modseq: ModSeq(open.highest_modseq().0 + 1),
+                    uid: Uid::new(open.uid_next().expect("readable")).expect("not 0"),
+                    modseq: ModSeq(open.highest_modseq().expect("readable").0 + 1),
                     flags: cell.flags,
                     internal_date: cell.internal_date,
                     save_seconds: 1,
@@ -116,7 +116,11 @@ fn the_next_owner_finishes_what_a_dead_one_began() {
             let committed = txn.commit().expect("stored");
             let Outcome::Flags(changed) = &committed.outcomes[0] else { panic!("{committed:?}") };
             assert_eq!(changed.messages.len() as u32, done, "{death:?}");
-            assert_eq!(next.mailbox(mailboxes[0]).expect("there").status().exists, 1 + done, "{death:?}");
+            assert_eq!(
+                next.mailbox(mailboxes[0]).expect("there").status().expect("readable").exists,
+                1 + done,
+                "{death:?}"
+            );
             assert_eq!(deliver(&next, mailboxes[1]), 1 + done, "{death:?}");
             assert_eq!(deliver(&next, mailboxes[0]), 2 + done, "{death:?}");
             // The stripes of some may be one, and those of the lists are not taken again.

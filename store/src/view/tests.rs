@@ -56,7 +56,7 @@ impl Session {
         assert_eq!(seen.collect::<Vec<_>>(), self.told);
         for (seq, told) in (1..).zip(&self.told) {
             let index = view.cell_of_seq(seq).expect("a cell");
-            assert_eq!(cells.uid(index), Some(uid(*told)));
+            assert_eq!(cells.uid(index).expect("whole"), uid(*told));
             assert_eq!(view.seq_of_cell(index), Some(seq));
             assert!(cells.cell(index).is_ok(), "also of a message that is expunged and not told");
         }

@@ -52,7 +52,7 @@ impl<'a> Message<'a> {
         (sequence, index): (u32, CellIndex),
         items: &[FetchItem],
     ) -> Result<Message<'a>, StoreError> {
-        let state = cells.flags(index).ok_or(StoreError::NotFound("message"))?;
+        let state = cells.flags(index)?;
         let is_in_flags = |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::Uid);
         let cell = if items.iter().all(is_in_flags) { None } else { Some(cells.cell(index)?) };
         Ok(Message { store, selected, keywords, sequence, state, cell })

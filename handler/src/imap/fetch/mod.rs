@@ -173,8 +173,8 @@ impl Fetch {
                 self.marked_before = sequence;
                 break;
             }
-            let state = cells.flags(cell);
-            if state.is_some_and(|state| !state.expunged && !state.flags.system.contains(SystemFlags::SEEN)) {
+            let state = cells.flags(cell)?;
+            if !state.expunged && !state.flags.system.contains(SystemFlags::SEEN) {
                 unseen.push(cell);
             }
         }
