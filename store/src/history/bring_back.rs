@@ -46,7 +46,8 @@ impl Store {
         let there = self.live_messages(&*self.mailbox(to)?)?;
         // Of the messages that nobody names, those that went to another mailbox are not missed.
         let named = matches!(which, Which::Uids(_));
-        let elsewhere = if named || source.is_deleted() { HashSet::new() } else { self.messages_beside(to)? };
+        let elsewhere =
+            if named || source.is_deleted()? { HashSet::new() } else { self.messages_beside(to)? };
         let keywords = source.keywords()?;
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut taken: HashMap<MessageId, usize> = HashMap::new();
@@ -250,8 +251,8 @@ impl Candidate {
 /// The cells that `which` means, by UID. Those that are not there at all are noted as gone, those that are not whole as damaged.
 fn chosen(source: &Mailbox, which: &Which, again: &mut BackAgain) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
-    let deleted = source.is_deleted();
-    if source.is_released() {
+    let deleted = source.is_deleted()?;
+    if source.is_released()? {
         if let Which::Uids(uids) = which {
             again.gone.extend(uids);
         }
@@ -260,7 +261,7 @@ fn chosen(source: &Mailbox, which: &Which, again: &mut BackAgain) -> Result<Vec<
     let all = source.cells()?;
     let mut take = |index: CellIndex, again: &mut BackAgain, wanted: &dyn Fn(&Cell) -> bool| -> Result<()> {
         match all.cell(index) {
-            Err(StoreError::Corrupt { .. }) => again.damaged.extend(all.uid(index)),
+            Err(StoreError::Corrupt { .. }) => again.damaged.extend(all.perhaps_uid(index)),
             cell => cells.extend(Some(cell?).filter(wanted)),
         }
         Ok(())
@@ -271,7 +272,7 @@ fn chosen(source: &Mailbox, which: &Which, again: &mut BackAgain) -> Result<Vec<
             uids.sort_unstable();
             uids.dedup();
             for uid in uids {
-                match all.find_uid(uid) {
+                match all.find_uid(uid)? {
                     Ok(index) => take(index, again, &|_| true)?,
                     Err(_) => again.gone.push(uid),
                 }
@@ -283,8 +284,10 @@ fn chosen(source: &Mailbox, which: &Which, again: &mut BackAgain) -> Result<Vec<
                 if deleted { !cell.expunged } else { cell.expunged && cell.expunged_at >= since }
             };
             for index in (0..all.count()).map(CellIndex) {
-                if all.flags(index).is_some_and(|flags| flags.expunged != deleted) {
-                    take(index, again, &wanted)?;
+                match all.flags(index) {
+                    Ok(flags) if flags.expunged == deleted => (),
+                    Ok(_) | Err(StoreError::Corrupt { .. }) => take(index, again, &wanted)?,
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -305,7 +308,7 @@ fn each_cell(open: &Mailbox, take: &mut dyn FnMut(&Cell)) -> Result<()> {
 
 /// The messages that a mailbox holds.
 fn holders(open: &Mailbox, take: &mut dyn FnMut(MessageId, Uid)) -> Result<()> {
-    if open.is_released() {
+    if open.is_released()? {
         return Ok(());
     }
     each_cell(open, &mut |cell| {

@@ -62,12 +62,12 @@ impl Store {
                 Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => continue,
                 open => open?,
             };
-            if open.is_deleted() && !open.is_released() {
-                let status = open.status();
+            if open.is_deleted()? && !open.is_released()? {
+                let status = open.status()?;
                 deleted.push(DeletedMailbox {
                     mailbox,
                     name: names.get(&mailbox).cloned(),
-                    deleted_at: open.deleted_at(),
+                    deleted_at: open.deleted_at()?,
                     messages: status.exists,
                     octets: status.size,
                 });

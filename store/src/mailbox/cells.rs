@@ -87,6 +87,11 @@ impl Cells {
         self.whole_uid(index, &line.copy_out())
     }
 
+    /// The UID of a cell that may be damaged: to say which message it was.
+    pub fn perhaps_uid(&self, index: CellIndex) -> Option<Uid> {
+        Uid::new(self.line(index)?.load_u32::<{ cell::UID }>(Relaxed))
+    }
+
     /// What changes in a cell, and its UID, verified.
     ///
     /// Errors: `NotFound` beyond the last cell, `Corrupt`.

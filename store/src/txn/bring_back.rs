@@ -92,12 +92,12 @@ impl Plan<'_> {
             Err(StoreError::NotFound(_)) => return Err(ChangeError::NoSuchMailbox.into()),
             source => source?,
         };
-        if source.is_released() {
+        if source.is_released()? {
             return Ok(held);
         }
         let cells = source.cells()?;
         for wanted in wanted {
-            let Ok(index) = cells.find_uid(wanted.uid) else { continue };
+            let Ok(index) = cells.find_uid(wanted.uid)? else { continue };
             let cell = match cells.cell(index) {
                 // Reported to whoever checks the store; the others come back all the same.
                 Err(StoreError::Corrupt { .. }) => continue,
