@@ -15,6 +15,7 @@ use std::sync::atomic::fence;
 
 use super::cells::Cells;
 use super::layout::{self, header, header_tail};
+use super::published::seal;
 use super::{Mailbox, change_flags, head, tail};
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
@@ -156,6 +157,7 @@ impl Mailbox {
         second.store_u32::<{ header_tail::SETTLED_UID }>(settled, Relaxed);
         let ended = header_tail::FLAG_BEING_REWRITTEN | header_tail::FLAG_REPLACED;
         change_flags(&region, |flags| flags & !ended);
+        seal(&region);
         drop((old, region));
         let made = Mailbox { id: self.id, uid_validity: self.uid_validity, mapping };
         made.recount()?;
