@@ -84,7 +84,7 @@ impl Recount {
         let Some(open) = open_held(store, found, &held)? else {
             return Ok(());
         };
-        if open.is_released() {
+        if open.is_released()? {
             return Ok(());
         }
         let cells = open.cells()?;

@@ -44,11 +44,11 @@ pub(super) fn look(store: &Store, found: &Found, cutoff: u32) -> Result<Option<C
         Err(StoreError::NotFound(_)) => return Ok(None),
         open => open?,
     };
-    let upto = open.highest_modseq();
-    let is_dead = open.is_deleted() || found.user_is_deleted;
+    let upto = open.highest_modseq()?;
+    let is_dead = open.is_deleted()? || found.user_is_deleted;
     // What a mailbox of an earlier epoch says of its tombstones may be wrong.
-    let has_tombstones = open.unreleased() > 0 || open.epoch() < store.derived.epoch;
-    let wanted = if is_dead { open.deleted_at() <= cutoff } else { has_tombstones };
+    let has_tombstones = open.unreleased()? > 0 || open.epoch() < store.derived.epoch;
+    let wanted = if is_dead { open.deleted_at()? <= cutoff } else { has_tombstones };
     Ok(wanted.then(|| Candidate { found: found.clone(), upto, is_dead }))
 }
 
@@ -99,19 +99,21 @@ fn due_cells(
         let end = ((block + 1) * 64).min(cells.count());
         // Bits of the cells that there are; a block without tombstones is passed over.
         let all = crate::mailbox::low_bits(end - block * 64);
-        if cells.block_summary(block).live & all == all {
+        if cells.block_summary(block).is_ok_and(|summary| summary.live & all == all) {
             index = end;
             continue;
         }
         for place in (index..end).map(CellIndex) {
             match cells.flags(place) {
-                Some(flags) if flags.expunged => match cells.cell(place) {
+                Ok(flags) if flags.expunged => match cells.cell(place) {
                     Ok(cell) if is_due(&cell, upto, cutoff) => due.push(place),
                     Ok(_) => (),
                     Err(StoreError::Corrupt { .. }) => *damaged = true,
                     Err(error) => return Err(error),
                 },
-                _ => (),
+                Ok(_) => (),
+                Err(StoreError::Corrupt { .. }) => *damaged = true,
+                Err(error) => return Err(error),
             }
         }
         index = end;
@@ -129,10 +131,10 @@ pub(super) fn dead_mailbox(store: &Store, candidate: &Candidate, released: &mut 
         return Ok(());
     };
     // It may have been brought back meanwhile.
-    if !open.is_deleted() && !candidate.found.user_is_deleted {
+    if !open.is_deleted()? && !candidate.found.user_is_deleted {
         return Ok(());
     }
-    if !open.is_released() {
+    if !open.is_released()? {
         let messages = held_messages(&open, &mut released.damaged)?;
         let mut writer = open.writer()?;
         writer.mark_released();
@@ -169,7 +171,7 @@ pub(super) fn would_release(store: &Store, candidate: &Candidate, cutoff: u32) -
     };
     let mut damaged = false;
     if candidate.is_dead {
-        return if open.is_released() { Ok(Vec::new()) } else { held_messages(&open, &mut damaged) };
+        return if open.is_released()? { Ok(Vec::new()) } else { held_messages(&open, &mut damaged) };
     }
     let cells = open.cells()?;
     let mut messages = Vec::new();

@@ -35,10 +35,11 @@ impl Seen {
         let open = store.mailbox(id).map_err(|error| format!("{} cannot be opened: {error}", name()))?;
         let keywords = open.keywords().map_err(|error| format!("{}: keywords: {error}", name()))?;
         let cells = open.cells().map_err(|error| format!("{}: {error}", name()))?;
+        let said = |error: crate::error::StoreError| format!("{}: its header: {error}", name());
         let mut seen = Seen {
             uid_validity: open.uid_validity(),
-            uid_next: open.uid_next(),
-            highest_modseq: open.highest_modseq().0,
+            uid_next: open.uid_next().map_err(said)?,
+            highest_modseq: open.highest_modseq().map_err(said)?.0,
             cells: BTreeMap::new(),
         };
         let mut last = 0;
@@ -73,7 +74,7 @@ impl Seen {
             let holds = cell.holds_reference();
             seen.cells.insert(uid, SeenCell { state, internal_date, message, holds, content });
         }
-        let status = open.status();
+        let status = open.status().map_err(said)?;
         let says =
             [u64::from(status.exists), u64::from(status.unseen), u64::from(status.deleted), status.size];
         if says != [exists, unseen, deleted, size] {

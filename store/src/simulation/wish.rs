@@ -182,8 +182,11 @@ impl Wish {
 fn indexes(store: &Store, mailbox: MailboxId, uids: &[u32]) -> Result<Vec<CellIndex>, ChangeError> {
     let open = store.mailbox(mailbox)?;
     let cells = open.cells()?;
-    let found = uids.iter().filter_map(|uid| cells.find_uid(crate::ids::Uid::new(*uid)?).ok());
-    Ok(found.collect())
+    let mut found = Vec::with_capacity(uids.len());
+    for uid in uids.iter().filter_map(|uid| crate::ids::Uid::new(*uid)) {
+        found.extend(cells.find_uid(uid)?);
+    }
+    Ok(found)
 }
 
 /// What an operation did, in the words of the model.

@@ -85,7 +85,7 @@ impl UserSnapshot {
                 };
                 if !entry.placeholder {
                     let mailbox = store.mailbox_held(id, &held)?;
-                    let status = mailbox.status();
+                    let status = mailbox.status()?;
                     one.facts.uid_next = status.uid_next;
                     one.facts.highest_modseq = status.highest_modseq;
                     let keywords = mailbox.keywords()?;
@@ -131,7 +131,7 @@ impl UserSnapshot {
         let open = self.open.iter().find(|open| open.id() == mailbox.id).map(Arc::clone);
         let open = open.map_or_else(|| store.mailbox(mailbox.id), Ok)?;
         let cells = open.cells()?;
-        let count = cells.count_up_to(mailbox.facts.uid_next.saturating_sub(1));
+        let count = cells.count_up_to(mailbox.facts.uid_next.saturating_sub(1))?;
         Ok(SnapshotCells { cells, count, upto: mailbox.facts.highest_modseq, next: 0 })
     }
 }
@@ -151,10 +151,10 @@ impl Iterator for SnapshotCells {
         while self.next < self.count {
             let index = CellIndex(self.next);
             self.next += 1;
-            let there =
-                self.cells.flags(index).is_some_and(|flags| !flags.expunged || flags.modseq > self.upto);
-            if there {
-                return Some(self.cells.cell(index));
+            match self.cells.flags(index) {
+                Ok(flags) if flags.expunged && flags.modseq <= self.upto => (),
+                Ok(_) => return Some(self.cells.cell(index)),
+                Err(error) => return Some(Err(error)),
             }
         }
         None
