@@ -32,7 +32,7 @@ fn everything(store: &Store, user: UserId) -> Everything {
         let names = open.keywords().expect("readable");
         let names = names.iter().map(|(bit, name)| (bit, name.to_string())).collect();
         let mail = live(store, id).into_iter().map(|cell| (cell, body(store, cell.message))).collect();
-        mailboxes.insert(entry.name.clone(), (open.status(), names, mail));
+        mailboxes.insert(entry.name.clone(), (open.status().expect("readable"), names, mail));
     }
     Everything { list, mailboxes }
 }

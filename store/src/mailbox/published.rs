@@ -122,11 +122,13 @@ impl Mailbox {
     }
 }
 
-/// Changes the flags of the mailbox. Under its lock.
+/// Changes the flags of the mailbox. Under its lock. Bits that are damaged stay so.
 pub(super) fn change_flags(region: &Region, change: impl FnOnce(u32) -> u32) {
     let line = tail(region);
-    let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed);
-    line.store_u32::<{ header_tail::FLAGS }>(layout::mailbox_flags_word(change(flags)), Release);
+    let word = line.load_u32::<{ header_tail::FLAGS }>(Relaxed);
+    let low = (1 << header_tail::FLAGS_BITS) - 1;
+    let other = (word ^ change(word & low)) & low;
+    line.store_u32::<{ header_tail::FLAGS }>(word ^ other ^ other << header_tail::FLAGS_BITS, Release);
 }
 
 /// Has `store` put numbers of one moment into the header; see [`Mailbox::header`].

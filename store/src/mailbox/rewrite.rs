@@ -43,8 +43,11 @@ impl Mailbox {
 
     /// Expunges up to `modseq` may be forgotten. Under the mailbox's lock, in a file that nobody knows yet.
     pub(crate) fn raise_expunge_floor(&self, modseq: ModSeq) {
-        let floor = self.expunge_floor().max(modseq);
-        tail(&self.mapping.region()).store_u64::<{ header_tail::EXPUNGE_FLOOR }>(floor.0, Relaxed);
+        let region = self.mapping.region();
+        let line = tail(&region);
+        let floor = line.load_u64::<{ header_tail::EXPUNGE_FLOOR }>(Relaxed).max(modseq.0);
+        line.store_u64::<{ header_tail::EXPUNGE_FLOOR }>(floor, Relaxed);
+        seal(&region);
     }
 
     /// When the file was last rewritten, it had all messages that ever come under UIDs up to this, but those whose tombstones were dropped.
@@ -72,9 +75,7 @@ impl Mailbox {
         };
         if mapping.len() >= layout::EMPTY_FILE_BYTES {
             let region = mapping.region();
-            let line = tail(&region);
-            let flags = line.load_u32::<{ header_tail::FLAGS }>(Relaxed);
-            line.store_u32::<{ header_tail::FLAGS }>(flags | header_tail::FLAG_BEING_REWRITTEN, Release);
+            change_flags(&region, |flags| flags | header_tail::FLAG_BEING_REWRITTEN);
         }
         fence(SeqCst);
         Ok(())

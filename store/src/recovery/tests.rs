@@ -34,7 +34,7 @@ fn counts(store: &Store, users: &[UserId]) -> (BTreeMap<MessageId, u32>, BTreeMa
     for user in users {
         for entry in store.mailbox_list(*user).expect("a list").entries() {
             let open = store.mailbox(MailboxId { user: *user, number: entry.number }).expect("there");
-            for index in (0..open.cell_count()).map(CellIndex) {
+            for index in (0..open.cell_count().expect("readable")).map(CellIndex) {
                 let cell = open.cell(index).expect("whole");
                 *held.entry(cell.message).or_default() += u32::from(cell.holds_reference());
             }
