@@ -6,7 +6,7 @@
 //! what is there. Those that were touched are counted once more. What is still touched after some rounds gets what was counted
 //! *added*: too high for certain, so that it is not freed before the next recount.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -22,7 +22,7 @@ const ROUNDS_MOST: u32 = 4;
 
 /// Counting under way.
 pub(super) struct Recount {
-    pages: HashMap<PageId, PageCount>,
+    pages: BTreeMap<PageId, PageCount>,
     round: u32,
     /// Cells whose counts were wrong.
     pub(super) corrected: u64,
@@ -54,7 +54,7 @@ pub(super) enum Round {
 impl Recount {
     /// Begins with these pages.
     pub(super) fn begin(store: &Store, pages: &[PageId]) -> Result<Recount> {
-        let mut recount = Recount { pages: HashMap::new(), round: 0, corrected: 0 };
+        let mut recount = Recount { pages: BTreeMap::new(), round: 0, corrected: 0 };
         for page in pages {
             let directory = store.pages.directory(*page)?;
             // A cell that is given out from now on is counted right from its beginning.

@@ -4,7 +4,7 @@
 //!
 //! Whoever calls this knows that the changes which made the cells needless are durable: all logs were synced since.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Result, StoreError};
@@ -187,7 +187,7 @@ pub(super) fn would_release(store: &Store, candidate: &Candidate, cutoff: u32) -
 }
 
 fn drop_references(store: &Store, messages: &[MessageId]) -> Result<()> {
-    let mut counts: HashMap<MessageId, u32> = HashMap::new();
+    let mut counts: BTreeMap<MessageId, u32> = BTreeMap::new();
     for message in messages {
         *counts.entry(*message).or_default() += 1;
     }

@@ -18,8 +18,8 @@ impl Plan<'_> {
     pub(super) fn list(&mut self, user: UserId) -> Result<&MailboxList, Stop> {
         self.need([LockKey::List(user)])?;
         match self.lists.entry(user) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => {
                 // Deleted meanwhile, perhaps: then there is no list to be changed.
                 self.store.user_name(user)?;
                 let list = self.store.mailbox_list(user)?;

@@ -1,7 +1,7 @@
 //! Decides what a transaction changes: reads the views under the locks, chooses UIDs and modseqs, and lists the changes. Nothing
 //! is changed here, so a plan can be dropped and made again with more locks.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::change::{Change, Flags};
@@ -68,9 +68,10 @@ pub(super) struct Plan<'a> {
     pub(super) rooms: Rooms,
     /// Mailboxes that cannot be counted; no quota is refused because of them.
     pub(super) uncounted: &'a [MailboxId],
-    mailboxes: HashMap<MailboxId, MailboxPlan>,
+    /// In order, so that the disk is asked in the same order in every run.
+    mailboxes: BTreeMap<MailboxId, MailboxPlan>,
     /// Lists as the changes planned so far leave them.
-    pub(super) lists: HashMap<UserId, crate::lists::MailboxList>,
+    pub(super) lists: BTreeMap<UserId, crate::lists::MailboxList>,
 }
 
 impl Operation {
@@ -115,8 +116,8 @@ impl<'a> Plan<'a> {
             adopted: Vec::new(),
             rooms: Rooms::default(),
             uncounted,
-            mailboxes: HashMap::new(),
-            lists: HashMap::new(),
+            mailboxes: BTreeMap::new(),
+            lists: BTreeMap::new(),
         }
     }
 
@@ -169,8 +170,8 @@ impl<'a> Plan<'a> {
     /// The mailbox `id`, opened when it is first asked for.
     pub(super) fn mailbox(&mut self, id: MailboxId) -> Result<&mut MailboxPlan, StoreError> {
         match self.mailboxes.entry(id) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => {
                 let open = self.store.mailbox_held(id, self.held)?;
                 Ok(entry.insert(MailboxPlan {
                     uid_validity: open.uid_validity(),

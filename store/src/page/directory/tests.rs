@@ -1,3 +1,5 @@
+//! Cells: given out once, counted, freed, and what damage does.
+
 use super::*;
 
 fn place() -> MessagePlace {
