@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Settings, Users, user_name};
-use nix::unistd::{Uid, User, initgroups, setgid, setuid};
+use nix::unistd::{Uid, User, chown, initgroups, setgid, setuid};
 use store::ids::{MailboxId, UserId};
 use store::mailbox::Mailbox;
 use store::{Limits, OpenOptions, Store, StoreError, WriterChoice};
@@ -94,8 +94,24 @@ impl Context {
         Ok(Mailboxes { store, user, name })
     }
 
+    /// When this is root: makes the folder `path` if it is missing, for the user whom the daemons run as. Before `become_daemon_user`, who may not be
+    /// allowed to.
+    pub(crate) fn make_folder(&self, path: &Path) -> Result<()> {
+        let name = &self.settings.run.user;
+        if path.exists() || name.is_empty() || !Uid::effective().is_root() {
+            return Ok(());
+        }
+        let tried = format!("cannot make {}", path.display());
+        std::fs::create_dir_all(path).map_err(Failure::because(&tried))?;
+        match User::from_name(name).map_err(Failure::because(&tried))? {
+            Some(user) => chown(path, Some(user.uid), Some(user.gid)).map_err(Failure::because(&tried)),
+            // `become_daemon_user` says so.
+            None => Ok(()),
+        }
+    }
+
     /// Files that root makes in the store could not be changed by the daemons.
-    fn become_daemon_user(&self) -> Result<()> {
+    pub(crate) fn become_daemon_user(&self) -> Result<()> {
         let name = &self.settings.run.user;
         if name.is_empty() || !Uid::effective().is_root() {
             return Ok(());

@@ -1,5 +1,7 @@
 //! `lode export`: a user's mailboxes as mail files that other programs read, and that `lode import` reads back.
 
+mod lode;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,14 +25,16 @@ use crate::output::Table;
 /// Octets of a message that are read at once.
 const CHUNK: u64 = 256 * 1_024;
 
-/// Export mailboxes as mbox, Maildir or MH
+/// Export mailboxes as mbox, Maildir or MH, or with everything in Lode's own format
 #[derive(Debug, Args)]
 #[command(
     after_help = "With --mailbox, PATH becomes that one mailbox. Without it, all mailboxes are exported: as NAME.mbox files \
                         in the folder PATH, as one Maildir with subfolders, or as MH folders in the folder PATH. \
-                        Flags, keywords and dates are kept as far as the format can.\n\n\
+                        Flags, keywords and dates are kept as far as the format can. The format lode is one file that keeps everything: UIDs, \
+                        UIDVALIDITY, modseqs, subscriptions, special use, limits; `lode import` reads it.\n\n\
                         Examples:\n  lode export --user ann --mailbox INBOX inbox.mbox\n  \
-                        lode export --user ann --format maildir ann-maildir"
+                        lode export --user ann --format maildir ann-maildir\n  \
+                        lode export --user ann --format lode -o - | ssh other lode import --format lode -"
 )]
 pub(crate) struct Arguments {
     /// The user whose mail it is
@@ -39,14 +43,18 @@ pub(crate) struct Arguments {
     /// The mailbox to export [default: all]
     #[arg(long, value_name = "NAME")]
     mailbox: Option<String>,
-    /// mbox (in the dialect mboxrd), maildir (Maildir++) or mh
+    /// mbox (in the dialect mboxrd), maildir (Maildir++), mh or lode
     #[arg(long, value_enum, default_value_t = ExportFormat::Mbox, hide_possible_values = true)]
     format: ExportFormat,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// Where to write; it must not exist
-    path: PathBuf,
+    /// Where to write; it must not exist. With --format lode, - is standard output
+    #[arg(short = 'o', long = "output", value_name = "PATH", conflicts_with = "path")]
+    output: Option<PathBuf>,
+    /// The same, without an option
+    #[arg(required_unless_present = "output")]
+    path: Option<PathBuf>,
 }
 
 /// The formats that are written.
@@ -55,21 +63,27 @@ enum ExportFormat {
     Mbox,
     Maildir,
     Mh,
+    Lode,
 }
 
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let context = Context::load(config)?;
     let mailboxes = context.mailboxes_of(&arguments.user)?;
-    let path = &arguments.path;
+    let path = arguments.output.as_ref().or(arguments.path.as_ref());
+    let path = path.ok_or_else(|| Failure::Usage("-o PATH says where to write".to_owned()))?;
     if path.symlink_metadata().is_ok() {
         return Err(Failure::Failed(format!(
             "{} exists already, and nothing is overwritten; name another path or remove it first",
             path.display()
         )));
     }
+    if arguments.format == ExportFormat::Lode {
+        lode::run(&mailboxes, arguments.mailbox.as_deref(), path, arguments.json)?;
+        return mailboxes.close();
+    }
     let progress = Progress::new(0);
     let mut table = Table::new(&["mailbox", "exported", "to"]);
-    for (name, mailbox, target) in targets(&mailboxes, arguments)? {
+    for (name, mailbox, target) in targets(&mailboxes, arguments, path)? {
         let writer = create_writer(arguments.format, &target)
             .map_err(Failure::because(format!("cannot write {}", target.display())))?;
         let count = export_mailbox(&mailboxes.store, &name, &mailbox, writer, &target, &progress)?;
@@ -81,15 +95,19 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
 }
 
 /// The mailboxes to be exported, and where each goes.
-fn targets(mailboxes: &Mailboxes, arguments: &Arguments) -> Result<Vec<(String, Arc<Mailbox>, PathBuf)>> {
+fn targets(
+    mailboxes: &Mailboxes,
+    arguments: &Arguments,
+    path: &Path,
+) -> Result<Vec<(String, Arc<Mailbox>, PathBuf)>> {
     if let Some(name) = &arguments.mailbox {
-        return Ok(vec![(name.clone(), mailboxes.find(name)?, arguments.path.clone())]);
+        return Ok(vec![(name.clone(), mailboxes.find(name)?, path.to_owned())]);
     }
     let list = mailboxes.list()?;
     let mut targets = Vec::new();
     for entry in list.entries().iter().filter(|entry| !entry.placeholder) {
         let id = MailboxId { user: mailboxes.user, number: entry.number };
-        let target = target_path(arguments.format, &arguments.path, &entry.name);
+        let target = target_path(arguments.format, path, &entry.name);
         targets.push((entry.name.clone(), mailboxes.open(id, &entry.name)?, target));
     }
     Ok(targets)
@@ -102,7 +120,8 @@ fn target_path(format: ExportFormat, root: &Path, name: &str) -> PathBuf {
         ExportFormat::Maildir if name == "INBOX" => folder_path(root, &[]),
         ExportFormat::Maildir => folder_path(root, &parts),
         ExportFormat::Mh => root.join(safe_path(&parts)),
-        ExportFormat::Mbox => {
+        // The format lode has no folders: it is one file.
+        ExportFormat::Mbox | ExportFormat::Lode => {
             let mut path = root.join(safe_path(&parts)).into_os_string();
             path.push(".mbox");
             PathBuf::from(path)
@@ -126,7 +145,7 @@ fn create_writer(format: ExportFormat, path: &Path) -> io::Result<Box<dyn MailWr
         std::fs::create_dir_all(folder)?;
     }
     Ok(match format {
-        ExportFormat::Mbox => Box::new(MboxWriter::create(path)?),
+        ExportFormat::Mbox | ExportFormat::Lode => Box::new(MboxWriter::create(path)?),
         ExportFormat::Maildir => Box::new(MaildirWriter::create(path)?),
         ExportFormat::Mh => Box::new(MhWriter::create(path)?),
     })

@@ -1,12 +1,13 @@
 //! `lode import`: mail files into a user's mailboxes. What is imported is described for users in `IMPORT.md`.
 
 pub(crate) mod into_mailbox;
-mod known;
+pub(crate) mod known;
+mod lode;
 pub(crate) mod progress;
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use store::ids::MailboxId;
 
 use crate::context::{Context, Mailboxes};
@@ -27,25 +28,39 @@ const NAMED_MAX: u64 = 20;
 #[derive(Debug, Args)]
 #[command(
     after_help = "What a path holds is recognised: an mbox in any dialect (also .gz and .zst), a Maildir with its \
-                        subfolders, an MH folder, an .eml file, or a folder of these. Flags, keywords and dates are kept. \
+                        subfolders, an MH folder, an .eml file, a folder of these, or what `lode export --format lode` wrote. \
+                        Flags, keywords and dates are kept, and of the last all UIDs and mailboxes, too, if the user is new. \
                         Run it again after an interruption: what is there already is not imported twice.\n\n\
                         Examples:\n  lode import --user ann --mailbox Old old.mbox\n  lode import --user ann ~/Maildir\n  \
                         lode import --user ann --mailbox Archive/2019 2019.mbox.zst more/"
 )]
 pub(crate) struct Arguments {
-    /// The user who gets the mail
+    /// The user who gets the mail [default for --format lode: the one whose mail it was]
     #[arg(long, value_name = "NAME")]
-    user: String,
+    user: Option<String>,
     /// The mailbox to import into; folders become mailboxes below it. It is created when it is missing.
     /// Without it, messages go to INBOX and folders to mailboxes of their own names
     #[arg(long, value_name = "NAME")]
     mailbox: Option<String>,
+    /// What PATH is, if that is not to be found out: lode is what `lode export --format lode` writes; then PATH may be - for
+    /// standard input
+    #[arg(long, value_enum)]
+    format: Option<ImportFormat>,
+    /// With --format lode: go on behind damage
+    #[arg(long)]
+    keep_going: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
     /// Files and folders to import
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+}
+
+/// Formats that can be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ImportFormat {
+    Lode,
 }
 
 /// What became of the messages of one mailbox.
@@ -57,8 +72,15 @@ struct Sums {
 }
 
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
+    if arguments.format == Some(ImportFormat::Lode)
+        || arguments.paths.iter().any(|path| lode::is_export(path))
+    {
+        return import_exports(arguments, config);
+    }
     let context = Context::load(config)?;
-    let mailboxes = context.mailboxes_of(&arguments.user)?;
+    let user = arguments.user.as_deref();
+    let user = user.ok_or_else(|| Failure::Usage("--user says who gets the mail".to_owned()))?;
+    let mailboxes = context.mailboxes_of(user)?;
     let mut table = Table::new(&["mailbox", "imported", "already_there", "failed", "from"]);
     let outcome = import_paths(&context, &mailboxes, arguments, &mut table);
     // What was done is worth knowing also when something failed.
@@ -70,6 +92,23 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
         return Err(Failure::Failed(format!(
             "{messages} not imported, for the reasons above; when they are mended, run the same import again"
         )));
+    }
+    Ok(())
+}
+
+/// Imports files that Lode exported in its own format.
+fn import_exports(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
+    for path in &arguments.paths {
+        lode::run(
+            &lode::Wanted {
+                path,
+                user: arguments.user.as_deref(),
+                below: arguments.mailbox.as_deref(),
+                keep_going: arguments.keep_going,
+                json: arguments.json,
+            },
+            config,
+        )?;
     }
     Ok(())
 }

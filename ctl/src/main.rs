@@ -1,5 +1,6 @@
 //! The `lode` command: a table of contents. One file a verb.
 
+mod backup;
 mod config_file;
 mod context;
 mod deliver;
@@ -8,6 +9,7 @@ mod export;
 mod failure;
 mod history;
 mod import;
+mod into_store;
 mod mailbox;
 mod mailfiles;
 mod moment;
@@ -59,6 +61,7 @@ enum Verb {
     Deliver(deliver::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
+    Backup(backup::Arguments),
     Who(who::Arguments),
     Status(status::Arguments),
     #[command(subcommand)]
@@ -88,6 +91,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Deliver(arguments) => deliver::run(&arguments, config),
         Verb::Import(arguments) => import::run(&arguments, config),
         Verb::Export(arguments) => export::run(&arguments, config),
+        Verb::Backup(arguments) => backup::run(&arguments, config),
         Verb::Who(arguments) => who::run(&arguments, config),
         Verb::Status(arguments) => status::run(&arguments, config),
         Verb::Config(verb) => config_file::run(&verb, config),

@@ -14,7 +14,7 @@ use store::{Store, StoreError};
 
 /// The messages of a mailbox that no incoming message has been matched with yet.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(crate) struct Known {
     by_size: HashMap<u64, SameSize>,
 }
 
@@ -29,7 +29,7 @@ enum SameSize {
 
 impl Known {
     /// The messages that `mailbox` has now.
-    pub(super) fn of(mailbox: &Mailbox) -> Result<Known> {
+    pub(crate) fn of(mailbox: &Mailbox) -> Result<Known> {
         let mut by_size = HashMap::new();
         let cells = mailbox.cells()?;
         for index in (0..cells.count()).map(CellIndex) {
@@ -46,7 +46,7 @@ impl Known {
     }
 
     /// Takes a message of that size and hash out, if there is one.
-    pub(super) fn take(&mut self, store: &Store, size: u64, hash: u64) -> Result<bool> {
+    pub(crate) fn take(&mut self, store: &Store, size: u64, hash: u64) -> Result<bool> {
         let Some(same_size) = self.by_size.get_mut(&size) else { return Ok(false) };
         if let SameSize::Unasked(messages) = same_size {
             let mut counts = HashMap::new();

@@ -22,11 +22,27 @@ impl Progress {
         Progress(bar)
     }
 
+    /// No bar at all.
+    pub(crate) fn none() -> Progress {
+        Progress(ProgressBar::hidden())
+    }
+
     /// What comes now, and how much it is.
     pub(crate) fn begin(&self, what: &str, octets: u64) {
         self.0.set_message(what.replace(char::is_control, "?"));
         self.0.set_position(0);
         self.0.set_length(octets);
+    }
+
+    /// So many octets are done.
+    pub(crate) fn set_done(&self, done: u64) {
+        self.0.set_position(done);
+    }
+
+    /// So many octets of so many are done.
+    pub(crate) fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
     }
 
     /// So many octets more are done.

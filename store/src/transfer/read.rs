@@ -129,6 +129,26 @@ impl<R: Read> ExportReader<R> {
         }
     }
 
+    /// The next item that comes before the first message; `None` once a message or the end is next. So whoever wants messages can get ready for
+    /// them.
+    pub fn next_fact(&mut self) -> Result<Option<ExportItem>, ReadError> {
+        loop {
+            match self.waiting.front() {
+                Some(ExportItem::Facts(_) | ExportItem::Unknown(_)) => return Ok(self.waiting.pop_front()),
+                Some(_) => return Ok(None),
+                None if self.ended => return Ok(None),
+                None => (),
+            }
+            let head = self.next_head()?;
+            if head.frame_type == FrameType::Delivery {
+                self.found = Some(head);
+                return Ok(None);
+            }
+            self.found = Some(head);
+            self.read_frame(&mut |_| Ok(()))?;
+        }
+    }
+
     /// After `Damaged`: goes on at the next whole head of a frame, if there is one.
     pub fn skip_damage(&mut self) -> Result<bool, ReadError> {
         self.waiting.clear();
@@ -169,26 +189,7 @@ impl<R: Read> ExportReader<R> {
     ) -> Result<(), ReadError> {
         let begin = self.place();
         let damaged = |what| ReadError::Damaged { offset: begin, what };
-        let head = match self.found.take() {
-            Some(head) => head,
-            None => {
-                let mut bytes = [0; HEAD];
-                let read = self.read(&mut bytes)?;
-                if read < HEAD {
-                    return Err(damaged("the file ends before its last frame"));
-                }
-                match FrameHead::decode(&bytes, self.id) {
-                    Some(head) => head,
-                    None => {
-                        // The next head may begin within these octets.
-                        let mut window = bytes[1..].to_vec();
-                        window.append(&mut self.window);
-                        self.window = window;
-                        return Err(damaged("no frame where one should begin"));
-                    }
-                }
-            }
-        };
+        let head = self.next_head()?;
         if head.changes_len as usize > RECORDS_MOST_BYTES {
             return Err(damaged("a frame that is too long"));
         }
@@ -230,6 +231,25 @@ impl<R: Read> ExportReader<R> {
         }
         let records = records(&changes).ok_or_else(|| damaged("a frame that cannot be read"))?;
         self.take_records(records, is_message, begin)
+    }
+
+    fn next_head(&mut self) -> Result<FrameHead, ReadError> {
+        if let Some(head) = self.found.take() {
+            return Ok(head);
+        }
+        let begin = self.place();
+        let damaged = |what| ReadError::Damaged { offset: begin, what };
+        let mut bytes = [0; HEAD];
+        if self.read(&mut bytes)? < HEAD {
+            return Err(damaged("the file ends before its last frame"));
+        }
+        FrameHead::decode(&bytes, self.id).ok_or_else(|| {
+            // The next head may begin within these octets.
+            let mut window = bytes[1..].to_vec();
+            window.append(&mut self.window);
+            self.window = window;
+            damaged("no frame where one should begin")
+        })
     }
 
     fn take_records(&mut self, records: Vec<Record>, is_message: bool, begin: u64) -> Result<(), ReadError> {

@@ -65,6 +65,8 @@ pub struct AdoptedMessage {
     pub mailbox: MailboxId,
     /// Its UID there.
     pub uid: Uid,
+    /// Whether it gets the next UID and modseq if that one cannot be its UID any more, because mail has come in from elsewhere meanwhile.
+    pub or_next_uid: bool,
     /// The modseq of its last change.
     pub modseq: ModSeq,
     /// Its flags, keywords by the bits that the mailbox was adopted with.
@@ -170,22 +172,26 @@ impl Plan<'_> {
         let id = wanted.mailbox;
         let open = self.open(id)?;
         let below = self.store.adopted_below(id);
-        if below.is_none_or(|below| wanted.uid.get() >= below) {
-            return Err(ChangeError::NotAllowed("a UID that the mailbox does not keep free").into());
-        }
+        let below = below.ok_or(ChangeError::NotAllowed("a UID in a mailbox that was not made for it"))?;
         let cells = open.cells()?;
         let last = cells.count().checked_sub(1).map(|last| cells.uid(CellIndex(last))).transpose()?;
-        if last.is_some_and(|last| last >= wanted.uid) {
-            return Err(ChangeError::NotAllowed("a UID below one that is taken").into());
+        let is_free = wanted.uid.get() < below && last.is_none_or(|last| last < wanted.uid);
+        if !is_free && !wanted.or_next_uid {
+            return Err(ChangeError::NotAllowed("a UID that is not free").into());
         }
         let known = open.keywords()?.iter().fold(0u64, |known, (bit, _)| known | 1 << bit);
         let plan = self.existing(id)?;
-        plan.count_add();
         let uid_validity = plan.uid_validity;
+        let (uid, modseq) = if is_free {
+            plan.count_add();
+            // A modseq from elsewhere is at most the mailbox's highest, which came from there, too.
+            (wanted.uid, wanted.modseq.clamp(ModSeq(1), plan.modseq()))
+        } else {
+            (plan.next_uid()?, plan.next_modseq())
+        };
         let added = Added {
-            uid: wanted.uid,
-            // A modseq from elsewhere is below the mailbox's highest, which came from there, too.
-            modseq: wanted.modseq.clamp(ModSeq(1), plan.modseq()),
+            uid,
+            modseq,
             flags: Flags {
                 system: SystemFlags(wanted.flags.system.0 & 0x1f),
                 keywords: wanted.flags.keywords & known,

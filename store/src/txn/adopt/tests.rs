@@ -44,7 +44,18 @@ fn content(store: &Arc<Store>, text: &str) -> crate::Content {
 }
 
 fn fill(store: &Arc<Store>, mailbox: MailboxId, uid: u32, modseq: u64) -> Result<Appended, Refused> {
+    fill_or(store, mailbox, uid, modseq, false)
+}
+
+fn fill_or(
+    store: &Arc<Store>,
+    mailbox: MailboxId,
+    uid: u32,
+    modseq: u64,
+    or_next_uid: bool,
+) -> Result<Appended, Refused> {
     let message = AdoptedMessage {
+        or_next_uid,
         mailbox,
         uid: Uid::new(uid).expect("not 0"),
         modseq: ModSeq(modseq),
@@ -138,6 +149,9 @@ fn no_uid_is_given_twice() {
     }
     assert_eq!(deliver(&store, inbox), 1000);
     assert!(matches!(fill(&store, inbox, 11, 10), Err(Refused::Unusable(_))));
+    let appended = fill_or(&store, inbox, 11, 10, true).expect("filled");
+    assert_eq!(appended.uid.get(), 1001);
+    assert!(appended.modseq > ModSeq(5000));
     let other = MailboxId { user: store.ensure_user("bob").expect("made"), number: 1 };
     assert!(matches!(fill(&store, other, 11, 10), Err(Refused::Unusable(_))), "an ordinary mailbox");
     store.close().expect("closed");
