@@ -166,4 +166,37 @@ pub enum Change {
     SpecialUse { mailbox: MailboxId, list_version: u64, special_use: Option<SpecialUse> },
     /// How much mail the user may have.
     Quota { user: UserId, list_version: u64, limits: Limits },
+    /// All that cells say of a mailbox, or a part of it: see [`MailboxSnapshot`].
+    MailboxSnapshot(Box<MailboxSnapshot>),
+    /// A user and the list of the user's mailboxes as it was at that version, encoded as its file is: takes the place of all changes up to it.
+    ListSnapshot { user: UserId, name: String, list_version: u64, list: Vec<u8> },
+}
+
+/// A mailbox as its cells were at `highest_modseq`, or one of several parts of it. All parts together take the place of every change of this mailbox with
+/// a modseq up to that; what none of them holds was expunged before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxSnapshot {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Which part this is, from 0.
+    pub part: u32,
+    /// How many there are.
+    pub parts: u32,
+    /// UIDNEXT.
+    pub uid_next: u32,
+    /// HIGHESTMODSEQ.
+    pub highest_modseq: ModSeq,
+    /// Names of keywords with their bits.
+    pub keywords: Vec<(u8, String)>,
+    /// The cells of this part that hold messages, by UID.
+    pub cells: Vec<SnapshotCell>,
+}
+
+/// A cell in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotCell {
+    /// What the cell says, with the modseq of its last change.
+    pub added: Added,
+    /// When it was expunged, seconds since 1970; `None` while it is live.
+    pub expunged_at: Option<u32>,
 }

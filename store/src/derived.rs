@@ -571,6 +571,7 @@ pub(crate) fn mailbox_of_cells(change: &Change) -> Option<MailboxId> {
         | Change::Expunge { mailbox, .. }
         | Change::Keyword { mailbox, .. }
         | Change::MailboxNumbers { mailbox, .. } => Some(*mailbox),
+        Change::MailboxSnapshot(snapshot) => Some(snapshot.mailbox),
         _ => None,
     }
 }
@@ -582,7 +583,9 @@ pub(crate) fn list_of(change: &Change) -> Option<UserId> {
         | Change::MailboxRename { mailbox, .. }
         | Change::MailboxDelete { mailbox, .. }
         | Change::SpecialUse { mailbox, .. } => Some(mailbox.user),
-        Change::Subscribe { user, .. } | Change::Quota { user, .. } => Some(*user),
+        Change::ListSnapshot { user, .. } | Change::Subscribe { user, .. } | Change::Quota { user, .. } => {
+            Some(*user)
+        }
         _ => None,
     }
 }

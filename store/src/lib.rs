@@ -41,6 +41,7 @@ mod locks;
 mod log;
 mod page;
 mod pins;
+mod prune;
 mod recovery;
 mod state;
 
@@ -52,6 +53,7 @@ pub use error::{ChangeError, CommitError, StoreError};
 pub use ids::{CellIndex, MailboxId, MessageId, ModSeq, PageId, Ticket, Uid, UserId};
 pub use mailbox::{Cell, Keywords, Mailbox};
 pub use pins::Pin;
+pub use prune::PruneReport;
 pub use quota::{Limit, Limits, Quota, Usage};
 pub use store::{Background, OpenOptions, Store, WriterChoice};
 pub use txn::Txn;

@@ -172,6 +172,16 @@ impl MailboxList {
         let Some(version) = version_of(change, self.user).filter(|version| *version > self.version) else {
             return;
         };
+        if let Change::ListSnapshot { list, .. } = change {
+            // One that cannot be read is as if it were not there.
+            if let Ok(list) = file::decode(list)
+                && list.user == self.user
+                && list.version == version
+            {
+                *self = list;
+            }
+            return;
+        }
         self.version = version;
         match change {
             Change::MailboxCreate { mailbox, uid_validity, name, special_use, placeholder, .. } => {
@@ -249,9 +259,9 @@ fn of_list(change: &Change) -> Option<(UserId, u64)> {
         | Change::MailboxRename { mailbox, list_version, .. }
         | Change::MailboxDelete { mailbox, list_version }
         | Change::SpecialUse { mailbox, list_version, .. } => (mailbox.user, *list_version),
-        Change::Subscribe { user, list_version, .. } | Change::Quota { user, list_version, .. } => {
-            (*user, *list_version)
-        }
+        Change::ListSnapshot { user, list_version, .. }
+        | Change::Subscribe { user, list_version, .. }
+        | Change::Quota { user, list_version, .. } => (*user, *list_version),
         _ => return None,
     })
 }

@@ -123,6 +123,19 @@ fn is_directory_missing(derived: &Derived) -> Result<bool> {
     Ok(is_missing)
 }
 
+/// Gives all changes of a log to `take`. False if any place of it is damaged.
+pub(crate) fn read_whole_log(
+    derived: &Derived,
+    name: LogName,
+    take: &mut dyn FnMut(&Change),
+) -> Result<bool> {
+    let read = read_log(derived, name, How::WHOLE, &mut |_, frame| {
+        frame.changes.iter().for_each(&mut *take);
+        Ok(())
+    })?;
+    Ok(read.is_some_and(|read| !read.is_damaged))
+}
+
 /// Whether the list of its user names a mailbox that holds messages.
 pub(crate) fn is_named(derived: &Derived, mailbox: MailboxId) -> Result<bool> {
     Ok(rebuild::named(derived, mailbox)?.is_some())
@@ -209,6 +222,9 @@ impl<'a> Replay<'a> {
                 self.messages.entry(name.page).or_default().insert(index);
             } else if let Some(user) = list_of(&change) {
                 self.lists.entry(user).or_default().push(change);
+            } else if matches!(change, Change::MailboxSnapshot(_)) {
+                // It says what is in the views, or in the frames before it.
+                continue;
             } else if let Some(mailbox) = mailbox_of_cells(&change) {
                 self.mailboxes.entry(mailbox).or_default().push((source.seconds, change));
             } else {
@@ -270,7 +286,7 @@ impl<'a> Replay<'a> {
         let users = std::mem::take(&mut self.users);
         let made = self.apply_users(users)?;
         for (user, mut changes) in std::mem::take(&mut self.lists) {
-            changes.sort_by_key(list_version);
+            changes.sort_by_key(list_order);
             self.apply_list(user, &changes)?;
         }
         for (user, name) in made {
@@ -324,7 +340,7 @@ impl<'a> Replay<'a> {
             folder => folder?,
         };
         // A list that is gone or damaged needs all changes there ever were.
-        let first = changes.first().map_or(0, list_version);
+        let first = changes.iter().map(list_version).min().unwrap_or(0);
         let is_usable = match self.derived.list(user) {
             Ok(list) => list.version() > 0 || first <= 1,
             Err(StoreError::Corrupt { path, offset, what }) => {
@@ -430,6 +446,11 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// Changes of a list by version, but snapshots before all others: of the changes up to a snapshot some may be gone.
+fn list_order(change: &Change) -> (bool, u64) {
+    (!matches!(change, Change::ListSnapshot { .. }), list_version(change))
+}
+
 fn user_of(change: &Change) -> Option<UserId> {
     match change {
         Change::UserCreate { user, .. } | Change::UserDelete { user } => Some(*user),
@@ -447,6 +468,7 @@ fn list_version(change: &Change) -> u64 {
         | Change::MailboxRename { list_version, .. }
         | Change::MailboxDelete { list_version, .. }
         | Change::Subscribe { list_version, .. }
+        | Change::ListSnapshot { list_version, .. }
         | Change::Quota { list_version, .. }
         | Change::SpecialUse { list_version, .. } => *list_version,
         _ => 0,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::*;
 use store::change::{SpecialUse, SystemFlags};
@@ -14,7 +15,7 @@ use store::ids::{CellIndex, MailboxId, UserId};
 use store::lists::MailboxList;
 use store::mailbox::{Cell, MailboxStatus};
 use store::txn::FlagOperation;
-use store::{Store, StoreError};
+use store::{Disk, OpenOptions, PageId, Store, StoreError, WriterChoice};
 
 /// All there is to know of a user's mail.
 #[derive(Debug, PartialEq)]
@@ -280,4 +281,95 @@ fn a_missing_mailbox_that_replay_has_changes_for_is_made_whole() {
         .expect("there");
     let store = copy.open();
     assert_eq!(users.map(|user| everything(&store, user)), before);
+}
+
+const DAY: u64 = 86_400;
+
+/// A store whose clock goes as it is told.
+struct Days {
+    place: Place,
+    clock: &'static AtomicU64,
+}
+
+impl Days {
+    fn new() -> Days {
+        Days { place: Place::new(), clock: Box::leak(Box::new(AtomicU64::new(20_000 * DAY))) }
+    }
+
+    fn open(&self, handler: u16) -> Arc<Store> {
+        let mut options = self.place.options(WriterChoice::Handler(handler));
+        options.disk = Disk::real_with_clock(self.clock);
+        Store::open(OpenOptions { ..options }).expect("opens")
+    }
+
+    /// Midnight comes, and a checkpoint.
+    fn next(&self, store: &Store) {
+        self.clock.fetch_add(DAY, Ordering::Relaxed);
+        store.checkpoint().expect("written");
+    }
+
+    fn today(&self) -> PageId {
+        PageId((self.clock.load(Ordering::Relaxed) / DAY) as u32)
+    }
+}
+
+/// A little of everything, on one day.
+fn one_day(store: &Arc<Store>, users: [UserId; 2], day: usize) {
+    let inbox = inbox(users[0]);
+    for count in 0..5 {
+        deliver(store, &mail(&format!("day{day}-{count}")), vec![to(inbox), to(common::inbox(users[1]))]);
+    }
+    let some = live_indexes(store, inbox);
+    let keyword = format!("$day{day}");
+    done(store, |txn| {
+        txn.store_flags(inbox, &some[..3], flags(FlagOperation::Add, SystemFlags::SEEN, &[&keyword]))
+    });
+    done(store, |txn| txn.expunge(inbox, &some[1..2]));
+    let old = store.mailbox_list(users[0]).expect("a list").entries().last().expect("one").clone();
+    let target = MailboxId { user: users[0], number: old.number };
+    done(store, |txn| txn.copy(inbox, &some[2..4], target));
+    done(store, |txn| txn.rename_mailbox(users[0], &old.name, &format!("Z{day}")));
+    done(store, |txn| txn.subscribe(users[0], &format!("Z{day}"), true));
+}
+
+#[test]
+fn journals_of_old_days_go_and_all_that_is_still_so_stays() {
+    let days = Days::new();
+    let store = days.open(0);
+    let users = fill(&store);
+    for day in 0..6 {
+        one_day(&store, users, day);
+        days.next(&store);
+    }
+    let before = users.map(|user| everything(&store, user));
+    let journals = logs(&days.place, "journal").len();
+    let report = store.prune_journals(PageId(days.today().0 - 2)).expect("pruned");
+    assert_eq!(report.journals, 4, "{report:?}");
+    assert!(report.mailboxes >= 3 && report.lists >= 2 && report.left == 0, "{report:?}");
+    assert_eq!(logs(&days.place, "journal").len(), journals - 4 + 1);
+    assert_eq!(store.prune_journals(days.today()).expect("nothing").journals, 0, "two days are kept");
+    // Life goes on behind the snapshots.
+    one_day(&store, users, 6);
+    let after = users.map(|user| everything(&store, user));
+    assert_ne!(after, before);
+    store.close().expect("closed");
+    drop(store);
+    remove_views(&days.place);
+    let store = days.open(1);
+    assert_eq!(users.map(|user| everything(&store, user)), after);
+    assert_eq!(store.damage(), []);
+    assert_eq!(store.ensure_user("dora").expect("made"), UserId(4), "no number comes back");
+
+    // And once more, with the snapshots themselves pruned.
+    for day in 7..12 {
+        one_day(&store, users, day);
+        days.next(&store);
+    }
+    let after = users.map(|user| everything(&store, user));
+    store.prune_journals(days.today()).expect("pruned");
+    store.close().expect("closed");
+    drop(store);
+    remove_views(&days.place);
+    let store = days.open(0);
+    assert_eq!(users.map(|user| everything(&store, user)), after);
 }

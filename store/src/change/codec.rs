@@ -1,7 +1,9 @@
 //! Changes as octets, the way a log frame holds them (`FORMAT.md`, "Changes"). Decoding trusts nothing: it allocates no more
 //! than the octets it was given can stand for.
 
-use crate::change::{Added, Change, Flags, SpecialUse, SystemFlags, ZonedTime};
+use crate::change::{
+    Added, Change, Flags, MailboxSnapshot, SnapshotCell, SpecialUse, SystemFlags, ZonedTime,
+};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
 use crate::quota::{Limit, Limits};
 
@@ -19,6 +21,8 @@ const SPECIAL_USE: u8 = 11;
 const USER_DELETE: u8 = 12;
 const QUOTA: u8 = 16;
 const MAILBOX_NUMBERS: u8 = 17;
+const MAILBOX_SNAPSHOT: u8 = 14;
+const LIST_SNAPSHOT: u8 = 15;
 /// The lowest of 8 types: an Add that is like the one before it but for its user, UID and modseq, and for what these bits of the type say. So a message to
 /// very many recipients spends few octets on each.
 const ADD_SAME: u8 = 0x80;
@@ -29,6 +33,11 @@ const SAME_OTHER_MAILBOX: u8 = 2;
 /// The flags or keywords are others.
 const SAME_OTHER_FLAGS: u8 = 4;
 const SAME_BITS: u8 = SAME_FAR_USER | SAME_OTHER_MAILBOX | SAME_OTHER_FLAGS;
+
+/// The bit of a snapshot cell's flags that makes it a tombstone.
+const SNAPSHOT_EXPUNGED: u8 = 0x80;
+/// Octets of a snapshot cell at least.
+const SNAPSHOT_CELL_LEAST_BYTES: usize = 24;
 
 /// The octets are no changes that this release knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +158,15 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             put(out, u64::from(*uid_next));
             put(out, highest_modseq.0);
         }
+        Change::MailboxSnapshot(snapshot) => encode_snapshot(snapshot, out),
+        Change::ListSnapshot { user, name, list_version, list } => {
+            out.push(LIST_SNAPSHOT);
+            put(out, u64::from(user.0));
+            put_text(out, name);
+            put(out, *list_version);
+            put(out, list.len() as u64);
+            out.extend_from_slice(list);
+        }
         Change::UserCreate { user, name } => {
             out.push(USER_CREATE);
             put(out, u64::from(user.0));
@@ -197,6 +215,38 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             put(out, *list_version);
             put(out, limits.octets.to_number());
             put(out, limits.messages.to_number());
+        }
+    }
+}
+
+fn encode_snapshot(snapshot: &MailboxSnapshot, out: &mut Vec<u8>) {
+    out.push(MAILBOX_SNAPSHOT);
+    put_mailbox(out, snapshot.mailbox);
+    put(out, u64::from(snapshot.part));
+    put(out, u64::from(snapshot.parts));
+    put(out, u64::from(snapshot.uid_next));
+    put(out, snapshot.highest_modseq.0);
+    put(out, snapshot.keywords.len() as u64);
+    for (bit, name) in &snapshot.keywords {
+        out.push(*bit);
+        put_text(out, name);
+    }
+    put(out, snapshot.cells.len() as u64);
+    let mut before = 0;
+    for SnapshotCell { added, expunged_at } in &snapshot.cells {
+        put(out, u64::from(added.uid.get().wrapping_sub(before)));
+        before = added.uid.get();
+        out.push(added.flags.system.0 | if expunged_at.is_some() { SNAPSHOT_EXPUNGED } else { 0 });
+        put(out, added.flags.keywords);
+        put(out, added.modseq.0);
+        out.extend_from_slice(&added.internal_date.pack().to_le_bytes());
+        put(out, u64::from(added.save_seconds));
+        out.extend_from_slice(&added.sent_date.map_or(0, ZonedTime::pack).to_le_bytes());
+        put(out, u64::from(added.size));
+        put(out, u64::from(added.message.page.0));
+        put(out, u64::from(added.message.index));
+        if let Some(seconds) = expunged_at {
+            put(out, u64::from(*seconds));
         }
     }
 }
@@ -313,6 +363,16 @@ impl<'a> Input<'a> {
                     messages: Limit::from_number(self.number()?),
                 },
             },
+            MAILBOX_SNAPSHOT => Change::MailboxSnapshot(Box::new(self.snapshot()?)),
+            LIST_SNAPSHOT => Change::ListSnapshot {
+                user: UserId(self.number32()?),
+                name: self.text()?,
+                list_version: self.number()?,
+                list: {
+                    let len = self.count(1)?;
+                    self.take(len)?.to_vec()
+                },
+            },
             MAILBOX_NUMBERS => Change::MailboxNumbers {
                 mailbox: self.mailbox()?,
                 uid_next: self.number32()?,
@@ -348,6 +408,40 @@ impl<'a> Input<'a> {
             size: self.number32()?,
             message: MessageId { page: PageId(self.number32()?), index: self.number32()? },
         })
+    }
+
+    fn snapshot(&mut self) -> Result<MailboxSnapshot, Malformed> {
+        let mailbox = self.mailbox()?;
+        let (part, parts) = (self.number32()?, self.number32()?);
+        if part >= parts {
+            return Err(Malformed);
+        }
+        let (uid_next, highest_modseq) = (self.number32()?, ModSeq(self.number()?));
+        let mut keywords = Vec::new();
+        for _ in 0..self.count(2)? {
+            keywords.push((self.keyword_bit()?, self.text()?));
+        }
+        let count = self.count(SNAPSHOT_CELL_LEAST_BYTES)?;
+        let mut cells = Vec::with_capacity(count);
+        let mut before = 0;
+        for _ in 0..count {
+            let uid = self.uid_after(&mut before)?;
+            let system = self.octet()?;
+            let flags = Flags { system: SystemFlags(system & 0x1f), keywords: self.number()? };
+            let added = Added {
+                uid,
+                modseq: ModSeq(self.number()?),
+                flags,
+                internal_date: ZonedTime::unpack(self.fixed()?).ok_or(Malformed)?,
+                save_seconds: self.number32()?,
+                sent_date: ZonedTime::unpack(self.fixed()?),
+                size: self.number32()?,
+                message: MessageId { page: PageId(self.number32()?), index: self.number32()? },
+            };
+            let expunged_at = if system & SNAPSHOT_EXPUNGED != 0 { Some(self.number32()?) } else { None };
+            cells.push(SnapshotCell { added, expunged_at });
+        }
+        Ok(MailboxSnapshot { mailbox, part, parts, uid_next, highest_modseq, keywords, cells })
     }
 
     fn octet(&mut self) -> Result<u8, Malformed> {
@@ -489,6 +583,24 @@ mod tests {
             Change::MailboxNumbers { mailbox: mailbox(4), uid_next: 9, highest_modseq: ModSeq(1 << 40) },
             Change::Subscribe { user: UserId(1), list_version: 8, name: "a/b".to_string(), subscribed: true },
             Change::SpecialUse { mailbox: mailbox(4), list_version: 9, special_use: None },
+            Change::MailboxSnapshot(Box::new(MailboxSnapshot {
+                mailbox: mailbox(4),
+                part: 1,
+                parts: 2,
+                uid_next: 90,
+                highest_modseq: ModSeq(91),
+                keywords: vec![(3, "$a".to_string())],
+                cells: vec![
+                    SnapshotCell { added: added(5), expunged_at: None },
+                    SnapshotCell { added: added(8), expunged_at: Some(7) },
+                ],
+            })),
+            Change::ListSnapshot {
+                user: UserId(4),
+                name: "dora".to_string(),
+                list_version: 9,
+                list: vec![1, 2, 3],
+            },
             Change::Quota {
                 user: UserId(1),
                 list_version: 10,

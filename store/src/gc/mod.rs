@@ -25,7 +25,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::store::Store;
 
+pub(crate) use gate::Gate;
 pub use pass::Collector;
+pub(crate) use pass::check_syncs;
 pub use report::{GcOptions, GcProgress, GcReport, GcStep};
 
 impl Store {

@@ -55,6 +55,13 @@ fn read_open(path: &Path, file: &DiskFile, user: UserId) -> Result<Option<Mailbo
     Ok((list.user == user).then_some(list))
 }
 
+impl MailboxList {
+    /// The octets of the list's file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+}
+
 fn encode(list: &MailboxList) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64 + list.entries.len() * 48 + list.subscriptions.len() * 32);
     bytes.extend_from_slice(MAGIC);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::{Added, Change, Flags};
+use crate::change::{Added, Change, Flags, MailboxSnapshot, SnapshotCell};
 use crate::ids::{ModSeq, Uid};
 
 /// A mailbox in the making.
@@ -16,6 +16,10 @@ pub(crate) struct Fold {
     uid_next: u32,
     highest_modseq: ModSeq,
     epoch: u32,
+    /// The modseq of the newest snapshot that is complete: nothing up to it counts but what that says.
+    floor: ModSeq,
+    /// Parts of snapshots that are not complete yet, by modseq and number of parts.
+    parts: BTreeMap<(ModSeq, u32), BTreeMap<u32, Vec<SnapshotCell>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,11 +46,16 @@ impl Fold {
         match change {
             Change::Add { added, .. } => {
                 self.mention(added.uid, added.modseq);
-                self.message(added.uid).added.get_or_insert(*added);
+                if added.modseq > self.floor {
+                    self.message(added.uid).added.get_or_insert(*added);
+                }
             }
             Change::Flags { modseq, messages, .. } => {
                 for (uid, flags) in messages {
                     self.mention(*uid, *modseq);
+                    if *modseq <= self.floor {
+                        continue;
+                    }
                     let known = &mut self.message(*uid).flags;
                     if known.is_none_or(|(at, _)| at <= *modseq) {
                         *known = Some((*modseq, *flags));
@@ -56,6 +65,9 @@ impl Fold {
             Change::Expunge { modseq, uids, .. } => {
                 for uid in uids {
                     self.mention(*uid, *modseq);
+                    if *modseq <= self.floor {
+                        continue;
+                    }
                     let known = &mut self.message(*uid).expunged;
                     if known.is_none_or(|(at, _)| at > *modseq) {
                         *known = Some((*modseq, seconds));
@@ -69,7 +81,41 @@ impl Fold {
                 self.uid_next = self.uid_next.max(*uid_next);
                 self.highest_modseq = self.highest_modseq.max(*highest_modseq);
             }
+            Change::MailboxSnapshot(snapshot) => self.take_snapshot(snapshot),
             _ => (),
+        }
+    }
+
+    fn take_snapshot(&mut self, snapshot: &MailboxSnapshot) {
+        let modseq = snapshot.highest_modseq;
+        self.uid_next = self.uid_next.max(snapshot.uid_next);
+        self.highest_modseq = self.highest_modseq.max(modseq);
+        self.keywords.extend(snapshot.keywords.iter().cloned());
+        if modseq <= self.floor {
+            return;
+        }
+        let key = (modseq, snapshot.parts);
+        let parts = self.parts.entry(key).or_default();
+        parts.insert(snapshot.part, snapshot.cells.clone());
+        if parts.len() < snapshot.parts as usize {
+            return;
+        }
+        let parts = self.parts.remove(&key).unwrap_or_default();
+        self.parts.retain(|(other, _), _| *other > modseq);
+        self.floor = modseq;
+        // What is older is in the snapshot, or was gone when it was made.
+        self.messages.retain(|_, message| {
+            message.added = message.added.filter(|added| added.modseq > modseq);
+            message.flags = message.flags.filter(|(at, _)| *at > modseq);
+            message.expunged = message.expunged.filter(|(at, _)| *at > modseq);
+            message.added.is_some() || message.flags.is_some() || message.expunged.is_some()
+        });
+        for cell in parts.into_values().flatten() {
+            let message = self.message(cell.added.uid);
+            message.added = Some(cell.added);
+            if let Some(seconds) = cell.expunged_at {
+                message.expunged = Some((cell.added.modseq, seconds));
+            }
         }
     }
 
@@ -171,5 +217,59 @@ mod tests {
             ];
             assert_eq!(fold.messages().collect::<Vec<_>>(), want);
         }
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_all_that_was_before_it() {
+        let mailbox = ID;
+        let part = |part, cells| {
+            Change::MailboxSnapshot(Box::new(MailboxSnapshot {
+                mailbox,
+                part,
+                parts: 2,
+                uid_next: 50,
+                highest_modseq: ModSeq(20),
+                keywords: vec![(1, "$a".to_string())],
+                cells,
+            }))
+        };
+        let kept = Added { modseq: ModSeq(12), flags: flags(3), ..added(2, 3, 0) };
+        let gone = Added { modseq: ModSeq(15), ..added(4, 5, 0) };
+        let later = Added { modseq: ModSeq(22), flags: flags(7), ..kept };
+        let new = added(50, 21, 0);
+        let before = [
+            Change::Add { mailbox, added: added(1, 2, 0) },
+            Change::Add { mailbox, added: added(2, 3, 0) },
+            Change::Flags { mailbox, modseq: ModSeq(13), messages: vec![(uid(2), flags(31))] },
+            Change::Expunge { mailbox, modseq: ModSeq(9), uids: vec![uid(1)] },
+        ];
+        let snapshot = [
+            part(0, vec![SnapshotCell { added: kept, expunged_at: None }]),
+            part(1, vec![SnapshotCell { added: gone, expunged_at: Some(77) }]),
+        ];
+        let after = [
+            Change::Flags { mailbox, modseq: ModSeq(22), messages: vec![(uid(2), flags(7))] },
+            Change::Add { mailbox, added: new },
+        ];
+        let mut random = Random(2);
+        for _ in 0..200 {
+            let mut all: Vec<&Change> = before.iter().chain(&snapshot).chain(&after).collect();
+            for place in 1..all.len() {
+                all.swap(place, random.below(place as u64 + 1) as usize);
+            }
+            let mut fold = Fold::default();
+            all.iter().for_each(|change| fold.take(1, 5, change));
+            let want = [
+                Folded { added: later, expunged: None },
+                Folded { added: gone, expunged: Some((ModSeq(15), 77)) },
+                Folded { added: new, expunged: None },
+            ];
+            assert_eq!(fold.messages().collect::<Vec<_>>(), want);
+            assert_eq!((fold.uid_next(), fold.highest_modseq()), (51, ModSeq(22)));
+        }
+        // Half a snapshot is none.
+        let mut fold = Fold::default();
+        before.iter().chain(&snapshot[..1]).for_each(|change| fold.take(1, 5, change));
+        assert_eq!(fold.messages().count(), 2);
     }
 }

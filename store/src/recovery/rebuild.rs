@@ -81,6 +81,9 @@ pub(super) fn survey(derived: &Derived, verify_before_epoch: u32) -> Result<Surv
                 derived.fill_message(&source, index, header_size)?;
             } else if let Some(user) = list_of(&change) {
                 survey.highest_user = survey.highest_user.max(user);
+                if let Change::ListSnapshot { name, .. } = &change {
+                    survey.users.push(Change::UserCreate { user, name: name.clone() });
+                }
                 survey.lists.count(u64::from(user.0), 1);
                 // A mailbox may have been made, and nothing else.
                 if let Change::MailboxCreate { mailbox, .. } = change {
@@ -90,6 +93,9 @@ pub(super) fn survey(derived: &Derived, verify_before_epoch: u32) -> Result<Surv
                 survey.highest_user = survey.highest_user.max(mailbox.user);
                 survey.mailboxes.count(mailbox.key(), weight(&change));
             } else {
+                if let Some(user) = super::user_of(&change) {
+                    survey.highest_user = survey.highest_user.max(user);
+                }
                 survey.users.push(change);
             }
         }
@@ -103,6 +109,7 @@ fn weight(change: &Change) -> usize {
     match change {
         Change::Flags { messages, .. } => messages.len().max(1),
         Change::Expunge { uids, .. } => uids.len().max(1),
+        Change::MailboxSnapshot(snapshot) => snapshot.cells.len().max(1),
         _ => 1,
     }
 }
@@ -166,7 +173,7 @@ pub(super) fn make_list(derived: &Derived, user: UserId, mut changes: Vec<Change
     if changes.is_empty() {
         return Ok(());
     }
-    changes.sort_by_key(super::list_version);
+    changes.sort_by_key(super::list_order);
     let mut list = MailboxList::empty(user);
     changes.iter().for_each(|change| list.apply(change));
     let path = list_path(&folder);

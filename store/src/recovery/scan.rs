@@ -31,6 +31,8 @@ pub(crate) struct Read {
     pub(crate) end: u64,
     /// Octets of the file.
     pub(crate) len: u64,
+    /// Whether any place of it could not be read.
+    pub(crate) is_damaged: bool,
 }
 
 /// Reads one log; `take` gets the log's epoch and each frame. `None` if there is nothing to be read.
@@ -49,7 +51,11 @@ pub(crate) fn read_log(
         reader => reader?,
     };
     let Some(reader) = reader else { return Ok(None) };
-    let note = |offset, what| derived.damages.add(reader.path(), offset, what);
+    let is_damaged = std::cell::Cell::new(false);
+    let note = |offset, what| {
+        is_damaged.set(true);
+        derived.damages.add(reader.path(), offset, what);
+    };
     if let Some(what) = reader.head_damage() {
         note(0, what);
     }
@@ -77,7 +83,7 @@ pub(crate) fn read_log(
     if how.search == Search::Everywhere && epoch >= derived.epoch && reader.is_noise(offset)? {
         note(offset, "the last frame, or what lies behind it");
     }
-    Ok(Some(Read { epoch, end: offset, len }))
+    Ok(Some(Read { epoch, end: offset, len, is_damaged: is_damaged.get() }))
 }
 
 /// Reads all logs there are, page by page.
