@@ -206,7 +206,7 @@ impl Store {
         }
         let keywords: Vec<(u8, String)> =
             open.keywords()?.iter().map(|(bit, name)| (bit, name.to_string())).collect();
-        let (uid_next, highest_modseq) = (open.uid_next(), open.highest_modseq());
+        let (uid_next, highest_modseq) = (open.uid_next()?, open.highest_modseq()?);
         drop(held);
         let parts = cells.len().div_ceil(CELLS_A_PART).max(1);
         let part = |part: usize| {

@@ -21,8 +21,11 @@ use store::{Disk, OpenOptions, PageId, Store, StoreError, WriterChoice};
 #[derive(Debug, PartialEq)]
 struct Everything {
     list: Arc<MailboxList>,
-    mailboxes: BTreeMap<String, (MailboxStatus, Vec<(u8, String)>, Vec<(Cell, Vec<u8>)>)>,
+    mailboxes: BTreeMap<String, (MailboxStatus, Keywords, Vec<(Cell, Vec<u8>)>)>,
 }
+
+/// Names of keywords by their bits.
+type Keywords = Vec<(u8, String)>;
 
 fn everything(store: &Store, user: UserId) -> Everything {
     let list = store.mailbox_list(user).expect("a list");
