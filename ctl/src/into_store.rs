@@ -14,6 +14,7 @@ use store::error::ChangeError;
 use store::ids::{MailboxId, Ticket, UserId};
 use store::lists::MailboxList;
 use store::mailbox::Mailbox;
+use store::transfer::UserSnapshot;
 use store::txn::{
     AdoptedMailbox, AdoptedMessage, AdoptedUser, Appended, Committed, Delivery, Outcome, Refused, Txn,
 };
@@ -41,6 +42,20 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Those of a snapshot.
+    pub(crate) fn of(snapshot: &UserSnapshot) -> Facts {
+        Facts {
+            name: snapshot.name.clone(),
+            mailboxes: snapshot
+                .mailboxes
+                .iter()
+                .map(|mailbox| (mailbox.id.number, mailbox.facts.clone()))
+                .collect(),
+            subscriptions: snapshot.subscriptions.clone(),
+            limits: snapshot.limits,
+        }
+    }
+
     /// Takes in facts as an export file tells them.
     pub(crate) fn learn(&mut self, changes: Vec<Change>) {
         for change in changes {
@@ -130,6 +145,13 @@ pub(crate) struct Sums {
     pub(crate) renumbered: u64,
     pub(crate) already_there: u64,
     pub(crate) failed: u64,
+}
+
+impl Sums {
+    /// Whether anything came in, or failed to.
+    pub(crate) fn has_news(&self) -> bool {
+        self.kept + self.renumbered + self.failed > 0
+    }
 }
 
 /// Where the messages of a mailbox go.

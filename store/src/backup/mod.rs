@@ -337,6 +337,13 @@ fn is_zero_from(disk: &Disk, path: &Path, from: u64, to: u64) -> Result<bool> {
 
 /// Removes copies that the manifest does not name: replaced ones, those of logs that are gone, and what a backup that was cut short left.
 fn remove_leftovers(disk: &Disk, backup: &Path, manifest: &Manifest) -> Result<()> {
+    // Nobody restores a part meanwhile: who does holds the folder.
+    for entry in disk.read_dir(backup).map_err(StoreError::io(backup, "read"))? {
+        if entry.is_dir && entry.name.starts_with("restoring.") {
+            let path = backup.join(&entry.name);
+            disk.remove_dir_all(&path).map_err(StoreError::io(&path, "remove"))?;
+        }
+    }
     let wanted: std::collections::HashSet<PathBuf> =
         manifest.entries.iter().map(|entry| entry.path(backup)).collect();
     let pages = backup.join("pages");
