@@ -31,9 +31,15 @@ const CELLS_AHEAD_MOST: u64 = 1 << 22;
 
 const HEADER_MAGIC: u64 = 0;
 const HEADER_PAGE: u64 = 8;
-const HEADER_GIVEN_OUT: u64 = 12;
-const HEADER_RECOUNTED_EPOCH: u64 = 16;
-const HEADER_NEXT_BUCKET: u64 = 20;
+/// These three are words of eight octets: a number, its complement above it.
+const HEADER_GIVEN_OUT: u64 = 16;
+const HEADER_RECOUNTED_EPOCH: u64 = 40;
+const HEADER_NEXT_BUCKET: u64 = 48;
+
+const NO_MORE: &str = "a number of the directory's head can grow no more";
+const WRONG_STATE: &str = "the check of a directory cell's count and state";
+/// The count of a cell whose count was damaged, until it is counted: not too low.
+const REFERENCES_UNKNOWN: u32 = 1 << 30;
 
 /// Rewritten buckets have numbers from here on.
 const FIRST_REWRITTEN_BUCKET: u32 = 32_768;
@@ -116,21 +122,24 @@ impl Directory {
 
     /// Gives out a new cell; it is free until it is filled.
     pub(crate) fn allocate(&self) -> Result<u32> {
-        let region = self.mapping.region();
-        let index = region.fetch_add_u32(HEADER_GIVEN_OUT, 1, Ordering::Relaxed)?;
+        let index = self.change_number(HEADER_GIVEN_OUT, |given_out| given_out.checked_add(1))?;
         self.check_given_out(index)?;
         self.mapping.grow(offset_of(index) + CELL_BYTES)?;
-        Ok(index)
+        match self.cell_use(index)?.state {
+            CellState::Free => Ok(index),
+            // It would be overwritten.
+            _ => Err(self.damaged(HEADER_GIVEN_OUT, "a cell that is in use was not given out")),
+        }
     }
 
     /// Cells given out so far.
     pub(crate) fn given_out(&self) -> Result<u32> {
-        let given_out = self.mapping.region().load_u32(HEADER_GIVEN_OUT, Ordering::Relaxed)?;
+        let given_out = self.number(HEADER_GIVEN_OUT)?;
         self.check_given_out(given_out)?;
         Ok(given_out)
     }
 
-    /// The number has no checksum, and the file is made as long as it says.
+    /// The file is made as long as the number says.
     fn check_given_out(&self, given_out: u32) -> Result<()> {
         let plausible = |len: u64| offset_of(given_out) <= len.saturating_add(CELLS_AHEAD_MOST * CELL_BYTES);
         let path = self.mapping.path();
@@ -145,33 +154,57 @@ impl Directory {
     /// Sees to it that no cell below `count` is given out again. Recovery only.
     pub(crate) fn give_out_from(&self, count: u32) -> Result<()> {
         if self.given_out()? < count {
-            self.mapping.region().store_u32(HEADER_GIVEN_OUT, count, Ordering::Relaxed)?;
+            self.change_number(HEADER_GIVEN_OUT, |given_out| Some(given_out.max(count)))?;
         }
         self.mapping.grow(offset_of(count)).map(drop)
     }
 
     /// The epoch in which the counts of this page were last known not to be too low.
     pub(crate) fn recounted_epoch(&self) -> Result<u32> {
-        self.mapping.region().load_u32(HEADER_RECOUNTED_EPOCH, Ordering::Acquire)
+        // A number that is damaged makes counts suspect, no more.
+        Ok(self.number(HEADER_RECOUNTED_EPOCH).unwrap_or(0))
     }
 
     /// States that no count is too low in `epoch`; 0 makes them suspect.
     pub(crate) fn set_recounted_epoch(&self, epoch: u32) -> Result<()> {
-        self.mapping.region().store_u32(HEADER_RECOUNTED_EPOCH, epoch, Ordering::Release)
+        let word = with_complement(epoch);
+        self.mapping.region().store_u64(HEADER_RECOUNTED_EPOCH, word, Ordering::Release)
     }
 
     /// A number for a bucket that is written anew, at least `least`: one that was not given out before while this file was there.
     pub(crate) fn take_bucket_number(&self, least: u32) -> Result<u32> {
-        let region = self.mapping.region();
-        let mut seen = region.load_u32(HEADER_NEXT_BUCKET, Ordering::Relaxed)?;
-        loop {
+        let next = |seen: u32| {
             let number = seen.max(least).max(FIRST_REWRITTEN_BUCKET);
-            if number > LAST_BUCKET {
-                return Err(StoreError::Busy("a number for one more log"));
+            (number <= LAST_BUCKET).then_some(number + 1)
+        };
+        match self.change_number(HEADER_NEXT_BUCKET, next) {
+            Ok(seen) => Ok(seen.max(least).max(FIRST_REWRITTEN_BUCKET)),
+            Err(StoreError::Corrupt { what: NO_MORE, .. }) => {
+                Err(StoreError::Busy("a number for one more log"))
             }
-            match region.compare_exchange_u32(HEADER_NEXT_BUCKET, seen, number + 1, Ordering::Relaxed)? {
-                Ok(_) => return Ok(number),
-                Err(now) => seen = now,
+            Err(error) => Err(error),
+        }
+    }
+
+    fn damaged(&self, offset: u64, what: &'static str) -> StoreError {
+        StoreError::corrupt(self.mapping.path(), offset, what)
+    }
+
+    /// A number of the header.
+    fn number(&self, at: u64) -> Result<u32> {
+        let word = self.mapping.region().load_u64(at, Ordering::Acquire)?;
+        without_complement(word).ok_or_else(|| self.damaged(at, "a number of the directory's head"))
+    }
+
+    /// Changes a number of the header; returns what it was. `Corrupt` with `NO_MORE` if `next` has none.
+    fn change_number(&self, at: u64, next: impl Fn(u32) -> Option<u32>) -> Result<u32> {
+        let region = self.mapping.region();
+        loop {
+            let seen = self.number(at)?;
+            let new = next(seen).ok_or_else(|| self.damaged(at, NO_MORE))?;
+            let (old_word, new_word) = (with_complement(seen), with_complement(new));
+            if region.compare_exchange_u64(at, old_word, new_word, Ordering::AcqRel)?.is_ok() {
+                return Ok(seen);
             }
         }
     }
@@ -184,6 +217,13 @@ impl Directory {
         let packed = cell::pack_place(place).ok_or_else(|| {
             StoreError::corrupt(self.mapping.path(), offset_of(index), "a place that no log has")
         })?;
+        let before = count_and_state(line);
+        if !before.is_whole() {
+            // Whether it was freed and how often it is referred to is not known: it is kept until that was counted.
+            self.set_recounted_epoch(0)?;
+            let unknown = CountAndState(0).with_state(CellState::InUse).with_references(REFERENCES_UNKNOWN);
+            line.store_u64::<{ cell::COUNT_AND_STATE }>(unknown.touched(true).sealed(), Ordering::Release);
+        }
         let before = count_and_state(line);
         let is_this = matches!(before.state(), CellState::InUse | CellState::Freed)
             && read_content(line) == Some((place.content_len, place.content_hash, place.header_size));
@@ -237,7 +277,7 @@ impl Directory {
             return Ok(None);
         };
         let line = region.line(offset_of(index))?;
-        let state = count_and_state(line).state();
+        let state = self.whole(index, line)?.state();
         if !matches!(state, CellState::InUse | CellState::Freed) {
             return Ok(None);
         }
@@ -272,7 +312,7 @@ impl Directory {
     /// Count and state of cell `index`.
     pub(crate) fn cell_use(&self, index: u32) -> Result<CellUse> {
         let seen = match self.region_with(index)? {
-            Some(region) => count_and_state(region.line(offset_of(index))?),
+            Some(region) => self.whole(index, region.line(offset_of(index))?)?,
             None => CountAndState(0),
         };
         Ok(CellUse {
@@ -281,6 +321,19 @@ impl Directory {
             touched: seen.is_touched(),
             punched: seen.is_punched(),
         })
+    }
+
+    fn whole(&self, index: u32, line: Line<'_>) -> Result<CountAndState> {
+        let seen = count_and_state(line);
+        if seen.is_whole() { Ok(seen) } else { Err(self.damaged(offset_of(index), WRONG_STATE)) }
+    }
+
+    /// A count that is damaged is not changed. It is counted when the cell was mended.
+    fn unless_damaged(&self, changed: Result<bool>) -> Result<bool> {
+        match changed {
+            Err(StoreError::Corrupt { what: WRONG_STATE, .. }) => self.set_recounted_epoch(0).map(|()| true),
+            changed => changed,
+        }
     }
 
     /// One mailbox cell more points here. Under the lock of that mailbox, before its cell is there.
@@ -296,7 +349,8 @@ impl Directory {
         let added = change(&region, index, |seen| {
             let references = seen.references().checked_add(count)?;
             (seen.state() != CellState::Freed).then(|| seen.with_references(references).touched(true))
-        })?;
+        });
+        let added = self.unless_damaged(added)?;
         if added { Ok(()) } else { Err(StoreError::Gone(MessageId { page: self.page, index })) }
     }
 
@@ -313,7 +367,7 @@ impl Directory {
         let less = |seen: CountAndState| {
             Some(seen.with_references(seen.references().saturating_sub(count)).touched(true))
         };
-        change(&region, index, less).map(drop)
+        self.unless_damaged(change(&region, index, less)).map(drop)
     }
 
     /// Frees the message of cell `index` if no mailbox cell points to it; whether it was done just now. For who knows that the
@@ -346,7 +400,8 @@ impl Directory {
         let Some(region) = self.region_with(index)? else {
             return Ok(0);
         };
-        change(&region, index, |seen| Some(seen.touched(false)))?;
+        // What is damaged is not counted; it is when it was mended.
+        self.unless_damaged(change(&region, index, |seen| Some(seen.touched(false))))?;
         Ok(count_and_state(region.line(offset_of(index))?).references())
     }
 
@@ -355,10 +410,10 @@ impl Directory {
         let Some(region) = self.region_with(index)? else {
             return Ok(true);
         };
-        change(&region, index, |seen| {
+        self.unless_damaged(change(&region, index, |seen| {
             let counts = seen.state() != CellState::Freed;
             (!seen.is_touched()).then(|| if counts { seen.with_references(counted) } else { seen })
-        })
+        }))
     }
 
     /// How many mailbox cells point here, at most.
@@ -374,7 +429,10 @@ impl Directory {
             return Ok(None);
         };
         let line = region.line(offset_of(index))?;
-        let Some(writer) = count_and_state(line).record_writer() else {
+        // Where it is damaged there is no record: one is made again.
+        let Some(writer) =
+            Some(count_and_state(line)).filter(|seen| seen.is_whole()).and_then(CountAndState::record_writer)
+        else {
             return Ok(None);
         };
         Ok(Some(RecordPlace {
@@ -423,7 +481,9 @@ fn create(disk: &Disk, path: &Path, page: PageId, counted_epoch: u32) -> Result<
         let mapping = Mapping::create(disk, &name, first_bytes)?;
         let region = mapping.region();
         region.store_u32(HEADER_PAGE, page.0, Ordering::Relaxed)?;
-        region.store_u32(HEADER_RECOUNTED_EPOCH, counted_epoch, Ordering::Relaxed)?;
+        region.store_u64(HEADER_GIVEN_OUT, with_complement(0), Ordering::Relaxed)?;
+        region.store_u64(HEADER_RECOUNTED_EPOCH, with_complement(counted_epoch), Ordering::Relaxed)?;
+        region.store_u64(HEADER_NEXT_BUCKET, with_complement(0), Ordering::Relaxed)?;
         region.store_u64(HEADER_MAGIC, MAGIC, Ordering::Relaxed)?;
         // Else a power cut could leave the name without the header: a damaged view, and all logs to be replayed.
         mapping.sync()?;
@@ -442,21 +502,35 @@ fn offset_of(index: u32) -> u64 {
     HEADER_BYTES + u64::from(index) * CELL_BYTES
 }
 
+/// A number with its complement above it: no flipped bit in it goes unseen.
+fn with_complement(number: u32) -> u64 {
+    u64::from(number) | u64::from(!number) << 32
+}
+
+fn without_complement(word: u64) -> Option<u32> {
+    (with_complement(word as u32) == word).then_some(word as u32)
+}
+
 fn count_and_state(line: Line<'_>) -> CountAndState {
     CountAndState(line.load_u64::<{ cell::COUNT_AND_STATE }>(Ordering::Acquire))
 }
 
 /// Changes count and state of cell `index` in one exchange, unless `new` says `None` to what is there. Whether it was done.
+///
+/// Errors: `Corrupt` if what is there is damaged.
 fn change(region: &Region, index: u32, new: impl Fn(CountAndState) -> Option<CountAndState>) -> Result<bool> {
     let at = offset_of(index) + cell::COUNT_AND_STATE as u64;
     let mut seen = region.load_u64(at, Ordering::Acquire)?;
-    while let Some(new) = new(CountAndState(seen)) {
-        match region.compare_exchange_u64(at, seen, new.0, Ordering::AcqRel)? {
+    loop {
+        if !CountAndState(seen).is_whole() {
+            return Err(StoreError::corrupt(region.path(), at, WRONG_STATE));
+        }
+        let Some(new) = new(CountAndState(seen)) else { return Ok(false) };
+        match region.compare_exchange_u64(at, seen, new.sealed(), Ordering::AcqRel)? {
             Ok(_) => return Ok(true),
             Err(now) => seen = now,
         }
     }
-    Ok(false)
 }
 
 /// Length, hash and header size of the content, if their checksum is right.

@@ -17,7 +17,7 @@ const KIND_FREE: u32 = 0;
 const KIND_IN_USE: u32 = 1;
 const KIND_LOST: u32 = 2;
 const KIND_FREED: u32 = 3;
-const KIND: u32 = 0xff;
+const KIND: u32 = 3;
 const ANALYSED: u32 = 1 << 8;
 const TOUCHED: u32 = 1 << 9;
 const PUNCHED: u32 = 1 << 10;
@@ -31,11 +31,48 @@ const WRITER_BITS: u32 = 12;
 const PLACE_BITS: u32 = OFFSET_BITS + BUCKET_BITS + WRITER_BITS;
 const _: () = assert!(PLACE_BITS == 53);
 
+/// Bits of the word of count and state that are a check of the others, from this one on.
+const CHECK_SHIFT: u32 = 34;
+const CHECK: u64 = 0x3f << CHECK_SHIFT;
+/// For each bit of the check, the bits whose parity it is. Each bit of the word is in another, not empty set of them, so that any flipped
+/// bit is found. A word of zeros is whole.
+const PARITIES: [u64; 6] = {
+    let mut masks = [0; 6];
+    let (mut bit, mut column) = (0, 1);
+    while bit < 64 {
+        if CHECK >> bit & 1 == 0 {
+            let mut parity = 0;
+            while parity < 6 {
+                masks[parity] |= (column >> parity & 1) << bit;
+                parity += 1;
+            }
+            column += 1;
+        }
+        bit += 1;
+    }
+    assert!(column - 1 == 58);
+    masks
+};
+
 /// The first eight octets of a cell, changed in one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CountAndState(pub(super) u64);
 
 impl CountAndState {
+    /// The word with its check.
+    pub(super) fn sealed(self) -> u64 {
+        let word = self.0 & !CHECK;
+        let parities = PARITIES.iter().enumerate();
+        let check =
+            parities.fold(0, |check, (at, mask)| check | u64::from((word & mask).count_ones() & 1) << at);
+        word | check << CHECK_SHIFT
+    }
+
+    /// Whether the check is that of the rest.
+    pub(super) fn is_whole(self) -> bool {
+        self.sealed() == self.0
+    }
+
     pub(super) fn references(self) -> u32 {
         self.0 as u32
     }
@@ -176,5 +213,24 @@ mod tests {
         assert_eq!((word.references(), word.state(), word.record_writer()), (0, CellState::Freed, Some(77)));
         assert!(word.is_touched() && !word.touched(false).is_touched());
         assert_eq!(word.with_record(None).record_writer(), None);
+    }
+
+    #[test]
+    fn a_flipped_bit_of_count_and_state_is_found() {
+        assert!(CountAndState(0).is_whole());
+        for (references, state) in
+            [(0, CellState::InUse), (77, CellState::InUse), (u32::MAX, CellState::Freed)]
+        {
+            let word = CountAndState(0).with_references(references).with_state(state).with_record(Some(65));
+            let sealed = word.sealed();
+            assert!(CountAndState(sealed).is_whole());
+            assert_eq!(
+                (CountAndState(sealed).references(), CountAndState(sealed).state()),
+                (references, state)
+            );
+            for one in 0..64 {
+                assert!(!CountAndState(sealed ^ 1 << one).is_whole(), "bit {one}");
+            }
+        }
     }
 }
