@@ -179,7 +179,7 @@ impl Catalog {
         let temporary = path.with_extension(format!("{:016x}.new", self.disk.random_number()?));
         self.disk
             .create_or_empty(&temporary)
-            .and_then(|file| file.write_all_at(&user.0.to_le_bytes(), 0))
+            .and_then(|file| file.write_all_at(&number_bytes(user), 0))
             .map_err(StoreError::io(&temporary, "write"))?;
         self.disk.rename(&temporary, &path).map_err(StoreError::io(&path, "put in place"))
     }
@@ -193,7 +193,12 @@ impl Catalog {
             Err(error) => return Err(error),
         }
         let folder = self.user_directory(name);
-        if read_number(&self.disk, &number_path(&folder))? == Some(user) {
+        // What is damaged may be another's who has the name now.
+        let is_theirs = match read_number(&self.disk, &number_path(&folder)) {
+            Err(StoreError::Corrupt { .. }) => false,
+            number => number? == Some(user),
+        };
+        if is_theirs {
             let away = put_away(&folder, user);
             self.disk.rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
         }
@@ -215,7 +220,12 @@ impl Catalog {
     pub(crate) fn apply_delete(&self, user: UserId) -> Result<()> {
         let Row::Live(name) = self.row(user)? else { return Ok(()) };
         let folder = self.user_directory(&name);
-        if read_number(&self.disk, &number_path(&folder))? == Some(user) {
+        // A name is given to another only when the folder was put away: a damaged file there was this user's.
+        let number = match read_number(&self.disk, &number_path(&folder)) {
+            Err(StoreError::Corrupt { .. }) => Some(user),
+            number => number?,
+        };
+        if number == Some(user) {
             let away = put_away(&folder, user);
             self.disk.rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
         }
@@ -298,7 +308,9 @@ fn row_offset(user: UserId) -> u64 {
     u64::from(user.0) * ROW_BYTES as u64
 }
 
-/// The number in a `number` file; `None` if there is none or it is not whole.
+/// The number in a `number` file; `None` if there is none.
+///
+/// Errors: `Corrupt` if it is not whole.
 fn read_number(disk: &Disk, path: &Path) -> Result<Option<UserId>> {
     let file = match disk.open(path) {
         Ok(file) => file,
@@ -307,12 +319,18 @@ fn read_number(disk: &Disk, path: &Path) -> Result<Option<UserId>> {
         }
         Err(error) => return Err(StoreError::io(path, "open")(error)),
     };
-    let mut bytes = [0; 4];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(Some(UserId(u32::from_le_bytes(bytes)))),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(StoreError::io(path, "read")(error)),
+    let mut bytes = [0; 9];
+    let read = file.read_up_to(&mut bytes, 0).map_err(StoreError::io(path, "read"))?;
+    let user = UserId(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    if bytes[..read] == number_bytes(user) {
+        return Ok(Some(user));
     }
+    Err(StoreError::corrupt(path, 0, "the checksum of a user's number is wrong"))
+}
+
+/// What a `number` file holds: the number, and its complement behind it.
+fn number_bytes(user: UserId) -> [u8; 8] {
+    (u64::from(user.0) | u64::from(!user.0) << 32).to_le_bytes()
 }
 
 #[cfg(test)]

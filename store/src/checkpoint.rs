@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
+use crate::text::{with_crc, without_crc};
 
 const FIRST_LINE: &str = "lode checkpoint 1";
 
@@ -81,21 +82,12 @@ impl Checkpoint {
         for LogPosition { name, position } in &self.logs {
             let _ = writeln!(text, "{} {} {} {position}", name.kind.word(), name.page.0, name.number);
         }
-        let crc = crc32c::crc32c(text.as_bytes());
-        let _ = writeln!(text, "crc {crc:08x}");
-        text
+        with_crc(text)
     }
 
     /// The checkpoint of `writer` that the octets of a file are; `None` if they are none.
     pub(crate) fn parse(bytes: &[u8], writer: u16) -> Option<Checkpoint> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let body_len = text.trim_end_matches('\n').rfind('\n')? + 1;
-        let (body, last) = text.split_at(body_len);
-        let crc = u32::from_str_radix(last.trim_end().strip_prefix("crc ")?, 16).ok()?;
-        if crc != crc32c::crc32c(body.as_bytes()) {
-            return None;
-        }
-        let mut lines = body.lines();
+        let mut lines = without_crc(bytes)?.lines();
         if lines.next()? != FIRST_LINE
             || lines.next()?.strip_prefix("writer ")?.parse::<u16>().ok()? != writer
         {

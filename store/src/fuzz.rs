@@ -22,7 +22,7 @@ pub fn fuzz_entry(bytes: &[u8]) {
     let _ = decode_list(&[bytes, &crc[..]].concat());
     let _ = Checkpoint::parse(bytes, 0);
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = State::parse(text);
+        let _ = State::parse(text.as_bytes());
         let crc = crc32c::crc32c(bytes);
         let _ = Checkpoint::parse(format!("{text}crc {crc:08x}\n").as_bytes(), 0);
     }

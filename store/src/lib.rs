@@ -44,6 +44,7 @@ mod pins;
 mod prune;
 mod recovery;
 mod state;
+mod text;
 
 pub use compact::{Compaction, DiedRewriting};
 pub use content::{ContentHasher, FileRange, RecordReader, StoredMessage};

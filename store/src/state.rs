@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
+use crate::text::{with_crc, without_crc};
 
 const FORMAT_LINE: &str = "lode store 1";
 const STATE_LINE: &str = "lode state 1";
@@ -60,7 +61,7 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io(&path, "read")(error)),
         };
-        let state = std::str::from_utf8(&bytes).ok().and_then(State::parse);
+        let state = State::parse(&bytes);
         state.map(Some).ok_or_else(|| StoreError::corrupt(&path, 0, "the store's state"))
     }
 
@@ -95,12 +96,14 @@ impl State {
         };
         let State { boot_id, epoch, locks_id, .. } = self;
         let locks = self.locks_path.display();
-        format!("{STATE_LINE}\nboot {boot_id}\nepoch {epoch}\nleft {left}\nlocks {locks_id:016x} {locks}\n")
+        with_crc(format!(
+            "{STATE_LINE}\nboot {boot_id}\nepoch {epoch}\nleft {left}\nlocks {locks_id:016x} {locks}\n"
+        ))
     }
 
-    /// The state that the text of a file is.
-    pub(crate) fn parse(text: &str) -> Option<State> {
-        let mut lines = text.lines();
+    /// The state that the octets of a file are.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<State> {
+        let mut lines = without_crc(bytes)?.lines();
         if lines.next()? != STATE_LINE {
             return None;
         }
@@ -219,7 +222,10 @@ fn open_format(disk: &Disk, folder: &Path, path: &Path) -> Result<DiskFile> {
     let read = file.read_at(&mut first, 0).map_err(StoreError::io(path, "read"))?;
     let line = String::from_utf8_lossy(&first[..read]).lines().next().unwrap_or_default().to_string();
     if line == FORMAT_LINE {
-        return Ok(file);
+        return match store_id(&first[..read]) {
+            Some(_) => Ok(file),
+            None => Err(StoreError::corrupt(path, 0, "the checksum of the file FORMAT is wrong")),
+        };
     }
     Err(StoreError::Unusable {
         path: folder.to_path_buf(),
@@ -231,6 +237,17 @@ fn open_format(disk: &Disk, folder: &Path, path: &Path) -> Result<DiskFile> {
             "its file FORMAT was not written by Lode; choose another folder".to_string()
         },
     })
+}
+
+/// What the file FORMAT of the store `id` says.
+pub(crate) fn format_text(id: u64) -> String {
+    with_crc(format!("{FORMAT_LINE}\nid {id:016x}\n"))
+}
+
+/// The id of the store whose file FORMAT holds `bytes`.
+pub(crate) fn store_id(bytes: &[u8]) -> Option<u64> {
+    let rest = without_crc(bytes)?.strip_prefix(FORMAT_LINE)?.strip_prefix("\nid ")?;
+    u64::from_str_radix(rest.strip_suffix('\n')?, 16).ok()
 }
 
 /// Makes the file FORMAT, whole or not at all, in a folder that holds nothing else.
@@ -252,7 +269,7 @@ fn make_format(disk: &Disk, folder: &Path, path: &Path) -> Result<()> {
     }
     let id = disk.random_number()?;
     let temporary = folder.join(format!("FORMAT.{id:016x}"));
-    let text = format!("{FORMAT_LINE}\nid {id:016x}\n");
+    let text = format_text(id);
     disk.replace_file(&temporary, text.as_bytes()).map_err(StoreError::io(&temporary, "write"))?;
     let linked = match disk.hard_link(&temporary, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {

@@ -84,10 +84,7 @@ fn parse(bytes: &[u8]) -> Option<u64> {
 pub(super) fn store_id(disk: &Disk, folder: &Path) -> Result<u64> {
     let path = folder.join("FORMAT");
     let bytes = disk.read(&path).map_err(StoreError::io(&path, "read"))?;
-    let id = std::str::from_utf8(&bytes).ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("id "))?;
-        u64::from_str_radix(line, 16).ok()
-    });
+    let id = crate::state::store_id(&bytes);
     id.ok_or_else(|| StoreError::corrupt(&path, 0, "the store's id"))
 }
 

@@ -80,7 +80,7 @@ pub fn lay_out(
     disk.sync_file_system(folder).map_err(StoreError::io(folder, "sync"))?;
     // Last: without it this is no store.
     let format = folder.join("FORMAT");
-    let text = format!("lode store 1\nid {:016x}\n", manifest.store_id);
+    let text = crate::state::format_text(manifest.store_id);
     disk.replace_file(&format, text.as_bytes()).map_err(StoreError::io(&format, "write"))?;
     Ok(Placed { seconds: manifest.seconds, _held: held })
 }

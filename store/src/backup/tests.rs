@@ -309,8 +309,10 @@ fn what_a_power_cut_took_is_not_kept() {
     // The machine goes down; the second message was not on the disk.
     store.close().expect("closed");
     drop(store);
-    let state = std::fs::read_to_string(place.path("store/state")).expect("there");
-    std::fs::write(place.path("store/state"), state.replace("left clean", "left open")).expect("written");
+    let folder = place.path("store");
+    let state = crate::state::State::read(&Disk::real(), &folder).expect("readable").expect("there");
+    let state = crate::state::State { left: crate::state::Left::Open, ..state };
+    state.write(&Disk::real(), &folder).expect("written");
     std::fs::remove_file(place.path("store/p0/checkpoint.0")).expect("there");
     std::fs::OpenOptions::new().write(true).open(&bucket).expect("there").set_len(end).expect("cut");
     let store = opened("two");
