@@ -10,6 +10,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod figures;
+mod large;
 mod limits;
 mod machine;
 mod octets;
@@ -20,6 +21,7 @@ fn main() {
         None => figures::run(),
         Some("octets") => octets::run(),
         Some("limits") => limits::run(),
+        Some("large") => large::run(&arguments[1..]),
         Some(other) => {
             eprintln!("there is no {other:?}; the head of main.rs says what there is");
             std::process::exit(1);
