@@ -26,6 +26,7 @@ pub(crate) mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::change::Change;
 use crate::checkpoint::{Checkpoint, LogPosition};
@@ -38,6 +39,7 @@ use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::{Frame, Search};
 use crate::log::{LogKind, LogName};
 use crate::mailbox::{Cell, Mailbox};
+use crate::page::directory::Directory;
 use scan::{How, read_log};
 
 /// Replays. The caller has the store to itself. A view that turns out to be missing or damaged is made again from the logs.
@@ -141,10 +143,17 @@ pub(crate) fn is_named(derived: &Derived, mailbox: MailboxId) -> Result<bool> {
     Ok(rebuild::named(derived, mailbox)?.is_some())
 }
 
-/// Whether the message of a cell, as far as recovery found out. An unreadable directory cell is no verdict.
-pub(crate) fn is_kept(derived: &Derived, cell: &Cell) -> bool {
-    let lost = |message: MessageId| derived.pages.directory(message.page)?.is_lost(message.index);
-    !lost(cell.message).unwrap_or(false)
+/// Says of cells whether their messages are there, as far as recovery found out. An unreadable directory cell is no verdict.
+pub(crate) fn keeper(derived: &Derived) -> impl FnMut(&Cell) -> bool + '_ {
+    // Neighbours in a mailbox are mostly of one page.
+    let mut last: Option<(PageId, Arc<Directory>)> = None;
+    move |cell| {
+        let MessageId { page, index } = cell.message;
+        if last.as_ref().is_none_or(|(known, _)| *known != page) {
+            last = derived.pages.directory(page).ok().map(|directory| (page, directory));
+        }
+        last.as_ref().is_none_or(|(_, directory)| !directory.is_lost(index).unwrap_or(false))
+    }
 }
 
 struct Replay<'a> {
@@ -245,7 +254,21 @@ impl<'a> Replay<'a> {
             let given_out =
                 directory.given_out()?.saturating_add(self.derived.disk.sizes().directory_cells_skipped);
             directory.give_out_from(given_out)?;
-            for index in (0..given_out).filter(|index| !known.contains(index)) {
+            // Nearly all cells are of frames before the checkpoints: those are passed over as fast as they can be read.
+            let mut last: Option<((u16, u32), Option<u64>)> = None;
+            let suspects = directory.cells_but_those_at(given_out, |writer, bucket, offset| {
+                let from = match last {
+                    Some((known, from)) if known == (writer, bucket) => from,
+                    _ => {
+                        let log = LogName { page, kind: LogKind::Bucket, writer, number: bucket };
+                        let from = self.checkpoint_of(writer)?.replay_from(log);
+                        last = Some(((writer, bucket), from));
+                        from
+                    }
+                };
+                Ok(from.is_none_or(|from| offset < from))
+            })?;
+            for index in suspects.into_iter().filter(|index| !known.contains(index)) {
                 let lost = match directory.place(index) {
                     Ok(Some(place)) => {
                         let log = LogName {
@@ -403,7 +426,7 @@ impl<'a> Replay<'a> {
                 _ => None,
             });
             let uid_next = uids.max().unwrap_or(0);
-            let mut keep = |cell: &Cell| is_kept(self.derived, cell);
+            let mut keep = keeper(self.derived);
             let report =
                 open.after_power_cut(self.derived.epoch, uid_next, highest, self.derived.now(), &mut keep)?;
             is_right = !report.has_wrong_cells;

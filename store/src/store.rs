@@ -27,7 +27,7 @@ use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
 use crate::log::logs::log_path;
 use crate::log::{LogReader, Logs};
-use crate::mailbox::{Cell, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::page::Pages;
 use crate::page::records::Records;
 use crate::pins::Pins;
@@ -451,7 +451,7 @@ impl Store {
         if open.epoch() < self.derived.epoch {
             // A power cut came since it was last made sure of. Its changes behind the checkpoint were replayed then; what is
             // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
-            let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
+            let mut keep = recovery::keeper(&self.derived);
             let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
             let report = open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
             self.derived.keep_usage(&open)?;
@@ -467,7 +467,7 @@ impl Store {
         self.rebuild_held(mailbox)?;
         let open = self.derived.mailbox(mailbox)?;
         if open.epoch() < self.derived.epoch {
-            let mut keep = |cell: &Cell| recovery::is_kept(&self.derived, cell);
+            let mut keep = recovery::keeper(&self.derived);
             open.after_power_cut(self.derived.epoch, 0, ModSeq(0), self.derived.now(), &mut keep)?;
             self.derived.keep_usage(&open)?;
         }

@@ -136,14 +136,21 @@ fn mailbox(store: &Arc<Store>) {
         let view = View::open(&mailbox).expect("readable");
         let first_unseen = view.first_unseen(&mailbox).expect("readable");
         let recent = mailbox.recent_count().expect("readable");
-        (pin, mailbox.status(), mailbox.keywords().expect("readable"), view, first_unseen, recent)
+        (
+            pin,
+            mailbox.status().expect("readable"),
+            mailbox.keywords().expect("readable"),
+            view,
+            first_unseen,
+            recent,
+        )
     };
     warm("SELECT, warm", select);
     let (_pin, status, _, mut view, ..) = select();
     let mailbox = store.mailbox(id).expect("there");
     let flags_of_all = || {
         let cells = mailbox.cells().expect("readable");
-        let all = view.cells().filter_map(|(_, cell)| cells.flags(cell));
+        let all = view.cells().filter_map(|(_, cell)| cells.flags(cell).ok());
         all.map(|cell| u64::from(cell.flags.system.0) + u64::from(cell.uid.get())).sum::<u64>()
     };
     warm("UID and flags of all", flags_of_all);

@@ -304,6 +304,39 @@ impl Directory {
         change(&region, index, lost).map(drop)
     }
 
+    /// The cells below `upto` but for those in use whose writer, bucket and frame offset `is_safe`. For scans of a whole page.
+    pub(crate) fn cells_but_those_at(
+        &self,
+        upto: u32,
+        mut is_safe: impl FnMut(u16, u32, u64) -> Result<bool>,
+    ) -> Result<Vec<u32>> {
+        let region = self.region_of_all(upto)?;
+        let mapped = region.len().saturating_sub(HEADER_BYTES) / CELL_BYTES;
+        let mut others = Vec::new();
+        for index in 0..upto {
+            if u64::from(index) < mapped {
+                let line = region.line(offset_of(index))?;
+                if count_and_state(line).state() == CellState::InUse
+                    && let Some((writer, bucket, offset)) =
+                        cell::unpack_place(line.load_u64::<{ cell::PLACE }>(Ordering::Acquire))
+                    && is_safe(writer, bucket, offset)?
+                {
+                    continue;
+                }
+            }
+            others.push(index);
+        }
+        Ok(others)
+    }
+
+    /// A region with the cells below `upto`, as far as the file has them.
+    fn region_of_all(&self, upto: u32) -> Result<Arc<Region>> {
+        match upto.checked_sub(1) {
+            Some(last) => Ok(self.region_with(last)?.unwrap_or_else(|| self.mapping.region())),
+            None => Ok(self.mapping.region()),
+        }
+    }
+
     /// Whether recovery found the message of cell `index` to be gone.
     pub(crate) fn is_lost(&self, index: u32) -> Result<bool> {
         Ok(self.cell_use(index)?.state == CellState::Lost)
