@@ -77,7 +77,11 @@ impl Usages {
             return Ok(());
         }
         match self.find_of(open.id().user, folder)? {
-            Some(file) => file.store(open.id().number, usage_of(open)?),
+            Some(file) => match file.store(open.id().number, usage_of(open)?) {
+                // The file would have to grow, so there was no row: what is not known is not wrong.
+                Err(error) if error.is_out_of_space() => Ok(()),
+                stored => stored,
+            },
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::history::{DURABLE, History, Mark};
 use super::model::{CellModel, CellState, Difference, MailboxModel, Model, UserModel};
-use super::observe::{Seen, SeenCell, check_references};
+use super::observe::{Seen, SeenCell, check_references, check_usage};
 use crate::ids::{MailboxId, UserId};
 use crate::lists::MailboxList;
 use crate::store::Store;
@@ -43,6 +43,7 @@ impl Whole {
                 whole.mailboxes.insert(id, seen);
             }
             whole.lists.insert(user, list);
+            check_usage(store, user, &whole.mailboxes)?;
         }
         check_references(store, &whole.mailboxes)?;
         Ok(whole)

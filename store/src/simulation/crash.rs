@@ -10,6 +10,7 @@ use super::compare::{Whole, compare_live, model_of};
 use super::history::DURABLE;
 use super::kill;
 use super::model::{Difference, Model};
+use super::observe::limits_out_of_reach;
 use super::random::Random;
 use super::resolve::told;
 use super::run::Run;
@@ -293,6 +294,7 @@ impl Machine {
         let mut options = OpenOptions::new(self.root.join("store"), run, WriterChoice::Handler(0));
         options.disk = self.disk.disk();
         options.background = Background::Manual;
+        options.default_limits = limits_out_of_reach();
         options.pretend_boot_id = Some(format!("another boot {}", self.boots));
         Store::open(options).map_err(|error| format!("the store cannot be opened: {error}"))
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::model::{CellState, Difference, keyword_bits};
 use crate::change::ZonedTime;
-use crate::ids::{CellIndex, MailboxId, MessageId};
+use crate::error::StoreError;
+use crate::ids::{CellIndex, MailboxId, MessageId, UserId};
 use crate::mailbox::Cell;
+use crate::quota::{Limit, Limits, Usage};
 use crate::store::Store;
 
 /// What a mailbox shows.
@@ -119,4 +121,29 @@ pub(super) fn check_references(store: &Store, seen: &BTreeMap<MailboxId, Seen>) 
         }
     }
     Ok(())
+}
+
+/// A complaint if what a user's mailboxes are said to come to is not what is in them.
+pub(super) fn check_usage(
+    store: &Store,
+    user: UserId,
+    seen: &BTreeMap<MailboxId, Seen>,
+) -> Result<(), Difference> {
+    let of_user = seen.iter().filter(|(id, _)| id.user == user);
+    let live = of_user.flat_map(|(_, mailbox)| mailbox.cells.values()).filter(|cell| cell.state.is_live());
+    let expected = live.fold(Usage::default(), |sum, cell| {
+        sum.and(Usage { octets: cell.content.len() as u64, messages: 1 })
+    });
+    match store.quota(user) {
+        Ok(quota) if quota.usage == expected => Ok(()),
+        Ok(quota) => Err(format!("user {}: {:?} is said to be {:?}", user.0, expected, quota.usage)),
+        // The view of it cannot be made on a disk that is full or broken.
+        Err(StoreError::Io { .. } | StoreError::Failed(_)) => Ok(()),
+        Err(error) => Err(format!("usage of user {}: {error}", user.0)),
+    }
+}
+
+/// Limits that nobody reaches: usage is kept, and lists are locked, as for users with limits.
+pub(super) fn limits_out_of_reach() -> Limits {
+    Limits { octets: Limit::Most(Limit::HIGHEST), messages: Limit::Most(Limit::HIGHEST) }
 }

@@ -12,7 +12,7 @@ use super::crash::{Crash, Recovered};
 use super::history::{DURABLE, Mark};
 use super::kill::until_killed;
 use super::model::{CellState, Difference, Model};
-use super::observe::Seen;
+use super::observe::{Seen, limits_out_of_reach};
 use super::random::Random;
 use super::resolve::{found_out, is_same_list, list_after, told};
 use super::step::{Operation, Step, WRITERS};
@@ -93,6 +93,8 @@ pub(super) struct Run {
     incarnations: u64,
     messages: u64,
     last_message: Arc<Vec<u8>>,
+    /// Whether users have limits, which nobody reaches.
+    limited: bool,
     /// Faults of the disk that were asked for may make operations fail.
     faulty: bool,
     /// Power cuts that do not show what was there before the operation that is under way: they must show what is there after it.
@@ -115,6 +117,7 @@ impl Run {
             folder: folder.to_path_buf(),
 
             random: Random::new(seed ^ 0x5eed_0fc4_a54e_5001),
+            limited: seed % 2 == 1,
             world: super::crash::World::new(seed, folder)?,
             model: Model::default(),
             tally: Tally::default(),
@@ -200,6 +203,9 @@ impl Run {
         options.background = Background::Manual;
         options.pretend_boot_id = Some(self.world.boot_id());
         options.checkpoint_interval_ms = 3_600_000;
+        if self.limited {
+            options.default_limits = limits_out_of_reach();
+        }
         let opened = Store::open(options);
         let store = match opened {
             Ok(store) => store,
