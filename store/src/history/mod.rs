@@ -8,7 +8,7 @@
 //! mailbox or user.
 
 mod bring_back;
-mod names;
+mod gather;
 mod past;
 mod scan;
 #[cfg(test)]

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use message::{HeaderKind, Record};
 
-use super::names::ListHistory;
+use super::gather::{CellHistory, ListHistory};
 use super::scan::{Wanted, each_change};
 use super::{DeletedMailbox, HistoryError, PastMailbox, PastMessage};
 use crate::change::Flags;
-use crate::derived::mailbox_of_cells;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, UserId};
 use crate::lists::MailboxList;
@@ -30,26 +29,27 @@ impl Store {
             return Err(HistoryError::Placeholder);
         }
         let mailbox = MailboxId { user, number: entry.number };
-        let mut fold = Fold::default();
-        let wanted = Wanted { until_seconds: seconds, journals_only: false };
-        each_change(&self.derived, wanted, &mut |seen| {
-            if mailbox_of_cells(&seen.change) == Some(mailbox) {
-                fold.take(seen.epoch, seen.seconds, &seen.change);
-            }
-        })?;
+        let mut history = CellHistory::new(mailbox, seconds);
+        each_change(&self.derived, Wanted::AndBucketsUntil(seconds), &mut |seen| history.take(&seen))?;
+        let cells = history.cells()?;
         Ok(PastMailbox {
             mailbox,
             name: entry.name.clone(),
             uid_validity: entry.uid_validity,
             seconds,
-            messages: messages_of(&fold),
+            messages: messages_of(&cells),
         })
     }
 
     /// The mailboxes of a user that were deleted and still hold their messages, the one deleted last first.
     pub fn deleted_mailboxes(&self, user: UserId) -> Result<Vec<DeletedMailbox>> {
         let there = self.mailbox_list(user)?;
-        let (_, names) = self.list_until(user, u32::MAX)?;
+        let names = match self.list_until(user, u32::MAX) {
+            Err(HistoryError::Store(error)) => return Err(error),
+            // All journals that there are say nothing of the names.
+            Err(_) => BTreeMap::new(),
+            Ok((_, names)) => names,
+        };
         let mut deleted = Vec::new();
         for number in self.mailbox_folders(user)? {
             if there.by_number(number).is_some() {
@@ -90,12 +90,15 @@ impl Store {
         Ok(subject.filter(|subject| !subject.is_empty()))
     }
 
-    /// A user's list as the changes up to that time made it, and the names that deleted mailboxes had last.
-    fn list_until(&self, user: UserId, seconds: u32) -> Result<(MailboxList, BTreeMap<MailboxId, String>)> {
-        let mut history = ListHistory::new(user);
-        let wanted = Wanted { until_seconds: seconds, journals_only: true };
-        each_change(&self.derived, wanted, &mut |seen| history.take(seen.change))?;
-        Ok(history.list())
+    /// A user's list as it was at that time, and the names that deleted mailboxes had last.
+    fn list_until(
+        &self,
+        user: UserId,
+        seconds: u32,
+    ) -> std::result::Result<(MailboxList, BTreeMap<MailboxId, String>), HistoryError> {
+        let mut history = ListHistory::new(user, seconds);
+        each_change(&self.derived, Wanted::Journals, &mut |seen| history.take(seen))?;
+        history.list()
     }
 
     /// The numbers of all mailboxes of a user that have a folder.
@@ -108,12 +111,12 @@ impl Store {
 }
 
 /// The messages that were not expunged.
-fn messages_of(fold: &Fold) -> Vec<PastMessage> {
+fn messages_of(cells: &Fold) -> Vec<PastMessage> {
     let named = |flags: Flags| {
-        let set = fold.keywords().filter(|(bit, _)| flags.keywords & 1 << bit != 0);
+        let set = cells.keywords().filter(|(bit, _)| flags.keywords & 1 << bit != 0);
         set.map(|(_, name)| name.to_owned()).collect()
     };
-    let live = fold.messages().filter(|message| message.expunged.is_none());
+    let live = cells.messages().filter(|message| message.expunged.is_none());
     live.map(|message| message.added)
         .map(|added| PastMessage {
             uid: added.uid,

@@ -1,4 +1,4 @@
-//! Reads the frames that were made up to a time, in any order of logs. Damaged places are passed over and noted, as everywhere.
+//! Reads the frames that tell of a time, in any order of logs. Damaged places are passed over and noted, as everywhere.
 
 use crate::change::Change;
 use crate::derived::Derived;
@@ -13,13 +13,13 @@ use crate::recovery::scan::{How, read_log};
 /// Contents are verified when they are brought back.
 const HOW: How = How { from: LOG_HEAD_BYTES, search: Search::UptoZeros, verify_before_epoch: 0 };
 
-/// Which frames.
+/// Which logs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    /// Those that were made at this time or before, seconds since 1970.
-    pub(super) until_seconds: u32,
-    /// Those of journals alone: names of mailboxes change in no other.
-    pub(super) journals_only: bool,
+pub(super) enum Wanted {
+    /// Journals: names of mailboxes change in no other, and snapshots are in no other.
+    Journals,
+    /// Journals, and buckets with frames that were made at this time or before, seconds since 1970.
+    AndBucketsUntil(u32),
 }
 
 /// A change, and the frame that has it.
@@ -31,21 +31,22 @@ pub(super) struct Seen {
     pub(super) change: Change,
 }
 
-/// Gives all changes of these frames to `take`.
+/// Gives all changes of these logs to `take`, whenever they were made.
 pub(super) fn each_change(derived: &Derived, wanted: Wanted, take: &mut dyn FnMut(Seen)) -> Result<()> {
-    // A process may go on with the page of yesterday for a while; none begins one before its day.
-    let last_page = PageId(wanted.until_seconds / 86_400);
-    for page in derived.pages.all()?.into_iter().take_while(|page| *page <= last_page) {
+    for page in derived.pages.all()? {
         for name in logs_of_page(&derived.disk, derived.pages.root(), page)? {
-            if wanted.journals_only && name.kind != LogKind::Journal {
+            let is_wanted = match (name.kind, wanted) {
+                (LogKind::Journal, _) => true,
+                // A process may go on with the page of yesterday for a while; none begins one before its day.
+                (LogKind::Bucket, Wanted::AndBucketsUntil(seconds)) => page <= PageId(seconds / 86_400),
+                (LogKind::Bucket, Wanted::Journals) => false,
+            };
+            if !is_wanted {
                 continue;
             }
             read_log(derived, name, HOW, &mut |epoch, frame| {
                 let seconds = frame.head.seconds;
-                if seconds <= wanted.until_seconds {
-                    let changes = frame.changes.into_iter();
-                    changes.for_each(|change| take(Seen { epoch, seconds, change }));
-                }
+                frame.changes.into_iter().for_each(|change| take(Seen { epoch, seconds, change }));
                 Ok(())
             })?;
         }

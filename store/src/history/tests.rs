@@ -375,3 +375,41 @@ fn a_mailbox_is_restored_as_it_was_from_wherever_its_messages_are() {
     let saved = open.cell(CellIndex(0)).expect("whole").save_seconds;
     assert_eq!(u64::from(saved), NOON + 10);
 }
+
+#[test]
+fn what_was_pruned_is_not_made_up() {
+    let past = Past::new();
+    let (inbox, day) = (past.inbox(), 86_400);
+    past.set(10);
+    past.deliver(inbox, "one", NONE, &[]);
+    past.deliver(inbox, "two", NONE, &[]);
+    past.set(20);
+    past.set_flags(inbox, 1, SystemFlags::FLAGGED, &[]);
+    past.expunge(inbox, &[2]);
+    past.set(5 * day);
+    past.set_flags(inbox, 1, SystemFlags::SEEN, &[]);
+    // The first one still names the logs of the first day.
+    past.store.checkpoint().expect("written");
+    past.store.checkpoint().expect("written");
+    let page = |days: u32| crate::ids::PageId(20_779 + days);
+    let report = past.store.prune_journals(page(3)).expect("pruned");
+    assert_eq!((report.mailboxes, report.lists), (1, 1));
+    past.set(6 * day);
+    past.make("Later");
+    past.set_flags(inbox, 1, NONE, &[]);
+    let seen = [row(1, "one", SystemFlags::SEEN, &[])];
+    for seconds in [5 * day, 6 * day - 1] {
+        assert_eq!(past.contents_at("INBOX", seconds), seen);
+    }
+    assert_eq!(past.contents_at("INBOX", 6 * day), [row(1, "one", NONE, &[])]);
+    assert!(matches!(past.at("Later", 5 * day), Err(HistoryError::NoSuchMailbox)));
+    assert_eq!(past.contents_at("Later", 6 * day), []);
+    for seconds in [15, 20, 5 * day - 1] {
+        let error = past.at("INBOX", seconds).expect_err("not known any more");
+        let HistoryError::Forgotten { before } = error else { panic!("{error:?}") };
+        assert_eq!(u64::from(before), NOON + u64::from(5 * day));
+    }
+    // What was expunged is held all the same.
+    let again = past.store.undelete(inbox, &Which::All, inbox).expect("back");
+    assert_eq!(pairs(&again), [(2, 3)]);
+}
