@@ -38,6 +38,10 @@ pub struct Counters {
     pub record_bytes_read: Counter,
     /// Messages analysed anew because their record was missing or damaged.
     pub reanalysed: Counter,
+    /// Deliveries of messages that had come before and were counted.
+    pub equal_messages: Counter,
+    /// Message octets that were not written because of that.
+    pub equal_bytes_saved: Counter,
     /// Log frames written.
     pub frames: Counter,
     /// Mailbox cells added.

@@ -36,6 +36,7 @@ use crate::quota::known::KnownLimits;
 use crate::recovery;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
 use crate::txn::Txn;
+use crate::txn::equal::EqualMessages;
 
 /// Whose logs this process appends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +130,8 @@ pub struct Store {
     pub(crate) checkpoints_of_others: CheckpointsOfOthers,
     pub(crate) pins: Arc<Pins>,
     pub(crate) history_days: u32,
+    /// Messages of today that another delivery may be counted with.
+    pub(crate) equal: EqualMessages,
     /// What was expunged here and waits to be collected.
     pub(crate) expunged: Arc<Expunged>,
     pub(crate) known_limits: KnownLimits,
@@ -245,6 +248,7 @@ impl Store {
             )),
             checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition),
             history_days: options.history_days,
+            equal: EqualMessages::new(options.count_equal_messages),
             expunged: Arc::new(Expunged::default()),
             runtime_dir: runtime_dir.to_path_buf(),
             known_limits: KnownLimits::new(options.default_limits),

@@ -229,7 +229,7 @@ fn only_new_octets_are_copied() {
         store.counters().bucket_bytes_written.get() + store.counters().journal_bytes_written.get()
     };
     let before = written(&store);
-    deliver(&store, &[ann], text(0, 4).as_bytes());
+    deliver(&store, &[ann], text(0, 50).as_bytes());
     let flag =
         FlagChange { operation: FlagOperation::Add, system: SystemFlags::FLAGGED, keywords: Vec::new() };
     let mut txn = store.begin();

@@ -17,7 +17,7 @@ mod recount;
 mod release;
 mod report;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 
 use std::sync::Arc;

@@ -10,14 +10,14 @@ use crate::page::directory::CellState;
 use crate::store::{OpenOptions, Store, WriterChoice};
 use crate::txn::Delivery;
 
-pub(super) struct Place(pub(super) tempfile::TempDir);
+pub(crate) struct Place(pub(crate) tempfile::TempDir);
 
 impl Place {
-    pub(super) fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder"))
     }
 
-    pub(super) fn options(&self, handler: u16) -> OpenOptions {
+    pub(crate) fn options(&self, handler: u16) -> OpenOptions {
         let mut options = OpenOptions::new(
             self.0.path().join("disk/store"),
             self.0.path().join("run"),
@@ -28,17 +28,17 @@ impl Place {
         options
     }
 
-    pub(super) fn open(&self) -> Arc<Store> {
+    pub(crate) fn open(&self) -> Arc<Store> {
         Store::open(self.options(0)).expect("opens")
     }
 }
 
-pub(super) fn inbox(user: UserId) -> MailboxId {
+pub(crate) fn inbox(user: UserId) -> MailboxId {
     MailboxId { user, number: 1 }
 }
 
 /// A message of so many octets.
-pub(super) fn mail(text: &str, octets: usize) -> Vec<u8> {
+pub(crate) fn mail(text: &str, octets: usize) -> Vec<u8> {
     let mut bytes = format!("Subject: {text}\r\n\r\n").into_bytes();
     while bytes.len() < octets {
         bytes.extend_from_slice(text.as_bytes());
@@ -47,7 +47,7 @@ pub(super) fn mail(text: &str, octets: usize) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn deliver(store: &Arc<Store>, bytes: &[u8], to: &[MailboxId]) -> MessageId {
+pub(crate) fn deliver(store: &Arc<Store>, bytes: &[u8], to: &[MailboxId]) -> MessageId {
     let mut draft = store.draft().expect("open");
     draft.write(bytes).expect("space");
     let internal_date = ZonedTime { seconds: 1_790_000_000, zone_minutes: 0 };
@@ -67,7 +67,7 @@ pub(super) fn deliver(store: &Arc<Store>, bytes: &[u8], to: &[MailboxId]) -> Mes
     open.cell(CellIndex(open.cell_count().expect("readable") - 1)).expect("whole").message
 }
 
-pub(super) fn expunge(store: &Store, mailbox: MailboxId, cells: &[u32]) {
+pub(crate) fn expunge(store: &Store, mailbox: MailboxId, cells: &[u32]) {
     let mut txn = store.begin();
     let cells: Vec<CellIndex> = cells.iter().copied().map(CellIndex).collect();
     txn.expunge(mailbox, &cells);
@@ -75,21 +75,21 @@ pub(super) fn expunge(store: &Store, mailbox: MailboxId, cells: &[u32]) {
     store.wait(committed.ticket).expect("durable");
 }
 
-pub(super) fn gc(store: &Arc<Store>) -> GcReport {
+pub(crate) fn gc(store: &Arc<Store>) -> GcReport {
     gc_with(store, GcOptions::default())
 }
 
-pub(super) fn gc_with(store: &Arc<Store>, options: GcOptions) -> GcReport {
+pub(crate) fn gc_with(store: &Arc<Store>, options: GcOptions) -> GcReport {
     store.gc(options, &mut |_| ()).expect("collected")
 }
 
-pub(super) fn body(store: &Store, message: MessageId) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn body(store: &Store, message: MessageId) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     store.read_range(&store.message(message)?, 0..u64::MAX, &mut bytes)?;
     Ok(bytes)
 }
 
-pub(super) fn count(store: &Store, message: MessageId) -> (u32, CellState) {
+pub(crate) fn count(store: &Store, message: MessageId) -> (u32, CellState) {
     let directory = store.pages.directory(message.page).expect("there");
     let now = directory.cell_use(message.index).expect("there");
     (now.references, now.state)
@@ -395,7 +395,7 @@ mod ended_days {
         let store = days.open();
         let ann = store.ensure_user("ann").expect("made");
         let messages: Vec<MessageId> =
-            (0..5).map(|_| deliver(&store, &mail("x", 3000), &[inbox(ann)])).collect();
+            (0..5).map(|at| deliver(&store, &mail("x", 3000 + at), &[inbox(ann)])).collect();
         expunge(&store, inbox(ann), &[0, 1, 2, 3, 4]);
         let report = gc(&store);
         assert_eq!((report.freed_messages, report.unlinked_buckets), (5, 0), "its day is not over");
@@ -424,7 +424,7 @@ mod ended_days {
         let messages: Vec<MessageId> =
             texts.iter().map(|text| deliver(&store, text, &[inbox(ann)])).collect();
         let big_id = deliver(&store, &big, &[inbox(ann)]);
-        let big_too = deliver(&store, &big, &[inbox(ann)]);
+        let big_too = deliver(&store, &mail("another ", 300_000), &[inbox(ann)]);
         let page = store.pages.folder(messages[0].page);
         let before = octets_on_disk(&page);
         // What others have in hand.
@@ -484,8 +484,8 @@ mod ended_days {
         let stays = deliver(&store, &mail("stays", 9000), &[inbox(ann), inbox(bob)]);
         let kept = deliver(&store, &mail("kept", 5000), &[inbox(ann)]);
         let mut goes = Vec::new();
-        for _ in 0..10 {
-            goes.push(deliver(&store, &mail("goes", 9000), &[inbox(ann), inbox(bob)]));
+        for at in 0..10 {
+            goes.push(deliver(&store, &mail("goes", 9000 + at), &[inbox(ann), inbox(bob)]));
         }
         let cells: Vec<u32> = (2..12).collect();
         expunge(&store, inbox(ann), &cells);

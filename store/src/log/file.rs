@@ -280,6 +280,11 @@ impl LogFile {
         Ok(())
     }
 
+    /// Reads octets that were put there, in a frame or behind the last.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(bytes, offset).map_err(StoreError::io(&self.path, "read"))
+    }
+
     /// Makes all that was appended before durable.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         // The kernel tells one caller of an octet that it could not write: so one at a time, and who comes after a failure fails.

@@ -35,6 +35,9 @@ const HEADER_PAGE: u64 = 8;
 const HEADER_GIVEN_OUT: u64 = 16;
 const HEADER_RECOUNTED_EPOCH: u64 = 40;
 const HEADER_NEXT_BUCKET: u64 = 48;
+/// Statistics, which nothing rests on.
+const HEADER_COUNTED_MESSAGES: u64 = 24;
+const HEADER_COUNTED_OCTETS: u64 = 32;
 
 const NO_MORE: &str = "a number of the directory's head can grow no more";
 const WRONG_STATE: &str = "the check of a directory cell's count and state";
@@ -207,6 +210,27 @@ impl Directory {
                 return Ok(seen);
             }
         }
+    }
+
+    /// One delivery more was of a message that was here already, and of so many octets.
+    pub(crate) fn note_counted(&self, octets: u64) -> Result<()> {
+        let region = self.mapping.region();
+        for (at, by) in [(HEADER_COUNTED_MESSAGES, 1), (HEADER_COUNTED_OCTETS, octets)] {
+            let mut seen = region.load_u64(at, Ordering::Relaxed)?;
+            while let Err(now) =
+                region.compare_exchange_u64(at, seen, seen.wrapping_add(by), Ordering::Relaxed)?
+            {
+                seen = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deliveries of messages that were here already, and their octets together. Lost with the file.
+    pub(crate) fn counted(&self) -> Result<(u64, u64)> {
+        let region = self.mapping.region();
+        let load = |at| region.load_u64(at, Ordering::Relaxed);
+        Ok((load(HEADER_COUNTED_MESSAGES)?, load(HEADER_COUNTED_OCTETS)?))
     }
 
     /// Says where the message of cell `index` is, unless the cell says so already; doing it twice is doing it once. The cell has

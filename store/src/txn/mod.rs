@@ -5,13 +5,16 @@
 //! - `plan`: reads the views and decides the changes; nothing is changed there
 //! - `cells`, `names`, `room`: the decisions about messages, about mailbox lists, and about limits
 //! - `bring_back`: messages that were expunged, or were in a mailbox that was deleted
+//! - `own`, `equal`: the message of a transaction, and whether it came before
 //! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
 
 mod adopt;
 mod bring_back;
 mod cells;
+pub(crate) mod equal;
 mod names;
 mod outcome;
+mod own;
 mod plan;
 mod room;
 #[cfg(test)]
@@ -28,13 +31,14 @@ use crate::change::{Change, SpecialUse, codec};
 use crate::derived::{Pass, Source};
 use crate::draft::{Body, Content};
 use crate::error::{ChangeError, StoreError};
-use crate::ids::{CellIndex, MailboxId, MessageId, Ticket, UserId};
+use crate::ids::{CellIndex, MailboxId, Ticket, UserId};
 use crate::locks::{Held, Intent, LockKey};
 use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::{FrameHead, FrameType, InFlight, LogFile};
 use crate::quota::Limits;
 use crate::store::Store;
 pub(crate) use bring_back::BroughtBack;
+use own::OwnMessage;
 use plan::{Plan, Planned, Stop};
 
 /// How often the plan may find that it needs one more lock.
@@ -188,7 +192,7 @@ impl<'store> Txn<'store> {
     pub fn commit(self) -> Result<Committed, ChangeError> {
         let Txn { store, mut content, operations } = self;
         store.check_writable()?;
-        let message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
+        let mut message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
         let mut keys: Vec<LockKey> = operations.iter().flat_map(Operation::keys).collect();
         keys.extend(room::keys(store, &operations));
         let mut uncounted = Vec::new();
@@ -196,7 +200,22 @@ impl<'store> Txn<'store> {
             let held = store.take(&keys)?;
             let plan = Plan::new(store, &held, message.as_ref(), &uncounted);
             match plan.run(&operations) {
-                Ok(planned) => return write(store, &held, content, message, planned),
+                Ok(planned) => {
+                    if let (Some(own), Some(content)) = (&mut message, &mut content)
+                        && own.is_counted()
+                        && !own.hold(store)?
+                    {
+                        // The message that was to be counted has been freed: then this one is stored.
+                        drop(held);
+                        *own = OwnMessage::new(store, content)?;
+                        continue;
+                    }
+                    let written = write(store, &held, content, message.as_ref(), planned);
+                    if let Some(own) = &message {
+                        own.let_go(store);
+                    }
+                    return written;
+                }
                 Err(Stop::Needs(more)) => keys.extend(more),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Uncounted(mailboxes)) => {
@@ -217,45 +236,12 @@ fn ascending(cells: &[CellIndex]) -> Vec<CellIndex> {
     cells
 }
 
-/// The message of a transaction, before it is in a log: its log and its directory cell are chosen.
-pub(crate) struct OwnMessage {
-    log: Arc<LogFile>,
-    pub(crate) id: MessageId,
-    pub(crate) size: u32,
-    pub(crate) header_size: u32,
-    pub(crate) sent_date: Option<crate::change::ZonedTime>,
-}
-
-impl OwnMessage {
-    fn prepare(store: &Store, content: &mut Content) -> Result<OwnMessage, StoreError> {
-        let log = match &content.body {
-            Body::Gathered(_) => store.logs.bucket()?,
-            Body::Streamed(lease) => Arc::clone(lease.log()),
-        };
-        let page = log.name().page;
-        let directory = store.pages.directory(page)?;
-        let id = MessageId { page, index: directory.allocate()? };
-        // Before any mailbox shows the message, so that nobody analyses it again. A record that cannot be written is made when
-        // it is asked for.
-        if let Ok(record) = store.own_records.append(&store.pages, page, &content.record) {
-            content.record_place = Some(record);
-        }
-        Ok(OwnMessage {
-            log,
-            id,
-            size: u32::try_from(content.size).unwrap_or(u32::MAX),
-            header_size: content.header_size,
-            sent_date: content.sent_date,
-        })
-    }
-}
-
 /// Steps 2 to 5 of a change: intent, frame, views, ticket.
 fn write(
     store: &Store,
     held: &Held<'_>,
     content: Option<Content>,
-    message: Option<OwnMessage>,
+    message: Option<&OwnMessage>,
     planned: Planned,
 ) -> Result<Committed, ChangeError> {
     let Planned { mut changes, outcomes, touched, reserves, others, adopted } = planned;
@@ -266,9 +252,10 @@ fn write(
         mailbox.reserve(cells)?;
     }
     let delivers = changes.iter().any(
-        |change| matches!((change, &message), (Change::Add { added, .. }, Some(own)) if added.message == own.id),
+        |change| matches!((change, message), (Change::Add { added, .. }, Some(own)) if added.message == own.id),
     );
-    let own = message.filter(|_| delivers).zip(content);
+    // A message that is counted has its frame already.
+    let own = message.filter(|own| delivers && !own.is_counted()).zip(content);
     if let Some((own, _)) = &own {
         changes.insert(0, Change::Message { index: own.id.index, header_size: own.header_size });
     }
@@ -303,6 +290,11 @@ fn write(
     store.count_changes(weight(&changes));
     store.note_expunged(&changes);
     let ticket = store.committer.ticket(&log, others);
+    match (&own, message) {
+        (Some((own, content)), _) => store.equal.remember(content.hash, content.size, own.id),
+        (None, Some(counted)) if delivers => counted.note_saved(store),
+        _ => (),
+    }
     Ok(Committed { ticket, outcomes, touched })
 }
 
@@ -310,10 +302,11 @@ fn write(
 fn append(
     store: &Store,
     held: &Held<'_>,
-    own: Option<&(OwnMessage, Content)>,
+    own: Option<&(&OwnMessage, Content)>,
     changes: &[u8],
 ) -> Result<(Arc<LogFile>, FrameHead, InFlight), ChangeError> {
-    let log = own.map_or_else(|| store.logs.journal(), |(own, _)| Ok(Arc::clone(&own.log)))?;
+    let bucket = own.and_then(|(own, _)| own.log());
+    let log = bucket.map_or_else(|| store.logs.journal(), |log| Ok(Arc::clone(log)))?;
     let head = FrameHead {
         log_id: log.id(),
         frame_type: if own.is_some() { FrameType::Delivery } else { FrameType::Changes },
