@@ -62,6 +62,8 @@ pub struct Store {
     pub path: PathBuf,
     /// How long expunged messages and deleted mailboxes can be brought back, in days.
     pub history_days: u32,
+    /// Whether a message that came before on the same day is counted, not stored again.
+    pub count_equal_messages: bool,
 }
 
 /// `[runtime]`
@@ -168,7 +170,7 @@ pub struct Run {
 
 impl Default for Store {
     fn default() -> Self {
-        Store { path: "/var/lib/lode".into(), history_days: 0 }
+        Store { path: "/var/lib/lode".into(), history_days: 0, count_equal_messages: true }
     }
 }
 

@@ -7,6 +7,7 @@ mod deliver;
 mod demo;
 mod export;
 mod failure;
+mod gc;
 mod history;
 mod import;
 mod into_store;
@@ -58,6 +59,7 @@ enum Verb {
     Quota(quota::Verb),
     Undelete(history::UndeleteArguments),
     Restore(restore::Arguments),
+    Gc(gc::Arguments),
     Deliver(deliver::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
@@ -88,6 +90,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Quota(verb) => quota::run(&verb, config),
         Verb::Undelete(arguments) => history::undelete(&arguments, config),
         Verb::Restore(arguments) => restore::run(&arguments, config),
+        Verb::Gc(arguments) => gc::run(&arguments, config),
         Verb::Deliver(arguments) => deliver::run(&arguments, config),
         Verb::Import(arguments) => import::run(&arguments, config),
         Verb::Export(arguments) => export::run(&arguments, config),

@@ -129,6 +129,7 @@ fn open_store(hello: &Hello, settings: &Settings) -> Result<Arc<Store>, Box<dyn 
     let mut options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, writer);
     options.default_limits = default_limits(settings);
     options.history_days = settings.store.history_days;
+    options.count_equal_messages = settings.store.count_equal_messages;
     Ok(Store::open(options)?)
 }
 

@@ -12,6 +12,8 @@ path = "/var/lib/lode"
 # For so many days what was expunged or deleted keeps its space and can be brought back (`lode undelete`, `lode restore --at`).
 # 0 gives the space back soon.
 history_days = 0
+# A message that came before on the same day, octet for octet, is counted and not stored again. `lode gc --dry-run` says what that saves.
+count_equal_messages = true
 
 [runtime]
 # The folder of the control socket and the pid file.

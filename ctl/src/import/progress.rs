@@ -22,6 +22,15 @@ impl Progress {
         Progress(bar)
     }
 
+    /// A bar that counts things instead of octets.
+    pub(crate) fn count() -> Progress {
+        let progress = Progress::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{msg:24!} {bar:30} {percent:>3}%  {pos}/{len}") {
+            progress.0.set_style(style);
+        }
+        progress
+    }
+
     /// No bar at all.
     pub(crate) fn none() -> Progress {
         Progress(ProgressBar::hidden())

@@ -325,6 +325,9 @@ impl Pass {
     }
 
     fn free(&mut self, store: &Arc<Store>, page: PageId) -> Result<()> {
+        let (messages, octets) = store.pages.directory(page)?.counted()?;
+        self.report.equal_messages += messages;
+        self.report.equal_octets += octets;
         if self.options.dry_run {
             let would_fall = self.would_fall.remove(&page).unwrap_or_default();
             let (messages, octets) = free::would_free(store, page, &would_fall)?;

@@ -82,6 +82,10 @@ pub struct GcReport {
     pub rewritten_buckets: u64,
     /// Space that saved.
     pub rewritten_octets: u64,
+    /// Deliveries so far of messages that were counted because they had come before on the same day …
+    pub equal_messages: u64,
+    /// … and the octets that were not stored because of that.
+    pub equal_octets: u64,
     /// What was left undone, and why.
     pub left: Vec<String>,
 }
