@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::gc::gate::Gate;
-use crate::log::frame::LOG_HEAD_BYTES;
+use crate::log::frame::{LOG_HEAD_BYTES, LogHead};
 use crate::log::logs::log_path;
 use crate::log::{Fault, FrameWalk, LogName, LogReader};
 use crate::store::Store;
@@ -216,8 +216,12 @@ impl<'a> Run<'a> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             source => source.map_err(StoreError::io(&source_path, "open"))?,
         };
+        let mut head = [0; LOG_HEAD_BYTES as usize];
+        source.read_up_to(&mut head, 0).map_err(StoreError::io(&source_path, "read"))?;
+        // A compressed journal is another file than the journal was, with an id of its own.
+        let of_file = LogHead::decode(&head).filter(|head| head.name == name).map(|head| head.id);
         let (id, head_damage) = match LogReader::open(disk, &source_path, name) {
-            Ok(Some(reader)) => (Some(reader.head().id), reader.head_damage()),
+            Ok(Some(reader)) => (Some(of_file.unwrap_or(reader.head().id)), reader.head_damage()),
             // Its maker died before it was a log.
             Ok(None) => return Ok(None),
             Err(StoreError::Corrupt { what, .. }) => (None, Some(what)),
