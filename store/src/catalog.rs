@@ -199,8 +199,7 @@ impl Catalog {
             number => number? == Some(user),
         };
         if is_theirs {
-            let away = put_away(&folder, user);
-            self.disk.rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
+            self.put_folder_away(&folder, user)?;
         }
         self.write_row(user, STATE_DELETED, name)?;
         Ok(true)
@@ -226,10 +225,18 @@ impl Catalog {
             number => number?,
         };
         if number == Some(user) {
-            let away = put_away(&folder, user);
-            self.disk.rename(&folder, &away).map_err(StoreError::io(&folder, "put away"))?;
+            self.put_folder_away(&folder, user)?;
         }
         self.write_row(user, STATE_DELETED, &name)
+    }
+
+    /// A power cut may have kept this and lost the row that says so: what has the name then is the next one's.
+    fn put_folder_away(&self, folder: &Path, user: UserId) -> Result<()> {
+        let away = put_away(folder, user);
+        if self.disk.exists(&away) {
+            return Ok(());
+        }
+        self.disk.rename(folder, &away).map_err(StoreError::io(folder, "put away"))
     }
 
     /// Where the folder of a deleted user is, unless it has been removed. `None` for a number that was never given out.
@@ -378,6 +385,23 @@ mod tests {
         assert_eq!(other.find("ann").expect("found"), Some(UserId(3)));
         let users = vec![(UserId(2), "Bob@Example.org".to_owned()), (UserId(3), "ann".to_owned())];
         assert_eq!(other.users().expect("users"), users);
+    }
+
+    #[test]
+    fn a_folder_that_is_put_away_stays_so_and_the_next_of_that_name_keeps_theirs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = catalog(folder.path());
+        catalog.create(UserId(1), "ann").expect("created");
+        catalog.apply_delete(UserId(1)).expect("deleted");
+        catalog.create(UserId(2), "ann").expect("created");
+        // What a power cut may leave: the names, but neither the row of the first nor what is in the second's file.
+        catalog.write_row(UserId(1), STATE_LIVE, "ann").expect("written");
+        let number = number_path(&catalog.user_directory("ann"));
+        catalog.disk.create_or_empty(&number).expect("emptied");
+        catalog.apply_delete(UserId(1)).expect("deleted again");
+        assert!(catalog.disk.exists(&number), "it is the second's");
+        catalog.create(UserId(2), "ann").expect("created again");
+        assert_eq!(catalog.find("ann").expect("found"), Some(UserId(2)));
     }
 
     #[test]

@@ -145,9 +145,11 @@ fn everything(run: &mut Run) {
     run.open("second");
 }
 
+/// `LODE_SEEDS` says how many runs are made instead of one.
 #[test]
 fn a_power_cut_at_any_sync_loses_nothing_that_was_acknowledged() {
-    for seed in 1..=2 {
+    let seeds = std::env::var("LODE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1);
+    for seed in 1..=seeds {
         let mut run = Run::new(seed);
         everything(&mut run);
         println!("seed {seed}: {} crashes", run.checked);

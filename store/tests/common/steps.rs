@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use store::disk::simulated::SimulatedDisk;
+use store::gc::GcOptions;
 use store::{Background, StoreError, Txn};
 
 /// What clients see: by user, mailbox and UIDVALIDITY, the messages by UID: flags and text.
@@ -96,8 +97,14 @@ pub(crate) fn mail_to(store: &Arc<Store>, bytes: &[u8], owners: &[(&str, &str)])
     change(store, |txn| txn.deliver(content, owners))
 }
 
+/// Gives back the space of all that is not needed, down to the last block.
+fn collect(store: &Arc<Store>) -> Outcome {
+    let options = GcOptions { recount: true, thin_percent: 95, thin_least_bytes: 0, ..GcOptions::default() };
+    store.gc(options, &mut |_| ()).map(drop).map_err(text)
+}
+
 /// The run.
-pub(crate) const STEPS: [Step; 20] = [
+pub(crate) const STEPS: [Step; 27] = [
     Step { writer: 0, name: "a user", run: |store, _| store.ensure_user("ann").map(drop).map_err(text) },
     Step { writer: 1, name: "another", run: |store, _| store.ensure_user("bob").map(drop).map_err(text) },
     Step { writer: 0, name: "one", run: |store, _| mail_to(store, &mail("one"), BOTH) },
@@ -189,7 +196,32 @@ pub(crate) const STEPS: [Step; 20] = [
         run: |store, _| store.ensure_user("bob").map(drop).map_err(text),
     },
     Step { writer: 1, name: "its mail", run: |store, _| mail_to(store, &mail("six"), &[BOTH[1]]) },
-    Step { writer: 1, name: "a checkpoint", run: |store, _| store.checkpoint().map_err(text) },
+    Step {
+        writer: 0,
+        name: "days later",
+        run: |store, disk| {
+            disk.pass(3 * 86_400);
+            mail_to(store, &mail("seven"), BOTH)
+        },
+    },
+    Step { writer: 0, name: "a checkpoint of one", run: |store, _| store.checkpoint().map_err(text) },
+    Step { writer: 1, name: "a checkpoint of the other", run: |store, _| store.checkpoint().map_err(text) },
+    Step { writer: 0, name: "a collection", run: |store, _| collect(store) },
+    Step {
+        writer: 1,
+        name: "a compaction",
+        run: |store, _| {
+            let inbox = mailbox(store, "ann", "INBOX")?;
+            store.compact_at_once(inbox).map(drop).map_err(text)
+        },
+    },
+    Step {
+        writer: 0,
+        name: "pruning",
+        run: |store, disk| store.prune_journals(disk.disk().today()).map(drop).map_err(text),
+    },
+    Step { writer: 1, name: "eight", run: |store, _| mail_to(store, &mail("eight"), BOTH) },
+    Step { writer: 1, name: "a last checkpoint", run: |store, _| store.checkpoint().map_err(text) },
 ];
 
 pub(crate) const BOTH: &[(&str, &str)] = &[("ann", "INBOX"), ("bob", "INBOX")];
