@@ -341,6 +341,13 @@ impl Committer {
         })
     }
 
+    /// A sync of everything has failed: logs of processes that have died may be what was lost, and nobody else gets to know.
+    pub(crate) fn note_failed_sync(&self, error: &std::io::Error) {
+        if matches!(error.raw_os_error(), Some(libc::EIO | libc::ENOSPC | libc::EDQUOT)) {
+            self.locks.note_failed_sync();
+        }
+    }
+
     fn fail(&self, reason: String, logs: &Logs) {
         let _ = self.failure.set(reason);
         self.locks.note_failed_sync();

@@ -568,9 +568,9 @@ impl Store {
         self.checkpoints.write()
     }
 
-    /// The number of the last checkpoint that was written, from 1.
-    pub(crate) fn checkpoints_written(&self) -> u64 {
-        self.checkpoints.written()
+    /// The number of the last checkpoint that made everything durable, from 1.
+    pub(crate) fn checkpoints_synced(&self) -> u64 {
+        self.checkpoints.synced()
     }
 
     /// Notes what these changes, which are in the views, have made needless.

@@ -24,9 +24,9 @@ pub(crate) struct CheckpointThread {
     committer: Arc<Committer>,
     counters: Arc<Counters>,
     writing: Mutex<()>,
-    /// Checkpoints that were begun, and the number of the last one that was written.
+    /// Checkpoints that were begun, and the number of the last one whose `syncfs` was done.
     begun: AtomicU64,
-    written: AtomicU64,
+    synced: AtomicU64,
     pace: Mutex<Pace>,
     woken: Condvar,
 }
@@ -57,7 +57,7 @@ impl CheckpointThread {
             counters,
             writing: Mutex::new(()),
             begun: AtomicU64::new(0),
-            written: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
             pace: Mutex::new(Pace::default()),
             woken: Condvar::new(),
         }
@@ -108,12 +108,15 @@ impl CheckpointThread {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
         let checkpoint = self.logs.positions();
-        self.disk.sync_file_system(&self.partition).map_err(StoreError::io(&self.partition, "sync"))?;
+        let synced = self.disk.sync_file_system(&self.partition);
+        synced
+            .inspect_err(|error| self.committer.note_failed_sync(error))
+            .map_err(StoreError::io(&self.partition, "sync"))?;
         self.committer.check_writable()?;
+        self.synced.store(number, Ordering::SeqCst);
         checkpoint.write(&self.disk, &self.partition, self.writer)?;
         self.logs.prune(&checkpoint);
         self.counters.checkpoints.add(1);
-        self.written.store(number, Ordering::SeqCst);
         Ok(())
     }
 
@@ -122,8 +125,8 @@ impl CheckpointThread {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// The number of the last that was written.
-    pub(crate) fn written(&self) -> u64 {
-        self.written.load(Ordering::SeqCst)
+    /// The number of the last one whose `syncfs` was done, also if there was no room for the file.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::SeqCst)
     }
 }

@@ -88,13 +88,13 @@ impl Expunged {
         self.woken.notify_all();
     }
 
-    /// Takes out what a checkpoint has made certain since: the checkpoint `written`.
-    fn take(&self, written: u64) -> Vec<(MailboxId, Note)> {
+    /// Takes out what has been made durable since, by the checkpoint `synced`.
+    fn take(&self, synced: u64) -> Vec<(MailboxId, Note)> {
         let mut state = self.lock();
         let certain: Vec<(MailboxId, Note)> = state
             .noted
             .iter()
-            .filter(|(_, note)| note.begun < written)
+            .filter(|(_, note)| note.begun < synced)
             .map(|(mailbox, note)| (*mailbox, *note))
             .collect();
         for (mailbox, _) in &certain {
@@ -216,7 +216,7 @@ impl Store {
     /// then; nothing, if expunged messages are kept for some time.
     pub fn collect_expunged(&self) -> Result<GcReport> {
         let mut report = GcReport::default();
-        let certain = self.expunged.take(self.checkpoints_written());
+        let certain = self.expunged.take(self.checkpoints_synced());
         let mut messages: BTreeMap<PageId, Vec<u32>> = BTreeMap::new();
         for message in self.expunged.take_postponed() {
             messages.entry(message.page).or_default().push(message.index);

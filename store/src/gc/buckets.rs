@@ -48,7 +48,8 @@ pub(super) struct Wanted {
 
 /// The buckets of `page` that are dead or thin, by what the directory says.
 pub(super) fn look(store: &Store, page: PageId, options: &GcOptions) -> Result<Vec<Wanted>> {
-    let live = live_messages(&*store.pages.directory(page)?)?;
+    let directory = store.pages.directory(page)?;
+    let live = live_messages(&directory)?;
     let mut wanted = Vec::new();
     for log in logs_of_page(&store.derived.disk, store.pages.root(), page)? {
         if log.kind != LogKind::Bucket {
@@ -64,6 +65,10 @@ pub(super) fn look(store: &Store, page: PageId, options: &GcOptions) -> Result<V
         if messages.is_none() || is_thin {
             wanted.push(Wanted { log, allocated, has_live: messages.is_some() });
         }
+    }
+    if !wanted.is_empty() {
+        // A sync that failed in an earlier pass may have left places behind that are not on the disk and look as if they were.
+        directory.store_again()?;
     }
     Ok(wanted)
 }

@@ -184,7 +184,12 @@ impl Pass {
             self.work.push_back(Work::PlanPages);
             return Ok(());
         }
-        store.checkpoint()?;
+        let synced = store.checkpoints_synced();
+        match store.checkpoint() {
+            // On a full disk there may be no room for the checkpoint. What earlier ones cover can be freed.
+            Err(error) if error.is_out_of_space() && store.checkpoints_synced() > synced => (),
+            outcome => outcome?,
+        }
         check_syncs(store)?;
         let pieces = candidates.into_iter().map(|candidate| {
             if candidate.is_dead { Work::Dead(candidate) } else { Work::Tombstones(candidate, 0) }

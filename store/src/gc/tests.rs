@@ -368,8 +368,17 @@ mod ended_days {
 
     impl Days {
         fn new() -> Days {
+            Days::with(Sizes::REAL)
+        }
+
+        /// Small files, for tests that make many.
+        fn small() -> Days {
+            Days::with(Sizes::SMALL)
+        }
+
+        fn with(sizes: Sizes) -> Days {
             let place = Place::new();
-            let options = SimulatedOptions { sizes: Sizes::REAL, ..SimulatedOptions::new(7) };
+            let options = SimulatedOptions { sizes, ..SimulatedOptions::new(7) };
             let disk = SimulatedDisk::new(&place.0.path().join("disk"), options).expect("a disk");
             Days { place, disk }
         }
@@ -477,7 +486,7 @@ mod ended_days {
     #[test]
     fn a_power_cut_anywhere_in_a_pass_loses_nothing_that_is_held() {
         use std::sync::Mutex;
-        let days = Days::new();
+        let days = Days::small();
         let store = days.open();
         let ann = store.ensure_user("ann").expect("made");
         let bob = store.ensure_user("bob").expect("made");
@@ -510,8 +519,7 @@ mod ended_days {
         assert!(images.len() > 10, "{}", images.len());
         let now = store.derived.disk.now_seconds();
         for (number, image) in images.into_iter().enumerate() {
-            let options =
-                SimulatedOptions { sizes: Sizes::REAL, now_seconds: now, ..SimulatedOptions::new(9) };
+            let options = SimulatedOptions { now_seconds: now, ..SimulatedOptions::new(9) };
             let disk = SimulatedDisk::new(&image, options).expect("a disk");
             let mut options = OpenOptions::new(
                 image.join("store"),
@@ -540,5 +548,72 @@ mod ended_days {
             drop(store);
             let _ = std::fs::remove_dir_all(&image);
         }
+    }
+
+    /// Any one call of the disk fails in a pass: what is held stays, and a later pass completes it.
+    #[test]
+    fn any_call_of_a_pass_may_fail() {
+        use crate::disk::simulated::{Call, Failure};
+        let mut came = 0;
+        for call in Call::ALL {
+            for nth in 1..6 {
+                let failure = if nth % 2 == 0 { Failure::NoSpace } else { Failure::Io };
+                came += u32::from(a_pass_with_a_fault(call, nth, failure));
+            }
+        }
+        assert!(came > 25, "{came}");
+    }
+
+    fn a_pass_with_a_fault(
+        call: crate::disk::simulated::Call,
+        nth: u64,
+        failure: crate::disk::simulated::Failure,
+    ) -> bool {
+        let days = Days::small();
+        let mut store = days.open();
+        let ann = store.ensure_user("ann").expect("made");
+        let bob = store.ensure_user("bob").expect("made");
+        let stays = deliver(&store, &mail("stays", 9000), &[inbox(ann), inbox(bob)]);
+        let goes = deliver(&store, &mail("goes", 30_000), &[inbox(ann), inbox(bob)]);
+        expunge(&store, inbox(ann), &[1]);
+        days.disk.pass(3 * DAY);
+        let mut txn = store.begin();
+        txn.delete_user(bob);
+        store.wait(txn.commit().expect("deleted").ticket).expect("durable");
+        days.disk.fail(call, nth, failure);
+        let outcome = store.gc(eagerly(), &mut |_| ());
+        let came = days.disk.failures_to_come() == 0;
+        days.disk.forget_failures();
+        let what = format!("{call:?} {nth} {failure:?}: {outcome:?}");
+        assert_eq!(body(&store, stays).expect("there"), mail("stays", 9000), "{what}");
+        if store.locks.has_failed_syncs() {
+            assert!(store.gc(eagerly(), &mut |_| ()).is_err(), "{what}");
+            drop(store);
+            store = days.open();
+        }
+        gc_with(&store, GcOptions { recount: true, ..eagerly() });
+        assert_eq!(count(&store, goes).1, CellState::Freed, "{what}");
+        assert_eq!(body(&store, stays).expect("there"), mail("stays", 9000), "{what}");
+        let next = deliver(&store, &mail("next", 500), &[inbox(ann)]);
+        assert_eq!(body(&store, next).expect("there"), mail("next", 500), "{what}");
+        came
+    }
+
+    /// On a disk without any room, expunged messages still give theirs back.
+    #[test]
+    fn a_full_disk_gets_room_by_a_pass() {
+        let days = Days::new();
+        let store = days.open();
+        let ann = store.ensure_user("ann").expect("made");
+        let message = deliver(&store, &mail("big", 200_000), &[inbox(ann)]);
+        store.checkpoint().expect("room");
+        expunge(&store, inbox(ann), &[0]);
+        days.disk.set_room(Some(0));
+        assert!(store.checkpoint().expect_err("no room").is_out_of_space());
+        let mut collector = store.collector(GcOptions::default()).expect("free");
+        while let Some(_) = collector.step().expect("done") {}
+        assert_eq!(collector.report().freed_messages, 1);
+        assert_eq!(count(&store, message), (0, CellState::Freed));
+        days.disk.set_room(None);
     }
 }

@@ -510,6 +510,18 @@ impl Directory {
         change(&region, index, |seen| Some(seen.with_record(Some(record.writer)))).map(drop)
     }
 
+    /// Stores all counts, states and places once more as they are, so that the next sync writes them all.
+    pub(crate) fn store_again(&self) -> Result<()> {
+        for index in 0..self.given_out()? {
+            let Some(region) = self.region_with(index)? else { break };
+            let at = offset_of(index) + cell::PLACE as u64;
+            let seen = region.load_u64(at, Ordering::Relaxed)?;
+            // Whoever changes it meanwhile has stored it.
+            let _ = region.compare_exchange_u64(at, seen, seen, Ordering::Relaxed)?;
+        }
+        Ok(())
+    }
+
     /// Makes the directory durable as it is now.
     pub(crate) fn sync(&self) -> Result<()> {
         self.mapping.sync()

@@ -30,6 +30,10 @@ impl Plan<'_> {
                 Ok(appended) => Ok(appended),
                 Err(Stop::Refused(ChangeError::NoSuchMailbox)) => Err(Refused::NoSuchMailbox),
                 Err(Stop::Refused(ChangeError::OverQuota(what))) => Err(Refused::OverQuota(what)),
+                // A full disk is full for all of them.
+                Err(Stop::Refused(ChangeError::Store(error))) if error.is_out_of_space() => {
+                    return Err(error.into());
+                }
                 // What is wrong with one recipient's mailbox is not the others' business.
                 Err(Stop::Refused(error)) => Err(Refused::Unusable(error.to_string())),
                 Err(stop) => return Err(stop),
