@@ -149,6 +149,13 @@ pub(crate) fn show_at(context: &Context, arguments: &AtArguments) -> Result<()> 
         ]);
     }
     mailboxes.close()?;
+    if !past.unknown.is_empty() {
+        eprintln!(
+            "lode: {} more, of which nothing is known any more: UID {}",
+            past.unknown.len(),
+            named(&past.unknown)
+        );
+    }
     table.print(arguments.json, &format!("{} was empty at {}.", past.name, arguments.time.shown()))
 }
 
@@ -225,15 +232,20 @@ fn as_text(again: &BackAgain, into: &str) -> String {
             "in another mailbox of the user, and left there (--uid brings them back all the same)",
         ),
     ] {
-        let named: Vec<String> = uids.iter().take(UIDS_NAMED).map(ToString::to_string).collect();
-        let more = uids.len() - named.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         if !uids.is_empty() {
             let is = if uids.len() == 1 { "is" } else { "are" };
-            text += &format!("UID {}{more} {is} {what}.\n", named.join(", "));
+            text += &format!("UID {} {is} {what}.\n", named(uids));
         }
     }
     text
+}
+
+/// Some UIDs, and how many more.
+fn named(uids: &[Uid]) -> String {
+    let some: Vec<String> = uids.iter().take(UIDS_NAMED).map(ToString::to_string).collect();
+    let more = uids.len() - some.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    some.join(", ") + &more
 }
 
 fn find_past(mailboxes: &Mailboxes, name: &str, time: Moment) -> Result<PastMailbox> {

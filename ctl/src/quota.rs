@@ -137,7 +137,8 @@ fn show_all(context: &Context, json: bool) -> Result<()> {
                 Ok(quota) => row(&mut table, &name, &quota),
                 // Deleted since.
                 Err(store::StoreError::NotFound(_)) => {}
-                Err(error) => return Err(Failure::because(format!("cannot read the mail of {name}"))(error)),
+                // One damaged mailbox must not keep all others from being shown.
+                Err(error) => eprintln!("lode: cannot read the mail of {name}: {error}"),
             }
         }
         store.close().map_err(Failure::because("cannot close the store"))?;

@@ -100,3 +100,28 @@ fn usage_survives_a_crash_of_every_process() {
     assert!(deliver(&server, &["ann"], &mail::small("sixth"))[0].starts_with("452 "));
     assert!(server.lode(&["quota", "show", "--user", "ann", "--json"]).contains("\"messages\": 5"));
 }
+
+#[test]
+fn several_handlers_at_once_do_not_all_take_the_last_places() {
+    const MOST: usize = 40;
+    // Two sessions a handler: six connections need three of them.
+    let server = Server::with(Options::default().users(&["ann"]).handlers(4, 2));
+    if server.skip_on_peer("lode quota") {
+        return;
+    }
+    server.lode(&["quota", "set", "--user", "ann", "--messages", &MOST.to_string()]);
+    let taken: usize = std::thread::scope(|scope| {
+        let deliver_some = |thread: usize| {
+            let mut lmtp = server.lmtp();
+            let one =
+                |turn| lmtp.deliver(&["ann"], &mail::small(&format!("{thread}-{turn}"))).expect("answered");
+            (0..12).map(one).filter(|accepted| accepted == &[true]).count()
+        };
+        let threads: Vec<_> = (0..6).map(|thread| scope.spawn(move || deliver_some(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("ended")).sum()
+    });
+    assert_eq!(taken, MOST);
+    assert!(server.handlers().len() > 1, "one handler alone shows nothing");
+    let mut imap = server.imap("ann");
+    assert_eq!(imap.ok("SELECT INBOX").exists(), Some(MOST as u32));
+}

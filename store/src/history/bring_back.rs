@@ -115,6 +115,7 @@ impl Store {
                 },
             });
         }
+        again.gone.extend(&past.unknown);
         self.bring_back(candidates, to, &mut again)?;
         Ok(again)
     }
@@ -156,7 +157,7 @@ impl Store {
     }
 
     /// A mailbox that may be deleted, made sure of after a power cut.
-    fn past_mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
+    pub(super) fn past_mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
         let held = self.take(&[LockKey::Mailbox(mailbox)])?;
         self.mailbox_even_deleted(mailbox, &held)
     }
@@ -295,7 +296,7 @@ fn chosen(source: &Mailbox, which: &Which, again: &mut BackAgain) -> Result<Vec<
     Ok(cells)
 }
 
-fn each_cell(open: &Mailbox, take: &mut dyn FnMut(&Cell)) -> Result<()> {
+pub(super) fn each_cell(open: &Mailbox, take: &mut dyn FnMut(&Cell)) -> Result<()> {
     let cells = open.cells()?;
     for index in (0..cells.count()).map(CellIndex) {
         match cells.cell(index) {

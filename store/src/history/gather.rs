@@ -3,13 +3,13 @@
 //! Journals of days long past are removed once snapshots say what of it is still so. So a snapshot that was made after the time asked for, without one
 //! before it, means that something of what was before is not known any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::HistoryError;
 use crate::change::Change;
 use crate::derived::{list_of, mailbox_of_cells};
 use crate::history::scan::Seen;
-use crate::ids::{MailboxId, UserId};
+use crate::ids::{MailboxId, Uid, UserId};
 use crate::lists::MailboxList;
 use crate::recovery::fold::Fold;
 
@@ -95,22 +95,32 @@ pub(super) struct CellHistory {
     mailbox: MailboxId,
     horizon: Horizon,
     fold: Fold,
+    expunged_later: BTreeSet<Uid>,
 }
 
 impl CellHistory {
     pub(super) fn new(mailbox: MailboxId, until_seconds: u32) -> CellHistory {
-        CellHistory { mailbox, horizon: Horizon::new(until_seconds), fold: Fold::default() }
+        let horizon = Horizon::new(until_seconds);
+        CellHistory { mailbox, horizon, fold: Fold::default(), expunged_later: BTreeSet::new() }
     }
 
     pub(super) fn take(&mut self, seen: &Seen) {
-        if mailbox_of_cells(&seen.change) == Some(self.mailbox) && self.horizon.covers(seen) {
+        if mailbox_of_cells(&seen.change) != Some(self.mailbox) {
+            return;
+        }
+        if self.horizon.covers(seen) {
             self.fold.take(seen.epoch, seen.seconds, &seen.change);
+        } else if let Change::Expunge { uids, .. } = &seen.change {
+            self.expunged_later.extend(uids);
         }
     }
 
-    /// The mailbox as it was.
-    pub(super) fn cells(self) -> Result<Fold, HistoryError> {
+    /// The mailbox as it was, and the messages that were expunged later whose Add is not in the logs any more: it went with the bucket that it was in. Of
+    /// those that came last, some may not be among them.
+    pub(super) fn cells(mut self) -> Result<(Fold, BTreeSet<Uid>), HistoryError> {
         self.horizon.check()?;
-        Ok(self.fold)
+        let uid_next = self.fold.uid_next();
+        self.expunged_later.retain(|uid| uid.get() < uid_next && !self.fold.has_add(*uid));
+        Ok((self.fold, self.expunged_later))
     }
 }

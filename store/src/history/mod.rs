@@ -33,6 +33,8 @@ pub struct PastMailbox {
     pub seconds: u32,
     /// Its messages, by UID.
     pub messages: Vec<PastMessage>,
+    /// Messages that were there and of which nothing else is known any more: they were expunged later, and their space was given back.
+    pub unknown: Vec<Uid>,
 }
 
 /// A message as it was in a mailbox.

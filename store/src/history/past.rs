@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use message::{HeaderKind, Record};
 
+use super::bring_back::each_cell;
 use super::gather::{CellHistory, ListHistory};
 use super::scan::{Wanted, each_change};
 use super::{DeletedMailbox, HistoryError, PastMailbox, PastMessage};
-use crate::change::Flags;
+use crate::change::{Flags, SystemFlags};
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, UserId};
 use crate::lists::MailboxList;
@@ -31,13 +32,20 @@ impl Store {
         let mailbox = MailboxId { user, number: entry.number };
         let mut history = CellHistory::new(mailbox, seconds);
         each_change(&self.derived, Wanted::AndBucketsUntil(seconds), &mut |seen| history.take(&seen))?;
-        let cells = history.cells()?;
+        let (cells, mut unknown) = history.cells()?;
+        let mut messages = messages_of(&cells);
+        messages.extend(self.tombstones_of(mailbox, seconds, &cells)?);
+        messages.sort_by_key(|message| message.uid);
+        messages.iter().for_each(|message| {
+            unknown.remove(&message.uid);
+        });
         Ok(PastMailbox {
             mailbox,
             name: entry.name.clone(),
             uid_validity: entry.uid_validity,
             seconds,
-            messages: messages_of(&cells),
+            messages,
+            unknown: unknown.into_iter().collect(),
         })
     }
 
@@ -88,6 +96,37 @@ impl Store {
         let subject =
             Record::parse(&record).ok().map(|record| record.search_text(HeaderKind::Subject).to_owned());
         Ok(subject.filter(|subject| !subject.is_empty()))
+    }
+
+    /// Messages that were in a mailbox at that time and are tombstones now, as far as `known` does not have them: the logs that told of them
+    /// are gone with their content. If no change of its flags is known, a message is shown with those it had last.
+    fn tombstones_of(&self, mailbox: MailboxId, seconds: u32, known: &Fold) -> Result<Vec<PastMessage>> {
+        let open = match self.past_mailbox(mailbox) {
+            Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => return Ok(Vec::new()),
+            open => open?,
+        };
+        let names = open.keywords()?;
+        let mut found = Vec::new();
+        each_cell(&open, &mut |cell| {
+            let was_there = cell.save_seconds <= seconds && cell.expunged && cell.expunged_at > seconds;
+            if !was_there || known.has_add(cell.uid) {
+                return;
+            }
+            let without_deleted = SystemFlags(cell.flags.system.0 & !SystemFlags::DELETED.0);
+            let last = Flags { system: without_deleted, ..cell.flags };
+            let flags = known.flags_of(cell.uid).unwrap_or(last);
+            let named = names.iter().filter(|(bit, _)| flags.keywords & 1 << bit != 0);
+            found.push(PastMessage {
+                uid: cell.uid,
+                flags: flags.system,
+                keywords: named.map(|(_, name)| name.to_string()).collect(),
+                internal_date: cell.internal_date,
+                save_seconds: cell.save_seconds,
+                size: cell.size,
+                message: cell.message,
+            });
+        })?;
+        Ok(found)
     }
 
     /// A user's list as it was at that time, and the names that deleted mailboxes had last.

@@ -7,6 +7,7 @@ use super::{BackAgain, HistoryError, PastMailbox, PastMessage, Which};
 use crate::ChangeError;
 use crate::change::{SystemFlags, ZonedTime};
 use crate::disk::Disk;
+use crate::gc::GcOptions;
 use crate::ids::{CellIndex, MailboxId, Uid, UserId};
 use crate::locks::LockKey;
 use crate::quota::{Limit, Limits};
@@ -412,4 +413,48 @@ fn what_was_pruned_is_not_made_up() {
     // What was expunged is held all the same.
     let again = past.store.undelete(inbox, &Which::All, inbox).expect("back");
     assert_eq!(pairs(&again), [(2, 3)]);
+}
+
+#[test]
+fn messages_whose_logs_are_gone_are_shown_by_their_tombstones() {
+    let past = Past::new();
+    let (inbox, day) = (past.inbox(), 86_400);
+    past.set(10);
+    past.deliver(inbox, "one", SystemFlags::SEEN, &[]);
+    past.deliver(inbox, "two", NONE, &[]);
+    past.set(20);
+    past.set_flags(inbox, 2, SystemFlags::FLAGGED, &[]);
+    past.set(30);
+    past.expunge(inbox, &[1, 2]);
+    past.set(3 * day);
+    past.deliver(inbox, "three", NONE, &[]);
+    // The first one still names the logs of the first day.
+    past.store.checkpoint().expect("written");
+    past.store.checkpoint().expect("written");
+    let buckets = || {
+        let page = past.folder.path().join("store/p0/pages/2026-11-22");
+        let names = std::fs::read_dir(page).expect("readable");
+        names
+            .filter(|name| {
+                name.as_ref().expect("readable").file_name().to_string_lossy().starts_with("bucket")
+            })
+            .count()
+    };
+    // What a collection of space leaves: no content, and no bucket that had it.
+    for _ in 0..3 {
+        past.store.gc(GcOptions::default(), &mut |_| ()).expect("collected");
+    }
+    assert_eq!(buckets(), 0);
+    let then = past.at("INBOX", 25).expect("known");
+    let shown: Vec<_> = then
+        .messages
+        .iter()
+        .map(|message| (message.uid.get(), message.flags, &message.keywords[..]))
+        .collect();
+    assert_eq!(shown, [(1, SystemFlags::SEEN, &[][..]), (2, SystemFlags::FLAGGED, &[][..])]);
+    assert_eq!(then.unknown, []);
+    assert!(past.at("INBOX", 30).expect("known").messages.is_empty());
+    let target = past.make("Back");
+    let again = past.store.restore_past(&then, target).expect("nothing");
+    assert_eq!((pairs(&again), &again.gone[..]), (vec![], &[uid(1), uid(2)][..]));
 }

@@ -148,6 +148,16 @@ impl Fold {
         self.keywords.iter().map(|(bit, name)| (*bit, name.as_str()))
     }
 
+    /// The flags that a message got last, if any change of them is known; its Add need not be.
+    pub(crate) fn flags_of(&self, uid: Uid) -> Option<Flags> {
+        self.messages.get(&uid.get())?.flags.map(|(_, flags)| flags)
+    }
+
+    /// Whether the Add of a message is known.
+    pub(crate) fn has_add(&self, uid: Uid) -> bool {
+        self.messages.get(&uid.get()).is_some_and(|message| message.added.is_some())
+    }
+
     /// How many messages are known, at most.
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
