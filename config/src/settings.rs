@@ -64,6 +64,8 @@ pub struct Store {
     pub history_days: u32,
     /// Whether a message that came before on the same day is counted, not stored again.
     pub count_equal_messages: bool,
+    /// After how many days journals may go, once what they say and is still so was written down anew. 0: never.
+    pub journal_days: u32,
 }
 
 /// `[runtime]`
@@ -170,7 +172,7 @@ pub struct Run {
 
 impl Default for Store {
     fn default() -> Self {
-        Store { path: "/var/lib/lode".into(), history_days: 0, count_equal_messages: true }
+        Store { path: "/var/lib/lode".into(), history_days: 0, journal_days: 0, count_equal_messages: true }
     }
 }
 

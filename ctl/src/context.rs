@@ -73,6 +73,7 @@ impl Context {
         let mut options = OpenOptions::new(&settings.store.path, &settings.runtime.dir, WriterChoice::Tool);
         options.history_days = settings.store.history_days;
         options.count_equal_messages = settings.store.count_equal_messages;
+        options.journal_days = settings.store.journal_days;
         options.default_limits =
             Limits { octets: limit(settings.quota.octets), messages: limit(settings.quota.messages) };
         Store::open(options).map_err(|error| {

@@ -68,6 +68,7 @@ fn name_of(step: GcStep) -> &'static str {
         GcStep::Recount => "counting",
         GcStep::Free => "freeing",
         GcStep::Buckets => "rewriting",
+        GcStep::Close => "closing",
     }
 }
 
@@ -88,6 +89,11 @@ fn to_json(report: &GcReport) -> String {
         "rewritten_octets": report.rewritten_octets,
         "equal_messages": report.equal_messages,
         "equal_octets": report.equal_octets,
+        "closed_pages": report.closed.pages,
+        "compressed_journals": report.closed.journals,
+        "closed_octets": report.closed.octets,
+        "removed_journals": report.pruned.journals,
+        "removed_journal_octets": report.pruned.octets,
         "left": report.left,
     });
     format!("{value:#}\n")
@@ -122,6 +128,12 @@ fn to_text(report: &GcReport, dry_run: bool) -> String {
             report.equal_octets
         ),
     );
+    let closed = &report.closed;
+    line(
+        closed.pages,
+        format!("days closed, {} journals compressed, {} octets given back", closed.journals, closed.octets),
+    );
+    line(report.pruned.journals, format!("old journals removed, {} octets", report.pruned.octets));
     if dry_run {
         lines.insert(0, "This would be done:".to_string());
     }

@@ -130,6 +130,7 @@ fn open_store(hello: &Hello, settings: &Settings) -> Result<Arc<Store>, Box<dyn 
     options.default_limits = default_limits(settings);
     options.history_days = settings.store.history_days;
     options.count_equal_messages = settings.store.count_equal_messages;
+    options.journal_days = settings.store.journal_days;
     Ok(Store::open(options)?)
 }
 

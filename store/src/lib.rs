@@ -33,6 +33,7 @@ pub mod view;
 
 mod cache;
 mod checkpoint;
+mod close;
 mod commit;
 mod compact;
 mod date;
@@ -46,6 +47,7 @@ mod recovery;
 mod state;
 mod text;
 
+pub use close::CloseReport;
 pub use compact::{Compaction, DiedRewriting};
 pub use content::{ContentHasher, FileRange, RecordReader, StoredMessage};
 pub use disk::{Disk, DiskFile};

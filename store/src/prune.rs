@@ -98,6 +98,15 @@ impl Store {
         Ok(report)
     }
 
+    /// The first page whose journals are kept; `None` if all are.
+    pub(crate) fn journals_kept_from(&self) -> Option<PageId> {
+        if self.journal_days == 0 {
+            return None;
+        }
+        let days = self.journal_days.max(self.history_days);
+        Some(PageId(self.derived.disk.today().0.saturating_sub(days)))
+    }
+
     fn check_no_failed_sync(&self) -> Result<()> {
         crate::gc::check_syncs(self)
     }

@@ -212,7 +212,12 @@ impl<'a> Replay<'a> {
         let how = How { from, search: Search::UptoZeros, verify_before_epoch };
         let read = read_log(self.derived, name, how, &mut |_, frame| self.take_in(name, frame))?;
         let Some(read) = read else { return Ok(()) };
-        if self.power_cut && read.epoch < self.derived.epoch && read.len > read.end && read.end >= from {
+        if self.power_cut
+            && !read.is_packed
+            && read.epoch < self.derived.epoch
+            && read.len > read.end
+            && read.end >= from
+        {
             // Frames that lie behind one that was lost were not acknowledged. They are not to be found by who reads the log another time.
             let path = log_path(self.derived.pages.root(), name);
             let cut = self.derived.disk.open_writable(&path).and_then(|file| file.set_len(read.end));

@@ -79,6 +79,8 @@ pub struct OpenOptions {
     pub default_limits: Limits,
     /// Days for which expunged messages and deleted mailboxes are kept, so that they can be brought back.
     pub history_days: u32,
+    /// Days after which journals may go, once what they say and is still so was written down anew; 0: never.
+    pub journal_days: u32,
     /// Whether a message that came before on the same day is counted, not stored again.
     pub count_equal_messages: bool,
     /// For tests: the boot id to believe in, instead of the kernel's.
@@ -103,6 +105,7 @@ impl OpenOptions {
             background: Background::Threads,
             default_limits: Limits::default(),
             history_days: 0,
+            journal_days: 0,
             count_equal_messages: true,
             pretend_boot_id: None,
         }
@@ -132,6 +135,7 @@ pub struct Store {
     pub(crate) history_days: u32,
     /// Messages of today that another delivery may be counted with.
     pub(crate) equal: EqualMessages,
+    pub(crate) journal_days: u32,
     /// What was expunged here and waits to be collected.
     pub(crate) expunged: Arc<Expunged>,
     pub(crate) known_limits: KnownLimits,
@@ -249,6 +253,7 @@ impl Store {
             checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition),
             history_days: options.history_days,
             equal: EqualMessages::new(options.count_equal_messages),
+            journal_days: options.journal_days,
             expunged: Arc::new(Expunged::default()),
             runtime_dir: runtime_dir.to_path_buf(),
             known_limits: KnownLimits::new(options.default_limits),

@@ -305,9 +305,10 @@ impl Days {
         Store::open(OpenOptions { ..options }).expect("opens")
     }
 
-    /// Midnight comes, and a checkpoint.
+    /// Midnight comes, and two checkpoints: the second one mentions no log of the day before.
     fn next(&self, store: &Store) {
         self.clock.fetch_add(DAY, Ordering::Relaxed);
+        store.checkpoint().expect("written");
         store.checkpoint().expect("written");
     }
 
@@ -375,4 +376,76 @@ fn journals_of_old_days_go_and_all_that_is_still_so_stays() {
     remove_views(&days.place);
     let store = days.open(0);
     assert_eq!(users.map(|user| everything(&store, user)), after);
+}
+
+fn octets_on_disk(paths: &[PathBuf]) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    paths.iter().map(|path| fs::metadata(path).expect("there").blocks() * 512).sum()
+}
+
+#[test]
+fn the_logs_of_a_day_that_is_over_take_no_more_room_than_they_need_and_say_the_same() {
+    let days = Days::new();
+    let store = days.open(0);
+    let users = fill(&store);
+    for day in 0..3 {
+        one_day(&store, users, day);
+        days.next(&store);
+    }
+    let before = users.map(|user| everything(&store, user));
+    let plain = logs(&days.place, "journal");
+    let (journals, buckets) = (octets_on_disk(&plain), octets_on_disk(&logs(&days.place, "bucket")));
+    let report = store.close_pages().expect("closed");
+    assert_eq!((report.pages, report.journals, report.left), (3, 3, 0), "{report:?}");
+    assert_eq!(logs(&days.place, "journal"), plain, "they keep their names");
+    assert!(octets_on_disk(&plain) < journals && octets_on_disk(&logs(&days.place, "bucket")) < buckets);
+    assert_eq!(store.close_pages().expect("nothing"), store::CloseReport::default());
+    store.close().expect("closed");
+    drop(store);
+    remove_views(&days.place);
+    let store = days.open(0);
+    assert_eq!(users.map(|user| everything(&store, user)), before);
+    assert_eq!(store.damage(), []);
+
+    // Compressed ones are pruned like others.
+    for day in 3..6 {
+        one_day(&store, users, day);
+        days.next(&store);
+    }
+    let before = users.map(|user| everything(&store, user));
+    assert!(store.prune_journals(days.today()).expect("pruned").journals >= 3);
+    store.close().expect("closed");
+    drop(store);
+    remove_views(&days.place);
+    let store = days.open(0);
+    assert_eq!(users.map(|user| everything(&store, user)), before);
+}
+
+#[test]
+fn no_flipped_bit_of_a_compressed_journal_goes_unnoticed() {
+    let days = Days::new();
+    let store = days.open(0);
+    let users = fill(&store);
+    days.next(&store);
+    store.close_pages().expect("closed");
+    let before = users.map(|user| everything(&store, user));
+    store.close().expect("closed");
+    drop(store);
+    let journal = logs(&days.place, "journal").remove(0);
+    let len = fs::read(&journal).expect("readable").len();
+    // Its head, the head of the block, the block, the head at the end.
+    for offset in [3, 20, 70, 85, 200, len - 70, len - 30] {
+        flip(&journal, offset);
+        remove_views(&days.place);
+        let store = days.open(0);
+        let told = store.damage().iter().any(|damage| damage.path == journal);
+        let is_there = |name| store.find_user(name).expect("looked").is_some();
+        let as_before = is_there("ann")
+            && is_there("bob")
+            && users.iter().zip(&before).all(|(user, before)| everything(&store, *user) == *before);
+        assert!(told || (as_before && offset >= len - 64), "octet {offset}: {:?}", store.damage());
+        store.close().expect("closed");
+        drop(store);
+        flip(&journal, offset);
+    }
 }

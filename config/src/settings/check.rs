@@ -115,6 +115,7 @@ impl Settings {
         range("[limits] lmtp_idle_seconds", limits.lmtp_idle_seconds.into(), 1, seconds_max);
         range("[limits] login_seconds", limits.login_seconds.into(), 1, seconds_max);
         range("[store] history_days", u64::from(self.store.history_days), 0, HISTORY_DAYS_MAX);
+        range("[store] journal_days", u64::from(self.store.journal_days), 0, HISTORY_DAYS_MAX);
         range("[limits] message_bytes", limits.message_bytes, 1024, u64::from(u32::MAX));
         range("[limits] queue", limits.queue.into(), 0, 65_536);
         range("[limits] grace_seconds", limits.grace_seconds.into(), 0, 3600);

@@ -14,6 +14,9 @@ path = "/var/lib/lode"
 history_days = 0
 # A message that came before on the same day, octet for octet, is counted and not stored again. `lode gc --dry-run` says what that saves.
 count_equal_messages = true
+# After so many days the journals of a day are removed, once what they say and is still so was written down anew, shorter. They are compressed when
+# their day is over. 0 keeps all of them.
+journal_days = 0
 
 [runtime]
 # The folder of the control socket and the pid file.

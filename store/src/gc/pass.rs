@@ -38,6 +38,10 @@ enum Work {
     Free(PageId),
     LookAtBuckets(PageId),
     Bucket(Wanted),
+    /// Comes when the buckets are done.
+    PlanClosing,
+    Close(PageId),
+    Prune,
 }
 
 /// A pass under way, for who has a hold on the store from its beginning to its end.
@@ -149,7 +153,29 @@ impl Pass {
                 let outcome = buckets::collect(store, checkpoints, &wanted, report);
                 self.pass_over_damage(outcome)
             }
+            Work::PlanClosing => self.plan_closing(store),
+            Work::Close(page) => {
+                let outcome = store.close_page(page, &mut self.report.closed);
+                self.pass_over_damage(outcome)
+            }
+            Work::Prune => self.prune(store),
         }
+    }
+
+    fn plan_closing(&mut self, store: &Arc<Store>) -> Result<()> {
+        let pages = store.pages_to_close()?;
+        self.work.push_back(Work::Prune);
+        self.next(GcStep::Close, pages.into_iter().map(Work::Close));
+        Ok(())
+    }
+
+    fn prune(&mut self, store: &Arc<Store>) -> Result<()> {
+        let Some(before) = store.journals_kept_from() else { return Ok(()) };
+        let outcome = store.prune_journals(before);
+        if let Some(pruned) = self.or_leave(outcome)? {
+            self.report.pruned = pruned;
+        }
+        Ok(())
     }
 
     fn look_for_mailboxes(&mut self, store: &Arc<Store>) -> Result<()> {
@@ -324,6 +350,9 @@ impl Pass {
         let ended = pages.iter().filter(|page| store.checkpoints_of_others.is_old(**page));
         for page in ended {
             self.work.push_back(Work::LookAtBuckets(*page));
+        }
+        if !self.options.dry_run {
+            self.work.push_back(Work::PlanClosing);
         }
         self.next(GcStep::Free, pages.into_iter().map(Work::Free));
         Ok(())

@@ -1,5 +1,8 @@
 //! What is asked of a pass that gives space back, and what it tells.
 
+use crate::close::CloseReport;
+use crate::prune::PruneReport;
+
 /// How to give space back.
 #[derive(Clone, Debug)]
 pub struct GcOptions {
@@ -40,6 +43,8 @@ pub enum GcStep {
     Free,
     /// Unlinks dead buckets and rewrites thin ones.
     Buckets,
+    /// Closes the pages of days that are over.
+    Close,
 }
 
 /// How far a pass is.
@@ -86,6 +91,10 @@ pub struct GcReport {
     pub equal_messages: u64,
     /// … and the octets that were not stored because of that.
     pub equal_octets: u64,
+    /// Pages that were closed.
+    pub closed: CloseReport,
+    /// Journals that were removed.
+    pub pruned: PruneReport,
     /// What was left undone, and why.
     pub left: Vec<String>,
 }

@@ -64,7 +64,7 @@ impl LogFile {
         let id = disk.random_number()?;
         let file = disk.create_new(path).map_err(StoreError::io(path, "create"))?;
         let made = (|| {
-            file.write_all_at(&LogHead { id, name, epoch }.encode(), 0)?;
+            file.write_all_at(&LogHead { id, name, epoch, packed: None }.encode(), 0)?;
             file.sync_all()?;
             disk.sync_folder_of(path)
         })();

@@ -25,6 +25,11 @@ const FILE_WRITER: usize = 18;
 const FILE_NUMBER: usize = 20;
 const FILE_PAGE: usize = 24;
 const FILE_EPOCH: usize = 28;
+/// Of a compressed journal: 1 …
+const FILE_FORM: usize = 17;
+/// … the id that its frames have, and its length before.
+const FILE_FRAME_ID: usize = 32;
+const FILE_LEN: usize = 40;
 const FILE_CRC: usize = 60;
 
 const FRAME_CRC: usize = 4;
@@ -106,6 +111,17 @@ pub(crate) struct LogHead {
     pub(crate) name: LogName,
     /// The store's epoch when the log was made. A log of an older epoch gets no more frames.
     pub(crate) epoch: u32,
+    /// Of a compressed journal. Its `id` is one of its own.
+    pub(crate) packed: Option<PackedHead>,
+}
+
+/// What the head of a compressed journal says of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackedHead {
+    /// The id that the frames repeat.
+    pub(crate) frame_id: u64,
+    /// Octets of the journal.
+    pub(crate) len: u64,
 }
 
 impl LogHead {
@@ -118,6 +134,11 @@ impl LogHead {
         bytes[FILE_NUMBER..FILE_NUMBER + 4].copy_from_slice(&self.name.number.to_le_bytes());
         bytes[FILE_PAGE..FILE_PAGE + 4].copy_from_slice(&self.name.page.0.to_le_bytes());
         bytes[FILE_EPOCH..FILE_EPOCH + 4].copy_from_slice(&self.epoch.to_le_bytes());
+        if let Some(packed) = self.packed {
+            bytes[FILE_FORM] = 1;
+            bytes[FILE_FRAME_ID..FILE_FRAME_ID + 8].copy_from_slice(&packed.frame_id.to_le_bytes());
+            bytes[FILE_LEN..FILE_LEN + 8].copy_from_slice(&packed.len.to_le_bytes());
+        }
         let crc = crc32c::crc32c(&bytes[..FILE_CRC]);
         bytes[FILE_CRC..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -136,6 +157,8 @@ impl LogHead {
                 number: u32_at(bytes, FILE_NUMBER),
             },
             epoch: u32_at(bytes, FILE_EPOCH),
+            packed: (bytes[FILE_FORM] == 1)
+                .then(|| PackedHead { frame_id: u64_at(bytes, FILE_FRAME_ID), len: u64_at(bytes, FILE_LEN) }),
         })
     }
 }
@@ -289,7 +312,10 @@ mod tests {
             assert_eq!(FrameHead::decode(&altered, head().log_id), None, "bit {bit}");
         }
         let name = LogName { page: PageId(20_779), kind: LogKind::Journal, writer: 65, number: 3 };
-        let log = LogHead { id: 9, name, epoch: 2 };
+        let packed = Some(PackedHead { frame_id: 8, len: 1 << 33 });
+        let log = LogHead { id: 9, name, epoch: 2, packed };
+        assert_eq!(LogHead::decode(&log.encode()), Some(log));
+        let log = LogHead { packed: None, ..log };
         let bytes = log.encode();
         assert_eq!(LogHead::decode(&bytes), Some(log));
         for at in 0..bytes.len() {

@@ -6,12 +6,15 @@
 //! - `file`: one log that this process appends to
 //! - `reader`: one log as recovery and repair read it
 //! - `walk`: verifies the octets of a log as they pass
+//! - `packed`, `pack`: journals of days that are over, compressed; and how they come to be so
 //! - `logs`: which logs this process appends to now; rotation, midnight, leases
 
 mod ahead;
 pub(crate) mod file;
 pub(crate) mod frame;
 pub(crate) mod logs;
+pub(crate) mod pack;
+pub(crate) mod packed;
 pub(crate) mod reader;
 pub(crate) mod walk;
 

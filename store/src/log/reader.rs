@@ -12,15 +12,41 @@ use crate::error::{Result, StoreError};
 use crate::log::frame::{
     ALIGNMENT, FRAME_HEAD_BYTES, FrameHead, FrameType, LOG_HEAD_BYTES, LogHead, LogName,
 };
+use crate::log::packed::Packed;
 
 const READ_STEP_BYTES: usize = 128 * 1024;
+
+/// The octets of a log, as they were appended.
+#[derive(Debug)]
+enum Octets {
+    Plain(DiskFile),
+    Packed(Packed),
+}
+
+impl Octets {
+    fn read_up_to(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Octets::Plain(file) => file.read_up_to(bytes, offset),
+            Octets::Packed(packed) => packed.read_up_to(bytes, offset),
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        match self {
+            Octets::Plain(file) => file.len(),
+            Octets::Packed(packed) => Ok(packed.len()),
+        }
+    }
+}
 
 /// A log open for reading.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     path: PathBuf,
-    file: DiskFile,
+    file: Octets,
     head: LogHead,
+    /// The id that its frames repeat.
+    frame_id: u64,
     /// What is wrong with the head of the file.
     damage: Option<&'static str>,
 }
@@ -82,35 +108,59 @@ impl LogReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io(path, "open")(error)),
         };
+        let read_at = |bytes: &mut [u8], at| -> Result<bool> {
+            let read = file.read_up_to(bytes, at).map_err(StoreError::io(path, "read"))?;
+            Ok(read == bytes.len())
+        };
         let mut bytes = [0; LOG_HEAD_BYTES as usize];
-        match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => (),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(StoreError::io(path, "read")(error)),
+        if !read_at(&mut bytes, 0)? {
+            return Ok(None);
         }
+        let over = |file, head, damage| LogReader::over(path, file, head, damage).map(Some);
         let damage = match LogHead::decode(&bytes) {
-            Some(head) if head.name == name => {
-                return Ok(Some(LogReader { path: path.to_path_buf(), file, head, damage: None }));
-            }
+            Some(head) if head.name == name => return over(file, head, None),
             Some(_) => "the log's head names another log",
             None => "the log's head",
         };
         let mut first = [0; FRAME_HEAD_BYTES as usize];
-        let is_there = match file.read_exact_at(&mut first, LOG_HEAD_BYTES) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
-            Err(error) => return Err(StoreError::io(path, "read")(error)),
-        };
-        match FrameHead::decode_any(&first).filter(|_| is_there) {
-            Some(frame) => {
-                let head = LogHead { id: frame.log_id, name, epoch: 0 };
-                Ok(Some(LogReader { path: path.to_path_buf(), file, head, damage: Some(damage) }))
-            }
-            None if bytes == [0; LOG_HEAD_BYTES as usize] && first == [0; FRAME_HEAD_BYTES as usize] => {
-                Ok(None)
-            }
-            None => Err(StoreError::corrupt(path, 0, damage)),
+        let is_there = read_at(&mut first, LOG_HEAD_BYTES)?;
+        if let Some(frame) = FrameHead::decode_any(&first).filter(|_| is_there) {
+            return over(file, LogHead { id: frame.log_id, name, epoch: 0, packed: None }, Some(damage));
         }
+        // A compressed journal has its head a second time.
+        let mut last = [0; LOG_HEAD_BYTES as usize];
+        let len = file.len().map_err(StoreError::io(path, "look at"))?;
+        if read_at(&mut last, len.saturating_sub(LOG_HEAD_BYTES))?
+            && let Some(head) =
+                LogHead::decode(&last).filter(|head| head.name == name && head.packed.is_some())
+        {
+            return over(file, head, Some(damage));
+        }
+        if bytes == [0; LOG_HEAD_BYTES as usize] && first == [0; FRAME_HEAD_BYTES as usize] {
+            return Ok(None);
+        }
+        Err(StoreError::corrupt(path, 0, damage))
+    }
+
+    fn over(path: &Path, file: DiskFile, head: LogHead, damage: Option<&'static str>) -> Result<LogReader> {
+        let frame_id = head.packed.map_or(head.id, |packed| packed.frame_id);
+        let file = match head.packed {
+            None => Octets::Plain(file),
+            Some(packed) => {
+                Octets::Packed(Packed::open(file, &head, packed.len).map_err(StoreError::io(path, "read"))?)
+            }
+        };
+        Ok(LogReader { path: path.to_path_buf(), file, head, frame_id, damage })
+    }
+
+    /// Whether it is compressed.
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(self.file, Octets::Packed(_))
+    }
+
+    /// Octets from `offset` on, as they were appended; less than asked for only at the end.
+    pub(crate) fn octets(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_up_to(bytes, offset)
     }
 
     /// What is wrong with the head, if it is damaged.
@@ -162,8 +212,8 @@ impl LogReader {
     pub(crate) fn step(&self, offset: u64, search: Search, verify: bool) -> Result<Step> {
         let mut bytes = [0; FRAME_HEAD_BYTES as usize];
         let present = self.file.read_up_to(&mut bytes, offset).map_err(StoreError::io(&self.path, "read"))?;
-        let Some(head) = FrameHead::decode(&bytes, self.head.id).filter(|_| present == bytes.len()) else {
-            if search == Search::UptoZeros && bytes.iter().all(|octet| *octet == 0) {
+        let Some(head) = FrameHead::decode(&bytes, self.frame_id).filter(|_| present == bytes.len()) else {
+            if search == Search::UptoZeros && !self.is_packed() && bytes.iter().all(|octet| *octet == 0) {
                 return Ok(Step::End);
             }
             let next = self.search(offset + ALIGNMENT)?;
@@ -195,7 +245,7 @@ impl LogReader {
             let heads = buffer[..read].windows(FRAME_HEAD_BYTES as usize).step_by(ALIGNMENT as usize);
             for (place, bytes) in (at..).step_by(ALIGNMENT as usize).zip(heads) {
                 let Some(bytes) = bytes.first_chunk() else { continue };
-                if FrameHead::decode(bytes, self.head.id).is_some() {
+                if FrameHead::decode(bytes, self.frame_id).is_some() {
                     return Ok(Some(place));
                 }
             }
@@ -212,7 +262,7 @@ impl LogReader {
         if !self.read(&mut bytes, offset)? {
             return Ok(None);
         }
-        Ok(FrameHead::decode(&bytes, self.head.id))
+        Ok(FrameHead::decode(&bytes, self.frame_id))
     }
 
     /// Whether the content of `frame` is what its head says, by hash; or gone on purpose.
@@ -271,10 +321,7 @@ impl LogReader {
 
     /// Fills `bytes` from `offset`; false if the file ends before.
     fn read(&self, bytes: &mut [u8], offset: u64) -> Result<bool> {
-        match self.file.read_exact_at(bytes, offset) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => Err(StoreError::io(&self.path, "read")(error)),
-        }
+        let read = self.file.read_up_to(bytes, offset).map_err(StoreError::io(&self.path, "read"))?;
+        Ok(read == bytes.len())
     }
 }

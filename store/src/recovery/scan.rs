@@ -33,6 +33,8 @@ pub(crate) struct Read {
     pub(crate) len: u64,
     /// Whether any place of it could not be read.
     pub(crate) is_damaged: bool,
+    /// Whether it is compressed.
+    pub(crate) is_packed: bool,
 }
 
 /// Reads one log; `take` gets the log's epoch and each frame. `None` if there is nothing to be read.
@@ -83,7 +85,10 @@ pub(crate) fn read_log(
     if how.search == Search::Everywhere && epoch >= derived.epoch && reader.is_noise(offset)? {
         note(offset, "the last frame, or what lies behind it");
     }
-    Ok(Some(Read { epoch, end: offset, len, is_damaged: is_damaged.get() }))
+    if reader.is_packed() && offset < len {
+        note(offset, "the end of a compressed journal");
+    }
+    Ok(Some(Read { is_packed: reader.is_packed(), epoch, end: offset, len, is_damaged: is_damaged.get() }))
 }
 
 /// Reads all logs there are, page by page.
