@@ -207,3 +207,23 @@ fn a_mailbox_that_one_deletes_while_another_fills_it_is_gone_for_both() {
         assert!(session.deleted_at().expect("readable") > 0);
     }
 }
+
+#[test]
+fn many_who_make_users_at_one_time_all_come_to_their_turn() {
+    const THREADS: u32 = 24;
+    const EACH: u32 = 12;
+    let place = Place::new();
+    let stores = [place.open_as(0), place.open_as(1)];
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let store = &stores[thread as usize % 2];
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    store.ensure_user(&format!("user{thread}.{number}")).expect("made");
+                }
+            });
+        }
+    });
+    let users = stores[0].users().expect("readable");
+    assert_eq!(users.len() as u32, THREADS * EACH);
+}

@@ -29,7 +29,7 @@ impl Sizes {
     pub const REAL: Sizes = Sizes {
         log_full_bytes: 256 << 20,
         zero_ahead_least_bytes: 256 << 10,
-        zero_ahead_most_bytes: 4 << 20,
+        zero_ahead_most_bytes: 1 << 20,
         reserved_ahead_most_bytes: 16 << 20,
         mapping_step_least_bytes: 4096,
         mapping_step_most_bytes: 1 << 20,

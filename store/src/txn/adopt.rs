@@ -88,7 +88,7 @@ impl Plan<'_> {
         }
         let user = catalog.next_user()?;
         let inbox = inbox_of(user);
-        self.need([LockKey::List(user), LockKey::Mailbox(inbox)])?;
+        self.need_new_user(user)?;
         let now = now(&self.store.derived.disk);
         let mut list = MailboxList::empty(user);
         let mut made = Vec::new();

@@ -13,6 +13,9 @@ use crate::quota::Limits;
 use crate::txn::Outcome;
 use crate::txn::plan::{Plan, Stop};
 
+/// For so many numbers behind the next one locks are taken when many make users at one time.
+const USERS_AHEAD: u32 = 16;
+
 impl Plan<'_> {
     /// A user's list as the changes planned so far leave it.
     pub(super) fn list(&mut self, user: UserId) -> Result<&MailboxList, Stop> {
@@ -46,13 +49,26 @@ impl Plan<'_> {
         }
         let user = catalog.next_user()?;
         let inbox = inbox_of(user);
-        self.need([LockKey::List(user), LockKey::Mailbox(inbox)])?;
+        self.need_new_user(user)?;
         let list = MailboxList::empty(user);
         let changes = plan_create(&list, INBOX, None, now(&self.store.derived.disk))?;
         self.lists.insert(user, list);
         self.changes.push(Change::UserCreate { user, name: name.to_string() });
         self.change_list(user, changes);
         Ok(Outcome::Created(inbox))
+    }
+
+    /// Stops unless the locks of the next user are held. The number is known only under the catalog's lock; if others have been faster since it was, the
+    /// locks of the numbers behind it are asked for as well, so that many who make users at one time all come to their turn.
+    pub(super) fn need_new_user(&self, user: UserId) -> Result<(), Stop> {
+        let keys = |user: UserId| [LockKey::List(user), LockKey::Mailbox(inbox_of(user))];
+        if keys(user).iter().all(|key| self.held.covers(*key)) {
+            return Ok(());
+        }
+        let earlier = (user.0.saturating_sub(USERS_AHEAD)..user.0).map(UserId);
+        let was_late = earlier.into_iter().any(|user| self.held.covers(LockKey::List(user)));
+        let ahead = if was_late { USERS_AHEAD } else { 1 };
+        self.need((user.0..user.0.saturating_add(ahead)).map(UserId).flat_map(keys))
     }
 
     /// `unused`: refused if there ever was a message in any mailbox.
