@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use store::simulation::{Tally, minimize, run_seed};
+use store::simulation::{Tally, minimize, run_seed, tell};
 
 /// Runs that finding the steps of a failure may take.
 const MINIMIZE_RUNS: u32 = 400;
@@ -62,7 +62,9 @@ fn main() -> ExitCode {
     let enough = AtomicBool::new(false);
     let result = Mutex::new((Tally::default(), 0u64, Vec::new()));
     // What a difference is found by is told; where a panic came from is not needed beside it.
-    if !arguments.verbose {
+    if arguments.verbose {
+        tell();
+    } else {
         std::panic::set_hook(Box::new(|_| ()));
     }
     std::thread::scope(|scope| {

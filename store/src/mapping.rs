@@ -81,6 +81,16 @@ impl Mapping {
         self.file.sync_all().map_err(StoreError::io(&self.path, "sync"))
     }
 
+    /// [`Mapping::sync`], and makes its name durable and that of its folder.
+    pub fn sync_with_names(&self) -> Result<()> {
+        self.sync()?;
+        let folder = self.path.parent().unwrap_or(&self.path);
+        for name in [&self.path, folder] {
+            self.disk.sync_folder_of(name).map_err(StoreError::io(name, "sync the folder of"))?;
+        }
+        Ok(())
+    }
+
     /// The region of now. Cheap; a scan takes it once and works on it.
     pub fn region(&self) -> Arc<Region> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))

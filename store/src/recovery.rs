@@ -38,7 +38,7 @@ use crate::log::frame::LOG_HEAD_BYTES;
 use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::{Frame, Search};
 use crate::log::{LogKind, LogName};
-use crate::mailbox::{Cell, Mailbox};
+use crate::mailbox::{Cell, Mailbox, Raised};
 use crate::page::directory::Directory;
 use scan::{How, read_log};
 
@@ -432,8 +432,9 @@ impl<'a> Replay<'a> {
             });
             let uid_next = uids.max().unwrap_or(0);
             let mut keep = keeper(self.derived);
+            let (epoch, now) = (self.derived.epoch, self.derived.now());
             let report =
-                open.after_power_cut(self.derived.epoch, uid_next, highest, self.derived.now(), &mut keep)?;
+                open.after_power_cut(epoch, uid_next, highest, now, Raised::ByRecovery, &mut keep)?;
             is_right = !report.has_wrong_cells;
             for (_, change) in &mut changes {
                 self.leave_out_lost(change);

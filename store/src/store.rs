@@ -27,7 +27,7 @@ use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
 use crate::log::logs::log_path;
 use crate::log::{LogReader, Logs};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Raised};
 use crate::page::Pages;
 use crate::page::records::Records;
 use crate::pins::Pins;
@@ -462,7 +462,8 @@ impl Store {
             // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
             let mut keep = recovery::keeper(&self.derived);
             let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
-            let report = open.after_power_cut(self.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
+            let (epoch, raised) = (self.derived.epoch, Raised::Durably);
+            let report = open.after_power_cut(epoch, 0, ModSeq(0), seconds, raised, &mut keep)?;
             self.derived.keep_usage(&open)?;
             if report.has_wrong_cells {
                 return self.mailbox_made_again(mailbox);
@@ -477,7 +478,8 @@ impl Store {
         let open = self.derived.mailbox(mailbox)?;
         if open.epoch() < self.derived.epoch {
             let mut keep = recovery::keeper(&self.derived);
-            open.after_power_cut(self.derived.epoch, 0, ModSeq(0), self.derived.now(), &mut keep)?;
+            let (epoch, now) = (self.derived.epoch, self.derived.now());
+            open.after_power_cut(epoch, 0, ModSeq(0), now, Raised::Durably, &mut keep)?;
             self.derived.keep_usage(&open)?;
         }
         Ok(open)

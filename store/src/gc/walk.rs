@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, ModSeq};
 use crate::locks::Held;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Raised};
 use crate::recovery;
 use crate::store::Store;
 
@@ -125,7 +125,7 @@ fn open_deleted(store: &Store, found: &Found) -> Result<Option<Arc<Mailbox>>> {
     if open.epoch() < store.derived.epoch {
         let mut keep = recovery::keeper(&store.derived);
         let seconds = u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX);
-        open.after_power_cut(store.derived.epoch, 0, ModSeq(0), seconds, &mut keep)?;
+        open.after_power_cut(store.derived.epoch, 0, ModSeq(0), seconds, Raised::Durably, &mut keep)?;
     }
     Ok(Some(Arc::new(open)))
 }

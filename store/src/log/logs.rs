@@ -17,6 +17,7 @@ use crate::ids::PageId;
 use crate::log::file::LogFile;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
 use crate::log::reader::LogReader;
+use crate::page::directory::Directory;
 
 /// Buckets that are leased at one time, at most: fewer where the process may not have four times as many files open. As many stay open
 /// for the next big messages. So the descriptors and files that big messages take are bounded, however many send how slowly; one
@@ -239,6 +240,11 @@ impl Logs {
         let path = log_path(&self.pages, name);
         if let Some(folder) = path.parent() {
             self.disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
+            if name.kind == LogKind::Bucket {
+                // Its name gets to the disk before that of the bucket: a page with buckets and without a directory has lost it, and all
+                // views would be made again from all logs.
+                Directory::open_or_create(&self.disk, folder, name.page, self.epoch)?;
+            }
         }
         match LogFile::create(&self.disk, &path, name, self.epoch) {
             Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {

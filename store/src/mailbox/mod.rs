@@ -40,6 +40,7 @@ pub use cells::{BlockSummary, Cells};
 pub use keywords::Keywords;
 use published::{change_flags, count_publication};
 pub use repair::PowerCutReport;
+pub(crate) use repair::Raised;
 pub(crate) use repair::{MODSEQS_SKIPPED, UIDS_SKIPPED};
 pub(crate) use writer::AddOutcome;
 

@@ -18,8 +18,20 @@ use crate::mapping::{LINE_BYTES, Region};
 pub(crate) const UIDS_SKIPPED: u32 = 1 << 20;
 /// Modseqs likewise.
 pub(crate) const MODSEQS_SKIPPED: u64 = 1 << 32;
+/// So often at most, for a file that was made anew: it does not tell how many power cuts came since its last message that lasted.
+const SKIPS_MOST: u32 = 256;
 /// Damaged cells that a report names; the others are only counted.
 const DAMAGE_REPORTED: usize = 100;
+
+/// Who makes the numbers durable that `after_power_cut` raises. No UID above them is given out before that: one more power cut would take the
+/// raise back, and raise them to the very same numbers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Raised {
+    /// `after_power_cut` itself, before it says that the file is of the new epoch.
+    Durably,
+    /// The caller, who lets nobody see the mailbox before.
+    ByRecovery,
+}
 
 /// What `after_power_cut` found.
 #[derive(Debug, Default)]
@@ -47,6 +59,7 @@ impl Mailbox {
         known_uid_next: u32,
         known_modseq: ModSeq,
         seconds: u32,
+        raised: Raised,
         keep: &mut dyn FnMut(&Cell) -> bool,
     ) -> Result<PowerCutReport> {
         let region = self.mapping.region();
@@ -70,10 +83,14 @@ impl Mailbox {
             seen = seen.max(cells.flags(CellIndex(index))?.modseq);
         }
         let modseq = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
-        let modseq = modseq.max(known_modseq.0).max(seen.0).saturating_add(MODSEQS_SKIPPED);
+        // A file that was made anew does not say what earlier ones said: each epoch may have skipped from where the logs end.
+        let made_anew = line.load_u32::<{ header::EPOCH }>(Relaxed) == 0;
+        let times = if made_anew { epoch.clamp(1, SKIPS_MOST) } else { 1 };
+        let modseq =
+            modseq.max(known_modseq.0).max(seen.0).saturating_add(MODSEQS_SKIPPED * u64::from(times));
         let uid_next = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
         let uid_next =
-            uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED);
+            uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED * times);
 
         for index in (0..kept).map(CellIndex) {
             let cell = cells.cell(index)?;
@@ -94,8 +111,11 @@ impl Mailbox {
         count_publication(&region, |line| {
             line.store_u32::<{ header::UID_NEXT }>(uid_next, Release);
             line.store_u64::<{ header::HIGHEST_MODSEQ }>(modseq, Release);
-            line.store_u32::<{ header::EPOCH }>(epoch, Release);
         });
+        if raised == Raised::Durably {
+            self.mapping.sync_with_names()?;
+        }
+        count_publication(&region, |line| line.store_u32::<{ header::EPOCH }>(epoch, Release));
         let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
         tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Release);
         Ok(report)

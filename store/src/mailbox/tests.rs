@@ -411,7 +411,7 @@ fn after_a_power_cut_replay_brings_back_everything() {
         let known_uid_next = model.uid_next();
         let mailbox = Mailbox::open(&Disk::real(), &fixture.path, ID).expect("opened");
         let report = mailbox
-            .after_power_cut(2, known_uid_next, ModSeq(model.modseq), 9, &mut |_| true)
+            .after_power_cut(2, known_uid_next, ModSeq(model.modseq), 9, Raised::ByRecovery, &mut |_| true)
             .expect("brought to this epoch");
         assert!(report.dropped.is_empty());
         assert_eq!(mailbox.epoch(), 2);
@@ -444,7 +444,7 @@ fn after_a_power_cut_damaged_cells_go_and_unknown_messages_become_tombstones() {
     let last = MessageId { page: PageId(20_000), index: 400 };
     let report = fixture
         .mailbox
-        .after_power_cut(2, 0, ModSeq(0), 9, &mut |cell| cell.message != last)
+        .after_power_cut(2, 0, ModSeq(0), 9, Raised::Durably, &mut |cell| cell.message != last)
         .expect("brought to this epoch");
     assert_eq!(report.damaged_cells, 1);
     assert!(matches!(report.damages[0], StoreError::Corrupt { offset, .. } if offset == 8192 + 9 * 64));

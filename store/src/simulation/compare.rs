@@ -60,9 +60,8 @@ impl Whole {
     }
 }
 
-/// Whether a running store shows exactly what it showed before. UIDNEXT and HIGHESTMODSEQ may have been raised.
-pub(super) fn compare_live(model: &mut Model, store: &Store) -> Result<(), Difference> {
-    let whole = Whole::read(store)?;
+/// Whether a running store, which shows `whole`, shows exactly what it showed before. UIDNEXT and HIGHESTMODSEQ may have been raised.
+pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Difference> {
     whole.compare_users(model)?;
     for (user, list) in &whole.lists {
         let known = &model.users[user];

@@ -308,11 +308,12 @@ impl Machine {
             wish_done(&mut model, &store, &wish).map_err(|what| format!("{wish:?}: {what}"))?;
         }
         store.commit_round();
-        compare_live(&mut model, &store)?;
+        compare_live(&mut model, &Whole::read(&store)?)?;
         store.close().map_err(|error| format!("closing: {error}"))?;
         drop(store);
         let store = self.open()?;
-        let outcome = compare_live(&mut model, &store).map_err(|what| format!("opened again: {what}"));
+        let outcome = Whole::read(&store).and_then(|whole| compare_live(&mut model, &whole));
+        let outcome = outcome.map_err(|what| format!("opened again: {what}"));
         store.abandon();
         outcome
     }

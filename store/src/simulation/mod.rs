@@ -24,6 +24,7 @@ mod step;
 mod wish;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use step::{Step, steps_of};
 
@@ -75,6 +76,18 @@ impl std::fmt::Display for Failure {
         }
         Ok(())
     }
+}
+
+/// Whether runs tell what they do.
+static IS_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// From now on, runs tell what they do.
+pub fn tell() {
+    IS_TOLD.store(true, Ordering::Relaxed);
+}
+
+fn is_told() -> bool {
+    IS_TOLD.load(Ordering::Relaxed)
 }
 
 /// Runs `seed` in `folder`, which is emptied before and should be in memory.

@@ -286,7 +286,11 @@ impl Run {
             return Ok(());
         }
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
-        compare_live(&mut self.model, &writing.store).map_err(|what| format!("writer {writer} sees: {what}"))
+        let told = |what| format!("writer {writer} sees: {what}");
+        let whole = Whole::read(&writing.store).map_err(told)?;
+        // Looking may have made things right that the model does not know of yet.
+        self.crashes()?;
+        compare_live(&mut self.model, &whole).map_err(told)
     }
 
     /// The octets of a new message, or those of the last one again.
@@ -428,7 +432,7 @@ impl Run {
             let out_of_space = cause.is_out_of_space();
             self.abandon_failed();
             let done = self.after_death(wish, now_seconds)?;
-            if done.is_some() && out_of_space && wish.list_of().is_none() {
+            if done.is_some() && out_of_space && !wish.mailboxes().is_empty() && wish.list_of().is_none() {
                 return Err(format!("it was refused and happened: {error}"));
             }
             return Ok(done);
@@ -485,6 +489,9 @@ impl Run {
         ticket: Ticket,
         now_seconds: u32,
     ) -> Result<(), Difference> {
+        if super::is_told() {
+            println!("  {}: writer {writer}, ticket {}: {wish:?} came to {done:?}", self.place, ticket.0);
+        }
         let id = self.model.next_transaction();
         let mut marks = self.model.take_in(wish, done, id)?;
         if matches!(done, Done::Listed) {

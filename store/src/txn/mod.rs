@@ -347,6 +347,8 @@ fn append(
 ///   without them (a name that a rename has made free is given to another mailbox), and sync those first;
 /// - messages that are moved, for after a power cut the view of the one mailbox may have lost them, and that of the other not got
 ///   them;
+/// - several messages that are copied, expunged or given flags at once, for after a power cut the views may show it of some of them: a part
+///   of what the frame would have said, had it not been lost. (A message that is delivered is in its frame, and lost with it, whoever got it.)
 /// - more messages at once than a few transactions may leave unsynced in a mailbox, for the UIDs that are skipped after a power
 ///   cut are not without number.
 fn must_be_durable_first(changes: &[Change]) -> bool {
@@ -361,11 +363,11 @@ fn must_be_durable_first(changes: &[Change]) -> bool {
                 | Change::Keyword { .. }
         )
     };
-    let adds = |change: &Change| matches!(change, Change::Add { .. });
-    let expunges = |change: &Change| matches!(change, Change::Expunge { .. });
+    let delivers = matches!(changes.first(), Some(Change::Message { .. }));
+    let is_delivery = |change: &Change| matches!(change, Change::Message { .. } | Change::Add { .. });
     changes.len() > UNSYNCED_MOST
         || changes.iter().any(defines)
-        || (changes.iter().any(adds) && changes.iter().any(expunges))
+        || if delivers { !changes.iter().all(is_delivery) } else { weight(changes) > 1 }
 }
 
 /// How much there is to replay in these changes, in messages.

@@ -97,6 +97,13 @@ impl Durable {
         }
     }
 
+    /// Octets of the file are written once more: the system knows again that they are to be written to the disk.
+    pub(super) fn written(&mut self, offset: u64, bytes: u64) {
+        let sector = |place: u64| usize::try_from(place / SECTOR_BYTES as u64).unwrap_or(usize::MAX);
+        let touched = sector(offset)..=sector(offset.saturating_add(bytes.saturating_sub(1)));
+        self.forgotten.retain(|sector, _| !touched.contains(sector));
+    }
+
     /// Some of what was not synced gets to the disk by itself.
     pub(super) fn write_back(&mut self, current: &[u8], random: &mut Random) {
         self.bytes = self.after_power_cut(current, Odds::any(random), random);

@@ -57,6 +57,9 @@ impl SimulatedFile {
         }
         self.file.file().write_all_at(bytes, offset)?;
         self.reserve(state, offset + bytes.len() as u64);
+        if let Some(file) = state.tree.file_mut(self.node) {
+            file.durable.written(offset, bytes.len() as u64);
+        }
         Ok(())
     }
 
