@@ -258,7 +258,7 @@ impl Store {
 
     /// Reads a message once more, against its content hash, and keeps what it says for the next reader: the record, and the
     /// checksums of its blocks behind it.
-    fn analyse(&self, message: &StoredMessage) -> Result<Vec<u8>> {
+    pub(crate) fn analyse(&self, message: &StoredMessage) -> Result<Vec<u8>> {
         self.counters.reanalysed.add(1);
         let mut scanner = Scanner::new();
         let mut hasher = ContentHasher::new();

@@ -2,12 +2,20 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use common::{Place, body, deliver, inbox, live, mail, to};
-use store::StoreError;
+use common::{Place, Random, body, deliver, flags, inbox, live, mail, to};
+use store::change::{SpecialUse, SystemFlags};
+use store::check::CheckOptions;
+use store::ids::{CellIndex, MailboxId, UserId};
+use store::mailbox::{Cell, Cells};
+use store::quota::{Limit, Limits};
+use store::txn::FlagOperation;
+use store::view::View;
+use store::{Store, StoreError, WriterChoice};
 
 fn flip(path: &Path, offset: u64, bit: u8) {
     let file = File::options().read(true).write(true).open(path).expect("there");
@@ -113,4 +121,254 @@ fn damaged_octets_of_a_message_are_never_delivered() {
     assert_eq!(store.counters().reanalysed.get(), 1);
     assert_eq!(read(1, 90_000, 90_004).expect("whole"), big[90_000..90_004]);
     assert_eq!(store.counters().reanalysed.get(), 1, "kept for the next reader");
+}
+
+/// What a store says to those who read it, line by line, and all errors met.
+#[derive(Default)]
+struct Told {
+    lines: Vec<String>,
+    errors: Vec<String>,
+    /// UIDNEXT and HIGHESTMODSEQ of mailboxes, which may only grow.
+    marks: Vec<(String, u32, u64)>,
+}
+
+impl Told {
+    fn note(&mut self, error: &StoreError) {
+        // Each names a file, and a damaged one the place.
+        assert!(!matches!(error, StoreError::Failed(_)), "{error}");
+        self.errors.push(error.to_string());
+    }
+
+    fn of(store: &Store) -> Told {
+        let mut told = Told::default();
+        let users = match store.users() {
+            Ok(users) => users,
+            Err(error) => {
+                told.note(&error);
+                Vec::new()
+            }
+        };
+        for name in ["ann", "bob", "cleo"] {
+            match store.find_user(name) {
+                Ok(Some(user)) => told.user(store, user, name, &users),
+                Ok(None) => (),
+                Err(error) => told.note(&error),
+            }
+        }
+        told
+    }
+
+    fn user(&mut self, store: &Store, user: UserId, name: &str, users: &[(UserId, String)]) {
+        self.lines.push(format!("user {name} is number {}", user.0));
+        if users.contains(&(user, name.to_string())) {
+            self.lines.push(format!("user {name} is listed"));
+        }
+        let list = match store.mailbox_list(user) {
+            Ok(list) => list,
+            Err(error) => return self.note(&error),
+        };
+        match store.quota(user) {
+            Ok(quota) => self.lines.push(format!("user {name} {quota:?}")),
+            Err(error) => self.note(&error),
+        }
+        self.lines.push(format!("user {name} subscribes {:?}", list.subscriptions()));
+        for entry in list.entries() {
+            self.lines.push(format!("user {name} {entry:?}"));
+            if entry.placeholder {
+                continue;
+            }
+            let whose = format!("{name} {}", entry.name);
+            if let Err(error) = self.mailbox(store, MailboxId { user, number: entry.number }, &whose) {
+                self.note(&error);
+            }
+        }
+    }
+
+    fn mailbox(&mut self, store: &Store, id: MailboxId, whose: &str) -> Result<(), StoreError> {
+        let open = store.mailbox(id)?;
+        let status = open.status()?;
+        self.marks.push((whose.to_string(), status.uid_next, status.highest_modseq.0));
+        let counts = (status.exists, status.unseen, status.deleted, status.size, status.uid_validity);
+        self.lines.push(format!("{whose} {counts:?} {:?}", open.keywords()?));
+        let view = View::open(&open)?;
+        self.lines.push(format!("{whose} first unseen {:?} of {}", view.first_unseen(&open)?, view.exists()));
+        let cells = open.cells()?;
+        for (sequence, index) in view.cells() {
+            if let Err(error) = self.message(store, &cells, (sequence, index), whose) {
+                self.note(&error);
+            }
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        store: &Store,
+        cells: &Cells,
+        (sequence, index): (u32, CellIndex),
+        whose: &str,
+    ) -> Result<(), StoreError> {
+        let flags = cells.flags(index)?;
+        let place = format!("{whose} {sequence} UID {}", flags.uid);
+        assert_eq!(cells.find_uid(flags.uid)?, Ok(index));
+        self.lines.push(format!("{place} {:?}", flags.flags));
+        let Cell { internal_date, sent_date, save_seconds, size, message, .. } = cells.cell(index)?;
+        self.lines.push(format!("{place} {internal_date:?} {sent_date:?} {save_seconds} {size} {message:?}"));
+        let record = store.record(message)?;
+        self.lines.push(format!("{place} record {:x}", xxhash_rust::xxh3::xxh3_64(&record)));
+        let stored = store.message(message)?;
+        let mut octets = Vec::new();
+        store.read_range(&stored, 0..u64::MAX, &mut octets)?;
+        let hash = xxhash_rust::xxh3::xxh3_64(&octets);
+        self.lines.push(format!("{place} {} octets {hash:x}, header {}", octets.len(), stored.header_size));
+        octets.clear();
+        store.read_range(&stored, 20..60, &mut octets)?;
+        self.lines.push(format!("{place} part {octets:?}"));
+        Ok(())
+    }
+}
+
+/// A store with files of every kind, closed.
+fn sample(place: &Place) {
+    let store = place.open();
+    let [ann, bob, cleo] = ["ann", "bob", "cleo"].map(|name| store.ensure_user(name).expect("made"));
+    let mut txn = store.begin();
+    txn.create_mailbox(ann, "Lists/Rust", None);
+    txn.create_mailbox(ann, "Sent", Some(SpecialUse::Sent));
+    txn.create_mailbox(bob, "Old", None);
+    txn.subscribe(ann, "Lists/Rust", true);
+    store.wait(txn.commit().expect("made").ticket).expect("durable");
+    let limits = Limits { octets: Limit::Most(1 << 30), ..Limits::default() };
+    let mut txn = store.begin();
+    txn.set_quota(ann, limits);
+    store.wait(txn.commit().expect("set").ticket).expect("durable");
+    let list = store.mailbox_list(ann).expect("there");
+    let rust = MailboxId { user: ann, number: list.find("Lists/Rust").expect("made").number };
+    for number in 0..5 {
+        deliver(&store, &mail(&format!("m{number}")), vec![to(inbox(ann)), to(inbox(bob))]);
+        deliver(&store, &mail(&format!("r{number}")), vec![to(rust)]);
+    }
+    let mut big = mail("big");
+    big.extend((0..40_000u32).map(|at| (at % 251) as u8));
+    deliver(&store, &big, vec![to(inbox(cleo))]);
+    let cells: Vec<CellIndex> = (0..3).map(CellIndex).collect();
+    let mut txn = store.begin();
+    txn.store_flags(inbox(ann), &cells, flags(FlagOperation::Add, SystemFlags::SEEN, &["$Forwarded"]));
+    txn.copy(rust, &cells, inbox(cleo));
+    txn.expunge(rust, &[CellIndex(4)]);
+    store.wait(txn.commit().expect("done").ticket).expect("durable");
+    let mut txn = store.begin();
+    txn.delete_mailbox(bob, "Old");
+    store.wait(txn.commit().expect("done").ticket).expect("durable");
+    store.quota(ann).expect("counted");
+    store.close().expect("closed");
+}
+
+fn files_of(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() { files_of(&path, found) } else { found.push(path) }
+    }
+}
+
+/// Puts the octets of all files back; what was not there goes away.
+fn put_back(folder: &Path, whole: &BTreeMap<PathBuf, Vec<u8>>) {
+    let mut there = Vec::new();
+    files_of(folder, &mut there);
+    for path in there.iter().filter(|path| !whole.contains_key(*path)) {
+        std::fs::remove_file(path).expect("removed");
+    }
+    for (path, octets) in whole {
+        if std::fs::read(path).ok().as_ref() != Some(octets) {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, octets).expect("written");
+        }
+    }
+}
+
+/// The longest one flips every bit of every file (LODE_FULL=1), the usual one a few thousand.
+#[test]
+fn a_flipped_bit_is_harmless_or_reported_and_never_told() {
+    let place = Place::new();
+    sample(&place);
+    let folder = place.store_path();
+    let mut paths = Vec::new();
+    files_of(&folder, &mut paths);
+    let whole: BTreeMap<PathBuf, Vec<u8>> =
+        paths.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("readable"))).collect();
+    let before = Told::of(&place.open());
+    assert_eq!(before.errors, [""; 0]);
+    let sound = place.open().check(&CheckOptions::default(), &|_| ()).expect("checked");
+    assert!(sound.is_sound(), "{:?}", sound.faults);
+    put_back(&folder, &whole);
+
+    let full = std::env::var_os("LODE_FULL").is_some();
+    let flips: u64 = std::env::var("LODE_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(60);
+    let mut random = Random::new(23);
+    let [mut harmless, mut healed, mut reported] = [0; 3];
+    let mut holes = Vec::new();
+    for (path, octets) in &whole {
+        let bits = octets.len() as u64 * 8;
+        let chosen: Vec<u64> = if full || bits <= flips {
+            (0..bits).collect()
+        } else {
+            // Where something stands, rather than in zeros.
+            let used: Vec<u64> = (0..octets.len() as u64).filter(|at| octets[*at as usize] != 0).collect();
+            let mut pick = |turn: u64| match turn % 4 {
+                0 => random.below(bits.min(2048 * 8)),
+                _ => used[random.below(used.len() as u64) as usize] * 8 + random.below(8),
+            };
+            (0..flips).map(&mut pick).collect()
+        };
+        for bit in chosen {
+            let what = format!("bit {} of octet {} of {}", bit % 8, bit / 8, path.display());
+            flip(path, bit / 8, (bit % 8) as u8);
+            let options = place.options(WriterChoice::Handler(0));
+            match Store::open(options) {
+                Err(StoreError::Corrupt { path: told, .. }) if told == *path => reported += 1,
+                Err(StoreError::Unusable { .. }) if path.ends_with("FORMAT") => reported += 1,
+                Err(error) => holes.push(format!("{what}: {error}")),
+                Ok(store) => {
+                    let after = Told::of(&store);
+                    for line in &after.lines {
+                        if !before.lines.contains(line) {
+                            holes.push(format!("{what}: it says {line}"));
+                        }
+                    }
+                    for (whose, uid_next, modseq) in &after.marks {
+                        let (_, known, known_modseq) =
+                            before.marks.iter().find(|known| known.0 == *whose).expect("there");
+                        if uid_next < known || modseq < known_modseq {
+                            holes.push(format!(
+                                "{what}: {whose} has UIDNEXT {uid_next}, HIGHESTMODSEQ {modseq}"
+                            ));
+                        }
+                    }
+                    let missing: Vec<_> =
+                        before.lines.iter().filter(|line| !after.lines.contains(line)).collect();
+                    let report = store.check(&CheckOptions::default(), &|_| ()).expect("checked");
+                    let damage = store.damage();
+                    let is_told = !report.is_sound() || !after.errors.is_empty() || !damage.is_empty();
+                    if missing.is_empty() {
+                        if is_told { healed += 1 } else { harmless += 1 }
+                    } else {
+                        assert!(
+                            !after.errors.is_empty() || !report.is_sound(),
+                            "{what}: without a word: {missing:?}"
+                        );
+                        reported += 1;
+                    }
+                }
+            }
+            put_back(&folder, &whole);
+        }
+    }
+    assert!(
+        holes.is_empty(),
+        "{} holes: {}",
+        holes.len(),
+        holes.join("\n").get(..6000).unwrap_or(&holes.join("\n"))
+    );
+    println!("{harmless} harmless, {healed} without effect but told, {reported} reported");
+    assert!(harmless > 0 && healed > 0 && reported > 0);
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::error::StoreError;
+use crate::ids::{MailboxId, MessageId, PageId, UserId};
+
 /// Faults and notes that a report holds, each; what is beyond is only counted.
 pub(crate) const FINDINGS_MOST: usize = 10_000;
 /// Mailboxes that a fault names.
@@ -89,6 +92,17 @@ pub struct Affected {
     pub uid: Option<u32>,
 }
 
+/// What a fault is about: what repair makes again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Target {
+    #[default]
+    Nothing,
+    User(UserId),
+    Mailbox(MailboxId),
+    Page(PageId),
+    Message(MessageId),
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -110,6 +124,63 @@ pub struct Fault {
     pub affected: Vec<Affected>,
     /// Whether repair mends it.
     pub mend: Mend,
+    pub(crate) target: Target,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: FaultKind, path: &Path, offset: u64) -> Fault {
+        Fault {
+            kind,
+            severity: Severity::Fault,
+            path: path.to_path_buf(),
+            offset,
+            expected: String::new(),
+            found: String::new(),
+            meaning: String::new(),
+            affected: Vec::new(),
+            mend: Mend::Never,
+            target: Target::Nothing,
+        }
+    }
+
+    /// What a reading operation met. `None` if it says nothing of the store (it is gone meanwhile).
+    pub(crate) fn of_error(kind: FaultKind, path: &Path, error: &StoreError) -> Option<Fault> {
+        let fault = match error {
+            StoreError::Corrupt { path, offset, what } => {
+                Fault::new(kind, path, *offset).that("what was written there", what)
+            }
+            StoreError::NotFound(_) | StoreError::Gone(_) | StoreError::Busy(_) => return None,
+            error => Fault::new(kind, path, 0).that("a file that can be read", error),
+        };
+        Some(fault)
+    }
+
+    pub(crate) fn that(mut self, expected: impl fmt::Display, found: impl fmt::Display) -> Fault {
+        (self.expected, self.found) = (expected.to_string(), found.to_string());
+        self
+    }
+
+    pub(crate) fn means(mut self, meaning: impl fmt::Display, mend: Mend) -> Fault {
+        (self.meaning, self.mend) = (meaning.to_string(), mend);
+        self
+    }
+
+    pub(crate) fn note(mut self) -> Fault {
+        self.severity = Severity::Note;
+        self
+    }
+
+    pub(crate) fn about(mut self, target: Target) -> Fault {
+        self.target = target;
+        self
+    }
+
+    pub(crate) fn of_mail(mut self, affected: Affected) -> Fault {
+        if self.affected.len() < AFFECTED_MOST {
+            self.affected.push(affected);
+        }
+        self
+    }
 }
 
 impl fmt::Display for Fault {

@@ -18,7 +18,7 @@ mod release;
 mod report;
 #[cfg(test)]
 pub(crate) mod tests;
-mod walk;
+pub(crate) mod walk;
 
 use std::sync::Arc;
 

@@ -19,26 +19,26 @@ const TRIES_MOST: usize = 100;
 
 /// A mailbox that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) id: MailboxId,
-    pub(super) cells: PathBuf,
+pub(crate) struct Found {
+    pub(crate) id: MailboxId,
+    pub(crate) cells: PathBuf,
     /// Whether it is in the folder of a deleted user.
-    pub(super) user_is_deleted: bool,
+    pub(crate) user_is_deleted: bool,
 }
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// In order of their numbers.
-    pub(super) mailboxes: Vec<Found>,
+    pub(crate) mailboxes: Vec<Found>,
     /// Folders of deleted users.
-    pub(super) deleted_users: Vec<PathBuf>,
+    pub(crate) deleted_users: Vec<PathBuf>,
     /// Files that should be a mailbox's and are not: what is in them is not known.
-    pub(super) damaged: Vec<PathBuf>,
+    pub(crate) damaged: Vec<PathBuf>,
 }
 
 /// All mailboxes. One that is made meanwhile may be missing; one that is there all the time is not.
-pub(super) fn walk(disk: &Disk, users: &Path) -> Result<Walk> {
+pub(crate) fn walk(disk: &Disk, users: &Path) -> Result<Walk> {
     let mut found = Walk::default();
     for folder in folders(disk, users)?.unwrap_or_default() {
         walk_folder(disk, &users.join(folder), &mut found)?;
@@ -101,7 +101,7 @@ fn is_mailbox_name(name: &str) -> bool {
 }
 
 /// The mailbox that was found, open, with its lock held; `None` if it was removed. It is of this epoch.
-pub(super) fn open_held(store: &Store, found: &Found, held: &Held<'_>) -> Result<Option<Arc<Mailbox>>> {
+pub(crate) fn open_held(store: &Store, found: &Found, held: &Held<'_>) -> Result<Option<Arc<Mailbox>>> {
     match store.mailbox_held(found.id, held) {
         Err(StoreError::NotFound(_)) => open_deleted(store, found),
         open => open.map(Some),

@@ -12,6 +12,7 @@
 //! follows a death or a power cut, `rewrite` dropping tombstones.
 
 mod cells;
+mod examine;
 mod keywords;
 mod layout;
 mod published;

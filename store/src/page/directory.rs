@@ -135,6 +135,11 @@ impl Directory {
         }
     }
 
+    /// Where cell `index` is in the file.
+    pub(crate) fn offset_of(index: u32) -> u64 {
+        offset_of(index)
+    }
+
     /// Cells given out so far.
     pub(crate) fn given_out(&self) -> Result<u32> {
         let given_out = self.number(HEADER_GIVEN_OUT)?;
@@ -191,6 +196,13 @@ impl Directory {
 
     fn damaged(&self, offset: u64, what: &'static str) -> StoreError {
         StoreError::corrupt(self.mapping.path(), offset, what)
+    }
+
+    /// Whether the numbers of the header are what was stored.
+    pub(crate) fn check_numbers(&self) -> Result<()> {
+        [HEADER_GIVEN_OUT, HEADER_RECOUNTED_EPOCH, HEADER_NEXT_BUCKET]
+            .into_iter()
+            .try_for_each(|at| self.number(at).map(drop))
     }
 
     /// A number of the header.

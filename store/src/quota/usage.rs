@@ -27,7 +27,7 @@ use crate::mapping::{LINE_BYTES, Mapping, Region};
 /// The file's name in the user's folder.
 pub(crate) const FILE_NAME: &str = "usage";
 /// Mailboxes whose number is not below this have no row; their headers are looked at instead.
-pub(super) const ROWS_MOST: u32 = 1 << 20;
+pub(crate) const ROWS_MOST: u32 = 1 << 20;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LODEUSG1");
 const HEADER_BYTES: u64 = LINE_BYTES as u64;
@@ -53,7 +53,7 @@ impl Usages {
     }
 
     /// The file of a user whose folder is `folder`; `None` if there is none that can be used.
-    pub(super) fn find(&self, user: UserId, folder: &Path) -> Result<Option<Arc<UsageFile>>> {
+    pub(crate) fn find(&self, user: UserId, folder: &Path) -> Result<Option<Arc<UsageFile>>> {
         let open = || UsageFile::open(&self.disk, &folder.join(FILE_NAME), user, self.epoch);
         match self.files.get_or(user, open) {
             Ok(file) => Ok(Some(file)),
@@ -108,7 +108,7 @@ impl Usages {
 }
 
 /// What counts of a mailbox. Exact under its lock.
-pub(super) fn usage_of(open: &Mailbox) -> Result<Usage> {
+pub(crate) fn usage_of(open: &Mailbox) -> Result<Usage> {
     if open.is_deleted()? {
         return Ok(Usage::default());
     }
@@ -118,7 +118,7 @@ pub(super) fn usage_of(open: &Mailbox) -> Result<Usage> {
 
 /// An open usage file.
 #[derive(Debug)]
-pub(super) struct UsageFile {
+pub(crate) struct UsageFile {
     user: UserId,
     epoch: u32,
     mapping: Mapping,
@@ -150,7 +150,7 @@ impl UsageFile {
     }
 
     /// What the row of a mailbox says; `None` if it does not count.
-    pub(super) fn read(&self, number: u32) -> Option<Usage> {
+    pub(crate) fn read(&self, number: u32) -> Option<Usage> {
         let end = place(number) + ROW_BYTES;
         // Another process may have made the file longer.
         let region = self.mapping.ensure_len(end).ok()?;
