@@ -83,32 +83,60 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     }
     let progress = Progress::new(0);
     let mut table = Table::new(&["mailbox", "exported", "to"]);
+    let mut damage = Damage { progress: &progress, count: 0 };
     for (name, mailbox, target) in targets(&mailboxes, arguments, path)? {
+        let mailbox = match mailbox {
+            Ok(mailbox) => mailbox,
+            Err(failure) => {
+                damage.note(&format!("{failure}; it is not exported"));
+                continue;
+            }
+        };
         let writer = create_writer(arguments.format, &target)
             .map_err(Failure::because(format!("cannot write {}", target.display())))?;
-        let count = export_mailbox(&mailboxes.store, &name, &mailbox, writer, &target, &progress)?;
+        let count = export_mailbox(&mailboxes.store, &name, &mailbox, writer, &target, &mut damage)?;
         table.row(vec![name.into(), count.into(), target.display().to_string().into()]);
     }
+    let damaged = damage.count;
     progress.finish();
     mailboxes.close()?;
-    table.print(arguments.json, "There is nothing to export.")
+    table.print(arguments.json, "There is nothing to export.")?;
+    if damaged > 0 {
+        let what = format!(
+            "{damaged} messages or mailboxes could not be read and are not exported; see `lode check`"
+        );
+        return Err(Failure::Failed(what));
+    }
+    Ok(())
 }
 
+/// What could not be read. Export goes on behind it.
+struct Damage<'a> {
+    progress: &'a Progress,
+    count: u64,
+}
+
+impl Damage<'_> {
+    fn note(&mut self, what: &str) {
+        self.count += 1;
+        self.progress.note(what);
+    }
+}
+
+/// The name of a mailbox, the mailbox if it can be opened, and where it goes.
+type Target = (String, Result<Arc<Mailbox>>, PathBuf);
+
 /// The mailboxes to be exported, and where each goes.
-fn targets(
-    mailboxes: &Mailboxes,
-    arguments: &Arguments,
-    path: &Path,
-) -> Result<Vec<(String, Arc<Mailbox>, PathBuf)>> {
+fn targets(mailboxes: &Mailboxes, arguments: &Arguments, path: &Path) -> Result<Vec<Target>> {
     if let Some(name) = &arguments.mailbox {
-        return Ok(vec![(name.clone(), mailboxes.find(name)?, path.to_owned())]);
+        return Ok(vec![(name.clone(), Ok(mailboxes.find(name)?), path.to_owned())]);
     }
     let list = mailboxes.list()?;
     let mut targets = Vec::new();
     for entry in list.entries().iter().filter(|entry| !entry.placeholder) {
         let id = MailboxId { user: mailboxes.user, number: entry.number };
         let target = target_path(arguments.format, path, &entry.name);
-        targets.push((entry.name.clone(), mailboxes.open(id, &entry.name)?, target));
+        targets.push((entry.name.clone(), mailboxes.open(id, &entry.name), target));
     }
     Ok(targets)
 }
@@ -157,43 +185,77 @@ fn export_mailbox(
     mailbox: &Mailbox,
     mut writer: Box<dyn MailWriter>,
     target: &Path,
-    progress: &Progress,
+    damage: &mut Damage<'_>,
 ) -> Result<u64> {
-    let unreadable = || Failure::because(format!("cannot read the mailbox {name}"));
-    let cells: Cells = mailbox.cells().map_err(unreadable())?;
-    let keywords = mailbox.keywords().map_err(unreadable())?;
-    progress.begin(name, mailbox.status().map_err(unreadable())?.size);
+    let read = || -> store::error::Result<(Cells, Keywords, u64)> {
+        Ok((mailbox.cells()?, mailbox.keywords()?, mailbox.status()?.size))
+    };
+    let (cells, keywords, size) = match read() {
+        Ok(read) => read,
+        Err(error) => {
+            damage.note(&format!("{name}: {error}; the mailbox is not exported"));
+            writer.finish().map_err(Failure::because(format!("cannot write {}", target.display())))?;
+            return Ok(0);
+        }
+    };
+    damage.progress.begin(name, size);
     let mut count = 0;
     for index in (0..cells.count()).map(CellIndex) {
-        if cells.flags(index).map_err(unreadable())?.expunged {
-            continue;
-        }
-        let cell: Cell = cells.cell(index).map_err(unreadable())?;
-        let failed = || format!("message {} of {name}", cell.uid);
-        let message = store.message(cell.message).map_err(Failure::because(failed()))?;
-        let mail = Outgoing {
-            flags: named(cell.flags, &keywords),
-            date: cell.internal_date,
-            uid: cell.uid.get(),
-            open_end: ends_within_line(store, &message).map_err(Failure::because(failed()))?,
+        let (mail, message) = match outgoing(store, &cells, index, &keywords) {
+            Ok(None) => continue,
+            Ok(Some(mail)) => mail,
+            Err(error) => {
+                let which =
+                    cells.perhaps_uid(index).map_or("a message".to_owned(), |uid| format!("message {uid}"));
+                damage.note(&format!("{which} of {name}: {error}; it is not exported"));
+                continue;
+            }
         };
         let mut content = MessageReader { store, message, offset: 0, chunk: Vec::new(), at: 0 };
         writer.append(&mail, &mut content).map_err(Failure::because(format!(
-            "cannot export {} to {}",
-            failed(),
+            "cannot export message {} of {name} to {}",
+            mail.uid,
             target.display()
         )))?;
-        progress.advance(message.size);
+        damage.progress.advance(message.size);
         count += 1;
     }
     let lost = writer.finish().map_err(Failure::because(format!("cannot write {}", target.display())))?;
     if !lost.is_empty() {
-        progress.note(&format!(
+        damage.progress.note(&format!(
             "{name}: a Maildir has room for 26 keywords; these are missing: {}",
             lost.join(" ")
         ));
     }
     Ok(count)
+}
+
+/// A live message as it is to be written, all of its octets read once: what is damaged is not begun to be written.
+fn outgoing(
+    store: &Store,
+    cells: &Cells,
+    index: CellIndex,
+    keywords: &Keywords,
+) -> store::error::Result<Option<(Outgoing, StoredMessage)>> {
+    if cells.flags(index)?.expunged {
+        return Ok(None);
+    }
+    let cell: Cell = cells.cell(index)?;
+    let message = store.message(cell.message)?;
+    let mut chunk = Vec::new();
+    let mut offset = 0;
+    while offset < message.size {
+        chunk.clear();
+        store.read_range(&message, offset..offset + CHUNK, &mut chunk)?;
+        offset += CHUNK;
+    }
+    let mail = Outgoing {
+        flags: named(cell.flags, keywords),
+        date: cell.internal_date,
+        uid: cell.uid.get(),
+        open_end: chunk.last() != Some(&b'\n'),
+    };
+    Ok(Some((mail, message)))
 }
 
 fn named(flags: Flags, keywords: &Keywords) -> MailFlags {
@@ -202,12 +264,6 @@ fn named(flags: Flags, keywords: &Keywords) -> MailFlags {
         named.add_keyword(keyword);
     }
     named
-}
-
-fn ends_within_line(store: &Store, message: &StoredMessage) -> store::error::Result<bool> {
-    let mut last = Vec::new();
-    store.read_range(message, message.size.saturating_sub(1)..message.size, &mut last)?;
-    Ok(last != b"\n")
 }
 
 /// The octets of a stored message, in pieces.

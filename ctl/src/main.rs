@@ -1,6 +1,7 @@
 //! The `lode` command: a table of contents. One file a verb.
 
 mod backup;
+mod check;
 mod config_file;
 mod context;
 mod deliver;
@@ -60,6 +61,7 @@ enum Verb {
     Undelete(history::UndeleteArguments),
     Restore(restore::Arguments),
     Gc(gc::Arguments),
+    Check(check::Arguments),
     Deliver(deliver::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
@@ -91,6 +93,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Undelete(arguments) => history::undelete(&arguments, config),
         Verb::Restore(arguments) => restore::run(&arguments, config),
         Verb::Gc(arguments) => gc::run(&arguments, config),
+        Verb::Check(arguments) => check::run(&arguments, config),
         Verb::Deliver(arguments) => deliver::run(&arguments, config),
         Verb::Import(arguments) => import::run(&arguments, config),
         Verb::Export(arguments) => export::run(&arguments, config),
