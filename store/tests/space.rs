@@ -1,0 +1,147 @@
+//! A small file system that is really full: what does not fit is refused and changes nothing, what was acknowledged stays, and the store goes
+//! on once something was expunged and its space given back.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use common::*;
+use store::change::SystemFlags;
+use store::gc::GcOptions;
+use store::ids::{CellIndex, MailboxId};
+use store::txn::FlagOperation;
+use store::{ChangeError, OpenOptions, Store, StoreError, WriterChoice};
+
+const CHILD: &str = "LODE_STORE_TEST_SMALL_DISK";
+
+#[test]
+fn a_small_disk_fills_up_and_is_freed_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    let program = std::env::current_exe().expect("known");
+    // Mounted in a name space of the child's own, so that it goes with it.
+    let script = format!(
+        "mount -t tmpfs -o size=16m none {} || exit 77; exec {} --exact small_disk_child --nocapture",
+        disk.display(),
+        program.display()
+    );
+    let unshare: &[&str] = if nix::unistd::geteuid().is_root() { &["-m"] } else { &["-Urm"] };
+    let output = Command::new("unshare")
+        .args(unshare)
+        .args(["/bin/sh", "-c", &script])
+        .env(CHILD, folder.path())
+        .output();
+    let output = match output {
+        Ok(output) if output.status.code() != Some(77) && output.status.code() != Some(1) => output,
+        skipped => {
+            println!("skipped: no file system can be mounted here: {skipped:?}");
+            return;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("@done"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What became of a try: done, or refused because the disk is full.
+fn is_done<T>(what: &str, outcome: Result<T, ChangeError>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(ChangeError::Store(error)) if error.is_out_of_space() => false,
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+fn try_to_deliver(store: &Arc<Store>, number: usize, octets: usize, mailbox: MailboxId) -> bool {
+    let mut bytes = mail(&format!("m{number}"));
+    bytes.resize(octets.max(bytes.len()), b'0' + (number % 10) as u8);
+    let delivered = (|| {
+        let mut draft = store.draft()?;
+        draft.write(&bytes)?;
+        let mut txn = store.begin();
+        txn.deliver(draft.finish()?, vec![to(mailbox)]);
+        let committed = txn.commit()?;
+        store.wait(committed.ticket).map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(())
+    })();
+    is_done("a delivery", delivered)
+}
+
+/// UIDs, flags and octets of all that is there.
+fn contents(store: &Store, mailbox: MailboxId) -> Vec<(u32, u8, Vec<u8>)> {
+    let cells = live(store, mailbox);
+    cells.into_iter().map(|cell| (cell.uid.get(), cell.flags.system.0, body(store, cell.message))).collect()
+}
+
+/// Not a test by itself: it has a small file system.
+#[test]
+fn small_disk_child() {
+    let Ok(folder) = std::env::var(CHILD) else { return };
+    let folder = Path::new(&folder);
+    let options = || {
+        let mut options =
+            OpenOptions::new(folder.join("disk/store"), folder.join("run"), WriterChoice::Handler(0));
+        // So that checkpoints are tried while the disk is full.
+        options.checkpoint_interval_ms = 20;
+        options
+    };
+    let store = Store::open(options()).expect("opens");
+    let ann = inbox(store.ensure_user("ann").expect("made"));
+    let bob = inbox(store.ensure_user("bob").expect("made"));
+    assert!(try_to_deliver(&store, 0, 100, ann));
+    let mut txn = store.begin();
+    txn.store_flags(ann, &[CellIndex(0)], flags(FlagOperation::Add, SystemFlags::FLAGGED, &[]));
+    store.wait(txn.commit().expect("room").ticket).expect("durable");
+
+    let mut number = 1;
+    for octets in [300_000, 60_000, 5000, 200] {
+        while try_to_deliver(&store, number, octets, ann) {
+            number += 1;
+            assert!(number < 100_000, "the disk has no end");
+        }
+    }
+    let before = contents(&store, ann);
+    assert_eq!(before.len(), number);
+
+    // Nothing of this harms anything, whether or not there is room for it.
+    let all: Vec<CellIndex> = (0..number as u32).map(CellIndex).collect();
+    let mut done = 0;
+    for turn in 0..20 {
+        let mut txn = store.begin();
+        txn.copy(ann, &all, bob);
+        done += usize::from(is_done("a copy", txn.commit()));
+        let mut txn = store.begin();
+        txn.create_mailbox(ann.user, &format!("M{turn}"), None);
+        let _ = is_done("a mailbox", txn.commit());
+        let _ = is_done("a user", store.ensure_user(&format!("user{turn}")));
+        assert!(!try_to_deliver(&store, 7, 2_000_000, bob));
+        if let Err(error) = store.checkpoint() {
+            assert!(error.is_out_of_space(), "{error}");
+        }
+    }
+    assert!(done < 20, "copies of {number} messages find room for ever");
+    assert_eq!(contents(&store, ann), before);
+    assert_eq!(live(&store, bob).len(), done * number);
+    assert_eq!(store.failure(), None);
+
+    // Whoever expunges gets room.
+    let mut txn = store.begin();
+    txn.expunge(ann, &all[..number / 2]);
+    store.wait(txn.commit().expect("the journal has room ahead").ticket).expect("durable");
+    let cells: Vec<CellIndex> = (0..(done * number) as u32).map(CellIndex).collect();
+    let mut txn = store.begin();
+    txn.expunge(bob, &cells);
+    store.wait(txn.commit().expect("the journal has room ahead").ticket).expect("durable");
+    let report = store.gc(GcOptions::default(), &mut |_| ()).expect("collected");
+    assert!(report.freed_messages > 0 && report.punched_octets > 1_000_000, "{report:?}");
+    assert!(try_to_deliver(&store, number, 200_000, ann), "there is room again: {report:?}");
+    let after = contents(&store, ann);
+    assert_eq!(after[..after.len() - 1], before[number / 2..]);
+    store.close().expect("closed");
+    drop(store);
+    let store = Store::open(options()).expect("opens");
+    assert_eq!(contents(&store, ann), after);
+    println!("@done");
+}
