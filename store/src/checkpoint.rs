@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
+use crate::reserve::with_reserve;
 use crate::text::{with_crc, without_crc};
 
 const FIRST_LINE: &str = "lode checkpoint 1";
@@ -73,7 +74,11 @@ impl Checkpoint {
     /// Makes this the checkpoint of `writer`, durably.
     pub(crate) fn write(&self, disk: &Disk, partition: &Path, writer: u16) -> Result<()> {
         let path = checkpoint_path(partition, writer);
-        disk.replace_file(&path, self.to_text(writer).as_bytes()).map_err(StoreError::io(&path, "write"))
+        let text = self.to_text(writer);
+        with_reserve(disk, partition.parent().unwrap_or(partition), || {
+            disk.replace_file(&path, text.as_bytes())
+        })
+        .map_err(StoreError::io(&path, "write"))
     }
 
     fn to_text(&self, writer: u16) -> String {

@@ -44,6 +44,7 @@ mod page;
 mod pins;
 mod prune;
 mod recovery;
+mod reserve;
 mod state;
 mod text;
 

@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
+use crate::reserve::with_reserve;
 use crate::text::{with_crc, without_crc};
 
 const FORMAT_LINE: &str = "lode store 1";
@@ -85,7 +86,8 @@ impl State {
 
     pub(crate) fn write(&self, disk: &Disk, folder: &Path) -> Result<()> {
         let path = folder.join("state");
-        disk.replace_file(&path, self.to_text().as_bytes()).map_err(StoreError::io(&path, "write"))
+        with_reserve(disk, folder, || disk.replace_file(&path, self.to_text().as_bytes()))
+            .map_err(StoreError::io(&path, "write"))
     }
 
     fn to_text(&self) -> String {

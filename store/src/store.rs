@@ -34,6 +34,7 @@ use crate::pins::Pins;
 use crate::quota::Limits;
 use crate::quota::known::KnownLimits;
 use crate::recovery;
+use crate::reserve::make_reserve;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
 use crate::txn::Txn;
 use crate::txn::equal::EqualMessages;
@@ -277,6 +278,7 @@ impl Store {
         if checkpoint.is_ahead_of(&store.logs.positions()) {
             store.checkpoint()?;
         }
+        make_reserve(&store.derived.disk, &store.folder);
         if options.background == Background::Threads {
             store.spawn_threads()?;
             if matches!(options.writer, WriterChoice::Handler(_)) {

@@ -126,6 +126,12 @@ fn small_disk_child() {
     assert_eq!(live(&store, bob).len(), done * number);
     assert_eq!(store.failure(), None);
 
+    // A store that is full can be closed, opened and read.
+    store.close().expect("the reserve is enough");
+    drop(store);
+    let store = Store::open(options()).expect("opens on a full disk");
+    assert_eq!(contents(&store, ann), before);
+
     // Whoever expunges gets room.
     let mut txn = store.begin();
     txn.expunge(ann, &all[..number / 2]);

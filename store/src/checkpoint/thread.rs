@@ -10,6 +10,7 @@ use crate::counters::Counters;
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::log::Logs;
+use crate::reserve::make_reserve;
 
 /// So many changes more would take long to replay: a checkpoint is due before its time.
 const CHANGES_MOST: usize = 1 << 18;
@@ -115,6 +116,7 @@ impl CheckpointThread {
         self.committer.check_writable()?;
         self.synced.store(number, Ordering::SeqCst);
         checkpoint.write(&self.disk, &self.partition, self.writer)?;
+        make_reserve(&self.disk, self.partition.parent().unwrap_or(&self.partition));
         self.logs.prune(&checkpoint);
         self.counters.checkpoints.add(1);
         Ok(())

@@ -393,6 +393,12 @@ mod ended_days {
         }
     }
 
+    /// What a report says of messages, whatever became of journals.
+    fn of_messages(report: GcReport) -> GcReport {
+        let GcReport { closed, pruned, .. } = GcReport::default();
+        GcReport { closed, pruned, ..report }
+    }
+
     /// Everything thin is rewritten.
     fn eagerly() -> GcOptions {
         GcOptions { thin_percent: 90, thin_least_bytes: 4096, ..GcOptions::default() }
@@ -412,7 +418,7 @@ mod ended_days {
         let report = gc(&store);
         assert_eq!((report.freed_messages, report.unlinked_buckets), (0, 1), "{report:?}");
         assert!(days.buckets(&store, messages[0]).is_empty());
-        assert_eq!(gc(&store), GcReport::default());
+        assert_eq!(of_messages(gc(&store)), GcReport::default());
         // UIDs are not given out again, whatever is left of the logs.
         let next = deliver(&store, &mail("y", 10), &[inbox(ann)]);
         assert_eq!(store.mailbox(inbox(ann)).expect("there").uid_next().expect("readable"), 7);
@@ -544,7 +550,7 @@ mod ended_days {
                     "image {number}: {report:?}"
                 );
             }
-            assert_eq!(gc_with(&store, eagerly()), GcReport::default(), "image {number}");
+            assert_eq!(of_messages(gc_with(&store, eagerly())), GcReport::default(), "image {number}");
             drop(store);
             let _ = std::fs::remove_dir_all(&image);
         }
