@@ -46,6 +46,13 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     for name in &arguments.user {
         context.known_user(name)?;
     }
+    let mut opened = Vec::new();
+    if arguments.repair {
+        context.become_daemon_user()?;
+        let path = &context.settings.store.path;
+        opened = store::check::mend_opening(&store::disk::Disk::real(), path)
+            .map_err(Failure::because("cannot repair the store"))?;
+    }
     let store = context.open_store()?;
     let processors = std::thread::available_parallelism().map_or(1, |number| number.get().min(8));
     let options = CheckOptions {
@@ -72,8 +79,13 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     };
     let mut report = check()?;
     let mut repaired = None;
+    if !opened.is_empty() {
+        repaired = Some(RepairReport { mended: opened, ..RepairReport::default() });
+    }
     if arguments.repair && (!report.is_sound() || !report.notes.is_empty()) {
-        repaired = Some(store.repair(&report).map_err(Failure::because("cannot repair the store"))?);
+        let mut done = store.repair(&report).map_err(Failure::because("cannot repair the store"))?;
+        done.mended.splice(0..0, repaired.take().unwrap_or_default().mended);
+        repaired = Some(done);
         report = check()?;
     }
     store.close().map_err(Failure::because("cannot close the store"))?;

@@ -198,3 +198,35 @@ fn what_cannot_be_mended_is_named_and_refused() {
     assert!(report.is_sound());
     assert!(report.notes.iter().any(|note| note.path.ends_with("letter.txt")));
 }
+
+#[test]
+fn a_store_that_cannot_be_opened_is_made_one_that_can() {
+    let place = Place::new();
+    let store = place.open();
+    let ann = filled(&store, 5);
+    let before = live(&store, inbox(ann));
+    store.close().expect("closed");
+    drop(store);
+    let disk = store::disk::Disk::real();
+    let folder = place.store_path();
+    for (path, offset) in
+        [(folder.join("FORMAT"), 20), (folder.join("FORMAT"), 2), (folder.join("state"), 60)]
+    {
+        let whole = std::fs::read(&path).expect("there");
+        alter(&path, offset, |octet| octet ^ 4);
+        assert!(Store::open(place.options(store::WriterChoice::Handler(0))).is_err());
+        assert_eq!(store::check::mend_opening(&disk, &folder).expect("mended").len(), 1);
+        assert_eq!(std::fs::read(&path).expect("there"), whole);
+        assert_eq!(store::check::mend_opening(&disk, &folder).expect("nothing to do"), [""; 0]);
+        assert_eq!(live(&place.open(), inbox(ann)), before);
+    }
+    // Lost altogether.
+    std::fs::write(folder.join("state"), "nothing that was ever a state").expect("written");
+    assert!(Store::open(place.options(store::WriterChoice::Handler(0))).is_err());
+    assert_eq!(store::check::mend_opening(&disk, &folder).expect("mended").len(), 1);
+    let store = place.open();
+    assert_eq!(live(&store, inbox(ann)), before);
+    assert!(check(&store).is_sound());
+    // UIDs that may have been given out are skipped.
+    assert!(store.mailbox(inbox(ann)).expect("there").uid_next().expect("readable") > 1 << 20);
+}

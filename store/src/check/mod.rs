@@ -8,12 +8,14 @@
 //!
 //! In this order: files that say who is who (`names`); each mailbox with what it is counted from, and its messages' directory cells
 //! (`mailbox`); each log, its frames beside the directory and the cells that they made (`logs`); each directory with its records
-//! (`pages`); how often each message is held (`counts`). `report` is what is found, `repair` what is done about it.
+//! (`pages`); how often each message is held (`counts`). `report` is what is found, `repair` what is done about it, `opening` what is done
+//! about files without which the store cannot be opened.
 
 mod counts;
 mod logs;
 mod mailbox;
 mod names;
+mod opening;
 mod pages;
 mod repair;
 mod report;
@@ -26,6 +28,7 @@ use crate::error::Result;
 use crate::gc::walk::{Found, walk};
 use crate::ids::{MailboxId, MessageId, UserId};
 use crate::store::Store;
+pub use opening::mend_opening;
 pub use repair::RepairReport;
 pub(crate) use report::Target;
 pub use report::{
