@@ -308,6 +308,10 @@ impl<'a> Run<'a> {
             self.report.octets_copied += walked.end.min(task.to).saturating_sub(from);
             self.report.logs_copied += 1;
             self.report.faults.extend(task.faults(&walked.faults));
+            if !verify::is_whole_if_packed(disk, &task.source_path, task.name)? {
+                let fault = Fault { offset: LOG_HEAD_BYTES, what: "a block of a compressed journal" };
+                self.report.faults.extend(task.faults(&[fault]));
+            }
         }
         self.entries.push(entry);
         Ok(())

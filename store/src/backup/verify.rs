@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::log::frame::{LOG_HEAD_BYTES, LogHead};
 use crate::log::pack::end_of_whole;
-use crate::log::{FrameWalk, LogReader};
+use crate::log::{FrameWalk, LogName, LogReader};
 
 const STEP_BYTES: u64 = 1 << 20;
 
@@ -93,10 +93,8 @@ fn verify_entry(
     }
     if head.is_some_and(|head| head.packed.is_some()) {
         // No frame lies in it as it is.
-        match LogReader::open(disk, &path, entry.name) {
-            Ok(Some(reader)) if end_of_whole(&reader)? == Some(reader.len()?) => (),
-            Ok(_) | Err(StoreError::Corrupt { .. }) => fault(0, "a block of a compressed journal"),
-            Err(error) => return Err(error),
+        if !is_whole_if_packed(disk, &path, entry.name)? {
+            fault(0, "a block of a compressed journal");
         }
         passed(len.saturating_sub(LOG_HEAD_BYTES));
         return Ok(());
@@ -124,4 +122,14 @@ fn verify_entry(
     verified.messages += walked.messages - walked.given_up;
     verified.given_up += walked.given_up;
     Ok(())
+}
+
+/// Whether all of a compressed journal can be read. True of any other log.
+pub(super) fn is_whole_if_packed(disk: &Disk, path: &Path, name: LogName) -> Result<bool> {
+    match LogReader::open(disk, path, name) {
+        Ok(Some(reader)) if reader.is_packed() => Ok(end_of_whole(&reader)? == Some(reader.len()?)),
+        // What is wrong with a head is told where it is read.
+        Ok(_) | Err(StoreError::Corrupt { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
