@@ -336,6 +336,101 @@ fn the_thread_of_a_handler_ends_with_its_store() {
     store.close().expect("closed");
 }
 
+/// Deliveries, copies and expunges of two processes' stores, while a third counts, frees and punches all the time: what is held can be
+/// read, and in the end every count is what there is.
+#[test]
+fn counting_and_freeing_while_others_write_loses_nothing() {
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let place = Place::new();
+    let open = |handler| {
+        let mut options = place.options(handler);
+        options.background = crate::store::Background::Threads;
+        options.checkpoint_interval_ms = 5;
+        Store::open(options).expect("opens")
+    };
+    let stores = [open(0), open(1), open(2)];
+    let users: Vec<MailboxId> =
+        (0..4).map(|user| inbox(stores[0].ensure_user(&format!("user{user}")).expect("made"))).collect();
+    let done = AtomicBool::new(false);
+    let passes = std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| {
+            let mut passes = 0;
+            while !done.load(Ordering::Relaxed) {
+                let options = GcOptions { recount: true, ..GcOptions::default() };
+                match stores[2].gc(options, &mut |_| ()) {
+                    Ok(report) => assert_eq!(report.left, Vec::<String>::new()),
+                    Err(StoreError::Busy(_)) => (),
+                    Err(error) => panic!("{error}"),
+                }
+                passes += 1;
+            }
+            passes
+        });
+        let writers: Vec<_> = stores[..2]
+            .iter()
+            .enumerate()
+            .map(|(writer, store)| {
+                let users = &users;
+                scope.spawn(move || {
+                    for turn in 0..400_usize {
+                        let (one, other) = (users[turn % 4], users[(turn + writer + 1) % 4]);
+                        // Now and then the same message again.
+                        let text = mail(&format!("{writer} {} ", turn / 3), 6000 + writer);
+                        deliver(store, &text, &[one, other]);
+                        let live = live_cells(store, one);
+                        let mut txn = store.begin();
+                        if turn % 5 == 0 {
+                            txn.copy(one, &live[..1], other);
+                        } else if live.len() > 3 {
+                            txn.expunge(one, &live[..2]);
+                        }
+                        txn.commit().expect("done");
+                    }
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+        done.store(true, Ordering::Relaxed);
+        collecting.join().expect("no panic")
+    });
+    assert!(passes > 0);
+    for store in &stores {
+        store.checkpoint().expect("written");
+    }
+    let report = gc_with(&stores[2], GcOptions { recount: true, ..GcOptions::default() });
+    assert_eq!(report.left, Vec::<String>::new());
+    let mut held: HashMap<MessageId, u32> = HashMap::new();
+    for user in &users {
+        let open = stores[0].mailbox(*user).expect("there");
+        let cells = open.cells().expect("readable");
+        for index in (0..cells.count()).map(CellIndex) {
+            let cell = cells.cell(index).expect("whole");
+            if cell.holds_reference() {
+                assert!(!cell.expunged);
+                *held.entry(cell.message).or_default() += 1;
+                assert_eq!(body(&stores[1], cell.message).expect("there").len(), cell.size as usize);
+            }
+        }
+    }
+    for page in stores[0].pages.all().expect("readable") {
+        let directory = stores[0].pages.directory(page).expect("there");
+        for index in 0..directory.given_out().expect("readable") {
+            let message = MessageId { page, index };
+            let (references, state) = count(&stores[0], message);
+            assert_eq!(references, held.get(&message).copied().unwrap_or(0), "{message:?}");
+            assert!(state != CellState::InUse || references > 0, "{message:?} is not freed");
+        }
+    }
+}
+
+fn live_cells(store: &Store, mailbox: MailboxId) -> Vec<CellIndex> {
+    let open = store.mailbox(mailbox).expect("there");
+    let cells = open.cells().expect("readable");
+    let all = (0..cells.count()).map(CellIndex);
+    all.filter(|index| !cells.cell(*index).expect("whole").expunged).collect()
+}
+
 /// Days that have ended: on a disk whose clock goes as it is told.
 #[cfg(feature = "simulation")]
 mod ended_days {
