@@ -6,11 +6,10 @@
 //! nothing needs it. Buckets stay: they hold the messages.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::list_path;
-use crate::change::{Added, Change, MailboxSnapshot, SnapshotCell, codec};
+use crate::change::{Change, MailboxSnapshot, SnapshotCell, codec};
 use crate::checkpoint::Checkpoint;
 use crate::derived::{list_of, mailbox_of_cells};
 use crate::error::{Result, StoreError};
@@ -201,17 +200,10 @@ impl Store {
             if !cell.holds_reference() {
                 continue;
             }
-            let added = Added {
-                uid: cell.uid,
-                modseq: cell.modseq,
-                flags: cell.flags,
-                internal_date: cell.internal_date,
-                save_seconds: cell.save_seconds,
-                sent_date: cell.sent_date,
-                size: cell.size,
-                message: cell.message,
-            };
-            cells.push(SnapshotCell { added, expunged_at: cell.expunged.then_some(cell.expunged_at) });
+            cells.push(SnapshotCell {
+                added: cell.as_added(),
+                expunged_at: cell.expunged.then_some(cell.expunged_at),
+            });
         }
         let keywords: Vec<(u8, String)> =
             open.keywords()?.iter().map(|(bit, name)| (bit, name.to_string())).collect();
@@ -233,6 +225,28 @@ impl Store {
         Ok(Some((0..parts).map(part).collect()))
     }
 
+    /// Appends a frame that says what the views say already.
+    pub(crate) fn append_snapshot(&self, changes: FrameChanges) -> Result<Ticket> {
+        if changes.len() > CHANGES_MOST_BYTES {
+            return Err(StoreError::Failed("a snapshot is longer than a frame can be".to_string()));
+        }
+        let log = self.logs.journal()?;
+        let head = FrameHead {
+            log_id: log.id(),
+            frame_type: FrameType::Changes,
+            changes_len: changes.len() as u32,
+            content_len: 0,
+            content_hash: 0,
+            changes_crc: crc32c::crc32c(&changes),
+            seconds: self.derived.now(),
+            content_gone: false,
+        };
+        log.append(&head, &[], &changes, |_| ())?.applied();
+        self.counters.frames.add(1);
+        self.counters.journal_bytes_written.add(head.frame_len());
+        Ok(self.committer.ticket(&log, Vec::new()))
+    }
+
     /// Makes durable all that the snapshots were made of, then appends them. They change no view, so no lock is needed.
     fn append_snapshots(&self, batch: &mut Vec<FrameChanges>) -> Result<Ticket> {
         if batch.is_empty() {
@@ -243,24 +257,7 @@ impl Store {
         self.check_no_failed_sync()?;
         let mut ticket = Ticket(0);
         for changes in batch.drain(..) {
-            if changes.len() > CHANGES_MOST_BYTES {
-                return Err(StoreError::Failed("a snapshot is longer than a frame can be".to_string()));
-            }
-            let log = self.logs.journal()?;
-            let head = FrameHead {
-                log_id: log.id(),
-                frame_type: FrameType::Changes,
-                changes_len: changes.len() as u32,
-                content_len: 0,
-                content_hash: 0,
-                changes_crc: crc32c::crc32c(&changes),
-                seconds: self.derived.now(),
-                content_gone: false,
-            };
-            log.append(&head, &[], &changes, |_| ())?.applied();
-            self.counters.frames.add(1);
-            self.counters.journal_bytes_written.add(head.frame_len());
-            ticket = self.committer.ticket(&Arc::clone(&log), Vec::new());
+            ticket = self.append_snapshot(changes)?;
         }
         // What comes behind these frames need not be replayed for their sake.
         self.count_changes(1);
@@ -268,7 +265,7 @@ impl Store {
     }
 }
 
-fn encode(changes: &[Change]) -> FrameChanges {
+pub(crate) fn encode(changes: &[Change]) -> FrameChanges {
     let mut bytes = Vec::new();
     codec::encode(changes, &mut bytes);
     bytes

@@ -38,7 +38,7 @@ use crate::log::frame::LOG_HEAD_BYTES;
 use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::{Frame, Search};
 use crate::log::{LogKind, LogName};
-use crate::mailbox::{Cell, Mailbox, Raised};
+use crate::mailbox::{Cell, Mailbox, PowerCutReport, Raised};
 use crate::page::directory::Directory;
 use scan::{How, read_log};
 
@@ -136,6 +136,26 @@ pub(crate) fn read_whole_log(
         Ok(())
     })?;
     Ok(read.is_some_and(|read| !read.is_damaged))
+}
+
+/// What the logs are to say of a mailbox after a power cut: the numbers that were skipped, what was dropped, and the cells that were changed last,
+/// for their frames may be lost although the cells came to the disk. Without it, a rebuild would take back what sessions have seen since.
+pub(crate) fn changes_in_doubt(open: &Mailbox, report: &PowerCutReport) -> Result<Vec<Change>> {
+    let mailbox = open.id();
+    let (uid_next, highest_modseq) = (open.uid_next()?, open.highest_modseq()?);
+    let mut changes = vec![Change::MailboxNumbers { mailbox, uid_next, highest_modseq }];
+    for cell in &report.in_doubt {
+        changes.push(Change::Add { mailbox, added: cell.as_added() });
+        changes.push(Change::Flags { mailbox, modseq: cell.modseq, messages: vec![(cell.uid, cell.flags)] });
+        if cell.expunged {
+            changes.push(Change::Expunge { mailbox, modseq: cell.modseq, uids: vec![cell.uid] });
+        }
+    }
+    if !report.dropped.is_empty() {
+        let uids = report.dropped.iter().map(|(uid, _)| *uid).collect();
+        changes.push(Change::Expunge { mailbox, modseq: highest_modseq, uids });
+    }
+    Ok(changes)
 }
 
 /// Whether the list of its user names a mailbox that holds messages.
@@ -432,7 +452,8 @@ impl<'a> Replay<'a> {
             });
             let uid_next = uids.max().unwrap_or(0);
             let mut keep = keeper(self.derived);
-            let (epoch, now) = (self.derived.epoch, self.derived.now());
+            // The last word is for who opens it first: it is to be logged.
+            let (epoch, now) = (open.epoch(), self.derived.now());
             let report =
                 open.after_power_cut(epoch, uid_next, highest, now, Raised::ByRecovery, &mut keep)?;
             is_right = !report.has_wrong_cells;

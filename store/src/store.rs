@@ -27,7 +27,7 @@ use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
 use crate::log::logs::log_path;
 use crate::log::{LogReader, Logs};
-use crate::mailbox::{Mailbox, Raised};
+use crate::mailbox::{Mailbox, PowerCutReport, Raised};
 use crate::page::Pages;
 use crate::page::records::Records;
 use crate::pins::Pins;
@@ -459,17 +459,8 @@ impl Store {
             // Such a one was found by its name just now, and nobody rewrites it while the lock is held: the one who meant to has died.
             open.end_rewriting();
         }
-        if open.epoch() < self.derived.epoch {
-            // A power cut came since it was last made sure of. Its changes behind the checkpoint were replayed then; what is
-            // left is to drop what was lost and to skip UIDs and modseqs that may have been seen.
-            let mut keep = recovery::keeper(&self.derived);
-            let seconds = u32::try_from(self.derived.disk.now_seconds()).unwrap_or(u32::MAX);
-            let (epoch, raised) = (self.derived.epoch, Raised::Durably);
-            let report = open.after_power_cut(epoch, 0, ModSeq(0), seconds, raised, &mut keep)?;
-            self.derived.keep_usage(&open)?;
-            if report.has_wrong_cells {
-                return self.mailbox_made_again(mailbox);
-            }
+        if open.epoch() < self.derived.epoch && self.bring_to_this_epoch(&open)?.has_wrong_cells {
+            return self.mailbox_made_again(mailbox);
         }
         Ok(open)
     }
@@ -479,12 +470,29 @@ impl Store {
         self.rebuild_held(mailbox)?;
         let open = self.derived.mailbox(mailbox)?;
         if open.epoch() < self.derived.epoch {
-            let mut keep = recovery::keeper(&self.derived);
-            let (epoch, now) = (self.derived.epoch, self.derived.now());
-            open.after_power_cut(epoch, 0, ModSeq(0), now, Raised::Durably, &mut keep)?;
-            self.derived.keep_usage(&open)?;
+            self.bring_to_this_epoch(&open)?;
         }
         Ok(open)
+    }
+
+    /// A power cut came since the mailbox was last made sure of. Its changes behind the checkpoint were replayed then; what is left is to drop what was
+    /// lost, to skip UIDs and modseqs that may have been seen, and to have the logs say what the cells say.
+    fn bring_to_this_epoch(&self, open: &Mailbox) -> Result<PowerCutReport> {
+        let before = open.epoch();
+        let mut keep = recovery::keeper(&self.derived);
+        let (epoch, now) = (self.derived.epoch, self.derived.now());
+        let report = open.after_power_cut(epoch, 0, ModSeq(0), now, Raised::Durably, &mut keep)?;
+        self.derived.keep_usage(open)?;
+        // Who only reads after a failed sync need not write.
+        if self.committer.check_writable().is_ok() {
+            let said = recovery::changes_in_doubt(open, &report)
+                .and_then(|changes| self.append_snapshot(crate::prune::encode(&changes)));
+            if let Err(error) = said {
+                open.owe_epoch(before);
+                return Err(error);
+            }
+        }
+        Ok(report)
     }
 
     /// How often limits were changed since the store was opened by the first that have it open.

@@ -260,6 +260,12 @@ fn one_power_cut(seed: u64) {
     }
     let next = store.mailbox(mailbox(1)).expect("there").uid_next().expect("readable");
     assert_eq!(only_uid(&deliver(&store, &mail("more"), vec![to(mailbox(1))])), next);
+    let numbers = |store: &Store, number| {
+        let open = store.mailbox(mailbox(number)).expect("there");
+        (open.uid_next().expect("readable"), open.highest_modseq().expect("readable"))
+    };
+    let last: Vec<_> =
+        (1..=MAILBOXES).map(|number| (content(&store, mailbox(number)), numbers(&store, number))).collect();
     drop(store);
 
     // All that is derived is gone: the logs alone make it again.
@@ -283,6 +289,8 @@ fn one_power_cut(seed: u64) {
             );
         }
         assert!(found.values().any(|message| message.0 == mail("afterwards")));
+        // Also what nobody was told of, and came to the disk with a view: sessions have seen it since.
+        assert_eq!((found, numbers(&store, number)), last[place], "seed {seed}: mailbox {number}");
     }
 }
 

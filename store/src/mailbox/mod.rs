@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-use crate::change::{Flags, ZonedTime};
+use crate::change::{Added, Flags, ZonedTime};
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid, UserId};
@@ -105,6 +105,20 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// What a log would say of it.
+    pub(crate) fn as_added(&self) -> Added {
+        Added {
+            uid: self.uid,
+            modseq: self.modseq,
+            flags: self.flags,
+            internal_date: self.internal_date,
+            save_seconds: self.save_seconds,
+            sent_date: self.sent_date,
+            size: self.size,
+            message: self.message,
+        }
+    }
+
     /// Whether the directory counts it among those that point to the message.
     pub fn holds_reference(&self) -> bool {
         !self.released

@@ -20,6 +20,8 @@ pub(crate) const UIDS_SKIPPED: u32 = 1 << 20;
 pub(crate) const MODSEQS_SKIPPED: u64 = 1 << 32;
 /// So often at most, for a file that was made anew: it does not tell how many power cuts came since its last message that lasted.
 const SKIPS_MOST: u32 = 256;
+/// Cells changed in so many of the last modseqs may have come to the disk without the frames that changed them.
+const MODSEQS_IN_DOUBT: u64 = 1 << 10;
 /// Damaged cells that a report names; the others are only counted.
 const DAMAGE_REPORTED: usize = 100;
 
@@ -46,12 +48,14 @@ pub struct PowerCutReport {
     pub damages: Vec<StoreError>,
     /// Messages that the caller did not want kept; their cells are tombstones now.
     pub dropped: Vec<(Uid, MessageId)>,
+    /// The other cells that were changed last: the logs may not know what they say.
+    pub in_doubt: Vec<Cell>,
 }
 
 impl Mailbox {
     /// Brings the file of an older epoch to this one: drops cells that are not whole, makes tombstones of those whose message
     /// `keep` does not know, counts everything anew, and raises `uid_next` and `highest_modseq` above all that may have been
-    /// given out. `seconds` is now. Only then come the changes that must be replayed. Under the mailbox's lock, before anything else reads it;
+    /// given out. With the epoch that the file has already, it only drops and counts: that is what recovery does before it replays. `seconds` is now. Under the mailbox's lock, before anything else reads it;
     /// doing it again is harmless.
     pub(crate) fn after_power_cut(
         &self,
@@ -85,16 +89,27 @@ impl Mailbox {
         let modseq = line.load_u64::<{ header::HIGHEST_MODSEQ }>(Relaxed);
         // A file that was made anew does not say what earlier ones said: each epoch may have skipped from where the logs end.
         let made_anew = line.load_u32::<{ header::EPOCH }>(Relaxed) == 0;
-        let times = if made_anew { epoch.clamp(1, SKIPS_MOST) } else { 1 };
-        let modseq =
-            modseq.max(known_modseq.0).max(seen.0).saturating_add(MODSEQS_SKIPPED * u64::from(times));
+        let is_last_word = epoch > line.load_u32::<{ header::EPOCH }>(Relaxed);
+        let times = match (is_last_word, made_anew) {
+            (false, _) => 0,
+            (true, true) => epoch.clamp(1, SKIPS_MOST),
+            (true, false) => 1,
+        };
+        let known = modseq.max(known_modseq.0).max(seen.0);
+        let in_doubt_from = ModSeq(known.saturating_sub(MODSEQS_IN_DOUBT));
+        let modseq = known.saturating_add(MODSEQS_SKIPPED * u64::from(times));
         let uid_next = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
         let uid_next =
             uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED * times);
 
-        for index in (0..kept).map(CellIndex) {
+        // Tombstones come last, with a modseq that nobody has seen.
+        for index in (0..kept).map(CellIndex).filter(|_| is_last_word) {
             let cell = cells.cell(index)?;
-            if !cell.expunged && !keep(&cell) {
+            if cell.expunged || keep(&cell) {
+                if cell.modseq > in_doubt_from && !cell.released {
+                    report.in_doubt.push(cell);
+                }
+            } else {
                 report.dropped.push((cell.uid, cell.message));
                 if let Some(line) = cells.line(index) {
                     line.store_u64::<{ cell::MODSEQ }>(modseq, Release);
@@ -119,6 +134,11 @@ impl Mailbox {
         let patches = tail(&region).load_u32::<{ header_tail::PATCHES }>(Relaxed) | 1;
         tail(&region).store_u32::<{ header_tail::PATCHES }>(patches.wrapping_add(1), Release);
         Ok(report)
+    }
+
+    /// What follows a power cut is to be done again. Under the mailbox's lock.
+    pub(crate) fn owe_epoch(&self, epoch: u32) {
+        count_publication(&self.mapping.region(), |line| line.store_u32::<{ header::EPOCH }>(epoch, Release));
     }
 
     /// Makes all block summaries and the header's counts from the cells. Under the mailbox's lock; readers may be about.
