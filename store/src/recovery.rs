@@ -69,6 +69,8 @@ pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Resul
         replay.mark_lost()?;
     }
     replay.apply()?;
+    let again = std::mem::take(&mut replay.again);
+    remake_mailboxes(derived, &again)?;
     if let Some(survey) = survey {
         // What a rebuild made that was cut short by a power cut may not have come to the disk.
         let all_again = was_cut_short && power_cut;
@@ -80,8 +82,6 @@ pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Resul
         rebuild::agree(derived)?;
         rebuild::recount(derived)?;
     }
-    let again = std::mem::take(&mut replay.again);
-    remake_mailboxes(derived, &again)?;
     replay.checkpoint()?;
     if everything { derived.end_rebuild() } else { Ok(()) }
 }
@@ -91,11 +91,11 @@ fn remake_mailboxes(derived: &Derived, again: &BTreeSet<MailboxId>) -> Result<()
     if again.is_empty() {
         return Ok(());
     }
-    rebuild::mailboxes_of(derived, &|mailbox| match again.contains(&mailbox) {
+    let wanted = |mailbox| match again.contains(&mailbox) {
         true => rebuild::named(derived, mailbox),
         false => Ok(None),
-    })?;
-    rebuild::recount(derived)
+    };
+    rebuild::mailboxes_of(derived, &wanted, &again::replace)
 }
 
 /// Whether a page with buckets has lost its directory. A damaged one is put aside.

@@ -127,7 +127,7 @@ impl Store {
 
 /// Puts the new file in place. Its references are counted first, beside those of the damaged one, so that no count is too low; the pages are
 /// to be recounted before anything in them is freed.
-fn replace(derived: &Derived, mailbox: MailboxId, uid_validity: u32, fold: &Fold) -> Result<()> {
+pub(super) fn replace(derived: &Derived, mailbox: MailboxId, uid_validity: u32, fold: &Fold) -> Result<()> {
     let mut last: Option<PageId> = None;
     for message in fold.messages() {
         let page = message.added.message.page;

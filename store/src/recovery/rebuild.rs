@@ -185,18 +185,25 @@ pub(super) fn make_list(derived: &Derived, user: UserId, mut changes: Vec<Change
 /// Which mailboxes are to be made again, as `wanted` says: with which UIDVALIDITY.
 pub(super) type Wanted<'a> = &'a dyn Fn(MailboxId) -> Result<Option<u32>>;
 
+/// Puts a mailbox in place as a fold says.
+pub(super) type Make<'a> = &'a dyn Fn(&Derived, MailboxId, u32, &Fold) -> Result<()>;
+
 /// Makes mailboxes of all parts that the survey has counted.
 pub(super) fn mailboxes(derived: &Derived, survey: &Survey, wanted: Wanted<'_>) -> Result<()> {
     for parts in survey.mailboxes.passes(derived.disk.sizes().rebuild_changes_at_once) {
-        mailboxes_of(derived, &|mailbox| {
-            if parts.contains(&part(mailbox.key())) { wanted(mailbox) } else { Ok(None) }
-        })?;
+        mailboxes_of(
+            derived,
+            &|mailbox| {
+                if parts.contains(&part(mailbox.key())) { wanted(mailbox) } else { Ok(None) }
+            },
+            &make_mailbox,
+        )?;
     }
     Ok(())
 }
 
 /// Makes mailboxes again, all in one pass over the logs.
-pub(super) fn mailboxes_of(derived: &Derived, wanted: Wanted<'_>) -> Result<()> {
+pub(super) fn mailboxes_of(derived: &Derived, wanted: Wanted<'_>, make: Make<'_>) -> Result<()> {
     let mut found: BTreeMap<MailboxId, Option<(u32, Fold)>> = BTreeMap::new();
     read_all(derived, How::WHOLE, &mut |_, epoch, frame| {
         for change in &frame.changes {
@@ -219,7 +226,7 @@ pub(super) fn mailboxes_of(derived: &Derived, wanted: Wanted<'_>) -> Result<()> 
     })?;
     for (mailbox, found) in found {
         if let Some((uid_validity, fold)) = found {
-            make_mailbox(derived, mailbox, uid_validity, &fold)?;
+            make(derived, mailbox, uid_validity, &fold)?;
         }
     }
     Ok(())
