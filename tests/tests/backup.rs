@@ -108,6 +108,7 @@ fn a_whole_store_comes_back() {
     // A UID that was given out after the backup does not come back with another message.
     assert!(imap.append_ok("INBOX", "", &mail::small("another")) > later);
     drop(imap);
+    server.lode(&["check"]);
     // The restored store goes on with the same backup.
     server.lode(&["backup", &backup]);
     let checked = server.lode(&["backup", "--check", &backup]);
@@ -169,6 +170,7 @@ fn parts_come_back_while_the_server_runs() {
     assert_eq!(seen(&server, "bob"), bob);
     let missing = said(&mut server.lode_command(&["restore", &backup, "--user", "nobody"]));
     assert!(!missing.success && missing.err.contains("no user nobody"), "{}", missing.err);
+    server.lode(&["check"]);
     // Nothing of all that has touched the backup, and nothing is left.
     server.lode(&["backup", "--check", &backup]);
     let names = std::fs::read_dir(folder.path().join("backup")).expect("there");
@@ -258,6 +260,7 @@ fn a_user_moves_to_another_server_with_all_numbers() {
         to.lode_command(&["import", "--format", "lode", "--user", "bob", "--mailbox", "Old", "-"]);
     let imported = tool::run(&mut import, &exported, Duration::from_secs(60));
     assert!(imported.success, "{}", imported.err);
+    to.lode(&["check"]);
     let of = |server: &Server, user: &str, name: &str| {
         let mut imap = server.imap(user);
         imap.ok(&format!("EXAMINE {name}"));
