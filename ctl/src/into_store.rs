@@ -17,6 +17,7 @@ use store::mailbox::Mailbox;
 use store::transfer::UserSnapshot;
 use store::txn::{
     AdoptedMailbox, AdoptedMessage, AdoptedUser, Appended, Committed, Delivery, Outcome, Refused, Txn,
+    is_keyword,
 };
 use store::{Content, Store, StoreError};
 
@@ -80,7 +81,7 @@ impl Facts {
                         (facts.uid_next, facts.highest_modseq) = (uid_next, highest_modseq);
                     }
                 }
-                Change::Keyword { mailbox, bit, name } => {
+                Change::Keyword { mailbox, bit, name } if is_keyword(&name) => {
                     if let Some(facts) = self.mailbox_mut(mailbox.number) {
                         facts.keywords.push((bit, name));
                     }

@@ -18,6 +18,11 @@ use crate::txn::names::{inbox_of, made_mailboxes, now};
 use crate::txn::outcome::{Appended, Outcome, Refused};
 use crate::txn::plan::{Plan, Stop};
 
+/// The highest UIDNEXT that is taken over: there must be room for more, and for those that power cuts skip.
+const UID_NEXT_MOST: u32 = u32::MAX - (64 << 20);
+/// The highest HIGHESTMODSEQ likewise; on the wire modseqs have 63 bits.
+const MODSEQ_MOST: ModSeq = ModSeq(1 << 62);
+
 /// A mailbox with the numbers it had elsewhere; its messages come one by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdoptedMailbox {
@@ -118,7 +123,7 @@ impl Plan<'_> {
         self.changes.extend(made);
         for mailbox in wanted.mailboxes.iter().filter(|mailbox| !mailbox.placeholder) {
             if let Some(entry) = list.find(&mailbox.name) {
-                self.fill_later(MailboxId { user, number: entry.number }, mailbox);
+                self.fill_later(MailboxId { user, number: entry.number }, mailbox)?;
             }
         }
         self.lists.insert(user, list);
@@ -138,23 +143,24 @@ impl Plan<'_> {
         self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
         self.change_list(user, changes);
         let (mailbox, _) = made.last().ok_or(ChangeError::NotAllowed("a mailbox that holds nothing"))?;
-        self.fill_later(*mailbox, &wanted);
+        self.fill_later(*mailbox, &wanted)?;
         Ok(Outcome::Created(*mailbox))
     }
 
-    /// The changes that give a mailbox its numbers and keywords.
-    fn fill_later(&mut self, mailbox: MailboxId, wanted: &AdoptedMailbox) {
+    /// The changes that give a mailbox its numbers and keywords. What cannot be a keyword is left out.
+    fn fill_later(&mut self, mailbox: MailboxId, wanted: &AdoptedMailbox) -> Result<(), ChangeError> {
+        if wanted.uid_next > UID_NEXT_MOST || wanted.highest_modseq > MODSEQ_MOST {
+            return Err(ChangeError::NotAllowed("a UIDNEXT or HIGHESTMODSEQ that leaves no room for more"));
+        }
         for (bit, name) in &wanted.keywords {
-            let possible = usize::from(*bit) < Keywords::MOST
-                && !name.is_empty()
-                && name.len() <= Keywords::LONGEST_NAME_BYTES;
-            if possible {
+            if usize::from(*bit) < Keywords::MOST && is_keyword(name) {
                 self.changes.push(Change::Keyword { mailbox, bit: *bit, name: name.clone() });
             }
         }
         let (uid_next, highest_modseq) = (wanted.uid_next.max(1), wanted.highest_modseq.max(ModSeq(1)));
         self.changes.push(Change::MailboxNumbers { mailbox, uid_next, highest_modseq });
         self.adopted.push((mailbox, uid_next));
+        Ok(())
     }
 
     pub(super) fn adopt_message(&mut self, wanted: &AdoptedMessage) -> Result<Outcome, Stop> {
@@ -218,6 +224,12 @@ fn adopt_into(
     changes.iter().for_each(|change| list.apply(change));
     made.extend(changes);
     Ok(())
+}
+
+/// Whether a name can be that of a keyword: an atom (RFC 3501, 9). Names come from files that anybody may have written.
+pub fn is_keyword(name: &str) -> bool {
+    let possible = |octet: u8| octet.is_ascii_graphic() && !b"(){%*\"\\]".contains(&octet);
+    (1..=Keywords::LONGEST_NAME_BYTES).contains(&name.len()) && name.bytes().all(possible)
 }
 
 /// The mailbox as a list would name it; its number is chosen there.

@@ -20,7 +20,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-pub use adopt::{AdoptedMailbox, AdoptedMessage, AdoptedUser};
+pub use adopt::{AdoptedMailbox, AdoptedMessage, AdoptedUser, is_keyword};
 pub use outcome::{
     Appended, Committed, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
 };

@@ -181,6 +181,9 @@ fn mailboxes_are_adopted_under_free_names_and_numbers() {
     assert!(adopt(adopted("C", high)).is_err(), "the UIDVALIDITY is in use");
     assert!(adopt(adopted("C", 0)).is_err());
     assert!(adopt(adopted("C", u32::MAX)).is_err());
+    assert!(adopt(AdoptedMailbox { uid_next: u32::MAX, ..adopted("C", high + 1) }).is_err());
+    assert!(adopt(AdoptedMailbox { highest_modseq: ModSeq(u64::MAX), ..adopted("C", high + 1) }).is_err());
+    assert!(is_keyword("$Work") && !is_keyword("a b") && !is_keyword("a\r\nb") && !is_keyword(""));
     // Deleted, and back as it was when its numbers were taken down.
     let mut txn = store.begin();
     txn.delete_mailbox(user, "A/b");
