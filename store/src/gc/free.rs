@@ -129,9 +129,12 @@ pub(crate) fn inner_units(content_at: u64, content_len: u64) -> Option<Range<u64
     (start < end).then_some(start..end)
 }
 
+/// What is given back of a frame: where the frame begins, and which octets of the bucket.
+type Hole = (u64, Range<u64>);
+
 /// Gives back the blocks of freed messages: bucket by bucket, all marked in their frames first, durably.
 fn punch(store: &Store, directory: &Directory, page: PageId, indexes: &[u32]) -> Result<u64> {
-    let mut buckets: BTreeMap<(u16, u32), Vec<(u64, Range<u64>)>> = BTreeMap::new();
+    let mut buckets: BTreeMap<(u16, u32), Vec<Hole>> = BTreeMap::new();
     for index in indexes {
         let place = match directory.place_and_state(*index) {
             Ok(Some((place, CellState::Freed))) => place,
