@@ -3,18 +3,21 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::*;
 use store::change::SystemFlags;
 use store::gc::GcOptions;
-use store::ids::{CellIndex, MailboxId};
+use store::ids::{CellIndex, MailboxId, UserId};
 use store::txn::FlagOperation;
 use store::{ChangeError, OpenOptions, Store, StoreError, WriterChoice};
 
 const CHILD: &str = "LODE_STORE_TEST_SMALL_DISK";
+const CHILD_COLLECTING: &str = "LODE_STORE_TEST_COLLECTING";
 
 #[test]
 fn a_small_disk_fills_up_and_is_freed_again() {
@@ -43,6 +46,82 @@ fn a_small_disk_fills_up_and_is_freed_again() {
     };
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("@done"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Not a test by itself: a process that delivers, expunges and collects until it is killed.
+#[test]
+fn collecting_child() {
+    let Ok(folder) = std::env::var(CHILD_COLLECTING) else { return };
+    let folder = Path::new(&folder);
+    let mut options = OpenOptions::new(folder.join("store"), folder.join("run"), WriterChoice::Handler(1));
+    options.checkpoint_interval_ms = 3;
+    let store = Store::open(options).expect("opens");
+    println!("@ready");
+    let mut random = Random::new(u64::from(std::process::id()));
+    for turn in 0.. {
+        let user = inbox(UserId(1 + turn % 3));
+        let text = mail(&format!("theirs{}", random.next()));
+        let recipients = vec![to(user), to(inbox(UserId(1 + (turn + 1) % 3)))];
+        store.wait(deliver(&store, &long(text), recipients).ticket).expect("durable");
+        let live = live_indexes(&store, user);
+        if live.len() > 8 {
+            let mut txn = store.begin();
+            txn.expunge(user, &live[..4]);
+            txn.commit().expect("expunged");
+        }
+        // The other may be at it.
+        let _ = store.gc(GcOptions { recount: turn % 4 == 0, ..GcOptions::default() }, &mut |_| ());
+    }
+}
+
+/// Long enough that something of it is punched.
+fn long(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(15_000, b'z');
+    bytes
+}
+
+#[test]
+fn a_collector_that_is_killed_anywhere_loses_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    for name in ["ann", "bob", "eve", "me"] {
+        store.ensure_user(name).expect("made");
+    }
+    let program = std::env::current_exe().expect("known");
+    let mut random = Random::new(9);
+    let mut kept = Vec::new();
+    for round in 0..12_u32 {
+        let mut child = Command::new(&program)
+            .args(["--exact", "collecting_child", "--nocapture"])
+            .env(CHILD_COLLECTING, place.folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        while !lines.next().expect("it gets ready").expect("text").contains("@ready") {}
+        let text = long(mail(&format!("ours{round}")));
+        // One of the two that get it is left alone by the child.
+        let committed = deliver(&store, &text, vec![to(inbox(UserId(1 + round % 3))), to(inbox(UserId(4)))]);
+        store.wait(committed.ticket).expect("durable");
+        kept.push(text);
+        std::thread::sleep(Duration::from_millis(20 + random.below(150)));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        // Whatever is there is whole.
+        for user in 1..4 {
+            for cell in live(&store, inbox(UserId(user))) {
+                assert_eq!(body(&store, cell.message).len(), cell.size as usize, "round {round}");
+            }
+        }
+    }
+    store.checkpoint().expect("written");
+    let options = GcOptions { recount: true, ..GcOptions::default() };
+    let report = store.gc(options, &mut |_| ()).expect("collected");
+    assert_eq!(report.left, Vec::<String>::new());
+    let there: Vec<Vec<u8>> =
+        live(&store, inbox(UserId(4))).iter().map(|cell| body(&store, cell.message)).collect();
+    assert!(there == kept, "{} of {}", there.len(), kept.len());
 }
 
 /// What became of a try: done, or refused because the disk is full.
