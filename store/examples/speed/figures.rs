@@ -1,10 +1,12 @@
 //! Single operations, by the clock.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::common::*;
+use store::Store;
 use store::change::SystemFlags;
-use store::ids::CellIndex;
+use store::ids::{CellIndex, UserId};
 use store::txn::{FlagOperation, Outcome};
 
 /// Runs `work` and says what one of `count` cost: by the clock, before any sync.
@@ -13,6 +15,69 @@ fn measure(what: &str, count: u32, work: impl FnOnce()) {
     work();
     let each = start.elapsed() / count;
     println!("{what:<48} {each:>12.2?}");
+}
+
+/// What it costs that nothing is read unverified: beside the bare reading of the same octets.
+fn reading(store: &Arc<Store>, place: &Place, ann: UserId) {
+    use std::os::unix::fs::FileExt;
+    let mut big = mail("big");
+    big.extend((0..25_000_000u32).map(|at| (at % 251) as u8));
+    store.wait(deliver(store, &big, vec![to(inbox(ann))]).ticket).expect("durable");
+    let cells = live(store, inbox(ann));
+    let messages: Vec<_> = cells.iter().map(|cell| store.message(cell.message).expect("there")).collect();
+    let (large, small) = messages.split_last().expect("filled");
+    let mut octets = Vec::with_capacity(8192);
+    measure("read a body of 4 KB, verified", small.len() as u32, || {
+        for message in small {
+            octets.clear();
+            store.read_range(message, 0..u64::MAX, &mut octets).expect("whole");
+        }
+    });
+    let mut files = Vec::new();
+    let mut folders = vec![place.store_path().join("p0/pages")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("there") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let length = |path: &std::path::PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    files.sort_by_key(length);
+    let bucket = std::fs::File::open(files.last().expect("a bucket")).expect("there");
+    let mut piece = vec![0; 4096];
+    measure("pread of 4 KB, for comparison", 20_000, || {
+        for number in 0..20_000 {
+            bucket.read_exact_at(&mut piece, number * 4200 % 20_000_000).expect("there");
+        }
+    });
+    measure("read 100 octets of 25 MB, verified", 20_000, || {
+        for number in 0..20_000u64 {
+            octets.clear();
+            let start = number * 1201;
+            store.read_range(large, start..start + 100, &mut octets).expect("whole");
+        }
+    });
+    measure("lend 25 MB and verify it", 20, || {
+        for _ in 0..20 {
+            let mut lent = store.file_range(large, 0..u64::MAX).expect("whole");
+            while !lent.is_empty() {
+                let verified = lent.verified().expect("whole");
+                lent.advance(verified);
+            }
+        }
+    });
+    let mut piece = vec![0; 65_536];
+    measure("pread of 25 MB by 64 KiB, for comparison", 20, || {
+        for _ in 0..20 {
+            for number in 0..380 {
+                bucket.read_exact_at(&mut piece, number * 65_536).expect("there");
+            }
+        }
+    });
 }
 
 pub(crate) fn run() {
@@ -45,6 +110,7 @@ pub(crate) fn run() {
             store.wait(deliver(&store, &bytes, vec![to(inbox(ann))]).ticket).expect("durable");
         }
     });
+    reading(&store, &place, ann);
     let cells: Vec<CellIndex> = (0..1000).map(CellIndex).collect();
     measure("copy 1,000 messages", 20, || {
         for _ in 0..20 {
