@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::common::*;
+use crate::machine::process_time_us;
 use store::Store;
 use store::change::SystemFlags;
 use store::ids::CellIndex;
@@ -31,10 +32,11 @@ pub(crate) fn run() {
             maildir.push(maildir_pattern(threads));
             ours.push(deliveries(threads));
         }
-        let (raw, maildir, ours) = (median(raw), median(maildir), median(ours));
+        let ((raw, raw_us), (maildir, maildir_us), (ours, ours_us)) =
+            (median(raw), median(maildir), median(ours));
         println!(
-            "{threads:>2} at once, messages a second: raw group commit {raw:.0}, Maildir pattern {maildir:.0}, deliveries {ours:.0}: \
-             {:.2} of raw, {:.1} x Maildir",
+            "{threads:>2} at once, messages a second (µs of processor each): raw group commit {raw:.0} ({raw_us:.0}), Maildir pattern {maildir:.0} \
+             ({maildir_us:.0}), deliveries {ours:.0} ({ours_us:.0}): {:.2} of raw, {:.1} x Maildir",
             ours / raw,
             ours / maildir
         );
@@ -63,14 +65,15 @@ pub(crate) fn run() {
     );
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
+/// The middle one of measurements, by what they say first.
+fn median<T: PartialOrd + Copy>(mut figures: Vec<T>) -> T {
+    figures.sort_by(|one, other| one.partial_cmp(other).expect("numbers"));
     figures[figures.len() / 2]
 }
 
-/// How many a second, if each of `threads` does `work` again and again for a while.
-fn rate(threads: usize, work: impl Fn(usize, usize) + Sync) -> f64 {
-    let (start, done) = (Instant::now(), AtomicU64::new(0));
+/// How many a second, if each of `threads` does `work` again and again for a while; and the microseconds of processor for each.
+fn rate(threads: usize, work: impl Fn(usize, usize) + Sync) -> (f64, f64) {
+    let (start, processor, done) = (Instant::now(), process_time_us(), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let (work, done) = (&work, &done);
@@ -84,11 +87,12 @@ fn rate(threads: usize, work: impl Fn(usize, usize) + Sync) -> f64 {
             });
         }
     });
-    done.into_inner() as f64 / start.elapsed().as_secs_f64()
+    let (took, done) = (start.elapsed().as_secs_f64(), done.into_inner() as f64);
+    (done / took, (process_time_us() - processor) / done)
 }
 
 /// The least that a log can do: blocks go one behind the other into a file of zeros, and whoever comes while nobody syncs does so for all.
-fn raw_group_commit(threads: usize) -> f64 {
+fn raw_group_commit(threads: usize) -> (f64, f64) {
     #[derive(Default)]
     struct Group {
         written: u64,
@@ -129,7 +133,7 @@ fn raw_group_commit(threads: usize) -> f64 {
 }
 
 /// Write, sync, rename, sync the folder.
-fn maildir_pattern(threads: usize) -> f64 {
+fn maildir_pattern(threads: usize) -> (f64, f64) {
     let folder = tempfile::tempdir().expect("a folder");
     let of = |thread: usize, name: &str| folder.path().join(format!("user{thread}")).join(name);
     for thread in 0..threads {
@@ -159,7 +163,7 @@ fn message(thread: usize, number: usize) -> Vec<u8> {
 }
 
 /// Messages come octet by octet through the scanner, get their record, directory cell and mailbox cell, and are waited for.
-fn deliveries(threads: usize) -> f64 {
+fn deliveries(threads: usize) -> (f64, f64) {
     let place = Place::on_disk();
     let store = place.open();
     let users: Vec<_> =
