@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread::Thread;
 
 use crate::counters::Counters;
 use crate::disk::DiskFile;
@@ -40,10 +41,8 @@ pub(crate) struct Committer {
     /// Something was put into the queue, or the thread is to end.
     filled: Condvar,
     durable: AtomicU64,
-    /// Held only to sleep on `settled`.
-    settling: Mutex<()>,
-    /// The durable ticket has grown, or syncing failed.
-    settled: Condvar,
+    /// Threads that sleep until the fate of their ticket is known. Each is woken once, and none for the tickets of others.
+    sleepers: Mutex<Vec<(Ticket, Thread)>>,
     failure: OnceLock<String>,
     /// All threads have ended: no ticket that they left becomes durable.
     ended: AtomicBool,
@@ -139,8 +138,7 @@ impl Committer {
             queue: Mutex::new(Queue::default()),
             filled: Condvar::new(),
             durable: AtomicU64::new(0),
-            settling: Mutex::new(()),
-            settled: Condvar::new(),
+            sleepers: Mutex::default(),
             failure: OnceLock::new(),
             ended: AtomicBool::new(false),
             pretend_failure: AtomicBool::new(false),
@@ -199,12 +197,13 @@ impl Committer {
         if let Some(state) = self.state_of(ticket) {
             return state;
         }
-        let mut settling = lock(&self.settling);
+        lock(&self.sleepers).push((ticket, std::thread::current()));
         loop {
+            // Whoever took the sleepers before this one was among them had stored what it had to tell before.
             if let Some(state) = self.state_of(ticket) {
                 return state;
             }
-            settling = self.settled.wait(settling).unwrap_or_else(PoisonError::into_inner);
+            std::thread::park();
         }
     }
 
@@ -355,10 +354,22 @@ impl Committer {
         let _ = logs.abandon();
     }
 
+    /// Wakes those who sleep for a ticket whose fate is known.
+    fn wake(&self) {
+        let mut awake = Vec::new();
+        lock(&self.sleepers).retain(|(ticket, thread)| {
+            let known = self.state_of(*ticket).is_some();
+            if known {
+                awake.push(thread.clone());
+            }
+            !known
+        });
+        awake.iter().for_each(Thread::unpark);
+    }
+
     /// Tells of a durable ticket that has grown, or of a failure.
     fn announce(&self) {
-        drop(lock(&self.settling));
-        self.settled.notify_all();
+        self.wake();
         self.news.fetch_add(1, Ordering::SeqCst);
         self.call_back();
     }
@@ -389,8 +400,7 @@ impl Committer {
     /// No ticket becomes durable any more.
     fn end(&self) {
         self.ended.store(true, Ordering::Release);
-        drop(lock(&self.settling));
-        self.settled.notify_all();
+        self.wake();
     }
 }
 
