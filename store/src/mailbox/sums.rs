@@ -112,7 +112,7 @@ mod tests {
                 if bit < 32 {
                     assert_ne!(of_flags(uid ^ 1 << bit, flags, words[3], words[4], uid / 7), whole);
                     assert_ne!(of_flags(uid, flags ^ 1 << bit, words[3], words[4], uid / 7), whole);
-                    assert_ne!(of_flags(uid, flags, words[3], words[4], uid / 7 ^ (1 << bit)), whole);
+                    assert_ne!(of_flags(uid, flags, words[3], words[4], (uid / 7) ^ (1 << bit)), whole);
                 }
             }
         }
