@@ -61,7 +61,8 @@ fn main() -> ExitCode {
     let next = AtomicU64::new(0);
     let enough = AtomicBool::new(false);
     let result = Mutex::new((Tally::default(), 0u64, Vec::new()));
-    // What a difference is found by is told; where a panic came from is not needed beside it.
+    // With --verbose, what was done is told and what power cuts left is kept. Without, where a panic came from is not needed beside what a
+    // difference is found by.
     if arguments.verbose {
         tell();
     } else {
@@ -84,6 +85,9 @@ fn main() -> ExitCode {
                     }
                     let failure = outcome.err().map(|failure| {
                         println!("seed {seed} shows a difference: {}", failure.difference);
+                        if arguments.verbose {
+                            return failure;
+                        }
                         minimize(seed, &folder, MINIMIZE_RUNS).unwrap_or(failure)
                     });
                     let mut result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -101,7 +105,11 @@ fn main() -> ExitCode {
             });
         }
     });
-    let _ = std::fs::remove_dir_all(&base);
+    if arguments.verbose {
+        println!("what power cuts left is in {}", base.display());
+    } else {
+        let _ = std::fs::remove_dir_all(&base);
+    }
     let (tally, seeds, failures) = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     println!(
         "{seeds} seeds in {:.1} s: {} steps, {} syncs, {} power cuts recovered from ({} of them within recovery), {} differences",

@@ -71,7 +71,11 @@ impl Images {
         self.count += 1;
         let image = self.folder.join(format!("image{}", self.count));
         let seed = self.random.next();
-        match disk.crash_image(&image, seed) {
+        let taken = disk.crash_image(&image, seed).and_then(|()| match super::is_told() {
+            true => disk.crash_image(&image.with_extension("left"), seed),
+            false => Ok(()),
+        });
+        match taken {
             Ok(()) => self.taken.push(Crash { number: self.count, when, image }),
             Err(error) => self.failed = Some(format!("{}: {error}", image.display())),
         }
@@ -321,8 +325,12 @@ impl Machine {
     fn end(self) {
         self.disk.power_off();
         self.disk.on_sync(None);
-        for folder in [self.root.with_extension("run"), self.root.with_extension("again"), self.root] {
+        for folder in [self.root.with_extension("run"), self.root.with_extension("again")] {
             let _ = fs::remove_dir_all(folder);
+        }
+        // What was recovered can be looked at when runs tell what they do.
+        if !super::is_told() {
+            let _ = fs::remove_dir_all(self.root);
         }
     }
 }
