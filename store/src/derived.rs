@@ -16,7 +16,7 @@ use crate::catalog::{Catalog, cells_path, list_path};
 use crate::change::Change;
 use crate::counters::Counters;
 use crate::damage::Damages;
-use crate::disk::Disk;
+use crate::disk::{Disk, Mutation};
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
 use crate::lists::{CachedList, MailboxList};
@@ -486,7 +486,8 @@ impl Derived {
                     }
                     // First the count, then the cell, so that a count is never too low.
                     let mut to_count = Some(added.message) != counted;
-                    if to_count {
+                    let late = to_count && self.disk.mutated(Mutation::CellBeforeCount);
+                    if to_count && !late {
                         match directories.get(added.message.page)?.add_reference(added.message.index) {
                             // It was freed, so it is expunged by a change that is durable, too.
                             Err(StoreError::Gone(_)) if pass == Pass::Again => {
@@ -497,6 +498,9 @@ impl Derived {
                         }
                     }
                     let outcome = writer.apply_add(added)?;
+                    if late && self.disk.mutated(Mutation::CellBeforeCount) {
+                        directories.get(added.message.page)?.add_reference(added.message.index)?;
+                    }
                     if outcome == AddOutcome::New {
                         self.counters.cells_added.add(1);
                     } else if to_count {

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::checkpoint::{Checkpoint, LogPosition};
 use crate::derived::{Derived, Pass, Source, list_of, mailbox_of_cells};
+use crate::disk::Mutation;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::locks::LockKey;
@@ -224,6 +225,7 @@ impl<'a> Replay<'a> {
 
     fn read_log(&mut self, name: LogName) -> Result<()> {
         let from = match self.checkpoint_of(name.writer)?.replay_from(name) {
+            Some(_) if self.power_cut && self.derived.disk.mutated(Mutation::NoReplay) => return Ok(()),
             Some(from) => from.max(LOG_HEAD_BYTES),
             None => return Ok(()),
         };
@@ -418,7 +420,9 @@ impl<'a> Replay<'a> {
 
     /// Puts changes into a mailbox; one that cannot take them is made again later, from all logs.
     fn apply_mailbox(&mut self, mailbox: MailboxId, mut changes: Vec<(u32, Change)>) -> Result<()> {
-        changes.sort_by_key(|(_, change)| order(change));
+        if !self.derived.disk.mutated(Mutation::ReplayUnsorted) {
+            changes.sort_by_key(|(_, change)| order(change));
+        }
         let applied = match self.derived.mailbox(mailbox) {
             Ok(open) => self.apply_changes(&open, changes),
             Err(StoreError::NotFound(_)) => match rebuild::named(self.derived, mailbox)? {

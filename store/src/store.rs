@@ -17,7 +17,7 @@ use crate::content::KnownDamage;
 use crate::counters::Counters;
 use crate::damage::Damage;
 use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
-use crate::disk::Disk;
+use crate::disk::{Disk, Mutation};
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
 use crate::gc;
@@ -185,7 +185,13 @@ impl Store {
                 let locks_id = options.disk.random_number()?;
                 let begun = State::read(&options.disk, folder)?.map_or(
                     State { boot_id: boot_id.clone(), epoch: 1, left: Left::Open, locks_id, locks_path },
-                    |before| before.taken_over(&boot_id, locks_id, &runtime_dir.join("locks")),
+                    |before| {
+                        let after = before.taken_over(&boot_id, locks_id, &runtime_dir.join("locks"));
+                        if options.disk.mutated(Mutation::EpochNotRaised) {
+                            return State { epoch: before.epoch, ..after };
+                        }
+                        after
+                    },
                 );
                 let power_cut = begun.left == Left::Recovering;
                 if power_cut {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub(crate) fn run(filter: &[String]) -> Result<(), String> {
     packages::install_missing()?;
     build_programs()?;
-    let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--features", "store/simulation"];
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--features", "store/mutations"];
     arguments.extend(filter.iter().map(String::as_str));
     command::cargo(&arguments, &[("LODE_BIN_DIR", programs().display().to_string())])?;
     println!("all tests passed");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::commit::Committer;
 use crate::counters::Counters;
-use crate::disk::Disk;
+use crate::disk::{Disk, Mutation};
 use crate::error::{Result, StoreError};
 use crate::log::Logs;
 use crate::reserve::make_reserve;
@@ -109,6 +109,9 @@ impl CheckpointThread {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
         let checkpoint = self.logs.positions();
+        if self.disk.mutated(Mutation::CheckpointBeforeSync) {
+            checkpoint.write(&self.disk, &self.partition, self.writer)?;
+        }
         let synced = self.disk.sync_file_system(&self.partition);
         synced
             .inspect_err(|error| self.committer.note_failed_sync(error))

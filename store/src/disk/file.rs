@@ -125,6 +125,15 @@ impl DiskFile {
         of_backend!(self.0, set_modified(time))
     }
 
+    /// As [`Disk::mutated`](super::Disk::mutated).
+    pub fn mutated(&self, mutation: super::Mutation) -> bool {
+        match &self.0 {
+            Backend::Real(_) => false,
+            #[cfg(feature = "simulation")]
+            Backend::Simulated(file) => file.mutated(mutation),
+        }
+    }
+
     /// The system's file: for mapping it, for `sendfile` and for locks alone.
     pub fn file(&self) -> &Arc<File> {
         of_backend!(self.0, file())

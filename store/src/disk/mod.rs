@@ -8,6 +8,7 @@
 //! loads and stores of mapped files (`mapping.rs`), which a simulated disk sees because it compares contents.
 
 mod file;
+mod mutation;
 mod real;
 #[cfg(feature = "simulation")]
 pub mod simulated;
@@ -22,6 +23,7 @@ use crate::ids::PageId;
 use real::RealDisk;
 
 pub use file::DiskFile;
+pub use mutation::Mutation;
 pub use sizes::Sizes;
 
 /// Where a store lives. Cheap to clone.
@@ -232,6 +234,12 @@ impl Disk {
     /// A random number.
     pub fn random_number(&self) -> crate::error::Result<u64> {
         of_backend!(self.0, random_number())
+    }
+
+    /// Whether the store is to do wrong here what `mutation` says. Never, but on a simulated disk that was made so. For a simulated process it is
+    /// also a place at which it may be killed.
+    pub fn mutated(&self, mutation: Mutation) -> bool {
+        of_backend!(self.0, mutated(mutation))
     }
 
     /// How long logs and views grow, and in which steps.

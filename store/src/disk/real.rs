@@ -95,6 +95,10 @@ impl RealDisk {
         Ok(u64::from_ne_bytes(bytes))
     }
 
+    pub(super) fn mutated(&self, _: super::Mutation) -> bool {
+        false
+    }
+
     pub(super) fn sizes(&self) -> &Sizes {
         const { &Sizes::REAL }
     }

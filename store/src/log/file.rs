@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Mutation};
 use crate::error::{Result, StoreError};
 use crate::log::ahead::{Ahead, Step};
-use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogName};
+use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogKind, LogName};
 use crate::log::reader::LogReader;
 
 /// Zeros are written ahead of the tail in steps of this many octets, others appending in between, …
@@ -66,7 +66,7 @@ impl LogFile {
         let made = (|| {
             file.write_all_at(&LogHead { id, name, epoch, packed: None }.encode(), 0)?;
             file.sync_all()?;
-            disk.sync_folder_of(path)
+            if disk.mutated(Mutation::FolderNotSynced) { Ok(()) } else { disk.sync_folder_of(path) }
         })();
         if let Err(error) = made {
             // Nobody knows the file yet, and its name is wanted by the next attempt.
@@ -291,6 +291,13 @@ impl LogFile {
         let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         if *syncing == Syncing::Failed {
             return Err(std::io::Error::other("an earlier sync failed"));
+        }
+        let skips = match self.name.kind {
+            LogKind::Journal => Mutation::SkipJournalSync,
+            LogKind::Bucket => Mutation::SkipBucketSync,
+        };
+        if self.file.mutated(skips) {
+            return Ok(());
         }
         self.file.sync_data().inspect_err(|_| *syncing = Syncing::Failed)
     }

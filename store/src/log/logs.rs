@@ -131,12 +131,16 @@ impl Logs {
             names.extend(logs_of_page(disk, pages, later)?);
         }
         names.retain(|name| name.writer == writer);
+        logs.sync_names(&names)?;
+        let mut failed = None;
         // The newest first: it alone is gone on with, so that a log that was abandoned stays so.
         for name in names.into_iter().rev() {
             let path = log_path(pages, name);
             // An earlier process may have been killed before it synced what others have seen since.
             let synced = disk.open(&path).and_then(|file| file.sync_data());
-            synced.map_err(StoreError::io(&path, "sync"))?;
+            if let Err(error) = synced {
+                failed = Some(StoreError::io(&path, "sync")(error));
+            }
             if name.page < page {
                 continue;
             }
@@ -152,6 +156,7 @@ impl Logs {
             let is_newest = *next == 0;
             *next = (*next).max(name.number.saturating_add(1));
             if is_newest
+                && failed.is_none()
                 && let Some(log) = LogFile::go_on(disk, &path, name, epoch, from)?
                 && log.tail() < disk.sizes().log_full_bytes
             {
@@ -161,7 +166,26 @@ impl Logs {
             state.end(disk, &path, name, from)?;
         }
         drop(state);
-        Ok(logs)
+        match failed {
+            None => Ok(logs),
+            Some(error) => {
+                // What was to be synced may be lost, and no later sync says so: the next process must not append behind it.
+                let _ = logs.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the names of these logs durable. The process that made one may have been killed before it did; and so may one that made the
+    /// folders above, down from the store's.
+    fn sync_names(&self, logs: &[LogName]) -> Result<()> {
+        let mut folders: Vec<PathBuf> = self.pages.ancestors().take(3).map(Path::to_path_buf).collect();
+        folders.reverse();
+        folders.extend(logs.iter().map(|name| self.pages.join(page_name(name.page))));
+        folders.dedup();
+        folders
+            .iter()
+            .try_for_each(|folder| self.disk.sync_folder(folder).map_err(StoreError::io(folder, "sync")))
     }
 
     /// The bucket for messages that were gathered in memory.

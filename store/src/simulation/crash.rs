@@ -16,9 +16,9 @@ use super::resolve::told;
 use super::run::Run;
 use super::wish::Wish;
 use crate::change::ZonedTime;
-use crate::disk::Disk;
 use crate::disk::simulated::{Call, Failure, SimulatedDisk, SimulatedOptions, SyncPoint, When};
-use crate::ids::MailboxId;
+use crate::disk::{Disk, Mutation};
+use crate::ids::{MailboxId, PageId};
 use crate::store::{Background, OpenOptions, Store, WriterChoice};
 use crate::txn::FlagOperation;
 
@@ -29,6 +29,7 @@ pub(super) struct World {
     boot: u64,
     now_seconds: u64,
     room: Option<u64>,
+    mutation: Option<Mutation>,
     images: Arc<Mutex<Images>>,
     /// Syncs of disks that are gone.
     syncs_before: u64,
@@ -109,8 +110,8 @@ fn watch(disk: &SimulatedDisk, images: &Arc<Mutex<Images>>) {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, folder: &Path) -> Result<World, Difference> {
-        let options = SimulatedOptions::new(seed);
+    pub(super) fn new(seed: u64, folder: &Path, mutation: Option<Mutation>) -> Result<World, Difference> {
+        let options = SimulatedOptions { mutation, ..SimulatedOptions::new(seed) };
         let disk = SimulatedDisk::new(&folder.join("disk"), options).map_err(|error| error.to_string())?;
         let images = Arc::new(Mutex::new(Images {
             folder: folder.to_path_buf(),
@@ -126,6 +127,7 @@ impl World {
             boot: 0,
             now_seconds: options.now_seconds,
             room: None,
+            mutation,
             images,
             syncs_before: 0,
         })
@@ -146,6 +148,16 @@ impl World {
     pub(super) fn set_clock(&mut self, by_seconds: i64) {
         self.now_seconds = self.now_seconds.saturating_add_signed(by_seconds);
         self.disk.set_now(self.now_seconds);
+    }
+
+    /// Whether no power cut came that the run went on after.
+    pub(super) fn is_first_boot(&self) -> bool {
+        self.boot == 0
+    }
+
+    /// The day it is.
+    pub(super) fn today(&self) -> PageId {
+        self.disk.disk().today()
     }
 
     /// The disk has so much room from now on. What it had before, as far as it was said.
@@ -174,8 +186,7 @@ impl World {
         self.boot += 1;
         let root = self.folder.join(format!("disk{}", self.boot));
         let seed = self.images.lock().unwrap_or_else(PoisonError::into_inner).random.next();
-        let mut options = SimulatedOptions::new(seed);
-        options.now_seconds = self.now_seconds;
+        let options = self.options(seed);
         let again = self.disk.crash_image(&root, seed).and_then(|()| SimulatedDisk::new(&root, options));
         self.disk.power_off();
         self.disk.on_sync(None);
@@ -184,6 +195,12 @@ impl World {
         self.room = None;
         watch(&self.disk, &self.images);
         Ok(())
+    }
+
+    /// For a disk that is gone on with.
+    fn options(&self, seed: u64) -> SimulatedOptions {
+        let SimulatedOptions { sizes, .. } = SimulatedOptions::new(seed);
+        SimulatedOptions { seed, now_seconds: self.now_seconds, sizes, mutation: self.mutation }
     }
 
     pub(super) fn syncs(&self) -> u64 {
@@ -223,7 +240,7 @@ impl Run {
         let within = self.random.once_in(12);
         let goes_on = self.random.once_in(8);
         let seed = self.random.next();
-        let mut machine = Machine::start(&crash, self.world.now_seconds, seed)?;
+        let mut machine = Machine::start(&crash, self.world.options(seed))?;
         let again = within.then(|| machine.watch(seed));
         let store = machine.open().map_err(|what| format!("{crash}: {what}"))?;
         let whole = Whole::read(&store).map_err(|what| format!("{crash}: {what}"))?;
@@ -239,7 +256,7 @@ impl Run {
                 self.tally.crashes += 1;
                 self.tally.crashes_in_recovery += 1;
                 let cut = Crash { when: format!("{}, in recovery from {crash}", cut.when), ..cut };
-                let mut machine = Machine::start(&cut, self.world.now_seconds, seed ^ number as u64)?;
+                let mut machine = Machine::start(&cut, self.world.options(seed ^ number as u64))?;
                 machine.boots += 1;
                 let store = machine.open().map_err(|what| format!("{cut}: {what}"))?;
                 let whole = Whole::read(&store).map_err(|what| format!("{cut}: {what}"))?;
@@ -271,9 +288,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn start(crash: &Crash, now_seconds: u64, seed: u64) -> Result<Machine, Difference> {
-        let mut options = SimulatedOptions::new(seed);
-        options.now_seconds = now_seconds;
+    fn start(crash: &Crash, options: SimulatedOptions) -> Result<Machine, Difference> {
         let disk = SimulatedDisk::new(&crash.image, options).map_err(|error| format!("{crash}: {error}"))?;
         Ok(Machine { root: crash.image.clone(), disk, boots: 1 })
     }

@@ -15,7 +15,7 @@ pub(super) fn shortest(
     let mut runs = 0;
     let mut fails = |steps: &[Step]| {
         runs += 1;
-        if runs > most_runs { None } else { run(seed, steps, folder).1.err() }
+        if runs > most_runs { None } else { run(seed, steps, folder, None).1.err() }
     };
     let mut stop = fails(&steps)?;
     steps.truncate(stop.step + 1);

@@ -26,6 +26,7 @@ mod wish;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::disk::Mutation;
 use step::{Step, steps_of};
 
 /// What runs did.
@@ -92,8 +93,13 @@ fn is_told() -> bool {
 
 /// Runs `seed` in `folder`, which is emptied before and should be in memory.
 pub fn run_seed(seed: u64, folder: &Path) -> (Tally, Result<(), Failure>) {
+    run_mutated(seed, folder, None)
+}
+
+/// Runs `seed` with a store that does something wrong on purpose, in a build with the feature `mutations`.
+pub fn run_mutated(seed: u64, folder: &Path, mutation: Option<Mutation>) -> (Tally, Result<(), Failure>) {
     let steps = steps_of(seed);
-    let (tally, outcome) = run::run(seed, &steps, folder);
+    let (tally, outcome) = run::run(seed, &steps, folder, mutation);
     (tally, outcome.map_err(|stop| failure(seed, &steps, stop)))
 }
 

@@ -17,8 +17,11 @@ use super::random::Random;
 use super::resolve::{found_out, is_same_list, list_after, told};
 use super::step::{Operation, Step, WRITERS};
 use super::wish::{Done, Wish};
+use crate::check::{CheckOptions, FaultKind};
+use crate::disk::Mutation;
 use crate::draft::{Content, Draft};
 use crate::error::{ChangeError, StoreError};
+use crate::gc::GcOptions;
 use crate::ids::{MailboxId, Ticket};
 use crate::lists::INBOX;
 use crate::locks::LockKey;
@@ -36,8 +39,13 @@ pub(super) struct Stop {
 }
 
 /// Runs `steps`. The folder is emptied before.
-pub(super) fn run(seed: u64, steps: &[Step], folder: &Path) -> (Tally, Result<(), Stop>) {
-    let mut run = match Run::new(seed, folder) {
+pub(super) fn run(
+    seed: u64,
+    steps: &[Step],
+    folder: &Path,
+    mutation: Option<Mutation>,
+) -> (Tally, Result<(), Stop>) {
+    let mut run = match Run::new(seed, folder, mutation) {
         Ok(run) => run,
         Err(difference) => {
             return (Tally::default(), Err(Stop { step: 0, place: String::new(), difference }));
@@ -110,7 +118,7 @@ enum Ended {
 }
 
 impl Run {
-    fn new(seed: u64, folder: &Path) -> Result<Run, Difference> {
+    fn new(seed: u64, folder: &Path, mutation: Option<Mutation>) -> Result<Run, Difference> {
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Run {
@@ -118,7 +126,7 @@ impl Run {
 
             random: Random::new(seed ^ 0x5eed_0fc4_a54e_5001),
             limited: seed % 2 == 1,
-            world: super::crash::World::new(seed, folder)?,
+            world: super::crash::World::new(seed, folder, mutation)?,
             model: Model::default(),
             tally: Tally::default(),
             place: String::new(),
@@ -156,6 +164,8 @@ impl Run {
                 self.faulty = true;
             }
             Step::PowerCut => self.power_cut()?,
+            Step::Collect { writer, all, recount } => self.collect(*writer, *all, *recount)?,
+            Step::Prune { writer } => self.prune(*writer)?,
             Step::Look { writer } => self.look(*writer)?,
         }
         self.abandon_failed();
@@ -283,6 +293,52 @@ impl Run {
         Ok(())
     }
 
+    /// Space is given back. Nothing that is shown changes.
+    fn collect(&mut self, writer: u8, all: bool, recount: bool) -> Result<(), Difference> {
+        if !self.open(writer)? {
+            return Ok(());
+        }
+        let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
+        let options = GcOptions { recount, thin_least_bytes: 512, ..GcOptions::default() };
+        let outcome = match all {
+            true => writing.store.gc(options, &mut |_| ()),
+            false => writing.store.collect_expunged(),
+        };
+        self.may_have_failed(outcome, "giving back space")?;
+        self.crashes()?;
+        self.look(writer)
+    }
+
+    fn prune(&mut self, writer: u8) -> Result<(), Difference> {
+        if !self.open(writer)? {
+            return Ok(());
+        }
+        let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
+        let outcome = writing.store.prune_journals(self.world.today());
+        self.may_have_failed(outcome, "pruning journals")?;
+        self.crashes()?;
+        self.look(writer)
+    }
+
+    /// As `may_fail`, for what is not done after a sync of any process has failed.
+    fn may_have_failed<T>(&self, outcome: Result<T, StoreError>, what: &str) -> Result<(), Difference> {
+        match outcome {
+            Err(StoreError::Busy(_)) => Ok(()),
+            outcome => self.may_fail(outcome, what).map(drop),
+        }
+    }
+
+    /// Every structure agrees with every other.
+    fn check(&self, store: &Store) -> Result<(), Difference> {
+        let report = store.check(&CheckOptions::default(), &|_| ()).map_err(|error| error.to_string())?;
+        // What was lost by a power cut and never acknowledged may have left frames that speak of it.
+        let lost_none = self.world.is_first_boot() && !self.faulty;
+        match report.faults.iter().find(|fault| lost_none && fault.kind != FaultKind::Record) {
+            Some(fault) => Err(format!("check finds {fault:?}")),
+            None => Ok(()),
+        }
+    }
+
     fn look(&mut self, writer: u8) -> Result<(), Difference> {
         if !self.open(writer)? {
             return Ok(());
@@ -290,6 +346,7 @@ impl Run {
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
         let told = |what| format!("writer {writer} sees: {what}");
         let whole = Whole::read(&writing.store).map_err(told)?;
+        self.check(&writing.store).map_err(told)?;
         // Looking may have made things right that the model does not know of yet.
         self.crashes()?;
         compare_live(&mut self.model, &whole).map_err(told)

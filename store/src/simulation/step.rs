@@ -28,6 +28,10 @@ pub(super) enum Step {
     FailSync { after: u32 },
     /// The machine loses power, all writers are gone, and the run goes on with what is left.
     PowerCut,
+    /// A writer gives back the space of what nobody needs, or only of what it expunged itself.
+    Collect { writer: u8, all: bool, recount: bool },
+    /// A writer has journals of ended days make room for what is still so.
+    Prune { writer: u8 },
     /// A writer's view is compared with the model.
     Look { writer: u8 },
 }
@@ -111,7 +115,7 @@ pub(super) const MAILBOX_NAMES: [&str; 10] =
 
 /// How likely each kind of step is in one run.
 struct Weights {
-    steps: [u32; 13],
+    steps: [u32; 14],
     operations: [u32; 13],
 }
 
@@ -123,8 +127,8 @@ impl Weights {
             1 => usual * 4,
             _ => usual,
         };
-        // Do, KillIn, Kill, Round, Checkpoint, Close, Clock, Full, Room, FailSync, PowerCut, Look, KillIn again
-        let mut steps = [200, 8, 3, 60, 6, 5, 4, 2, 0, 2, 3, 10, 0].map(&mut vary);
+        // Do, KillIn, Kill, Round, Checkpoint, Close, Clock, Full, Room, FailSync, PowerCut, Look, Collect, Prune
+        let mut steps = [200, 8, 3, 60, 6, 5, 4, 2, 0, 2, 3, 10, 8, 2].map(&mut vary);
         steps[0] = 200;
         steps[3] = steps[3].max(15);
         // Begin, Drop, Deliver, Copy, Move, StoreFlags, Expunge, CreateUser, DeleteUser, CreateMailbox, Rename, Delete, names
@@ -176,6 +180,8 @@ fn step(random: &mut Random, weights: &Weights, writers: u8) -> Step {
         7 => Step::Full { room: random.below(8000) },
         9 => Step::FailSync { after: 1 + random.below(4) as u32 },
         10 => Step::PowerCut,
+        12 => Step::Collect { writer, all: !random.once_in(3), recount: random.once_in(3) },
+        13 => Step::Prune { writer },
         _ => Step::Look { writer },
     }
 }

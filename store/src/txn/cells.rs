@@ -7,6 +7,7 @@ use crate::change::{Added, Change, Flags};
 use crate::commit::OtherLog;
 use crate::derived::mailbox_of_cells;
 use crate::disk::Disk;
+use crate::disk::Mutation;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, Uid};
 use crate::mailbox::{Cell, Mailbox};
@@ -158,6 +159,9 @@ impl Plan<'_> {
 
     /// A copy lasts only if the message does, and its frame may be in the log of another process, not synced yet.
     pub(super) fn note_others(&mut self, cells: &[Cell]) -> Result<(), Stop> {
+        if self.store.derived.disk.mutated(Mutation::SkipSyncOfOthers) {
+            return Ok(());
+        }
         for cell in cells.chunk_by(|a, b| a.message.page == b.message.page) {
             let page = cell[0].message.page;
             if self.store.checkpoints_of_others.is_old(page) {

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use crate::change::{Change, SpecialUse, codec};
 use crate::derived::{Pass, Source};
+use crate::disk::{Disk, Mutation};
 use crate::draft::{Body, Content};
 use crate::error::{ChangeError, StoreError};
 use crate::ids::{CellIndex, MailboxId, Ticket, UserId};
@@ -265,7 +266,7 @@ fn write(
         return Err(ChangeError::Limit("messages at once"));
     }
     let (log, head, in_flight) = append(store, held, own.as_ref(), &bytes)?;
-    if must_be_durable_first(&changes) {
+    if must_be_durable_first(&changes) && !is_mutated_order(&store.derived.disk, &changes) {
         store.committer.sync_now(&log, &store.logs)?;
     }
     let source = Source::new(log.name(), in_flight.offset(), &head);
@@ -317,7 +318,13 @@ fn append(
         seconds: u32::try_from(store.derived.disk.now_seconds()).unwrap_or(u32::MAX),
         content_gone: false,
     };
-    let announce = |offset| held.announce(Intent { log: log.name(), offset });
+    let disk = &store.derived.disk;
+    let late = disk.mutated(Mutation::IntentAfterFrame);
+    let announce = |offset| {
+        if !late {
+            held.announce(Intent { log: log.name(), offset });
+        }
+    };
     let appended = match own.map(|(_, content)| &content.body) {
         Some(Body::Streamed(_)) => log.append_written(&head, changes, announce),
         Some(Body::Gathered(bytes)) => log.append(&head, bytes, changes, announce),
@@ -333,6 +340,9 @@ fn append(
             return Err(error.into());
         }
     };
+    if disk.mutated(Mutation::IntentAfterFrame) {
+        held.announce(Intent { log: log.name(), offset: in_flight.offset() });
+    }
     store.counters.frames.add(1);
     let written = match own {
         Some(_) => &store.counters.bucket_bytes_written,
@@ -368,6 +378,16 @@ fn must_be_durable_first(changes: &[Change]) -> bool {
     changes.len() > UNSYNCED_MOST
         || changes.iter().any(defines)
         || if delivers { !changes.iter().all(is_delivery) } else { weight(changes) > 1 }
+}
+
+/// Whether the order of a change is broken on purpose.
+fn is_mutated_order(disk: &Disk, changes: &[Change]) -> bool {
+    let of_cells = |change: &Change| crate::derived::mailbox_of_cells(change).is_some();
+    let mutation = match changes.iter().all(of_cells) {
+        true => Mutation::SeveralNotDurableFirst,
+        false => Mutation::NamesNotDurableFirst,
+    };
+    disk.mutated(mutation)
 }
 
 /// How much there is to replay in these changes, in messages.

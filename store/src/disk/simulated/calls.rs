@@ -8,7 +8,7 @@ use super::faults::Call;
 use super::file::SimulatedFile;
 use super::tree::{FileNode, Folder, Node};
 use super::{SimulatedDisk, State};
-use crate::disk::{DirEntry, DiskFile, Sizes};
+use crate::disk::{DirEntry, DiskFile, Mutation, Sizes};
 use crate::error::Result;
 
 impl SimulatedDisk {
@@ -157,6 +157,11 @@ impl SimulatedDisk {
 
     pub(in crate::disk) fn random_number(&self) -> Result<u64> {
         Ok(self.lock().random.number())
+    }
+
+    pub(in crate::disk) fn mutated(&self, mutation: Mutation) -> bool {
+        crate::simulation::kill::count_call();
+        cfg!(feature = "mutations") && self.0.mutation == Some(mutation)
     }
 
     pub(in crate::disk) fn sizes(&self) -> &Sizes {

@@ -132,6 +132,10 @@ impl SimulatedFile {
         self.file.set_modified(time)
     }
 
+    pub(in crate::disk) fn mutated(&self, mutation: crate::disk::Mutation) -> bool {
+        self.disk.mutated(mutation)
+    }
+
     pub(in crate::disk) fn file(&self) -> &Arc<File> {
         self.file.file()
     }

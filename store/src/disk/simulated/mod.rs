@@ -26,7 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Disk, Sizes};
+use super::{Backend, Disk, Mutation, Sizes};
 use content::Durable;
 use faults::Faults;
 use tree::{FileNode, Folder, Names, Node, NodeId, Tree};
@@ -44,12 +44,14 @@ pub struct SimulatedOptions {
     pub now_seconds: u64,
     /// How long files grow, and in which steps.
     pub sizes: Sizes,
+    /// What a store on it does wrong, in a build with the feature `mutations`.
+    pub mutation: Option<Mutation>,
 }
 
 impl SimulatedOptions {
     /// Small files, in the year 2026.
     pub fn new(seed: u64) -> SimulatedOptions {
-        SimulatedOptions { seed, now_seconds: 20_779 * 86_400, sizes: Sizes::SMALL }
+        SimulatedOptions { seed, now_seconds: 20_779 * 86_400, sizes: Sizes::SMALL, mutation: None }
     }
 }
 
@@ -62,6 +64,7 @@ struct Inner {
     /// One more name for every file, by its number here: so that a file can be read that has lost its names.
     inodes: PathBuf,
     sizes: Sizes,
+    mutation: Option<Mutation>,
     state: Mutex<State>,
     hook: Mutex<Hook>,
 }
@@ -138,6 +141,7 @@ impl SimulatedDisk {
             root: root.to_path_buf(),
             inodes,
             sizes: options.sizes,
+            mutation: options.mutation,
             state: Mutex::new(state),
             hook: Mutex::new(Hook::default()),
         })))
