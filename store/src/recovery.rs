@@ -52,7 +52,7 @@ pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Resul
     let everything = derived.is_rebuild_owed();
     let mut replay = Replay::new(partition, derived, power_cut, everything);
     let survey = if everything {
-        let verify_before_epoch = if power_cut { derived.epoch } else { 0 };
+        let verify_before_epoch = derived.epoch;
         let mut survey = rebuild::survey(derived, verify_before_epoch)?;
         replay.apply_users(std::mem::take(&mut survey.users))?;
         rebuild::reserve_users(derived, &survey)?;
@@ -229,8 +229,8 @@ impl<'a> Replay<'a> {
             Some(from) => from.max(LOG_HEAD_BYTES),
             None => return Ok(()),
         };
-        // Only a power cut leaves frames whose heads are there and whose contents are not.
-        let verify_before_epoch = if self.power_cut { self.derived.epoch } else { 0 };
+        // Only a power cut leaves frames whose heads are there and whose contents are not, and each raises the epoch.
+        let verify_before_epoch = self.derived.epoch;
         let how = How { from, search: Search::UptoZeros, verify_before_epoch };
         let read = read_log(self.derived, name, how, &mut |_, frame| self.take_in(name, frame))?;
         let Some(read) = read else { return Ok(()) };
