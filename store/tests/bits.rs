@@ -315,6 +315,7 @@ fn a_flipped_bit_is_harmless_or_reported_and_never_told() {
             // Where something stands, rather than in zeros.
             let used: Vec<u64> = (0..octets.len() as u64).filter(|at| octets[*at as usize] != 0).collect();
             let mut pick = |turn: u64| match turn % 4 {
+                _ if used.is_empty() => random.below(bits),
                 0 => random.below(bits.min(2048 * 8)),
                 _ => used[random.below(used.len() as u64) as usize] * 8 + random.below(8),
             };
