@@ -25,7 +25,7 @@ use crate::gc::background::Expunged;
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
-use crate::log::logs::log_path;
+use crate::log::logs::{log_path, write_again};
 use crate::log::{LogReader, Logs};
 use crate::mailbox::{Mailbox, PowerCutReport, Raised};
 use crate::page::Pages;
@@ -36,7 +36,7 @@ use crate::quota::known::KnownLimits;
 use crate::recovery;
 use crate::reserve::make_reserve;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
-use crate::txn::Txn;
+use crate::txn::{Txn, must_be_durable_first};
 use crate::txn::equal::EqualMessages;
 
 /// Whose logs this process appends to.
@@ -717,6 +717,9 @@ fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
     let Some(frame) = reader.frame_at(intent.offset)? else {
         return Ok(());
     };
+    if must_be_durable_first(&frame.changes) {
+        write_again(&derived.disk, &path, frame.offset..frame.end())?;
+    }
     let source = Source::new(intent.log, intent.offset, &frame.head);
     let concerns = |key: LockKey| key.stripe() == stripe;
     derived.apply(&source, &frame.changes, &concerns, Pass::Again)?;

@@ -4,6 +4,7 @@
 //! Invariant: `open` and `ended` together name every log of this writer that a checkpoint must mention (see `checkpoint.rs`).
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -138,8 +139,11 @@ impl Logs {
             let path = log_path(pages, name);
             // An earlier process may have been killed before it synced what others have seen since.
             let synced = disk.open(&path).and_then(|file| file.sync_data());
-            if let Err(error) = synced {
-                failed = Some(StoreError::io(&path, "sync")(error));
+            // One that fails may have lost what no later one writes.
+            if synced.is_err()
+                && let Err(error) = write_again(disk, &path, LOG_HEAD_BYTES..u64::MAX)
+            {
+                failed = Some(error);
             }
             if name.page < page {
                 continue;
@@ -396,6 +400,25 @@ fn later_pages(disk: &Disk, pages: &Path, page: PageId) -> Result<Vec<PageId>> {
     }
     later.sort_unstable();
     Ok(later)
+}
+
+/// Makes a part of a log durable, as far as it goes, that its owner did not sync, or could not: octets of a failed sync are written by the
+/// next one only if they are put there once more.
+pub(crate) fn write_again(disk: &Disk, path: &Path, part: Range<u64>) -> Result<()> {
+    const STEP_BYTES: u64 = 1 << 20;
+    let again = || {
+        let file = disk.open_writable(path)?;
+        let end = part.end.min(file.len()?);
+        let mut at = part.start;
+        while at < end {
+            let mut octets = vec![0; STEP_BYTES.min(end - at) as usize];
+            file.read_exact_at(&mut octets, at)?;
+            file.write_all_at(&octets, at)?;
+            at += octets.len() as u64;
+        }
+        file.sync_data()
+    };
+    again().map_err(StoreError::io(path, "sync"))
 }
 
 /// The file of a log.

@@ -12,6 +12,8 @@
 
 mod compare;
 mod crash;
+#[cfg(test)]
+mod found;
 mod history;
 pub(crate) mod kill;
 mod minimize;

@@ -19,6 +19,8 @@ pub(super) type Difference = String;
 pub(super) struct Model {
     pub(super) users: BTreeMap<UserId, UserModel>,
     pub(super) unacknowledged: Unacknowledged,
+    /// A sync of a log has failed.
+    pub(super) sync_failed: bool,
     last_transaction: TransactionId,
 }
 

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use super::model::{CellState, Difference, keyword_bits};
 use crate::change::ZonedTime;
 use crate::error::StoreError;
+use crate::error::StoreError;
 use crate::ids::{CellIndex, MailboxId, MessageId, UserId};
 use crate::mailbox::Cell;
 use crate::quota::{Limit, Limits, Usage};
 use crate::store::Store;
+
+/// What stands for each octet of a message that the store says is damaged. No message of a run has it.
+pub(super) const DAMAGED: u8 = 0xff;
 
 /// What a mailbox shows.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,7 +95,11 @@ impl Seen {
 fn content(store: &Store, cell: &Cell) -> Result<Vec<u8>, Difference> {
     let stored = store.message(cell.message).map_err(|error| format!("the message: {error}"))?;
     let mut bytes = Vec::new();
-    store.read_range(&stored, 0..u64::MAX, &mut bytes).map_err(|error| format!("its octets: {error}"))?;
+    match store.read_range(&stored, 0..u64::MAX, &mut bytes) {
+        // Told, and not shown as the message.
+        Err(StoreError::Corrupt { .. }) => return Ok(vec![DAMAGED; cell.size as usize]),
+        read => read.map_err(|error| format!("its octets: {error}"))?,
+    }
     if bytes.len() as u64 != u64::from(cell.size) {
         return Err(format!("it has {} octets, and should have {}", bytes.len(), cell.size));
     }

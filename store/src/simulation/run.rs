@@ -160,6 +160,7 @@ impl Run {
             }
             Step::Room => drop(self.world.set_room(None)),
             Step::FailSync { after } => {
+                self.model.sync_failed = true;
                 self.world.fail_sync(*after);
                 self.faulty = true;
             }
@@ -462,6 +463,8 @@ impl Run {
         if kill_at.is_some() {
             self.kill(writer);
         }
+        // What came while it was found out shows what was there before, or all of it.
+        self.crashes()?;
         if let Some(done) = done {
             self.happened(writer, wish, &done, incarnation, ticket, now_seconds)?;
         }

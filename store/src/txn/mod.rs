@@ -361,7 +361,7 @@ fn append(
 ///   of what the frame would have said, had it not been lost. (A message that is delivered is in its frame, and lost with it, whoever got it.)
 /// - more messages at once than a few transactions may leave unsynced in a mailbox, for the UIDs that are skipped after a power
 ///   cut are not without number.
-fn must_be_durable_first(changes: &[Change]) -> bool {
+pub(crate) fn must_be_durable_first(changes: &[Change]) -> bool {
     let defines = |change: &Change| {
         matches!(
             change,

@@ -1,0 +1,133 @@
+//! What the simulation has found: short runs, with several seeds and moments of death each, that failed once.
+
+use std::path::PathBuf;
+
+use super::run::run;
+use super::step::{Operation, Step};
+
+/// Runs the steps that `steps` makes of each moment of death, with some seeds.
+fn holds(name: &str, steps: impl Fn(u32) -> Vec<Step>) {
+    let memory = PathBuf::from("/dev/shm");
+    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    let folder = base.join(format!("lode-found-{name}-{}", std::process::id()));
+    for at_call in (1..46).step_by(4) {
+        for seed in 1..=2 {
+            let steps = steps(at_call + seed);
+            if let Err(stop) = run(u64::from(seed), &steps, &folder, None).1 {
+                panic!("seed {seed}, death at call {}: {stop:?}\n{steps:?}", at_call + seed);
+            }
+        }
+    }
+}
+
+fn user(writer: u8, name: u8) -> Step {
+    Step::Do { writer, what: Operation::CreateUser { name } }
+}
+
+fn delivery(to: &[u64]) -> Operation {
+    Operation::Deliver { to: to.to_vec(), size: 300, same: false, begun: false, flags: 0, keywords: 0 }
+}
+
+fn mailbox(name: u8) -> Operation {
+    Operation::CreateMailbox { user: 0, name, special_use: 0 }
+}
+
+#[test]
+fn a_log_whose_maker_was_killed_has_a_durable_name_before_it_is_gone_on_with() {
+    holds("name", |at_call| {
+        vec![
+            user(1, 1),
+            Step::KillIn { writer: 0, what: delivery(&[0]), at_call },
+            Step::Do { writer: 0, what: delivery(&[0, 0]) },
+            Step::Round { writer: 0 },
+        ]
+    });
+}
+
+#[test]
+fn a_log_that_could_not_be_synced_when_it_was_taken_up_is_not_gone_on_with() {
+    holds("sync", |after| {
+        vec![
+            user(0, 1),
+            Step::Do { writer: 0, what: delivery(&[0]) },
+            Step::Kill { writer: 0 },
+            Step::FailSync { after: 1 + after % 6 },
+            Step::Do { writer: 0, what: delivery(&[0]) },
+            Step::Do { writer: 0, what: delivery(&[0]) },
+            Step::Round { writer: 0 },
+        ]
+    });
+}
+
+#[test]
+fn what_repair_shows_of_names_is_durable() {
+    holds("repair", |at_call| {
+        vec![
+            user(0, 0),
+            Step::Do { writer: 1, what: delivery(&[0]) },
+            Step::KillIn { writer: 0, what: mailbox(9), at_call },
+            Step::Do { writer: 1, what: delivery(&[1, 2]) },
+            Step::Round { writer: 1 },
+        ]
+    });
+}
+
+#[test]
+fn what_repair_shows_of_names_is_durable_after_a_failed_sync() {
+    holds("failed", |after| {
+        vec![
+            user(1, 0),
+            Step::Do { writer: 1, what: delivery(&[0]) },
+            Step::FailSync { after: 1 + after % 6 },
+            Step::Do { writer: 0, what: mailbox(9) },
+            Step::Do { writer: 1, what: delivery(&[1]) },
+            Step::Round { writer: 1 },
+        ]
+    });
+}
+
+#[test]
+fn uids_that_a_power_cut_skipped_are_not_skipped_to_again() {
+    holds("skip", |at_call| {
+        vec![
+            user(1, 1),
+            Step::Full { room: 300 * u64::from(at_call) },
+            Step::Do { writer: 1, what: mailbox(6) },
+            Step::Room,
+            Step::Do { writer: 0, what: delivery(&[1, 2]) },
+            Step::PowerCut,
+            Step::Do { writer: 0, what: delivery(&[0, 1]) },
+            Step::PowerCut,
+            Step::Do { writer: 1, what: delivery(&[0]) },
+        ]
+    });
+}
+
+#[test]
+fn several_messages_are_expunged_flagged_or_copied_together_or_not_at_all() {
+    holds("several", |at_call| {
+        let messages = vec![0, 9, 17, 25];
+        vec![
+            user(0, 0),
+            Step::Do { writer: 0, what: delivery(&[0; 26]) },
+            Step::Round { writer: 0 },
+            Step::Do { writer: 0, what: mailbox(0) },
+            Step::KillIn {
+                writer: 0,
+                what: Operation::Copy { from: 0, messages: messages.clone(), to: 1, expunge: false },
+                at_call,
+            },
+            Step::Do {
+                writer: 1,
+                what: Operation::StoreFlags {
+                    mailbox: 0,
+                    messages: messages.clone(),
+                    how: 1,
+                    flags: 8,
+                    keywords: 1,
+                },
+            },
+            Step::Do { writer: 1, what: Operation::Expunge { mailbox: 0, messages } },
+        ]
+    });
+}
