@@ -36,8 +36,8 @@ use crate::quota::known::KnownLimits;
 use crate::recovery;
 use crate::reserve::make_reserve;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
-use crate::txn::{Txn, must_be_durable_first};
 use crate::txn::equal::EqualMessages;
+use crate::txn::{Txn, must_be_durable_first};
 
 /// Whose logs this process appends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,7 +79,8 @@ pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Diffe
                 None if now.is_live() => return Err(format!("{name}: UID {uid} is gone")),
                 None => (),
                 Some(seen) if seen.state == now || !now.is_live() && !seen.state.is_live() => {
-                    compare_constant(false, cell, seen).map_err(|what| format!("{name}: UID {uid}: {what}"))?;
+                    compare_constant(false, cell, seen)
+                        .map_err(|what| format!("{name}: UID {uid}: {what}"))?;
                 }
                 Some(seen) => {
                     return Err(format!("{name}: UID {uid} is {:?}, and was shown as {now:?}", seen.state));

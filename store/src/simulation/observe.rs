@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::model::{CellState, Difference, keyword_bits};
 use crate::change::ZonedTime;
 use crate::error::StoreError;
-use crate::error::StoreError;
 use crate::ids::{CellIndex, MailboxId, MessageId, UserId};
 use crate::mailbox::Cell;
 use crate::quota::{Limit, Limits, Usage};
