@@ -211,6 +211,19 @@ impl Derived {
         }
     }
 
+    /// As `set_aside`, for a view that keeps its name until another takes it.
+    pub(crate) fn keep_aside(&self, path: &Path) -> Result<()> {
+        let aside = path.with_extension("damaged");
+        let kept = match self.disk.remove_file(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => self.disk.hard_link(path, &aside),
+        };
+        match kept {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            kept => kept.map_err(StoreError::io(path, "put aside")),
+        }
+    }
+
     /// Seconds since 1970, as cells have them.
     pub(crate) fn now(&self) -> u32 {
         u32::try_from(self.disk.now_seconds()).unwrap_or(u32::MAX)

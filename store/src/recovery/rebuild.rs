@@ -240,7 +240,8 @@ pub(super) fn make_mailbox(
     fold: &Fold,
 ) -> Result<()> {
     let path = derived.cells_path(mailbox)?;
-    derived.set_aside(&path)?;
+    // The new file takes its place at one stroke: at no moment is the mailbox without one.
+    derived.keep_aside(&path)?;
     let mut states = States { derived, page: None };
     Mailbox::create_filled(&derived.disk, &path, mailbox, uid_validity, fold.epoch(), |made| {
         made.reserve(u32::try_from(fold.len()).unwrap_or(u32::MAX))?;
