@@ -26,20 +26,24 @@ fn flip(path: &Path, offset: u64, bit: u8) {
 
 /// The file under `folder` whose name begins with `start` and that holds `needle`, and where.
 fn find(folder: &Path, start: &str, needle: &[u8]) -> (PathBuf, u64) {
+    find_below(folder, start, needle).unwrap_or_else(|| panic!("{start} with the octets is not there"))
+}
+
+fn find_below(folder: &Path, start: &str, needle: &[u8]) -> Option<(PathBuf, u64)> {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("readable").path();
         if path.is_dir() {
-            if let Some(found) = std::panic::catch_unwind(|| find(&path, start, needle)).ok() {
-                return found;
+            if let Some(found) = find_below(&path, start, needle) {
+                return Some(found);
             }
         } else if path.file_name().expect("a name").to_string_lossy().starts_with(start) {
             let bytes = std::fs::read(&path).expect("readable");
             if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
-                return (path, at as u64);
+                return Some((path, at as u64));
             }
         }
     }
-    panic!("{start} with the octets is not there");
+    None
 }
 
 #[test]

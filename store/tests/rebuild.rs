@@ -21,11 +21,13 @@ use store::{Disk, OpenOptions, PageId, Store, StoreError, WriterChoice};
 #[derive(Debug, PartialEq)]
 struct Everything {
     list: Arc<MailboxList>,
-    mailboxes: BTreeMap<String, (MailboxStatus, Keywords, Vec<(Cell, Vec<u8>)>)>,
+    mailboxes: BTreeMap<String, (MailboxStatus, Keywords, Mail)>,
 }
 
 /// Names of keywords by their bits.
 type Keywords = Vec<(u8, String)>;
+/// Messages with their octets.
+type Mail = Vec<(Cell, Vec<u8>)>;
 
 fn everything(store: &Store, user: UserId) -> Everything {
     let list = store.mailbox_list(user).expect("a list");

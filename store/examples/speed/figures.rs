@@ -66,7 +66,7 @@ fn reading(store: &Arc<Store>, place: &Place, ann: UserId) {
             let mut lent = store.file_range(large, 0..u64::MAX).expect("whole");
             while !lent.is_empty() {
                 let verified = lent.verified().expect("whole");
-                lent.advance(verified);
+                lent.advance(verified).expect("whole");
             }
         }
     });

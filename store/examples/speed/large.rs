@@ -10,7 +10,7 @@ use crate::common::*;
 use crate::machine::{memory, processor_time_ns};
 use store::change::SystemFlags;
 use store::ids::{CellIndex, MailboxId, UserId};
-use store::txn::{FlagOperation, Outcome};
+use store::txn::FlagOperation;
 use store::view::{Refresh, View};
 use store::{OpenOptions, Store, WriterChoice};
 
