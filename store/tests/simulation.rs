@@ -44,8 +44,9 @@ fn a_seed_is_one_run() {
 #[test]
 fn every_mutation_is_found() {
     use store::disk::Mutation;
-    use store::simulation::run_mutated;
+    use store::simulation::{run_death, run_mutated};
 
+    const DEATHS_MOST: u32 = 60;
     const SEEDS_MOST: u64 = 150;
 
     let folder = folder("mutations");
@@ -55,11 +56,16 @@ fn every_mutation_is_found() {
         if only.as_ref().is_some_and(|only| *only != format!("{mutation:?}")) {
             continue;
         }
-        // A seed counts only if it is the mutation that it shows.
-        let found = (1..=SEEDS_MOST).find_map(|seed| {
+        // What is found must be the mutation's doing.
+        let death = |at_call| {
+            let failure = run_death(at_call, &folder, Some(mutation)).err()?;
+            run_death(at_call, &folder, None).is_ok().then_some(failure)
+        };
+        let seed = |seed| {
             let failure = run_mutated(seed, &folder, Some(mutation)).1.err()?;
             run_seed(seed, &folder).1.is_ok().then_some(failure)
-        });
+        };
+        let found = (1..DEATHS_MOST).find_map(death).or_else(|| (1..=SEEDS_MOST).find_map(seed));
         match found {
             Some(failure) => println!("{mutation:?}: seed {}: {}", failure.seed, failure.difference),
             None => missed.push(mutation),
