@@ -1,6 +1,7 @@
 //! Power cuts: takes images of what one would leave, at every sync and now and then in between, recovers each and reads what is there. Some are
 //! cut short in recovery, by one more power cut, and some are gone on with.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,11 +17,14 @@ use super::resolve::told;
 use super::run::Run;
 use super::wish::Wish;
 use crate::change::ZonedTime;
-use crate::disk::simulated::{Call, Failure, SimulatedDisk, SimulatedOptions, SyncPoint, When};
+use crate::disk::simulated::{Call, Failure, Image, SimulatedDisk, SimulatedOptions, SyncPoint, When};
 use crate::disk::{Disk, Mutation};
 use crate::ids::{MailboxId, PageId};
 use crate::store::{Background, OpenOptions, Store, WriterChoice};
 use crate::txn::FlagOperation;
+
+/// Images of which it is remembered what was shown after them.
+const KNOWN_MOST: usize = 500;
 
 /// The disk of a run, its clock, and the power cuts that came.
 pub(super) struct World {
@@ -51,7 +55,9 @@ pub(super) struct Crash {
     /// When it came.
     when: String,
     /// What it left.
-    image: PathBuf,
+    image: Image,
+    /// Where a machine starts with it.
+    root: PathBuf,
 }
 
 impl fmt::Display for Crash {
@@ -63,22 +69,27 @@ impl fmt::Display for Crash {
 /// What is there after one.
 pub(super) struct Recovered {
     pub(super) crash: Crash,
-    pub(super) whole: Whole,
+    pub(super) whole: Arc<Whole>,
 }
+
+/// What was shown after power cuts that left a certain image at a certain time. Recovery is the same for all that left it, so it is done once.
+pub(super) type Known = HashMap<(u128, u64), Arc<Whole>>;
 
 impl Images {
     /// Takes one of what a power cut now would leave.
     fn take(&mut self, disk: &SimulatedDisk, when: String) {
         self.count += 1;
-        let image = self.folder.join(format!("image{}", self.count));
+        let root = self.folder.join(format!("image{}", self.count));
         let seed = self.random.next();
-        let taken = disk.crash_image(&image, seed).and_then(|()| match super::is_told() {
-            true => disk.crash_image(&image.with_extension("left"), seed),
-            false => Ok(()),
+        let taken = disk.power_cut(seed).and_then(|image| {
+            if super::is_told() {
+                image.write(&root.with_extension("left"))?;
+            }
+            Ok(image)
         });
         match taken {
-            Ok(()) => self.taken.push(Crash { number: self.count, when, image }),
-            Err(error) => self.failed = Some(format!("{}: {error}", image.display())),
+            Ok(image) => self.taken.push(Crash { number: self.count, when, image, root }),
+            Err(error) => self.failed = Some(format!("{}: {error}", root.display())),
         }
     }
 
@@ -187,7 +198,7 @@ impl World {
         let root = self.folder.join(format!("disk{}", self.boot));
         let seed = self.images.lock().unwrap_or_else(PoisonError::into_inner).random.next();
         let options = self.options(seed);
-        let again = self.disk.crash_image(&root, seed).and_then(|()| SimulatedDisk::new(&root, options));
+        let again = self.disk.power_cut(seed).and_then(|image| SimulatedDisk::after(&image, &root, options));
         self.disk.power_off();
         self.disk.on_sync(None);
         let _ = fs::remove_dir_all(self.disk.root());
@@ -240,7 +251,15 @@ impl Run {
         let within = self.random.once_in(12);
         let goes_on = self.random.once_in(8);
         let seed = self.random.next();
-        let mut machine = Machine::start(&crash, self.world.options(seed))?;
+        let key = (crash.image.hash(), self.world.now_seconds);
+        if !within
+            && !goes_on
+            && let Some(whole) = self.known.get(&key)
+        {
+            all.push(Recovered { crash, whole: Arc::clone(whole) });
+            return Ok(());
+        }
+        let mut machine = Machine::start(&crash, self.folder.join("machine"), self.world.options(seed))?;
         let again = within.then(|| machine.watch(seed));
         let store = machine.open().map_err(|what| format!("{crash}: {what}"))?;
         let whole = Whole::read(&store).map_err(|what| format!("{crash}: {what}"))?;
@@ -250,20 +269,20 @@ impl Run {
             let keep = self.random.below(cuts.len().max(1) as u64) as usize;
             for (number, cut) in cuts.into_iter().enumerate() {
                 if number.abs_diff(keep) > 1 {
-                    let _ = fs::remove_dir_all(&cut.image);
                     continue;
                 }
                 self.tally.crashes += 1;
                 self.tally.crashes_in_recovery += 1;
                 let cut = Crash { when: format!("{}, in recovery from {crash}", cut.when), ..cut };
-                let mut machine = Machine::start(&cut, self.world.options(seed ^ number as u64))?;
+                let run = self.folder.join("machine.again");
+                let mut machine = Machine::start(&cut, run, self.world.options(seed ^ number as u64))?;
                 machine.boots += 1;
                 let store = machine.open().map_err(|what| format!("{cut}: {what}"))?;
                 let whole = Whole::read(&store).map_err(|what| format!("{cut}: {what}"))?;
                 store.abandon();
                 drop(store);
                 machine.end();
-                all.push(Recovered { crash: cut, whole });
+                all.push(Recovered { crash: cut, whole: Arc::new(whole) });
             }
         }
         if goes_on {
@@ -275,6 +294,11 @@ impl Run {
             drop(store);
         }
         machine.end();
+        let whole = Arc::new(whole);
+        if self.known.len() >= KNOWN_MOST {
+            self.known.clear();
+        }
+        self.known.insert(key, Arc::clone(&whole));
         all.push(Recovered { crash, whole });
         Ok(())
     }
@@ -283,18 +307,23 @@ impl Run {
 /// A machine that starts with what a power cut left.
 struct Machine {
     root: PathBuf,
+    /// Its runtime folder. What another machine left there is of no use to it.
+    run: PathBuf,
     disk: SimulatedDisk,
     boots: u64,
+    is_watched: bool,
 }
 
 impl Machine {
-    fn start(crash: &Crash, options: SimulatedOptions) -> Result<Machine, Difference> {
-        let disk = SimulatedDisk::new(&crash.image, options).map_err(|error| format!("{crash}: {error}"))?;
-        Ok(Machine { root: crash.image.clone(), disk, boots: 1 })
+    fn start(crash: &Crash, run: PathBuf, options: SimulatedOptions) -> Result<Machine, Difference> {
+        let disk = SimulatedDisk::after(&crash.image, &crash.root, options)
+            .map_err(|error| format!("{crash}: {error}"))?;
+        Ok(Machine { root: crash.root.clone(), run, disk, boots: 1, is_watched: false })
     }
 
     /// Has power cuts come from now on.
-    fn watch(&self, seed: u64) -> Arc<Mutex<Images>> {
+    fn watch(&mut self, seed: u64) -> Arc<Mutex<Images>> {
+        self.is_watched = true;
         let folder = self.root.with_extension("again");
         let made = fs::create_dir_all(&folder).err().map(|error| error.to_string());
         let images = Arc::new(Mutex::new(Images {
@@ -309,8 +338,7 @@ impl Machine {
     }
 
     fn open(&mut self) -> Result<Arc<Store>, Difference> {
-        let run = self.root.with_extension("run");
-        let mut options = OpenOptions::new(self.root.join("store"), run, WriterChoice::Handler(0));
+        let mut options = OpenOptions::new(self.root.join("store"), &self.run, WriterChoice::Handler(0));
         options.disk = self.disk.disk();
         options.background = Background::Manual;
         options.default_limits = limits_out_of_reach();
@@ -340,8 +368,8 @@ impl Machine {
     fn end(self) {
         self.disk.power_off();
         self.disk.on_sync(None);
-        for folder in [self.root.with_extension("run"), self.root.with_extension("again")] {
-            let _ = fs::remove_dir_all(folder);
+        if self.is_watched {
+            let _ = fs::remove_dir_all(self.root.with_extension("again"));
         }
         // What was recovered can be looked at when runs tell what they do.
         if !super::is_told() {

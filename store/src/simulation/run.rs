@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Tally;
 use super::compare::{Whole, compare_live, compare_recovered, settle};
-use super::crash::{Crash, Recovered};
+use super::crash::{Crash, Known, Recovered};
 use super::history::{DURABLE, Mark};
 use super::kill::until_killed;
 use super::model::{CellState, Difference, Model};
@@ -95,6 +95,8 @@ pub(super) struct Run {
     pub(super) world: super::crash::World,
     pub(super) model: Model,
     pub(super) tally: Tally,
+    /// What was shown after power cuts so far.
+    pub(super) known: Known,
     /// Where the run is, in words.
     pub(super) place: String,
     writers: [Option<Writer>; WRITERS as usize],
@@ -106,7 +108,7 @@ pub(super) struct Run {
     /// Faults of the disk that were asked for may make operations fail.
     faulty: bool,
     /// Power cuts that do not show what was there before the operation that is under way: they must show what is there after it.
-    open_question: Option<Vec<(Crash, Whole, Difference)>>,
+    open_question: Option<Vec<(Crash, Arc<Whole>, Difference)>>,
 }
 
 /// What became of an operation.
@@ -129,6 +131,7 @@ impl Run {
             world: super::crash::World::new(seed, folder, mutation)?,
             model: Model::default(),
             tally: Tally::default(),
+            known: Known::default(),
             place: String::new(),
             writers: [const { None }; WRITERS as usize],
             incarnations: 0,

@@ -13,9 +13,9 @@ use crate::error::Result;
 
 impl SimulatedDisk {
     pub(in crate::disk) fn open(&self, path: &Path) -> io::Result<DiskFile> {
-        let mut state = self.begin(Call::Open)?;
-        let file = File::open(path)?;
-        self.opened(&mut state, path, file)
+        let state = self.begin(Call::Open)?;
+        let node = self.find(&state, path)?;
+        Ok(SimulatedFile::new(self.clone(), node, path, File::open(path)?).into())
     }
 
     pub(in crate::disk) fn open_writable(&self, path: &Path) -> io::Result<DiskFile> {
@@ -30,7 +30,6 @@ impl SimulatedDisk {
         check_room(&state)?;
         let file = File::options().read(true).write(true).create_new(true).open(path)?;
         let node = state.tree.add(Node::File(FileNode::default()));
-        fs::hard_link(path, self.inode(node))?;
         state.tree.set(folder, name, node);
         self.opened(&mut state, path, file)
     }
@@ -131,8 +130,8 @@ impl SimulatedDisk {
                 return outcome.map_err(|failure| failure.error());
             }
             for node in state.tree.files() {
-                let current = self.current(node)?;
                 let Some(file) = state.tree.file_mut(node) else { continue };
+                let current = file.current()?;
                 match outcome {
                     Ok(()) => file.durable.sync(current),
                     // Which of the files it was that could not be written is not said.
@@ -144,9 +143,7 @@ impl SimulatedDisk {
                 return Err(failure.error());
             }
             state.tree.commit_all();
-            for node in state.tree.sweep() {
-                fs::remove_file(self.inode(node))?;
-            }
+            state.tree.sweep();
             Ok(())
         })
     }
@@ -154,6 +151,8 @@ impl SimulatedDisk {
     pub(in crate::disk) fn now_seconds(&self) -> u64 {
         self.lock().now_seconds
     }
+
+    pub(in crate::disk) fn pause_ms(&self, _: u64) {}
 
     pub(in crate::disk) fn random_number(&self) -> Result<u64> {
         Ok(self.lock().random.number())
@@ -175,8 +174,15 @@ impl SimulatedDisk {
         Ok(state)
     }
 
+    /// A file was opened for writing.
     fn opened(&self, state: &mut State, path: &Path, file: File) -> io::Result<DiskFile> {
         let node = self.find(state, path)?;
+        if let Some(known) = state.tree.file_mut(node)
+            && known.memory.is_none()
+        {
+            // Another opening: locks on the one that the store gets go with it.
+            known.memory = Some(File::open(path)?);
+        }
         Ok(SimulatedFile::new(self.clone(), node, path, file).into())
     }
 }

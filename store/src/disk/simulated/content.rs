@@ -4,6 +4,7 @@
 //! zeros where it did not get to the disk.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -15,7 +16,7 @@ pub(super) const SECTOR_BYTES: usize = 512;
 /// The durable octets of a file.
 #[derive(Debug, Default)]
 pub(super) struct Durable {
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     /// Sectors that the system could not write and has forgotten to be unwritten, with the hash of what it should have written: no sync
     /// writes them, until they are changed once more.
     forgotten: BTreeMap<usize, u64>,
@@ -68,20 +69,20 @@ impl Odds {
 
 impl Durable {
     /// All of it is on the disk.
-    pub(super) fn new(bytes: Vec<u8>) -> Durable {
+    pub(super) fn new(bytes: Arc<Vec<u8>>) -> Durable {
         Durable { bytes, forgotten: BTreeMap::new() }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &Arc<Vec<u8>> {
         &self.bytes
     }
 
     /// A sync went well.
-    pub(super) fn sync(&mut self, current: Vec<u8>) {
+    pub(super) fn sync(&mut self, current: Arc<Vec<u8>>) {
         if self.forgotten.is_empty() {
             self.bytes = current;
         } else {
-            self.bytes = self.taken(&current, current.len(), |_| true);
+            self.bytes = Arc::new(self.taken(&current, current.len(), |_| true));
             self.forgotten.retain(|sector, hash| xxh3_64(sector_of(&current, *sector)) == *hash);
         }
     }
@@ -110,17 +111,17 @@ impl Durable {
     }
 
     /// What the file holds after a power cut now.
-    pub(super) fn after_power_cut(&self, current: &[u8], odds: Odds, random: &mut Random) -> Vec<u8> {
-        if self.bytes == current {
-            return self.bytes.clone();
+    pub(super) fn after_power_cut(&self, current: &[u8], odds: Odds, random: &mut Random) -> Arc<Vec<u8>> {
+        if *self.bytes == current {
+            return Arc::clone(&self.bytes);
         }
         let len = odds.between(self.bytes.len(), current.len(), random);
-        self.taken(current, len, |_| odds.draw(random))
+        Arc::new(self.taken(current, len, |_| odds.draw(random)))
     }
 
     /// The durable octets with those sectors of the current ones that differ and that `takes` wants.
     fn taken(&self, current: &[u8], len: usize, mut takes: impl FnMut(usize) -> bool) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
+        let mut bytes = self.bytes.to_vec();
         bytes.resize(len, 0);
         for sector in 0..len.div_ceil(SECTOR_BYTES) {
             let new = sector_of(current, sector);
@@ -143,7 +144,7 @@ impl Durable {
 
     /// The medium itself is changed.
     pub(super) fn damage(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
-        change(&mut self.bytes);
+        change(Arc::make_mut(&mut self.bytes));
     }
 }
 
@@ -169,7 +170,11 @@ mod tests {
         let mut random = Random::new(1);
         let (mut mixed, mut lengths) = (0, std::collections::BTreeSet::new());
         for _ in 0..200 {
-            let left = Durable::new(old.clone()).after_power_cut(&new, Odds::any(&mut random), &mut random);
+            let left = Durable::new(Arc::new(old.clone())).after_power_cut(
+                &new,
+                Odds::any(&mut random),
+                &mut random,
+            );
             lengths.insert(left.len());
             assert!((old.len()..=new.len()).contains(&left.len()));
             for (index, sector) in left.chunks(SECTOR_BYTES).enumerate() {
@@ -188,15 +193,15 @@ mod tests {
         let new = vec![2; 40 * SECTOR_BYTES];
         let mut lost = 0;
         for _ in 0..20 {
-            let mut durable = Durable::new(vec![1; 40 * SECTOR_BYTES]);
+            let mut durable = Durable::new(Arc::new(vec![1; 40 * SECTOR_BYTES]));
             durable.fail(&new, &mut random);
             let before = durable.bytes().to_vec();
-            durable.sync(new.clone());
-            assert_eq!(durable.bytes(), before);
+            durable.sync(Arc::new(new.clone()));
+            assert_eq!(**durable.bytes(), before);
             lost += before.iter().filter(|octet| **octet == 1).count();
             // Written once more, each of them is.
-            durable.sync(vec![3; 40 * SECTOR_BYTES]);
-            assert_eq!(durable.bytes(), vec![3; 40 * SECTOR_BYTES]);
+            durable.sync(Arc::new(vec![3; 40 * SECTOR_BYTES]));
+            assert_eq!(**durable.bytes(), vec![3; 40 * SECTOR_BYTES]);
         }
         assert!(lost > 0);
     }

@@ -90,7 +90,7 @@ impl SimulatedFile {
             }
             // A file that is gone for good has no more to lose.
             let Some(file) = state.tree.file_mut(self.node) else { return outcome.map_err(Failure::error) };
-            let current = self.disk.current(self.node)?;
+            let current = file.current()?;
             match outcome {
                 Ok(()) => file.durable.sync(current),
                 Err(_) => file.durable.fail(&current, &mut state.random),

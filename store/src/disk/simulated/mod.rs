@@ -27,12 +27,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, Disk, Mutation, Sizes};
-use content::Durable;
 use faults::Faults;
 use tree::{FileNode, Folder, Names, Node, NodeId, Tree};
 
 pub use faults::{Call, Failure};
 pub(super) use file::SimulatedFile;
+pub use image::Image;
 pub use random::Random;
 
 /// How to make a simulated disk.
@@ -61,8 +61,6 @@ pub struct SimulatedDisk(Arc<Inner>);
 
 struct Inner {
     root: PathBuf,
-    /// One more name for every file, by its number here: so that a file can be read that has lost its names.
-    inodes: PathBuf,
     sizes: Sizes,
     mutation: Option<Mutation>,
     state: Mutex<State>,
@@ -116,20 +114,16 @@ impl std::fmt::Debug for SimulatedDisk {
 }
 
 impl SimulatedDisk {
-    /// A disk whose root is the folder `root`, made if it is missing. What is in it is durable, so a crash image can be gone on with. Next to it,
-    /// a folder of the same name with `.inodes` behind it is made, which goes with the last clone.
+    /// A disk whose root is the folder `root`, made if it is missing. What is in it is durable, so a crash image can be gone on with.
     pub fn new(root: &Path, options: SimulatedOptions) -> io::Result<SimulatedDisk> {
         fs::create_dir_all(root)?;
-        let mut name = root.file_name().unwrap_or_default().to_os_string();
-        name.push(".inodes");
-        let inodes = root.with_file_name(name);
-        if inodes.exists() {
-            fs::remove_dir_all(&inodes)?;
-        }
-        fs::create_dir(&inodes)?;
         let mut tree = Tree::new();
-        let names = adopt(&mut tree, root, &inodes)?;
+        let names = adopt(&mut tree, root)?;
         tree.put_root(Folder::new(names));
+        Ok(SimulatedDisk::over(root, tree, options))
+    }
+
+    fn over(root: &Path, tree: Tree, options: SimulatedOptions) -> SimulatedDisk {
         let state = State {
             tree,
             faults: Faults::default(),
@@ -137,14 +131,13 @@ impl SimulatedDisk {
             now_seconds: options.now_seconds,
             points: 0,
         };
-        Ok(SimulatedDisk(Arc::new(Inner {
+        SimulatedDisk(Arc::new(Inner {
             root: root.to_path_buf(),
-            inodes,
             sizes: options.sizes,
             mutation: options.mutation,
             state: Mutex::new(state),
             hook: Mutex::new(Hook::default()),
-        })))
+        }))
     }
 
     /// For the options of a store.
@@ -279,15 +272,6 @@ impl SimulatedDisk {
         Ok((folder, name))
     }
 
-    fn inode(&self, node: NodeId) -> PathBuf {
-        self.0.inodes.join(node.to_string())
-    }
-
-    /// What a file holds now, in memory.
-    fn current(&self, node: NodeId) -> io::Result<Vec<u8>> {
-        fs::read(self.inode(node))
-    }
-
     /// Calls `call` between two points.
     fn between_points<T>(&self, call: Call, path: &Path, run: impl FnOnce() -> T) -> T {
         let number = {
@@ -316,30 +300,20 @@ impl SimulatedDisk {
 }
 
 /// Takes over what is in a folder.
-fn adopt(tree: &mut Tree, folder: &Path, inodes: &Path) -> io::Result<Names> {
+fn adopt(tree: &mut Tree, folder: &Path) -> io::Result<Names> {
     let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<fs::DirEntry>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     let mut names = Names::new();
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         let node = if entry.file_type()?.is_dir() {
-            let below = adopt(tree, &entry.path(), inodes)?;
+            let below = adopt(tree, &entry.path())?;
             tree.add(Node::Folder(Folder::new(below)))
         } else {
             let bytes = fs::read(entry.path())?;
-            let reserved = bytes.len() as u64;
-            let node = tree.add(Node::File(FileNode { durable: Durable::new(bytes), reserved }));
-            fs::hard_link(entry.path(), inodes.join(node.to_string()))?;
-            node
+            tree.add(Node::File(FileNode::durable(Arc::new(bytes))))
         };
         names.insert(name, node);
     }
     Ok(names)
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // It is of no use to anybody, and in memory.
-        let _ = fs::remove_dir_all(&self.inodes);
-    }
 }

@@ -182,8 +182,58 @@ fn what_was_removed_is_there_again_with_what_was_in_it() {
     fixture.disk.sync_folder(fixture.simulated.root()).expect("synced");
     assert_eq!(fixture.left("x/y/a"), set([None]));
     fixture.disk.sync_file_system(fixture.simulated.root()).expect("synced");
-    let inodes = fixture.folder.path().join("disk.inodes");
-    assert_eq!(fs::read_dir(inodes).expect("there").count(), 0, "nobody knows the file any more");
+    assert_eq!(fixture.simulated.lock().tree.files(), [], "nobody knows the file any more");
+}
+
+#[test]
+fn images_that_hold_the_same_have_the_same_number() {
+    let fixture = fixture();
+    let file = fixture.file("a", &[1; 2048]);
+    fixture.disk.hard_link(&fixture.path("a"), &fixture.path("b")).expect("linked");
+    fixture.disk.sync_folder(fixture.simulated.root()).expect("synced");
+    let numbers = || -> BTreeSet<u128> {
+        (0..100).map(|seed| fixture.simulated.power_cut(seed).expect("an image").hash()).collect()
+    };
+    let first = numbers();
+    assert_eq!(first.len(), 1);
+    file.write_all_at(&[2; 1024], 0).expect("written");
+    assert_eq!(numbers().len(), 4, "two sectors by themselves");
+    file.sync_all().expect("synced");
+    let synced = numbers();
+    assert_eq!(synced.len(), 1);
+    assert_ne!(first, synced);
+    fixture.disk.rename(&fixture.path("b"), &fixture.path("c")).expect("renamed");
+    assert_eq!(numbers().len(), 2);
+    file.write_all_at(&[1; 1024], 0).expect("written");
+    file.sync_all().expect("synced");
+    fixture.disk.rename(&fixture.path("c"), &fixture.path("b")).expect("renamed");
+    fixture.disk.sync_folder(fixture.simulated.root()).expect("synced");
+    assert_eq!(numbers(), first, "all is as it was");
+}
+
+#[test]
+fn a_disk_that_starts_with_an_image_is_one_that_takes_its_folder_over() {
+    let fixture = fixture();
+    fixture.disk.make_folder(&fixture.path("x/y")).expect("made");
+    fixture.file("x/y/a", b"1");
+    fixture.file("x/b", b"2").write_all_at(b"3", 0).expect("written");
+    fixture.disk.hard_link(&fixture.path("x/b"), &fixture.path("c")).expect("linked");
+    fixture.disk.sync_file_system(fixture.simulated.root()).expect("synced");
+    let image = fixture.simulated.power_cut(1).expect("an image");
+    let root = fixture.folder.path().join("again");
+    let again = SimulatedDisk::after(&image, &root, SimulatedOptions::new(1)).expect("started");
+    assert_eq!(again.power_cut(5).expect("an image").hash(), image.hash());
+    let disk = again.disk();
+    assert_eq!(disk.read(&root.join("x/y/a")).expect("there"), b"1");
+    disk.open_writable(&root.join("c")).expect("there").write_all_at(b"4", 0).expect("written");
+    disk.sync_file_system(&root).expect("synced");
+    again.durable_image(&fixture.folder.path().join("next")).expect("an image");
+    assert_eq!(fs::read(fixture.folder.path().join("next/x/b")).expect("there"), b"4", "it is the same file");
+    let over = SimulatedDisk::new(&fixture.folder.path().join("next"), SimulatedOptions::new(1));
+    assert_eq!(
+        over.expect("taken over").disk().read(&fixture.folder.path().join("next/c")).expect("there"),
+        b"4"
+    );
 }
 
 #[test]

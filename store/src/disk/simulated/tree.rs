@@ -4,6 +4,10 @@
 //! first part of what came after. A rename between two folders is on the disk in both or in neither.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::content::Durable;
 use super::random::Random;
@@ -23,8 +27,27 @@ pub(super) enum Node {
 #[derive(Debug, Default)]
 pub(super) struct FileNode {
     pub(super) durable: Durable,
+    /// The file in memory, once it was opened for writing: it may have lost its names. Before that, it holds what is durable.
+    pub(super) memory: Option<File>,
     /// Space is taken up to here.
     pub(super) reserved: u64,
+}
+
+impl FileNode {
+    /// A file all of which is durable.
+    pub(super) fn durable(bytes: Arc<Vec<u8>>) -> FileNode {
+        let reserved = bytes.len() as u64;
+        FileNode { durable: Durable::new(bytes), memory: None, reserved }
+    }
+
+    /// What the file holds now, in memory.
+    pub(super) fn current(&self) -> io::Result<Arc<Vec<u8>>> {
+        let Some(memory) = &self.memory else { return Ok(Arc::clone(self.durable.bytes())) };
+        let mut bytes = vec![0; usize::try_from(memory.metadata()?.len()).unwrap_or(usize::MAX)];
+        memory.read_exact_at(&mut bytes, 0)?;
+        let is_durable = bytes == **self.durable.bytes();
+        Ok(if is_durable { Arc::clone(self.durable.bytes()) } else { Arc::new(bytes) })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -248,8 +271,8 @@ impl Tree {
         kept.into_iter().for_each(|(folder, count)| self.commit(folder, count));
     }
 
-    /// Forgets files and folders that no name leads to, not even one on the disk; the files among them.
-    pub(super) fn sweep(&mut self) -> Vec<NodeId> {
+    /// Forgets files and folders that no name leads to, not even one on the disk.
+    pub(super) fn sweep(&mut self) {
         let mut known = BTreeSet::from([ROOT]);
         let mut open = vec![ROOT];
         while let Some(id) = open.pop() {
@@ -264,9 +287,7 @@ impl Tree {
                 }
             }
         }
-        let gone: Vec<NodeId> = self.files().into_iter().filter(|file| !known.contains(file)).collect();
         self.nodes.retain(|id, _| known.contains(id));
-        gone
     }
 }
 
