@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, PageId, UserId};
 use crate::log::{LogKind, LogName};
@@ -120,15 +121,10 @@ impl Locks {
             }
             _ => (),
         }
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(StoreError::io(path, "create"))?;
-        // Written, not only made long: a full tmpfs is an error here instead of a SIGBUS later.
-        file.write_all_at(&vec![0; FILE_BYTES], 0).map_err(StoreError::io(path, "write"))?;
-        let locks = Locks::map(path, &file, id)?;
+        let file = Disk::real().create_new(path).map_err(StoreError::io(path, "create"))?;
+        // With memory behind it, not only made long: a full tmpfs is an error here instead of a SIGBUS later.
+        file.allocate(0, FILE_BYTES as u64, false).map_err(StoreError::io(path, "allocate"))?;
+        let locks = Locks::map(path, file.file(), id)?;
         for stripe in Stripe::all() {
             locks.make_mutex(stripe).map_err(StoreError::io(path, "make locks in"))?;
         }

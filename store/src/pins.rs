@@ -75,7 +75,15 @@ impl Pins {
         let disk = Disk::real();
         // Not another file: others have this one open.
         let own = match Mapping::open(&disk, &path) {
-            Ok(own) if own.len() == FILE_BYTES => own,
+            Ok(own) if own.len() == FILE_BYTES => {
+                let region = own.region();
+                for word in (0..FILE_BYTES).step_by(8) {
+                    if region.load_u64(word, Relaxed)? != 0 {
+                        region.store_u64(word, 0, Relaxed)?;
+                    }
+                }
+                own
+            }
             Ok(_) => {
                 fs::remove_file(&path).map_err(StoreError::io(&path, "replace"))?;
                 Mapping::create(&disk, &path, FILE_BYTES)?
@@ -85,13 +93,6 @@ impl Pins {
             }
             Err(error) => return Err(error),
         };
-        let region = own.region();
-        for word in (0..FILE_BYTES).step_by(8) {
-            // Pages that nobody wrote to take no memory.
-            if region.load_u64(word, Relaxed)? != 0 {
-                region.store_u64(word, 0, Relaxed)?;
-            }
-        }
         let runtime_dir = runtime_dir.to_path_buf();
         Ok(Pins { runtime_dir, writer, own, closed: RwLock::new(false), others: Mutex::default() })
     }

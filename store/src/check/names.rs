@@ -36,7 +36,7 @@ pub(super) fn users(check: &Check<'_>) -> Result<Vec<(UserId, String)>> {
             Ok(name) => users.extend(name.map(|name| (user, name))),
             Err(error) => {
                 // A row is written at once, but may be read between two of its octets.
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                store.derived.disk.pause_ms(1);
                 if store.derived.catalog.name(user).is_err()
                     && let Some(fault) = Fault::of_error(FaultKind::Store, store.path(), &error)
                 {
@@ -183,7 +183,7 @@ fn unknown(check: &Check<'_>, folder: &Path, is_known: &dyn Fn(&str, bool) -> bo
         let found = if left { "one that was left behind" } else { "one that is not known" };
         let fault = Fault::new(FaultKind::Unknown, &path, 0).that("no file of this name", found);
         // What is being made at this moment is gone when it is looked for again.
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        check.store.derived.disk.pause_ms(2);
         if check.store.derived.disk.exists(&path) {
             check.add(fault.means("it takes space", Mend::NotNeeded).note());
         }

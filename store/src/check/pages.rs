@@ -49,7 +49,7 @@ fn one(check: &Check<'_>, directory: &Directory, message: MessageId, path: &std:
         Ok(_) => return,
         Err(_) => {
             // A cell is filled word by word before it says that it is in use; a place changes in one exchange.
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            check.store.derived.disk.pause_ms(2);
             let again =
                 directory.cell_use(message.index).and_then(|_| directory.place_and_state(message.index));
             if let Err(error) = again

@@ -226,6 +226,11 @@ impl Disk {
         of_backend!(self.0, now_seconds())
     }
 
+    /// Waits while others do something. On a simulated disk, where all is done by one thread, nobody does.
+    pub fn pause_ms(&self, milliseconds: u64) {
+        of_backend!(self.0, pause_ms(milliseconds));
+    }
+
     /// The page of today.
     pub fn today(&self) -> PageId {
         PageId(u32::try_from(self.now_seconds() / 86_400).unwrap_or(u32::MAX))

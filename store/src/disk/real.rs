@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{DirEntry, DiskFile, Sizes};
 use crate::error::{Result, StoreError};
@@ -84,6 +84,10 @@ impl RealDisk {
             return clock.load(Ordering::Relaxed);
         }
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    pub(super) fn pause_ms(self, milliseconds: u64) {
+        std::thread::sleep(Duration::from_millis(milliseconds));
     }
 
     pub(super) fn random_number(self) -> Result<u64> {
