@@ -274,6 +274,11 @@ impl Run {
                 self.tally.crashes += 1;
                 self.tally.crashes_in_recovery += 1;
                 let cut = Crash { when: format!("{}, in recovery from {crash}", cut.when), ..cut };
+                let key = (cut.image.hash(), self.world.now_seconds);
+                if let Some(whole) = self.known.get(&key) {
+                    all.push(Recovered { crash: cut, whole: Arc::clone(whole) });
+                    continue;
+                }
                 let run = self.folder.join("machine.again");
                 let mut machine = Machine::start(&cut, run, self.world.options(seed ^ number as u64))?;
                 machine.boots += 1;
@@ -282,7 +287,8 @@ impl Run {
                 store.abandon();
                 drop(store);
                 machine.end();
-                all.push(Recovered { crash: cut, whole: Arc::new(whole) });
+                let whole = self.remember(key, whole);
+                all.push(Recovered { crash: cut, whole });
             }
         }
         if goes_on {
@@ -294,13 +300,18 @@ impl Run {
             drop(store);
         }
         machine.end();
+        let whole = self.remember(key, whole);
+        all.push(Recovered { crash, whole });
+        Ok(())
+    }
+
+    fn remember(&mut self, key: (u128, u64), whole: Whole) -> Arc<Whole> {
         let whole = Arc::new(whole);
         if self.known.len() >= KNOWN_MOST {
             self.known.clear();
         }
         self.known.insert(key, Arc::clone(&whole));
-        all.push(Recovered { crash, whole });
-        Ok(())
+        whole
     }
 }
 
@@ -373,7 +384,7 @@ impl Machine {
         }
         // What was recovered can be looked at when runs tell what they do.
         if !super::is_told() {
-            let _ = fs::remove_dir_all(self.root);
+            self.disk.remove_root();
         }
     }
 }

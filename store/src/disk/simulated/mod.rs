@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, Disk, Mutation, Sizes};
 use faults::Faults;
-use tree::{FileNode, Folder, Names, Node, NodeId, Tree};
+use tree::{FileNode, Folder, Names, Node, NodeId, ROOT, Tree};
 
 pub use faults::{Call, Failure};
 pub(super) use file::SimulatedFile;
@@ -205,6 +205,27 @@ impl SimulatedDisk {
     /// From now on every call fails: for the end of stores that a crash left behind.
     pub fn power_off(&self) {
         self.lock().faults.power_off();
+    }
+
+    /// Removes the root and all that is in it: nothing is asked of this disk any more. Its names are known, so no folder has to be read.
+    pub fn remove_root(&self) {
+        let state = self.lock();
+        let mut folders = vec![(ROOT, self.0.root.clone())];
+        let mut empty = Vec::new();
+        while let Some((id, path)) = folders.pop() {
+            for (name, node) in state.tree.folder(id).map(|folder| &folder.current).into_iter().flatten() {
+                match state.tree.node(*node) {
+                    Some(Node::Folder(_)) => folders.push((*node, path.join(name))),
+                    _ => drop(fs::remove_file(path.join(name))),
+                }
+            }
+            empty.push(path);
+        }
+        // What is below another folder comes after it.
+        let removed = empty.iter().rev().all(|path| fs::remove_dir(path).is_ok());
+        if !removed {
+            let _ = fs::remove_dir_all(&self.0.root);
+        }
     }
 
     /// Flips a bit of a file, on the medium and in memory.
