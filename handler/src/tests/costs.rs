@@ -51,10 +51,11 @@ fn a_section_beside_a_big_attachment_is_read_alone() {
     let (read, lent) = (counters.bucket_bytes_read.get(), counters.bucket_bytes_lent.get());
     let answer = client.ok("FETCH 1 BODY[1]");
     assert!(answer[0].contains("{13}"), "{answer:?}");
-    assert_eq!(counters.bucket_bytes_read.get() - read, 13, "just the section");
+    let block = counters.bucket_bytes_read.get() - read;
+    assert!((13..=16_384).contains(&block), "just the block that holds the section, to verify it: {block}");
     assert_eq!(counters.bucket_bytes_lent.get(), lent);
     client.ok("FETCH 1 BODY.PEEK[2]<1000000.100000>");
-    assert_eq!(counters.bucket_bytes_read.get() - read, 13, "a long range is sent from the file");
+    assert_eq!(counters.bucket_bytes_read.get() - read, block, "a long range is sent from the file");
     assert_eq!(counters.bucket_bytes_lent.get() - lent, 100_000, "and no more of it than was asked for");
 }
 
