@@ -115,6 +115,11 @@ impl MailboxList {
         self.last_uid_validity
     }
 
+    /// The next mailbox gets a UIDVALIDITY above `last`, too.
+    pub(crate) fn raise_uid_validity(&mut self, last: u32) {
+        self.last_uid_validity = self.last_uid_validity.max(last);
+    }
+
     /// How many changes made it.
     pub fn version(&self) -> u64 {
         self.version

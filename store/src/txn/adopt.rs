@@ -102,7 +102,11 @@ impl Plan<'_> {
         match inbox_wanted {
             Some(mailbox) => adopt_into(&mut list, mailbox, now, &mut made)?,
             None => {
-                let changes = plan_create(&list, INBOX, None, now)?;
+                // Its UIDVALIDITY is not one that comes with the others.
+                let adopted = wanted.mailboxes.iter().map(|mailbox| mailbox.uid_validity).max().unwrap_or(0);
+                let mut above = list.clone();
+                above.raise_uid_validity(adopted);
+                let changes = plan_create(&above, INBOX, None, now)?;
                 changes.iter().for_each(|change| list.apply(change));
                 made.extend(changes);
             }

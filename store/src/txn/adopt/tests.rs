@@ -204,3 +204,22 @@ fn mailboxes_are_adopted_under_free_names_and_numbers() {
     txn.commit().expect("deleted");
     assert_eq!(store.find_user("bob").expect("readable"), None);
 }
+
+#[test]
+fn an_inbox_that_did_not_come_along_gets_a_uidvalidity_that_no_other_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    // Made at this moment, as INBOX will be.
+    let now = u32::try_from(store.derived.disk.now_seconds()).expect("in range");
+    let mailboxes = (0..60).map(|number| adopted(&format!("Old {number}"), now + number)).collect();
+    let user = AdoptedUser {
+        name: "bob".to_string(),
+        mailboxes,
+        subscriptions: Vec::new(),
+        limits: Limits::default(),
+    };
+    let mut txn = store.begin();
+    txn.adopt_user(user);
+    let [Outcome::Created(inbox)] = txn.commit().expect("made").outcomes[..] else { panic!() };
+    assert!(store.mailbox(inbox).expect("there").uid_validity() > now + 59);
+}
