@@ -489,6 +489,7 @@ impl Derived {
         let mut highest_modseq = ModSeq(0);
         let mut uid_next = 0;
         let mut gone = Vec::new();
+        let mut counted_late = Vec::new();
         for (seconds, change) in changes {
             match change {
                 Change::Add { added, .. } => {
@@ -511,12 +512,12 @@ impl Derived {
                         }
                     }
                     let outcome = writer.apply_add(added)?;
-                    if late && self.disk.mutated(Mutation::CellBeforeCount) {
-                        directories.get(added.message.page)?.add_reference(added.message.index)?;
-                    }
                     if outcome == AddOutcome::New {
                         self.counters.cells_added.add(1);
-                    } else if to_count {
+                        if late {
+                            counted_late.push(added.message);
+                        }
+                    } else if to_count && !late {
                         directories.get(added.message.page)?.drop_reference(added.message.index)?;
                     }
                 }
@@ -546,6 +547,11 @@ impl Derived {
             writer.apply_gone(uid, highest_modseq)?;
         }
         writer.publish(highest_modseq, uid_next);
+        for message in counted_late {
+            if self.disk.mutated(Mutation::CellBeforeCount) {
+                directories.get(message.page)?.add_reference(message.index)?;
+            }
+        }
         self.keep_usage(&open)
     }
 }

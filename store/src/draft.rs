@@ -17,9 +17,6 @@ use crate::log::{Lease, Logs};
 use crate::page::directory::RecordPlace;
 use crate::store::Store;
 
-/// Up to this many octets a message is gathered in memory.
-pub const GATHER_LIMIT_BYTES: usize = 128 * 1024;
-
 /// A message on its way in.
 pub struct Draft {
     store: Arc<Store>,
@@ -63,7 +60,8 @@ impl Draft {
         self.hasher.update(bytes);
         self.summer.push(bytes);
         self.size = size;
-        if self.gathered.len() + bytes.len() <= GATHER_LIMIT_BYTES {
+        let gathered_most = self.store.derived.disk.sizes().gathered_most_bytes;
+        if self.gathered.len() + bytes.len() <= gathered_most {
             self.gathered.extend_from_slice(bytes);
             return Ok(());
         }
@@ -73,7 +71,7 @@ impl Draft {
         };
         streaming.write(&self.gathered)?;
         self.gathered.clear();
-        if bytes.len() >= GATHER_LIMIT_BYTES / 2 {
+        if bytes.len() >= gathered_most / 2 {
             streaming.write(bytes)
         } else {
             self.gathered.extend_from_slice(bytes);

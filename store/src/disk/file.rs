@@ -126,6 +126,7 @@ impl DiskFile {
     }
 
     /// As [`Disk::mutated`](super::Disk::mutated).
+    #[cfg_attr(not(feature = "simulation"), expect(unused_variables, reason = "no other disk asks for it"))]
     pub fn mutated(&self, mutation: super::Mutation) -> bool {
         match &self.0 {
             Backend::Real(_) => false,

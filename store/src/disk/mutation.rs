@@ -10,7 +10,7 @@ pub enum Mutation {
     SkipBucketSync,
     /// A copy does not wait for the bucket of another writer that its message is in.
     SkipSyncOfOthers,
-    /// A mailbox cell points to a message before the message's count has it.
+    /// A mailbox cell is shown that points to a message before the message's count has it.
     CellBeforeCount,
     /// The checksum of a frame's changes is not looked at.
     NoFrameChecksum,
@@ -32,11 +32,17 @@ pub enum Mutation {
     NoReplay,
     /// Frames are written after their changes are in the views.
     IntentAfterFrame,
+    /// The head of a message that was written as it came is written before its content.
+    HeadBeforeContent,
+    /// What was expunged is let go of before that is durable.
+    ReleaseBeforeSync,
+    /// A message's count falls before the cell says that it holds it no more.
+    CountBeforeRelease,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 14] = [
+    pub const ALL: [Mutation; 17] = [
         Mutation::SkipJournalSync,
         Mutation::SkipBucketSync,
         Mutation::SkipSyncOfOthers,
@@ -51,5 +57,8 @@ impl Mutation {
         Mutation::ReplayUnsorted,
         Mutation::NoReplay,
         Mutation::IntentAfterFrame,
+        Mutation::HeadBeforeContent,
+        Mutation::ReleaseBeforeSync,
+        Mutation::CountBeforeRelease,
     ];
 }

@@ -4,6 +4,8 @@
 /// Steps and limits, all in octets but the last three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
+    /// Of a message that comes in, so many octets are gathered in memory; a longer one is written as it comes.
+    pub gathered_most_bytes: usize,
     /// A log that has grown to this is not appended to any more.
     pub log_full_bytes: u64,
     /// Zeros are written, or extents reserved, so far ahead at least, in a log that has just been made …
@@ -27,6 +29,7 @@ pub struct Sizes {
 impl Sizes {
     /// Those of a real disk.
     pub const REAL: Sizes = Sizes {
+        gathered_most_bytes: 128 << 10,
         log_full_bytes: 256 << 20,
         zero_ahead_least_bytes: 256 << 10,
         zero_ahead_most_bytes: 1 << 20,
@@ -40,6 +43,7 @@ impl Sizes {
 
     /// Those of a simulated disk: a store with some mail is some 100 KiB long.
     pub const SMALL: Sizes = Sizes {
+        gathered_most_bytes: 2 << 10,
         log_full_bytes: 64 << 10,
         zero_ahead_least_bytes: 2 << 10,
         zero_ahead_most_bytes: 8 << 10,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::compact::Compaction;
+use crate::disk::Mutation;
 use crate::error::{Result, StoreError};
 use crate::gc::buckets::{self, Wanted};
 use crate::gc::free::{self, Checkpoints};
@@ -211,7 +212,8 @@ impl Pass {
             return Ok(());
         }
         let synced = store.checkpoints_synced();
-        match store.checkpoint() {
+        let skips = store.derived.disk.mutated(Mutation::ReleaseBeforeSync);
+        match if skips { Ok(()) } else { store.checkpoint() } {
             // On a full disk there may be no room for the checkpoint. What earlier ones cover can be freed.
             Err(error) if error.is_out_of_space() && store.checkpoints_synced() > synced => (),
             outcome => outcome?,

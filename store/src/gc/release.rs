@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::disk::Mutation;
 use crate::error::{Result, StoreError};
 use crate::gc::walk::{Found, open_held};
 use crate::ids::{CellIndex, MessageId, ModSeq};
@@ -74,12 +75,22 @@ pub(super) fn tombstones(
         return Ok(next);
     }
     let mut messages = Vec::with_capacity(due.len());
+    let counts_first = store.derived.disk.mutated(Mutation::CountBeforeRelease);
+    if counts_first {
+        let cells = open.cells()?;
+        let held = due.iter().map(|index| cells.cell(*index).map(|cell| cell.message));
+        drop_references(store, &held.collect::<Result<Vec<_>>>()?)?;
+    }
+    // Asked for once more, so that processes are killed here.
+    let _ = store.derived.disk.mutated(Mutation::CountBeforeRelease);
     let mut writer = open.writer()?;
     for index in due {
         messages.extend(writer.release(index));
     }
     writer.publish(ModSeq(0), 0);
-    drop_references(store, &messages)?;
+    if !counts_first {
+        drop_references(store, &messages)?;
+    }
     released.messages.extend(messages);
     Ok(next)
 }

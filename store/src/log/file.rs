@@ -181,15 +181,37 @@ impl LogFile {
         let padding = (frame_len - changes_at) as usize - changes.len();
         let mut append = self.lock();
         let offset = self.start(&mut append, announce)?;
-        let written = self
-            .file
-            .write_parts_at(&[changes, &ZEROS[..padding]], offset + changes_at)
-            .and_then(|()| self.file.write_all_at(&head.encode(), offset));
+        let write_rest = || {
+            self.file.write_parts_at(&[changes, &ZEROS[..padding]], offset + changes_at)?;
+            self.file.write_all_at(&head.encode(), offset)
+        };
+        let written = match self.file.mutated(Mutation::HeadBeforeContent) {
+            true => self.write_before_content(head, offset, write_rest),
+            false => write_rest(),
+        };
         if let Err(error) = written {
             self.wipe(&mut append, offset);
             return Err(StoreError::io(&self.path, "write")(error));
         }
         Ok(self.written(&mut append, offset, frame_len))
+    }
+
+    /// What a store would do that writes all of a frame before its content: a death in between leaves a frame without it.
+    fn write_before_content(
+        &self,
+        head: &FrameHead,
+        offset: u64,
+        write_rest: impl FnOnce() -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let place = offset + FRAME_HEAD_BYTES;
+        let mut content = vec![0; head.content_len as usize];
+        self.file.read_exact_at(&mut content, place)?;
+        self.file.write_all_at(&vec![0; content.len()], place)?;
+        write_rest()?;
+        if self.file.mutated(Mutation::HeadBeforeContent) {
+            self.file.write_all_at(&content, place)?;
+        }
+        Ok(())
     }
 
     /// Puts content octets where they will lie in the next frame, from `at` in the content on. Only for the one who has leased

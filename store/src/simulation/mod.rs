@@ -8,10 +8,12 @@
 //! - `run`: does the steps, with several writers in one process
 //! - `crash`: recovers what a power cut leaves, and goes on with it
 //! - `kill`: how a writer is killed in the middle of what it does
+//! - `directed`: runs that catch each way in which the store is broken on purpose
 //! - `minimize`: finds the few steps that a failure needs
 
 mod compare;
 mod crash;
+mod directed;
 #[cfg(test)]
 mod found;
 mod history;
@@ -29,7 +31,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::Mutation;
-use step::{Operation, Step, steps_of};
+use step::{Step, steps_of};
+
+pub use directed::{Find, find, holds};
 
 /// What runs did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,32 +107,6 @@ pub fn run_mutated(seed: u64, folder: &Path, mutation: Option<Mutation>) -> (Tal
     let steps = steps_of(seed);
     let (tally, outcome) = run::run(seed, &steps, folder, mutation);
     (tally, outcome.map_err(|stop| failure(seed, &steps, stop)))
-}
-
-/// Runs a short list of steps in which a writer is killed in the middle of a copy, when it calls the disk for the so-manieth time, and others
-/// find what it left. A store that does something wrong on purpose, as in [`run_mutated`].
-pub fn run_death(at_call: u32, folder: &Path, mutation: Option<Mutation>) -> Result<(), Failure> {
-    let delivery = |to: &[u64]| Operation::Deliver {
-        to: to.to_vec(),
-        size: 300,
-        same: false,
-        begun: false,
-        flags: 0,
-        keywords: 0,
-    };
-    let copy = Operation::Copy { from: 0, messages: vec![0, 1], to: 1, expunge: false };
-    let steps = [
-        Step::Do { writer: 0, what: Operation::CreateUser { name: 0 } },
-        Step::Do { writer: 1, what: Operation::CreateUser { name: 1 } },
-        Step::Do { writer: 0, what: delivery(&[0, 0, 1]) },
-        Step::Round { writer: 0 },
-        Step::KillIn { writer: 0, what: copy, at_call },
-        Step::Look { writer: 1 },
-        Step::Do { writer: 0, what: delivery(&[0, 1]) },
-        Step::Look { writer: 1 },
-    ];
-    let seed = u64::from(at_call);
-    run::run(seed, &steps, folder, mutation).1.map_err(|stop| failure(seed, &steps, stop))
 }
 
 /// Runs `seed` with fewer and fewer steps, as long as it fails and no longer than `most_runs` runs. The failure of the shortest run.

@@ -10,7 +10,7 @@ use super::Tally;
 use super::compare::{Whole, compare_live, compare_recovered, settle};
 use super::crash::{Crash, Known, Recovered};
 use super::history::{DURABLE, Mark};
-use super::kill::until_killed;
+use super::kill::{Death, until_killed};
 use super::model::{CellState, Difference, Model};
 use super::observe::{Seen, limits_out_of_reach};
 use super::random::Random;
@@ -145,7 +145,15 @@ impl Run {
     fn step(&mut self, step: &Step) -> Result<(), Difference> {
         match step {
             Step::Do { writer, what } => self.operate(*writer, what, None)?,
-            Step::KillIn { writer, what, at_call } => self.operate(*writer, what, Some(*at_call))?,
+            Step::KillIn { writer, what, at_call } => {
+                self.operate(*writer, what, Some(Death::Call(*at_call)))?
+            }
+            Step::KillAsked { writer, what, mutation, number } => {
+                self.operate(*writer, what, Some(Death::Asked(*mutation, *number)))?;
+            }
+            Step::KillCollecting { writer, mutation, number } => {
+                self.kill_collecting(*writer, Death::Asked(*mutation, *number))?;
+            }
             Step::Kill { writer } => self.kill(*writer),
             Step::Round { writer } => self.round(*writer)?,
             Step::Checkpoint { writer } => {
@@ -166,6 +174,10 @@ impl Run {
                 self.model.sync_failed = true;
                 self.world.fail_sync(*after);
                 self.faulty = true;
+            }
+            Step::Cuts { count } => {
+                (0..*count).for_each(|_| self.world.crash_now());
+                self.crashes()?;
             }
             Step::PowerCut => self.power_cut()?,
             Step::Collect { writer, all, recount } => self.collect(*writer, *all, *recount)?,
@@ -303,14 +315,29 @@ impl Run {
             return Ok(());
         }
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
-        let options = GcOptions { recount, thin_least_bytes: 512, ..GcOptions::default() };
         let outcome = match all {
-            true => writing.store.gc(options, &mut |_| ()),
+            true => writing.store.gc(gc_options(recount), &mut |_| ()),
             false => writing.store.collect_expunged(),
         };
         self.may_have_failed(outcome, "giving back space")?;
         self.crashes()?;
         self.look(writer)
+    }
+
+    /// A writer is killed while it gives back space. Nothing that is shown changes.
+    fn kill_collecting(&mut self, writer: u8, death: Death) -> Result<(), Difference> {
+        if !self.open(writer)? {
+            return Ok(());
+        }
+        let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
+        let store = Arc::clone(&writing.store);
+        let outcome = until_killed(death, || store.gc(gc_options(false), &mut |_| ()));
+        drop(store);
+        self.kill(writer);
+        if let Some(outcome) = outcome {
+            self.may_have_failed(outcome, "giving back space")?;
+        }
+        self.crashes()
     }
 
     fn prune(&mut self, writer: u8) -> Result<(), Difference> {
@@ -376,7 +403,7 @@ impl Run {
         Arc::clone(&self.last_message)
     }
 
-    fn operate(&mut self, writer: u8, what: &Operation, kill_at: Option<u32>) -> Result<(), Difference> {
+    fn operate(&mut self, writer: u8, what: &Operation, death: Option<Death>) -> Result<(), Difference> {
         if !self.open(writer)? {
             return Ok(());
         }
@@ -406,7 +433,7 @@ impl Run {
             });
         }
         let Some(wish) = Wish::of(what, &self.model, message) else { return Ok(()) };
-        self.wish(writer, &wish, draft, kill_at)
+        self.wish(writer, &wish, draft, death)
     }
 
     fn begin(&mut self, writer: u8, size: u32) -> Result<(), Difference> {
@@ -435,7 +462,7 @@ impl Run {
         writer: u8,
         wish: &Wish,
         draft: Option<Draft>,
-        kill_at: Option<u32>,
+        death: Option<Death>,
     ) -> Result<(), Difference> {
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
         let (store, incarnation) = (Arc::clone(&writing.store), writing.incarnation);
@@ -444,9 +471,9 @@ impl Run {
             let store = Arc::clone(&store);
             move || wish.perform(&store, taken_in(&store, wish, draft)?)
         };
-        let ended = match kill_at {
+        let ended = match death {
             None => Ended::Told(perform()),
-            Some(at_call) => until_killed(at_call, perform).map_or(Ended::Killed, Ended::Told),
+            Some(death) => until_killed(death, perform).map_or(Ended::Killed, Ended::Told),
         };
         drop(store);
         self.open_question = Some(Vec::new());
@@ -463,7 +490,7 @@ impl Run {
                 self.after_death(wish, now_seconds)?
             }
         };
-        if kill_at.is_some() {
+        if death.is_some() {
             self.kill(writer);
         }
         // What came while it was found out shows what was there before, or all of it.
@@ -715,6 +742,10 @@ fn taken_in(store: &Arc<Store>, wish: &Wish, draft: Option<Draft>) -> Result<Opt
         }
     };
     Ok(Some(draft.finish()?))
+}
+
+fn gc_options(recount: bool) -> GcOptions {
+    GcOptions { recount, thin_least_bytes: 512, ..GcOptions::default() }
 }
 
 /// The process is gone: nothing is finished, nothing is cleaned up.

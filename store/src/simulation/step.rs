@@ -2,6 +2,7 @@
 //! are taken modulo what is there when its turn comes, so a list from which steps were taken is still a run.
 
 use super::random::Random;
+use crate::disk::Mutation;
 
 /// One step of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,10 @@ pub(super) enum Step {
     Do { writer: u8, what: Operation },
     /// A writer does something and is killed on the way, with its locks held, when it calls the disk for the so-manieth time.
     KillIn { writer: u8, what: Operation, at_call: u32 },
+    /// A writer does something and is killed where it is asked for the so-manieth time whether the store does this wrong.
+    KillAsked { writer: u8, what: Operation, mutation: Mutation, number: u32 },
+    /// A writer is killed so while it gives back space.
+    KillCollecting { writer: u8, mutation: Mutation, number: u32 },
     /// A writer is killed while it does nothing.
     Kill { writer: u8 },
     /// A writer makes durable what it did so far, and is told so.
@@ -26,6 +31,8 @@ pub(super) enum Step {
     Room,
     /// The so-manieth sync of a file from now fails.
     FailSync { after: u32 },
+    /// So many power cuts that could come now are looked at; the run goes on as if there was none.
+    Cuts { count: u32 },
     /// The machine loses power, all writers are gone, and the run goes on with what is left.
     PowerCut,
     /// A writer gives back the space of what nobody needs, or only of what it expunged itself.

@@ -159,7 +159,7 @@ impl SimulatedDisk {
     }
 
     pub(in crate::disk) fn mutated(&self, mutation: Mutation) -> bool {
-        crate::simulation::kill::count_call();
+        crate::simulation::kill::count_question(mutation);
         cfg!(feature = "mutations") && self.0.mutation == Some(mutation)
     }
 
