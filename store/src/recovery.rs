@@ -35,7 +35,7 @@ use crate::disk::Mutation;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::locks::LockKey;
-use crate::log::frame::LOG_HEAD_BYTES;
+use crate::log::frame::{FrameHead, LOG_HEAD_BYTES};
 use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::{Frame, Search};
 use crate::log::{LogKind, LogName};
@@ -245,7 +245,23 @@ impl<'a> Replay<'a> {
             let cut = self.derived.disk.open_writable(&path).and_then(|file| file.set_len(read.end));
             cut.map_err(StoreError::io(&path, "cut"))?;
         }
+        if self.power_cut && !read.is_packed && read.epoch < self.derived.epoch && !read.holes.is_empty() {
+            self.void(name, &read)?;
+        }
         self.ends.entry(name.writer).or_default().push(LogPosition { name, position: read.end });
+        Ok(())
+    }
+
+    /// Frames behind the checkpoint that did not come to the disk whole were not acknowledged, and are passed over. That is so for whoever reads the
+    /// log from now on: their octets stay, within frames that say nothing.
+    fn void(&self, name: LogName, read: &scan::Read) -> Result<()> {
+        let path = log_path(self.derived.pages.root(), name);
+        let file = self.derived.disk.open_writable(&path).map_err(StoreError::io(&path, "open"))?;
+        for hole in &read.holes {
+            if let Some(head) = FrameHead::void(read.frame_id, hole.end - hole.start) {
+                file.write_all_at(&head.encode(), hole.start).map_err(StoreError::io(&path, "write"))?;
+            }
+        }
         Ok(())
     }
 
@@ -411,11 +427,26 @@ impl<'a> Replay<'a> {
         }
         self.derived.disk.make_folder(&folder).map_err(StoreError::io(&folder, "make"))?;
         self.derived.apply_list(user, changes.iter())?;
+        self.ready_deleted(changes)?;
         match self.derived.apply_deletes(self.derived.now(), changes, &everywhere) {
             // What is damaged and deleted is not missed.
             Err(StoreError::Corrupt { .. }) => Ok(()),
             applied => applied,
         }
+    }
+
+    /// Mailboxes that are deleted in these changes can be marked so, whatever a power cut has left of them: what is not, holds its messages for ever.
+    fn ready_deleted(&self, changes: &[Change]) -> Result<()> {
+        for change in changes {
+            let Change::MailboxDelete { mailbox, .. } = change else { continue };
+            if let Ok(open) = self.derived.mailbox(*mailbox)
+                && open.epoch() < self.derived.epoch
+            {
+                let (epoch, now) = (open.epoch(), self.derived.now());
+                open.after_power_cut(epoch, 0, ModSeq(0), now, Raised::ByRecovery, &mut |_| true)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts changes into a mailbox; one that cannot take them is made again later, from all logs.
@@ -447,7 +478,6 @@ impl<'a> Replay<'a> {
 
     /// False if the mailbox has lost cells that these changes do not bring back.
     fn apply_changes(&self, open: &Mailbox, mut changes: Vec<(u32, Change)>) -> Result<bool> {
-        let mut is_right = true;
         if open.epoch() < self.derived.epoch {
             let highest = changes.iter().map(|(_, change)| modseq(change)).max().unwrap_or_default();
             let uids = changes.iter().filter_map(|(_, change)| match change {
@@ -458,16 +488,14 @@ impl<'a> Replay<'a> {
             let mut keep = keeper(self.derived);
             // The last word is for who opens it first: it is to be logged.
             let (epoch, now) = (open.epoch(), self.derived.now());
-            let report =
-                open.after_power_cut(epoch, uid_next, highest, now, Raised::ByRecovery, &mut keep)?;
-            is_right = !report.has_wrong_cells;
+            open.after_power_cut(epoch, uid_next, highest, now, Raised::ByRecovery, &mut keep)?;
             for (_, change) in &mut changes {
                 self.leave_out_lost(change);
             }
         }
         let changes = changes.iter().map(|(seconds, change)| (*seconds, change));
         self.derived.apply_cells(open.id(), changes, None, Pass::Again)?;
-        Ok(is_right)
+        Ok(!open.has_lost_cells())
     }
 
     /// A copy of a message whose frame is not in the logs was not acknowledged. Its UID and modseq are not given out again.

@@ -27,7 +27,7 @@ use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
 use crate::log::logs::{log_path, write_again};
 use crate::log::{LogReader, Logs};
-use crate::mailbox::{Mailbox, PowerCutReport, Raised};
+use crate::mailbox::{Mailbox, Raised};
 use crate::page::Pages;
 use crate::page::records::Records;
 use crate::pins::Pins;
@@ -431,7 +431,7 @@ impl Store {
     /// Errors: `NotFound` if there is none, `Corrupt` if its cells are damaged or missing; [`Store::rebuild_mailbox`] makes them again.
     pub fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
         let open = self.derived_mailbox(mailbox)?;
-        if open.epoch() < self.derived.epoch {
+        if open.epoch() < self.derived.epoch || open.has_lost_cells() {
             let held = self.take(&[LockKey::Mailbox(mailbox)])?;
             return self.mailbox_held(mailbox, &held);
         }
@@ -465,7 +465,11 @@ impl Store {
             // Such a one was found by its name just now, and nobody rewrites it while the lock is held: the one who meant to has died.
             open.end_rewriting();
         }
-        if open.epoch() < self.derived.epoch && self.bring_to_this_epoch(&open)?.has_wrong_cells {
+        if open.epoch() < self.derived.epoch {
+            self.bring_to_this_epoch(&open)?;
+        }
+        // Also of this epoch, when who found it so has died.
+        if open.has_lost_cells() {
             return self.mailbox_made_again(mailbox);
         }
         Ok(open)
@@ -483,7 +487,7 @@ impl Store {
 
     /// A power cut came since the mailbox was last made sure of. Its changes behind the checkpoint were replayed then; what is left is to drop what was
     /// lost, to skip UIDs and modseqs that may have been seen, and to have the logs say what the cells say.
-    fn bring_to_this_epoch(&self, open: &Mailbox) -> Result<PowerCutReport> {
+    fn bring_to_this_epoch(&self, open: &Mailbox) -> Result<()> {
         let before = open.epoch();
         let mut keep = recovery::keeper(&self.derived);
         let (epoch, now) = (self.derived.epoch, self.derived.now());
@@ -498,7 +502,7 @@ impl Store {
                 return Err(error);
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// How often limits were changed since the store was opened by the first that have it open.

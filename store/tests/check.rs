@@ -128,7 +128,9 @@ fn each_fault_is_found_where_it_is_and_mended() {
         alter(path, offset, |octet| octet ^ 0x10);
         let store = place.open();
         let report = check(&store);
-        let fault = report.faults.iter().find(|fault| fault.kind == kind);
+        // A record is made again by whoever wants it, so nothing is wrong for anybody.
+        let told = if kind == FaultKind::Record { &report.notes } else { &report.faults };
+        let fault = told.iter().find(|fault| fault.kind == kind);
         let fault = fault.unwrap_or_else(|| panic!("{what}: {:#?}", report.faults));
         assert_ne!(fault.mend, Mend::Never, "{what}");
         if kind != FaultKind::Record {
@@ -139,6 +141,7 @@ fn each_fault_is_found_where_it_is_and_mended() {
         assert_eq!(done.failed, [""; 0], "{what}");
         let after = check(&store);
         assert!(after.is_sound(), "{what}: {:#?}", after.faults);
+        assert!(after.notes.iter().all(|note| note.kind != kind), "{what}: {:#?}", after.notes);
         let now = live(&store, inbox(ann));
         assert_eq!(now, before, "{what}");
         assert_eq!(store.mailbox_list(ann).expect("there").entries(), list.entries());

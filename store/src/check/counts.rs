@@ -137,7 +137,10 @@ fn tell(check: &Check<'_>, suspects: &BTreeMap<MessageId, u32>, counted: &Counte
         let fault = fault
             .that(format!("a count of {held}"), format!("{references}"))
             .about(Target::Message(*message));
-        if *references < held {
+        if !directory.recounted_epoch().is_ok_and(|epoch| epoch >= check.store.derived.epoch) {
+            let meaning = "a power cut came: the page is counted before anything in it is freed";
+            check.add(fault.means(meaning, Mend::FromViews).note());
+        } else if *references < held {
             let page = page_name(message.page);
             let meaning =
                 format!("the message {} of {page} may be freed while mailboxes hold it", message.index);

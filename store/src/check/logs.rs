@@ -120,6 +120,11 @@ fn log(check: &Check<'_>, name: LogName, met: &[AtomicU64]) {
 }
 
 fn one_frame(check: &Check<'_>, reader: &LogReader, name: LogName, frame: &Frame, met: &[AtomicU64]) {
+    if frame.head.is_void() {
+        let fault = Fault::new(FaultKind::Log, reader.path(), frame.offset);
+        let fault = fault.that("frames", "what a power cut left of some");
+        check.add(fault.means("nobody was told that they were durable", Mend::NotNeeded).note());
+    }
     let mut own = None;
     if let Some(Change::Message { index, header_size }) = frame.changes.first() {
         let message = MessageId { page: name.page, index: *index };
@@ -188,6 +193,11 @@ fn of_add(
     own: Option<MessageId>,
 ) {
     let store = check.store;
+    // A power cut took the message before anybody was told of it: its content did not come to the disk, though this frame did.
+    let is_lost = |message: MessageId| -> Result<bool, StoreError> {
+        Ok(store.pages.has_directory(message.page)
+            && store.pages.directory(message.page)?.is_lost(message.index)?)
+    };
     let is_wrong = || -> Result<Option<String>, StoreError> {
         let open = store.mailbox(mailbox)?;
         // What a later snapshot or a rewriting of the mailbox forgot is not missed.
@@ -195,7 +205,9 @@ fn of_add(
             return Ok(None);
         }
         let cells = open.cells()?;
-        let Ok(index) = cells.find_uid(added.uid)? else { return Ok(Some("no cell".to_string())) };
+        let Ok(index) = cells.find_uid(added.uid)? else {
+            return Ok((!is_lost(added.message)?).then(|| "no cell".to_string()));
+        };
         let cell = cells.cell(index)?;
         let is_this =
             (cell.message, cell.size, cell.internal_date) == (added.message, added.size, added.internal_date);

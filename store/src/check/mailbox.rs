@@ -62,6 +62,7 @@ fn examine(check: &Check<'_>, found: &Found, open: &Mailbox, faults: &mut Vec<Fa
         faults.push(fault.about(Target::Mailbox(found.id)));
     }
     let is_released = open.is_released().unwrap_or(false);
+    let is_dead = found.user_is_deleted || open.is_deleted().unwrap_or(false);
     let mut last_uid = 0;
     for index in (0..cells.count()).map(CellIndex) {
         if faults.len() >= FAULTS_MOST {
@@ -91,17 +92,19 @@ fn examine(check: &Check<'_>, found: &Found, open: &Mailbox, faults: &mut Vec<Fa
             wrong(expected, cell.modseq.0.to_string(), FaultKind::Cells, mailbox, Mend::FromLogs);
         }
         if cell.holds_reference() && !is_released {
-            beside_directory(check, &cell, &mut wrong);
+            beside_directory(check, &cell, is_dead || cell.expunged, &mut wrong);
         }
     }
     summaries(found, open, &cells, faults);
     usage(check, found, open, faults);
 }
 
-/// A cell that holds its message, beside the directory.
+/// A cell that holds its message, beside the directory. One that `is_gone` is shown to nobody: of a time before a power cut, it may say that it
+/// holds a message that was freed, or lost.
 fn beside_directory(
     check: &Check<'_>,
     cell: &Cell,
+    is_gone: bool,
     wrong: &mut dyn FnMut(String, String, FaultKind, Target, Mend),
 ) {
     let message = cell.message;
@@ -117,17 +120,16 @@ fn beside_directory(
     if !check.store.pages.has_directory(message.page) {
         return missing("no directory");
     }
-    let there = check
-        .store
-        .pages
-        .directory(message.page)
-        .and_then(|directory| Ok((directory.given_out()?, directory.place_and_state(message.index)?)));
+    let there = check.store.pages.directory(message.page).and_then(|directory| {
+        let state = directory.cell_use(message.index)?.state;
+        Ok((directory.given_out()?, state, directory.place_and_state(message.index)?))
+    });
     match there {
-        Ok((given_out, _)) if message.index >= given_out => missing("an index that was not given out"),
-        Ok((_, None)) => missing("a cell that is not in use"),
-        // A tombstone of a time before a power cut may be of a message that is gone.
-        Ok((_, Some((_, CellState::Freed)))) if !cell.expunged => missing("a message that was freed"),
-        Ok((_, Some((place, _)))) if place.content_len != u64::from(cell.size) => {
+        Ok((given_out, ..)) if message.index >= given_out => missing("an index that was not given out"),
+        Ok((_, CellState::Lost, _)) if is_gone => (),
+        Ok((_, _, None)) => missing("a cell that is not in use"),
+        Ok((_, _, Some((_, CellState::Freed)))) if !is_gone => missing("a message that was freed"),
+        Ok((_, _, Some((place, _)))) if place.content_len != u64::from(cell.size) => {
             missing(&format!("one of {} octets instead of {}", place.content_len, cell.size));
         }
         // A damaged directory cell is told with the directory.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::gc::walk::{Found, open_held};
 use crate::ids::{CellIndex, PageId};
 use crate::locks::LockKey;
@@ -86,6 +86,9 @@ impl Recount {
         };
         if open.is_released()? {
             return Ok(());
+        }
+        if open.has_lost_cells() && !found.user_is_deleted && !open.is_deleted()? {
+            return Err(StoreError::corrupt(&found.cells, 0, "cells were lost, and are not made again yet"));
         }
         let cells = open.cells()?;
         for index in (0..cells.count()).map(CellIndex) {

@@ -196,6 +196,27 @@ pub(crate) fn mark_content_gone(file: &DiskFile, offset: u64) -> std::io::Result
 }
 
 impl FrameHead {
+    /// The head of a frame that says nothing: it takes the place of what a power cut has left of others, up to where the next one begins. `None`
+    /// if there is no room for it.
+    pub(crate) fn void(log_id: u64, octets: u64) -> Option<FrameHead> {
+        let content_len = octets.checked_sub(FRAME_HEAD_BYTES).filter(|len| *len <= CONTENT_MOST_BYTES)?;
+        Some(FrameHead {
+            log_id,
+            frame_type: FrameType::Delivery,
+            changes_len: 0,
+            content_len,
+            content_hash: 0,
+            changes_crc: crc32c::crc32c(&[]),
+            seconds: 0,
+            content_gone: true,
+        })
+    }
+
+    /// Whether it is one that says nothing.
+    pub(crate) fn is_void(&self) -> bool {
+        self.content_gone && self.changes_len == 0
+    }
+
     pub(crate) fn encode(&self) -> [u8; FRAME_HEAD_BYTES as usize] {
         let mut bytes = [0; FRAME_HEAD_BYTES as usize];
         bytes[..4].copy_from_slice(if self.content_gone { FRAME_MAGIC_CONTENT_GONE } else { FRAME_MAGIC });

@@ -217,6 +217,11 @@ impl LogReader {
         Ok(codec::decode(&bytes).map_err(|codec::Malformed| Fault::Unknown))
     }
 
+    /// The id that the log's frames repeat.
+    pub(crate) fn frame_id(&self) -> u64 {
+        self.frame_id
+    }
+
     /// What is at `offset`. With `verify`, also the content of a frame must be there.
     pub(crate) fn step(&self, offset: u64, search: Search, verify: bool) -> Result<Step> {
         let mut bytes = [0; FRAME_HEAD_BYTES as usize];

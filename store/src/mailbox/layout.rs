@@ -67,6 +67,8 @@ pub(crate) mod header_tail {
     pub(crate) const FLAG_BEING_REWRITTEN: u32 = 1 << 2;
     /// A flag: another file has the mailbox's name.
     pub(crate) const FLAG_REPLACED: u32 = 1 << 3;
+    /// A flag: cells were lost, and are to be made again from the logs.
+    pub(crate) const FLAG_CELLS_LOST: u32 = 1 << 4;
     /// A flag: the user's usage view has a row of this mailbox.
     pub(crate) const FLAG_USAGE_KEPT: u32 = 1 << 8;
 }

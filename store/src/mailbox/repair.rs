@@ -8,7 +8,7 @@ use std::sync::atomic::fence;
 use super::cells::{BlockSummary, Cells, store_summary};
 use super::layout::{self, CELLS_PER_BLOCK, cell, header, header_tail};
 use super::writer::Counts;
-use super::{Cell, Mailbox, count_publication, head, tail};
+use super::{Cell, Mailbox, change_flags, count_publication, head, tail};
 use crate::change::SystemFlags;
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MessageId, ModSeq, Uid};
@@ -40,7 +40,7 @@ pub(crate) enum Raised {
 pub struct PowerCutReport {
     /// Cells that are gone: never written, out of order, or with a wrong checksum.
     pub damaged_cells: u32,
-    /// Whether one of them was written once: what it said is not in this file any more.
+    /// Whether one of them was written once, now or when this was done before: what it said is not in this file any more.
     pub has_wrong_cells: bool,
     /// Cells that were being changed: their flags are partly those before and partly those after. What is replayed makes them right.
     pub torn_cells: u32,
@@ -75,6 +75,12 @@ impl Mailbox {
             report.has_wrong_cells = true;
             report.damaged(&region, header::CELLS_USED as u64, "more cells than the file has");
             count = layout::blocks_in(region.len()).saturating_mul(CELLS_PER_BLOCK);
+        }
+        report.has_wrong_cells |= self.has_lost_cells() || has_wrong_cells(&region, count)?;
+        if report.has_wrong_cells && !self.has_lost_cells() {
+            // From the next line on nothing else may say so, on the disk neither.
+            change_flags(&region, |flags| flags | header_tail::FLAG_CELLS_LOST);
+            self.mapping.sync_with_names()?;
         }
         let kept = compact(&region, count, &mut report)?;
         count_publication(&region, |line| line.store_u32::<{ header::CELLS_USED }>(kept, Release));
@@ -136,6 +142,13 @@ impl Mailbox {
         Ok(report)
     }
 
+    /// Whether cells were lost: the file is to be made again from the logs before anything relies on what is not in it. It stays so until another
+    /// file has the mailbox's name.
+    pub(crate) fn has_lost_cells(&self) -> bool {
+        let word = tail(&self.mapping.region()).load_u32::<{ header_tail::FLAGS }>(Acquire);
+        layout::mailbox_flags(word).is_some_and(|flags| flags & header_tail::FLAG_CELLS_LOST != 0)
+    }
+
     /// What follows a power cut is to be done again. Under the mailbox's lock.
     pub(crate) fn owe_epoch(&self, epoch: u32) {
         count_publication(&self.mapping.region(), |line| line.store_u32::<{ header::EPOCH }>(epoch, Release));
@@ -192,6 +205,22 @@ fn begin_patch(region: &Region) {
     fence(Release);
 }
 
+/// Whether what a cell that was written once said is not known.
+fn is_wrong(bytes: &[u8; LINE_BYTES]) -> bool {
+    layout::u32_at(bytes, cell::UID) != 0
+        && (layout::cell_crc(bytes) != layout::u32_at(bytes, cell::CRC)
+            || layout::u64_at(bytes, cell::INTERNAL_DATE) == 0)
+}
+
+fn has_wrong_cells(region: &Region, count: u32) -> Result<bool> {
+    for index in 0..count {
+        if is_wrong(&region.copy_out(layout::cell_offset(index))?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Moves the cells that are whole together; returns how many there are.
 fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u32> {
     let mut kept = 0;
@@ -202,10 +231,7 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
         let uid = layout::u32_at(&bytes, cell::UID);
         if uid == 0 {
             report.damaged(region, offset, "a cell was never written");
-        } else if layout::cell_crc(&bytes) != layout::u32_at(&bytes, cell::CRC)
-            || layout::u64_at(&bytes, cell::INTERNAL_DATE) == 0
-        {
-            report.has_wrong_cells = true;
+        } else if is_wrong(&bytes) {
             report.damaged(region, offset, "the checksum of a mailbox cell is wrong");
         } else if uid <= last_uid {
             report.damaged(region, offset, "a cell is out of order");

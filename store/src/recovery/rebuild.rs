@@ -432,7 +432,8 @@ pub(super) fn recount(derived: &Derived) -> Result<()> {
 
 /// Counts what the cells of one mailbox hold. False if some cannot be read.
 fn count_cells(derived: &Derived, open: &Mailbox, pages: &BTreeSet<PageId>) -> Result<bool> {
-    let mut certain = true;
+    // A deleted mailbox is not made again, and what it has lost held nothing that anybody sees.
+    let mut certain = !open.has_lost_cells() || open.is_deleted()?;
     let cells = match open.cells() {
         Err(StoreError::Corrupt { .. }) => return Ok(false),
         cells => cells?,

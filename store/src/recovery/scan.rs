@@ -1,5 +1,7 @@
 //! Reading logs frame by frame, damaged places passed over and noted.
 
+use std::ops::Range;
+
 use crate::derived::Derived;
 use crate::disk::Mutation;
 use crate::error::{Result, StoreError};
@@ -34,6 +36,10 @@ pub(crate) struct Read {
     pub(crate) len: u64,
     /// Whether any place of it could not be read.
     pub(crate) is_damaged: bool,
+    /// Places in it that could not be read, each up to where the next frame begins.
+    pub(crate) holes: Vec<Range<u64>>,
+    /// The id that its frames repeat.
+    pub(crate) frame_id: u64,
     /// Whether it is compressed.
     pub(crate) is_packed: bool,
 }
@@ -66,6 +72,7 @@ pub(crate) fn read_log(
     let verify = epoch < how.verify_before_epoch && !derived.disk.mutated(Mutation::NoContentCheck);
     let len = reader.len()?;
     let mut offset = how.from.max(LOG_HEAD_BYTES);
+    let mut holes = Vec::new();
     if len + 8 <= offset {
         note(len, "the log ends before what was read of it earlier");
     }
@@ -77,6 +84,7 @@ pub(crate) fn read_log(
             }
             Step::Damage { next, what } => {
                 note(offset, what);
+                holes.push(offset..next);
                 offset = next;
             }
             Step::End => break,
@@ -89,7 +97,15 @@ pub(crate) fn read_log(
     if reader.is_packed() && offset < len {
         note(offset, "the end of a compressed journal");
     }
-    Ok(Some(Read { is_packed: reader.is_packed(), epoch, end: offset, len, is_damaged: is_damaged.get() }))
+    Ok(Some(Read {
+        is_packed: reader.is_packed(),
+        epoch,
+        end: offset,
+        len,
+        is_damaged: is_damaged.get(),
+        holes,
+        frame_id: reader.frame_id(),
+    }))
 }
 
 /// Reads all logs there are, page by page.

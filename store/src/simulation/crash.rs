@@ -11,7 +11,7 @@ use super::compare::{Whole, compare_live, model_of};
 use super::history::DURABLE;
 use super::kill;
 use super::model::{Difference, Model};
-use super::observe::limits_out_of_reach;
+use super::observe::{check_counts, check_structure, limits_out_of_reach};
 use super::random::Random;
 use super::resolve::told;
 use super::run::Run;
@@ -19,6 +19,7 @@ use super::wish::Wish;
 use crate::change::ZonedTime;
 use crate::disk::simulated::{Call, Failure, Image, SimulatedDisk, SimulatedOptions, SyncPoint, When};
 use crate::disk::{Disk, Mutation};
+use crate::gc::GcOptions;
 use crate::ids::{MailboxId, PageId};
 use crate::store::{Background, OpenOptions, Store, WriterChoice};
 use crate::txn::FlagOperation;
@@ -161,11 +162,6 @@ impl World {
         self.disk.set_now(self.now_seconds);
     }
 
-    /// Whether no power cut came that the run went on after.
-    pub(super) fn is_first_boot(&self) -> bool {
-        self.boot == 0
-    }
-
     /// The day it is.
     pub(super) fn today(&self) -> PageId {
         self.disk.disk().today()
@@ -262,7 +258,7 @@ impl Run {
         let mut machine = Machine::start(&crash, self.folder.join("machine"), self.world.options(seed))?;
         let again = within.then(|| machine.watch(seed));
         let store = machine.open().map_err(|what| format!("{crash}: {what}"))?;
-        let whole = Whole::read(&store).map_err(|what| format!("{crash}: {what}"))?;
+        let whole = self.read(&store).map_err(|what| format!("{crash}: {what}"))?;
         if let Some(images) = again {
             machine.disk.on_sync(None);
             let cuts = std::mem::take(&mut images.lock().unwrap_or_else(PoisonError::into_inner).taken);
@@ -283,7 +279,7 @@ impl Run {
                 let mut machine = Machine::start(&cut, run, self.world.options(seed ^ number as u64))?;
                 machine.boots += 1;
                 let store = machine.open().map_err(|what| format!("{cut}: {what}"))?;
-                let whole = Whole::read(&store).map_err(|what| format!("{cut}: {what}"))?;
+                let whole = self.read(&store).map_err(|what| format!("{cut}: {what}"))?;
                 store.abandon();
                 drop(store);
                 machine.end();
@@ -293,7 +289,7 @@ impl Run {
         }
         if goes_on {
             machine
-                .go_on(store, &whole, seed)
+                .go_on(store, &whole, seed, self.model.sync_failed)
                 .map_err(|what| format!("{crash}: going on with it: {what}"))?;
         } else {
             store.abandon();
@@ -303,6 +299,13 @@ impl Run {
         let whole = self.remember(key, whole);
         all.push(Recovered { crash, whole });
         Ok(())
+    }
+
+    /// What a recovered store shows. Its structures agree with each other.
+    fn read(&self, store: &Store) -> Result<Whole, Difference> {
+        let whole = Whole::read(store)?;
+        check_structure(store, self.model.sync_failed)?;
+        Ok(whole)
     }
 
     fn remember(&mut self, key: (u128, u64), whole: Whole) -> Arc<Whole> {
@@ -358,7 +361,13 @@ impl Machine {
     }
 
     /// Goes on with a recovered store: it can be changed, closed and opened, and shows what was done.
-    fn go_on(&mut self, store: Arc<Store>, whole: &Whole, seed: u64) -> Result<(), Difference> {
+    fn go_on(
+        &mut self,
+        store: Arc<Store>,
+        whole: &Whole,
+        seed: u64,
+        sync_failed: bool,
+    ) -> Result<(), Difference> {
         let mut model = model_of(whole);
         let mut random = Random::new(seed);
         for number in 0..2 + random.below(4) {
@@ -367,6 +376,13 @@ impl Machine {
         }
         store.commit_round();
         compare_live(&mut model, &Whole::read(&store)?)?;
+        if random.once_in(2) {
+            let options = GcOptions { recount: true, thin_least_bytes: 512, ..GcOptions::default() };
+            let collected = store.gc(options, &mut |_| ()).map_err(|error| format!("gc: {error}"))?;
+            check_counts(&store).map_err(|what| format!("{what}; what was collected: {collected:?}"))?;
+            check_structure(&store, sync_failed)?;
+            compare_live(&mut model, &Whole::read(&store)?)?;
+        }
         store.close().map_err(|error| format!("closing: {error}"))?;
         drop(store);
         let store = self.open()?;

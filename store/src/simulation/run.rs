@@ -12,12 +12,11 @@ use super::crash::{Crash, Known, Recovered};
 use super::history::{DURABLE, Mark};
 use super::kill::{Death, until_killed};
 use super::model::{CellState, Difference, Model};
-use super::observe::{Seen, limits_out_of_reach};
+use super::observe::{Seen, check_structure, limits_out_of_reach};
 use super::random::Random;
 use super::resolve::{found_out, is_same_list, list_after, told};
 use super::step::{Operation, Step, WRITERS};
 use super::wish::{Done, Wish};
-use crate::check::{CheckOptions, FaultKind};
 use crate::disk::Mutation;
 use crate::draft::{Content, Draft};
 use crate::error::{ChangeError, StoreError};
@@ -359,17 +358,6 @@ impl Run {
         }
     }
 
-    /// Every structure agrees with every other.
-    fn check(&self, store: &Store) -> Result<(), Difference> {
-        let report = store.check(&CheckOptions::default(), &|_| ()).map_err(|error| error.to_string())?;
-        // What was lost by a power cut and never acknowledged may have left frames that speak of it.
-        let lost_none = self.world.is_first_boot() && !self.faulty;
-        match report.faults.iter().find(|fault| lost_none && fault.kind != FaultKind::Record) {
-            Some(fault) => Err(format!("check finds {fault:?}")),
-            None => Ok(()),
-        }
-    }
-
     fn look(&mut self, writer: u8) -> Result<(), Difference> {
         if !self.open(writer)? {
             return Ok(());
@@ -377,7 +365,7 @@ impl Run {
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
         let told = |what| format!("writer {writer} sees: {what}");
         let whole = Whole::read(&writing.store).map_err(told)?;
-        self.check(&writing.store).map_err(told)?;
+        check_structure(&writing.store, self.model.sync_failed).map_err(told)?;
         // Looking may have made things right that the model does not know of yet.
         self.crashes()?;
         compare_live(&mut self.model, &whole).map_err(told)
