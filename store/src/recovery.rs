@@ -25,6 +25,7 @@ mod rebuild;
 pub(crate) mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::locks::LockKey;
 use crate::log::frame::{FrameHead, LOG_HEAD_BYTES};
-use crate::log::logs::{log_path, logs_of_page};
+use crate::log::logs::{log_path, logs_of_page, write_again};
 use crate::log::reader::{Frame, Search};
 use crate::log::{LogKind, LogName};
 use crate::mailbox::{Cell, Mailbox, PowerCutReport, Raised};
@@ -68,6 +69,8 @@ pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Resul
     }
     if power_cut {
         replay.mark_lost()?;
+    } else {
+        replay.make_durable()?;
     }
     replay.apply()?;
     let again = std::mem::take(&mut replay.again);
@@ -195,6 +198,8 @@ struct Replay<'a> {
     /// Messages whose frames were read, by page.
     messages: BTreeMap<PageId, BTreeSet<u32>>,
     frames: u64,
+    /// Parts of journals that were read, one frame at least each.
+    journals: Vec<(LogName, Range<u64>)>,
 }
 
 impl<'a> Replay<'a> {
@@ -212,6 +217,7 @@ impl<'a> Replay<'a> {
             mailboxes: BTreeMap::new(),
             messages: BTreeMap::new(),
             frames: 0,
+            journals: Vec::new(),
         }
     }
 
@@ -248,6 +254,9 @@ impl<'a> Replay<'a> {
         if self.power_cut && !read.is_packed && read.epoch < self.derived.epoch && !read.holes.is_empty() {
             self.void(name, &read)?;
         }
+        if name.kind == LogKind::Journal && !read.is_packed && read.end > from {
+            self.journals.push((name, from..read.end));
+        }
         self.ends.entry(name.writer).or_default().push(LogPosition { name, position: read.end });
         Ok(())
     }
@@ -263,6 +272,19 @@ impl<'a> Replay<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Makes the frames durable before anything that they say is in the views: their writers may have been killed before they synced them, or
+    /// have failed to, and a power cut now must not find the one without the other.
+    fn make_durable(&self) -> Result<()> {
+        if self.frames == 0 {
+            return Ok(());
+        }
+        let disk = &self.derived.disk;
+        for (name, part) in &self.journals {
+            write_again(disk, &log_path(self.derived.pages.root(), *name), part.clone())?;
+        }
+        disk.sync_file_system(self.partition).map_err(StoreError::io(self.partition, "sync"))
     }
 
     fn take_in(&mut self, name: LogName, frame: Frame) -> Result<()> {

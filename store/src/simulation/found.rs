@@ -131,3 +131,21 @@ fn several_messages_are_expunged_flagged_or_copied_together_or_not_at_all() {
         ]
     });
 }
+
+#[test]
+fn what_recovery_shows_of_names_after_a_death_is_durable() {
+    holds("death", |at_call| {
+        vec![
+            user(0, 0),
+            Step::Do { writer: 0, what: mailbox(9) },
+            Step::Round { writer: 0 },
+            Step::Close { writer: 0 },
+            // Places of death that others do not try, some of them before the frame is synced.
+            Step::KillIn {
+                writer: 0,
+                what: Operation::DeleteMailbox { user: 0, mailbox: 1 },
+                at_call: 10 + at_call % 8,
+            },
+        ]
+    });
+}
