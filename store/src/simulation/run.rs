@@ -318,9 +318,22 @@ impl Run {
             true => writing.store.gc(gc_options(recount), &mut |_| ()),
             false => writing.store.collect_expunged(),
         };
+        if outcome.is_ok() && all && recount {
+            self.check_counts(&writing.store)?;
+        }
         self.may_have_failed(outcome, "giving back space")?;
         self.crashes()?;
         self.look(writer)
+    }
+
+    /// References were counted anew: each count is what cells hold, neither less nor more.
+    fn check_counts(&self, store: &Store) -> Result<(), Difference> {
+        let report = store.check(&CheckOptions::default(), &|_| ()).map_err(|error| error.to_string())?;
+        let mut all = report.faults.iter().chain(&report.notes);
+        match all.find(|fault| !self.faulty && fault.kind == FaultKind::References) {
+            Some(fault) => Err(format!("after all was counted, check finds {fault:?}")),
+            None => Ok(()),
+        }
     }
 
     /// A writer is killed while it gives back space. Nothing that is shown changes.
