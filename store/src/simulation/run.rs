@@ -17,6 +17,7 @@ use super::random::Random;
 use super::resolve::{found_out, is_same_list, list_after, told};
 use super::step::{Operation, Step, WRITERS};
 use super::wish::{Done, Wish};
+use crate::check::{CheckOptions, FaultKind};
 use crate::disk::Mutation;
 use crate::draft::{Content, Draft};
 use crate::error::{ChangeError, StoreError};
