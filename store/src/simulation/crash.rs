@@ -443,7 +443,7 @@ fn wish_done(model: &mut Model, store: &Arc<Store>, wish: &Wish) -> Result<(), D
         _ => None,
     };
     let committed = wish.perform(store, content).map_err(|error| error.to_string())?;
-    let done = told(&committed)?;
+    let done = told(&committed, false)?;
     model.take_in(wish, &done, DURABLE)?;
     if let Some(user) = wish.list_of() {
         let numbers: Vec<MailboxId> = model.mailboxes();

@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 
 use super::model::{CellState, Difference, Model};
 use super::observe::Seen;
-use super::wish::{Done, Wish};
+use super::wish::{Done, Receipt, Wish};
 use crate::ids::{MailboxId, UserId};
 use crate::lists::{
     INBOX, MailboxList, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use, plan_subscribe,
 };
 use crate::store::Store;
-use crate::txn::{Committed, Outcome};
+use crate::txn::{Appended, Committed, Outcome, Refused};
 
-/// What the store said.
-pub(super) fn told(committed: &Committed) -> Result<Done, Difference> {
+/// What the store said; `faulty`: the disk fails in this run.
+pub(super) fn told(committed: &Committed, faulty: bool) -> Result<Done, Difference> {
     Ok(match &committed.outcomes[..] {
         [Outcome::Delivered(results)] => {
-            let one = |result: &Result<_, _>| {
-                let appended: &crate::txn::Appended = result.as_ref().ok()?;
-                Some((appended.uid.get(), appended.modseq.0))
+            let one = |result: &Result<Appended, Refused>| match result {
+                Ok(appended) => Receipt::Added(appended.uid.get(), appended.modseq.0),
+                Err(Refused::Unusable(_)) if faulty => Receipt::Unreadable,
+                Err(_) => Receipt::Refused,
             };
             Done::Delivered(results.iter().map(one).collect())
         }
@@ -106,9 +107,12 @@ pub(super) fn found_out(
                 return Ok(None);
             }
             new.values_mut().for_each(|some| some.reverse());
-            let results: Vec<Option<(u32, u64)>> =
-                to.iter().map(|mailbox| new.get_mut(mailbox).and_then(Vec::pop)).collect();
-            if results.contains(&None) || count != to.len() {
+            let one = |mailbox| {
+                let added = new.get_mut(mailbox).and_then(Vec::pop);
+                added.map_or(Receipt::Refused, |(uid, modseq)| Receipt::Added(uid, modseq))
+            };
+            let results: Vec<Receipt> = to.iter().map(one).collect();
+            if results.contains(&Receipt::Refused) || count != to.len() {
                 return Err(format!("half a delivery: {count} of {} recipients have it", to.len()));
             }
             Ok(Some(Done::Delivered(results)))

@@ -485,7 +485,7 @@ impl Run {
             _ => Ticket(u64::MAX),
         };
         let done = match ended {
-            Ended::Told(Ok(committed)) => Some(told(&committed)?),
+            Ended::Told(Ok(committed)) => Some(told(&committed, self.faulty)?),
             Ended::Told(Err(error)) => self.refused(writer, wish, &error, now_seconds)?,
             Ended::Killed => {
                 self.kill(writer);

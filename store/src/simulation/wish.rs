@@ -189,11 +189,21 @@ fn indexes(store: &Store, mailbox: MailboxId, uids: &[u32]) -> Result<Vec<CellIn
     Ok(found)
 }
 
+/// What became of a message at one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receipt {
+    /// It has this UID and modseq.
+    Added(u32, u64),
+    /// The mailbox could not be read, in a run in which the disk fails.
+    Unreadable,
+    Refused,
+}
+
 /// What an operation did, in the words of the model.
 #[derive(Clone, Debug)]
 pub(super) enum Done {
-    /// One result a recipient; `None`: refused.
-    Delivered(Vec<Option<(u32, u64)>>),
+    /// One a recipient.
+    Delivered(Vec<Receipt>),
     /// Old and new UIDs, the modseq of the new, the modseq of the expunge.
     Copied(Vec<(u32, u32)>, u64, Option<u64>),
     Flagged(Vec<u32>, u64),
@@ -244,8 +254,12 @@ impl Model {
         match (wish, done) {
             (Wish::Deliver { content, to, system, keywords, date }, Done::Delivered(results)) => {
                 for (mailbox, result) in to.iter().zip(results) {
-                    let Some((uid, modseq)) = result else {
-                        return Err(format!("mailbox {mailbox:?} is there and was refused"));
+                    let (uid, modseq) = match result {
+                        Receipt::Added(uid, modseq) => (uid, modseq),
+                        Receipt::Unreadable => continue,
+                        Receipt::Refused => {
+                            return Err(format!("mailbox {mailbox:?} is there and was refused"));
+                        }
                     };
                     let state = CellState::Live { system: *system, keywords: *keywords, modseq: *modseq };
                     let cell = CellModel {
