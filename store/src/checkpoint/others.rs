@@ -31,7 +31,8 @@ impl CheckpointsOfOthers {
         }
     }
 
-    /// Whether all frames of `page` have been durable for long: it is neither today's page nor yesterday's.
+    /// Whether nobody appends to logs of `page` any more: it is neither today's page nor yesterday's. It says nothing of what is durable, for the
+    /// clock may have jumped.
     pub(crate) fn is_old(&self, page: PageId) -> bool {
         page.0.saturating_add(1) < self.disk.today().0
     }

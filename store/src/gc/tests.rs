@@ -2,6 +2,8 @@
 
 #[cfg(feature = "simulation")]
 mod ended_days;
+#[cfg(feature = "simulation")]
+mod lost_cells;
 
 use std::sync::Arc;
 

@@ -149,3 +149,19 @@ fn what_recovery_shows_of_names_after_a_death_is_durable() {
         ]
     });
 }
+
+#[test]
+fn a_copy_of_what_another_wrote_lasts_though_the_clock_has_jumped_by_days() {
+    holds("clock", |_| {
+        vec![
+            user(1, 0),
+            Step::Do { writer: 0, what: delivery(&[0]) },
+            Step::Clock { seconds: 275_504 },
+            Step::Do {
+                writer: 1,
+                what: Operation::Copy { from: 0, messages: vec![0], to: 0, expunge: false },
+            },
+            Step::Round { writer: 1 },
+        ]
+    });
+}
