@@ -125,7 +125,17 @@ impl Logs {
         let mut state = logs.lock();
         let page = state.page;
         let yesterday = PageId(page.0.saturating_sub(1));
-        let mut names = logs_of_page(disk, pages, yesterday)?;
+        // However old they are by a clock that has jumped: only what a checkpoint covers is known to be durable.
+        let oldest = checkpoint.logs.iter().map(|log| log.name.page).min();
+        let oldest = oldest.map_or(checkpoint.page, |oldest| oldest.min(checkpoint.page));
+        let mut names = Vec::new();
+        for earlier in later_pages(disk, pages, PageId(oldest.0.saturating_sub(1)))? {
+            if earlier < yesterday {
+                names.extend(logs_of_page(disk, pages, earlier)?);
+            }
+        }
+        names.retain(|name| checkpoint.replay_from(*name).is_some());
+        names.extend(logs_of_page(disk, pages, yesterday)?);
         names.extend(logs_of_page(disk, pages, page)?);
         // What was written before the clock was set back stays in the checkpoint.
         for later in later_pages(disk, pages, page)? {

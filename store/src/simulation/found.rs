@@ -165,3 +165,20 @@ fn a_copy_of_what_another_wrote_lasts_though_the_clock_has_jumped_by_days() {
         ]
     });
 }
+
+#[test]
+fn what_a_killed_writer_wrote_before_the_clock_jumped_is_durable_when_its_number_is_taken_up() {
+    holds("jump", |at_call| {
+        vec![
+            user(0, 1),
+            Step::Do { writer: 2, what: delivery(&[0]) },
+            Step::Clock { seconds: 275_504 },
+            Step::KillIn { writer: 2, what: mailbox(9), at_call },
+            Step::Do {
+                writer: 2,
+                what: Operation::Copy { from: 0, messages: vec![0], to: 0, expunge: false },
+            },
+            Step::Round { writer: 2 },
+        ]
+    });
+}
