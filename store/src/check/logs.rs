@@ -193,10 +193,14 @@ fn of_add(
     own: Option<MessageId>,
 ) {
     let store = check.store;
-    // A power cut took the message before anybody was told of it: its content did not come to the disk, though this frame did.
+    // A power cut took the message before anybody was told of it: its content did not come to the disk, though this frame did. Or it was freed, and
+    // its tombstone was not made again with the mailbox.
     let is_lost = |message: MessageId| -> Result<bool, StoreError> {
-        Ok(store.pages.has_directory(message.page)
-            && store.pages.directory(message.page)?.is_lost(message.index)?)
+        let directory = match store.pages.has_directory(message.page) {
+            true => store.pages.directory(message.page)?,
+            false => return Ok(false),
+        };
+        Ok(matches!(directory.cell_use(message.index)?.state, CellState::Lost | CellState::Freed))
     };
     let is_wrong = || -> Result<Option<String>, StoreError> {
         let open = store.mailbox(mailbox)?;
