@@ -138,9 +138,8 @@ pub(super) fn check_references(store: &Store, seen: &BTreeMap<MailboxId, Seen>) 
 /// told as that.
 pub(super) fn check_structure(store: &Store, sync_failed: bool) -> Result<(), Difference> {
     let report = store.check(&CheckOptions::default(), &|_| ()).map_err(|error| format!("check: {error}"))?;
-    let is_explained = |fault: &&Fault| {
-        sync_failed && matches!(fault.kind, FaultKind::Content | FaultKind::Log | FaultKind::List)
-    };
+    let is_explained =
+        |fault: &&Fault| sync_failed && matches!(fault.kind, FaultKind::Content | FaultKind::Log);
     match report.faults.iter().find(|fault| !is_explained(fault)) {
         Some(fault) => Err(format!("check finds {fault:?}")),
         None => Ok(()),
