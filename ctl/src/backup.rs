@@ -43,12 +43,7 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
         return check(folder, arguments.json, true);
     }
     let context = Context::load(config)?;
-    if !context.store_exists() {
-        let path = context.settings.store.path.display();
-        return Err(Failure::Failed(format!(
-            "there is no store in {path} yet, so there is nothing to back up"
-        )));
-    }
+    context.need_store()?;
     context.make_folder(folder)?;
     let store = context.open_store()?;
     let begun = Instant::now();

@@ -39,10 +39,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let context = Context::load(config)?;
-    if !context.store_exists() {
-        let path = context.settings.store.path.display();
-        return Err(Failure::Failed(format!("there is no store in {path}")));
-    }
+    context.need_store()?;
     for name in &arguments.user {
         context.known_user(name)?;
     }

@@ -66,6 +66,17 @@ impl Context {
         self.settings.store.path.join("FORMAT").exists()
     }
 
+    /// An error if there is no store, for verbs that have nothing to do in an empty one.
+    pub(crate) fn need_store(&self) -> Result<()> {
+        if self.store_exists() {
+            return Ok(());
+        }
+        let path = self.settings.store.path.display();
+        Err(Failure::Failed(format!(
+            "there is no store in {path}; look at `path` under [store] in the settings, or make one with `lode user add NAME`"
+        )))
+    }
+
     /// Opens the store, as the user whom the daemons run as when this is root.
     pub(crate) fn open_store(&self) -> Result<Arc<Store>> {
         self.become_daemon_user()?;

@@ -31,10 +31,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let context = Context::load(config)?;
-    if !context.store_exists() {
-        let path = context.settings.store.path.display();
-        return Err(Failure::Failed(format!("there is no store in {path}")));
-    }
+    context.need_store()?;
     let store = context.open_store()?;
     let options =
         GcOptions { dry_run: arguments.dry_run, recount: arguments.recount, ..GcOptions::default() };

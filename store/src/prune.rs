@@ -18,7 +18,7 @@ use crate::ids::{CellIndex, MailboxId, PageId, Ticket, UserId};
 use crate::locks::LockKey;
 use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::logs::{log_path, logs_of_page};
-use crate::log::{FrameHead, FrameType, LogKind, LogName};
+use crate::log::{FrameHead, LogKind, LogName};
 use crate::recovery;
 use crate::store::Store;
 
@@ -231,16 +231,7 @@ impl Store {
             return Err(StoreError::Failed("a snapshot is longer than a frame can be".to_string()));
         }
         let log = self.logs.journal()?;
-        let head = FrameHead {
-            log_id: log.id(),
-            frame_type: FrameType::Changes,
-            changes_len: changes.len() as u32,
-            content_len: 0,
-            content_hash: 0,
-            changes_crc: crc32c::crc32c(&changes),
-            seconds: self.derived.now(),
-            content_gone: false,
-        };
+        let head = FrameHead::of_changes(log.id(), &changes, self.derived.now());
         log.append(&head, &[], &changes, |_| ())?.applied();
         self.counters.frames.add(1);
         self.counters.journal_bytes_written.add(head.frame_len());

@@ -191,19 +191,5 @@ fn transfer(
         into.count_failed(mailbox);
         return Ok(Err("it is damaged in the backup".to_owned()));
     }
-    into.put(mailbox, &added(cell), content)
-}
-
-/// The cell as a change would have made it.
-fn added(cell: &Cell) -> store::change::Added {
-    store::change::Added {
-        uid: cell.uid,
-        modseq: cell.modseq,
-        flags: cell.flags,
-        internal_date: cell.internal_date,
-        save_seconds: cell.save_seconds,
-        sent_date: cell.sent_date,
-        size: cell.size,
-        message: cell.message,
-    }
+    into.put(mailbox, &cell.as_added(), content)
 }

@@ -25,7 +25,7 @@ use crate::ids::{MessageId, PageId};
 use crate::log::frame::LOG_HEAD_BYTES;
 use crate::log::logs::{log_path, logs_of_page};
 use crate::log::reader::Frame;
-use crate::log::{FrameHead, FrameType, LogFile, LogKind, LogName, LogReader};
+use crate::log::{FrameHead, LogFile, LogKind, LogName, LogReader};
 use crate::page::directory::{CellState, Directory, MessagePlace};
 use crate::store::Store;
 
@@ -249,7 +249,8 @@ fn copy_frames(
 ) -> Result<Vec<(u32, MessagePlace, MessagePlace)>> {
     let mut moves = Vec::with_capacity(held.len());
     if !keywords.is_empty() {
-        append(new, &CHANGES_HEAD, keywords, &[])?;
+        // Of no time: they were there before whatever means them.
+        append(new, &FrameHead::of_changes(new.id(), &[], 0), keywords, &[])?;
     }
     for offset in held {
         let gone = || StoreError::corrupt(reader.path(), *offset, "a frame that was there a moment ago");
@@ -263,18 +264,6 @@ fn copy_frames(
     }
     Ok(moves)
 }
-
-/// The head of a frame without content.
-const CHANGES_HEAD: FrameHead = FrameHead {
-    log_id: 0,
-    frame_type: FrameType::Changes,
-    changes_len: 0,
-    content_len: 0,
-    content_hash: 0,
-    changes_crc: 0,
-    seconds: 0,
-    content_gone: false,
-};
 
 /// Appends a frame with `content`; what depends on the log and on the changes is put into the head here.
 fn append(new: &Arc<LogFile>, head: &FrameHead, changes: &[Change], content: &[u8]) -> Result<u64> {

@@ -196,6 +196,20 @@ pub(crate) fn mark_content_gone(file: &DiskFile, offset: u64) -> std::io::Result
 }
 
 impl FrameHead {
+    /// The head of a frame of these changes, without content, made at `seconds` since 1970.
+    pub(crate) fn of_changes(log_id: u64, changes: &[u8], seconds: u32) -> FrameHead {
+        FrameHead {
+            log_id,
+            frame_type: FrameType::Changes,
+            changes_len: changes.len() as u32,
+            content_len: 0,
+            content_hash: 0,
+            changes_crc: crc32c::crc32c(changes),
+            seconds,
+            content_gone: false,
+        }
+    }
+
     /// The head of a frame that says nothing: it takes the place of what a power cut has left of others, up to where the next one begins. `None`
     /// if there is no room for it.
     pub(crate) fn void(log_id: u64, octets: u64) -> Option<FrameHead> {

@@ -106,7 +106,7 @@ pub struct Cell {
 
 impl Cell {
     /// What a log would say of it.
-    pub(crate) fn as_added(&self) -> Added {
+    pub fn as_added(&self) -> Added {
         Added {
             uid: self.uid,
             modseq: self.modseq,

@@ -94,16 +94,7 @@ impl<W: Write> ExportWriter<W> {
             Ok(stored) => stored,
             Err(error) => return Ok(Err(error)),
         };
-        let added = Added {
-            uid: cell.uid,
-            modseq: cell.modseq,
-            flags: cell.flags,
-            internal_date: cell.internal_date,
-            save_seconds: cell.save_seconds,
-            sent_date: cell.sent_date,
-            size: cell.size,
-            message: MessageId { page: PageId(0), index: 0 },
-        };
+        let added = Added { message: MessageId { page: PageId(0), index: 0 }, ..cell.as_added() };
         let mut records = Vec::new();
         let mailbox = MailboxId { user: UserId(0), number: mailbox };
         put_change(&Change::Add { mailbox, added }, &mut records);

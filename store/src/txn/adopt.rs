@@ -14,7 +14,7 @@ use crate::lists::{INBOX, MailboxEntry, MailboxList, plan_adopt, plan_create, pl
 use crate::locks::LockKey;
 use crate::mailbox::{Keywords, MODSEQS_SKIPPED, UIDS_SKIPPED};
 use crate::quota::Limits;
-use crate::txn::names::{inbox_of, made_mailboxes, now};
+use crate::txn::names::{inbox_of, made_mailboxes};
 use crate::txn::outcome::{Appended, Outcome, Refused};
 use crate::txn::plan::{Plan, Stop};
 
@@ -94,7 +94,7 @@ impl Plan<'_> {
         let user = catalog.next_user()?;
         let inbox = inbox_of(user);
         self.need_new_user(user)?;
-        let now = now(&self.store.derived.disk);
+        let now = self.store.derived.now();
         let mut list = MailboxList::empty(user);
         let mut made = Vec::new();
         // INBOX first: it is number 1 of every user.
@@ -135,7 +135,7 @@ impl Plan<'_> {
     }
 
     pub(super) fn adopt_mailbox(&mut self, user: UserId, wanted: &AdoptedMailbox) -> Result<Outcome, Stop> {
-        let now = now(&self.store.derived.disk);
+        let now = self.store.derived.now();
         let list = self.list(user)?;
         let mut wanted = wanted.clone();
         if wanted.uid_validity <= list.last_uid_validity() {

@@ -308,16 +308,11 @@ fn append(
 ) -> Result<(Arc<LogFile>, FrameHead, InFlight), ChangeError> {
     let bucket = own.and_then(|(own, _)| own.log());
     let log = bucket.map_or_else(|| store.logs.journal(), |log| Ok(Arc::clone(log)))?;
-    let head = FrameHead {
-        log_id: log.id(),
-        frame_type: if own.is_some() { FrameType::Delivery } else { FrameType::Changes },
-        changes_len: changes.len() as u32,
-        content_len: own.map_or(0, |(_, content)| content.size),
-        content_hash: own.map_or(0, |(_, content)| content.hash),
-        changes_crc: crc32c::crc32c(changes),
-        seconds: u32::try_from(store.derived.disk.now_seconds()).unwrap_or(u32::MAX),
-        content_gone: false,
-    };
+    let mut head = FrameHead::of_changes(log.id(), changes, store.derived.now());
+    if let Some((_, content)) = own {
+        head.frame_type = FrameType::Delivery;
+        (head.content_len, head.content_hash) = (content.size, content.hash);
+    }
     let disk = &store.derived.disk;
     let late = disk.mutated(Mutation::IntentAfterFrame);
     let announce = |offset| {

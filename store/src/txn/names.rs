@@ -1,7 +1,6 @@
 //! The decisions about users and mailbox lists. What a wish comes to is decided in `lists`; here it meets the locks.
 
 use crate::change::{Change, SpecialUse};
-use crate::disk::Disk;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::lists::{
@@ -51,7 +50,7 @@ impl Plan<'_> {
         let inbox = inbox_of(user);
         self.need_new_user(user)?;
         let list = MailboxList::empty(user);
-        let changes = plan_create(&list, INBOX, None, now(&self.store.derived.disk))?;
+        let changes = plan_create(&list, INBOX, None, self.store.derived.now())?;
         self.lists.insert(user, list);
         self.changes.push(Change::UserCreate { user, name: name.to_string() });
         self.change_list(user, changes);
@@ -101,7 +100,7 @@ impl Plan<'_> {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<Outcome, Stop> {
-        let now = now(&self.store.derived.disk);
+        let now = self.store.derived.now();
         let changes = plan_create(self.list(user)?, name, special_use, now)?;
         let made = made_mailboxes(&changes);
         self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
@@ -111,7 +110,7 @@ impl Plan<'_> {
     }
 
     pub(super) fn rename_mailbox(&mut self, user: UserId, from: &str, to: &str) -> Result<Outcome, Stop> {
-        let now = now(&self.store.derived.disk);
+        let now = self.store.derived.now();
         let plan = plan_rename(self.list(user)?, from, to, now)?;
         let (changes, target) = match plan {
             RenamePlan::Names(changes) => (changes, None),
@@ -145,7 +144,7 @@ impl Plan<'_> {
     }
 
     pub(super) fn delete_mailbox(&mut self, user: UserId, name: &str) -> Result<Outcome, Stop> {
-        let now = now(&self.store.derived.disk);
+        let now = self.store.derived.now();
         let changes = plan_delete(self.list(user)?, name, now)?;
         let gone: Vec<MailboxId> = changes
             .iter()
@@ -198,8 +197,4 @@ pub(super) fn made_mailboxes(changes: &[Change]) -> Vec<(MailboxId, u32)> {
         _ => None,
     });
     made.collect()
-}
-
-pub(super) fn now(disk: &Disk) -> u32 {
-    u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX)
 }

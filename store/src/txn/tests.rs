@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::change::{Added, Change, SystemFlags, ZonedTime, codec};
 use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
 use crate::locks::{Intent, LockKey};
-use crate::log::{FrameHead, FrameType};
+use crate::log::FrameHead;
 use crate::quota::{Limit, Limits, Resource};
 use crate::store::{OpenOptions, Store, WriterChoice};
 use crate::txn::{Delivery, FlagChange, FlagOperation, Outcome, Refused};
@@ -70,16 +70,7 @@ fn die(store: &Arc<Store>, mailboxes: [MailboxId; 2], death: Death) {
         if death == Death::AfterIntent {
             held.announce(Intent { log: log.name(), offset: log.tail() });
         } else {
-            let head = FrameHead {
-                log_id: log.id(),
-                frame_type: FrameType::Changes,
-                changes_len: bytes.len() as u32,
-                content_len: 0,
-                content_hash: 0,
-                changes_crc: crc32c::crc32c(&bytes),
-                seconds: 1_800_000_000,
-                content_gone: false,
-            };
+            let head = FrameHead::of_changes(log.id(), &bytes, 1_800_000_000);
             let announce = |offset| held.announce(Intent { log: log.name(), offset });
             let in_flight = log.append(&head, &[], &bytes, announce).expect("space");
             if death == Death::InViews {
@@ -237,16 +228,7 @@ fn die_making_user(store: &Arc<Store>, name: &str) {
         let mut bytes = Vec::new();
         codec::encode(&changes, &mut bytes);
         let log = store.logs.journal().expect("space");
-        let head = FrameHead {
-            log_id: log.id(),
-            frame_type: FrameType::Changes,
-            changes_len: bytes.len() as u32,
-            content_len: 0,
-            content_hash: 0,
-            changes_crc: crc32c::crc32c(&bytes),
-            seconds: 1_800_000_000,
-            content_gone: false,
-        };
+        let head = FrameHead::of_changes(log.id(), &bytes, 1_800_000_000);
         let announce = |offset| held.announce(Intent { log: log.name(), offset });
         std::mem::forget(log.append(&head, &[], &bytes, announce).expect("space"));
         held.die();
