@@ -72,6 +72,11 @@ fn encode_add(mailbox: MailboxId, added: &Added, before: Option<(MailboxId, &Add
     put(out, u64::from(added.uid.get()));
     put(out, added.modseq.0);
     put_flags(out, added.flags);
+    put_constants(out, added);
+}
+
+/// What of an Add never changes: dates, size, message.
+fn put_constants(out: &mut Vec<u8>, added: &Added) {
     out.extend_from_slice(&added.internal_date.pack().to_le_bytes());
     put(out, u64::from(added.save_seconds));
     out.extend_from_slice(&added.sent_date.map_or(0, ZonedTime::pack).to_le_bytes());
@@ -239,12 +244,7 @@ fn encode_snapshot(snapshot: &MailboxSnapshot, out: &mut Vec<u8>) {
         out.push(added.flags.system.0 | if expunged_at.is_some() { SNAPSHOT_EXPUNGED } else { 0 });
         put(out, added.flags.keywords);
         put(out, added.modseq.0);
-        out.extend_from_slice(&added.internal_date.pack().to_le_bytes());
-        put(out, u64::from(added.save_seconds));
-        out.extend_from_slice(&added.sent_date.map_or(0, ZonedTime::pack).to_le_bytes());
-        put(out, u64::from(added.size));
-        put(out, u64::from(added.message.page.0));
-        put(out, u64::from(added.message.index));
+        put_constants(out, added);
         if let Some(seconds) = expunged_at {
             put(out, u64::from(*seconds));
         }
@@ -398,6 +398,11 @@ impl<'a> Input<'a> {
         let uid = Uid::new(self.number32()?).ok_or(Malformed)?;
         let modseq = ModSeq(self.number()?);
         let flags = self.flags()?;
+        self.constants(uid, modseq, flags)
+    }
+
+    /// The part of an Add that never changes, with the rest of it.
+    fn constants(&mut self, uid: Uid, modseq: ModSeq, flags: Flags) -> Result<Added, Malformed> {
         Ok(Added {
             uid,
             modseq,
@@ -428,16 +433,8 @@ impl<'a> Input<'a> {
             let uid = self.uid_after(&mut before)?;
             let system = self.octet()?;
             let flags = Flags { system: SystemFlags(system & 0x1f), keywords: self.number()? };
-            let added = Added {
-                uid,
-                modseq: ModSeq(self.number()?),
-                flags,
-                internal_date: ZonedTime::unpack(self.fixed()?).ok_or(Malformed)?,
-                save_seconds: self.number32()?,
-                sent_date: ZonedTime::unpack(self.fixed()?),
-                size: self.number32()?,
-                message: MessageId { page: PageId(self.number32()?), index: self.number32()? },
-            };
+            let modseq = ModSeq(self.number()?);
+            let added = self.constants(uid, modseq, flags)?;
             let expunged_at = if system & SNAPSHOT_EXPUNGED != 0 { Some(self.number32()?) } else { None };
             cells.push(SnapshotCell { added, expunged_at });
         }

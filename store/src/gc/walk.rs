@@ -124,7 +124,7 @@ fn open_deleted(store: &Store, found: &Found) -> Result<Option<Arc<Mailbox>>> {
     };
     if open.epoch() < store.derived.epoch {
         let mut keep = recovery::keeper(&store.derived);
-        let seconds = u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX);
+        let seconds = store.derived.now();
         open.after_power_cut(store.derived.epoch, 0, ModSeq(0), seconds, Raised::Durably, &mut keep)?;
     }
     Ok(Some(Arc::new(open)))

@@ -12,7 +12,6 @@ use crate::ids::{MailboxId, Uid};
 use crate::mailbox::Cell;
 use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
-use crate::txn::cells::save_seconds;
 use crate::txn::outcome::{Copied, Outcome};
 use crate::txn::plan::{Make, Plan, Stop};
 
@@ -50,7 +49,7 @@ impl Plan<'_> {
         let octets = cells.iter().map(|cell| u64::from(cell.size)).sum();
         self.admit(to.user, Usage { octets, messages: cells.len() as u64 })?;
         self.note_others(&cells)?;
-        let now = save_seconds(&self.store.derived.disk);
+        let now = self.store.derived.now();
         // Sets of keywords are few and repeat.
         let mut known: HashMap<&[String], u64> = HashMap::new();
         for wanted in &wanted {
@@ -64,16 +63,9 @@ impl Plan<'_> {
         for (cell, wanted) in cells.iter().zip(wanted) {
             let uid = self.existing(to)?.next_uid()?;
             let keywords = known.get(&wanted.keywords[..]).copied().unwrap_or(0);
-            let added = Added {
-                uid,
-                modseq,
-                flags: Flags { system: wanted.flags, keywords },
-                internal_date: cell.internal_date,
-                save_seconds: wanted.save_seconds.unwrap_or(now),
-                sent_date: cell.sent_date,
-                size: cell.size,
-                message: cell.message,
-            };
+            let flags = Flags { system: wanted.flags, keywords };
+            let save_seconds = wanted.save_seconds.unwrap_or(now);
+            let added = Added { uid, modseq, flags, save_seconds, ..cell.as_added() };
             self.changes.push(Change::Add { mailbox: to, added });
             uids.push((cell.uid, uid));
         }

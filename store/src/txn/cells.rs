@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::change::{Added, Change, Flags};
 use crate::commit::OtherLog;
 use crate::derived::mailbox_of_cells;
-use crate::disk::Disk;
 use crate::disk::Mutation;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, Uid};
@@ -52,7 +51,7 @@ impl Plan<'_> {
         self.admit(id.user, Usage { octets: u64::from(message.size), messages: 1 })?;
         let names = delivery.keywords.iter().map(String::as_str);
         let keywords = self.keyword_bits(id, names, Make::IfRoom)?;
-        let save_seconds = save_seconds(&self.store.derived.disk);
+        let save_seconds = self.store.derived.now();
         let mailbox = self.existing(id)?;
         let added = Added {
             uid: mailbox.next_uid()?,
@@ -125,23 +124,15 @@ impl Plan<'_> {
             }
         }
         self.note_others(cells)?;
-        let save_seconds = save_seconds(&self.store.derived.disk);
+        let save_seconds = self.store.derived.now();
         let modseq = self.existing(to)?.next_modseq();
         let mut uids = Vec::with_capacity(cells.len());
         self.changes.reserve(cells.len() + 1);
         for cell in cells {
             let uid = self.existing(to)?.next_uid()?;
             let keywords = keywords.get(&cell.flags.keywords).copied().unwrap_or(0);
-            let added = Added {
-                uid,
-                modseq,
-                flags: Flags { system: cell.flags.system, keywords },
-                internal_date: cell.internal_date,
-                save_seconds,
-                sent_date: cell.sent_date,
-                size: cell.size,
-                message: cell.message,
-            };
+            let flags = Flags { system: cell.flags.system, keywords };
+            let added = Added { uid, modseq, flags, save_seconds, ..cell.as_added() };
             self.changes.push(Change::Add { mailbox: to, added });
             uids.push((cell.uid, uid));
         }
@@ -266,8 +257,4 @@ fn flags_after(before: Flags, change: &FlagChange, keywords: u64) -> Flags {
     }
     after.system.0 &= 0x1f;
     after
-}
-
-pub(super) fn save_seconds(disk: &Disk) -> u32 {
-    u32::try_from(disk.now_seconds()).unwrap_or(u32::MAX)
 }
