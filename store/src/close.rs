@@ -14,7 +14,8 @@ use crate::log::pack::{end_of_whole, pack};
 use crate::log::{LogKind, LogName, LogReader};
 use crate::store::Store;
 
-const MARK: &str = "closed";
+/// The file in the folder of a page that says that its logs are closed.
+pub(crate) const MARK: &str = "closed";
 const GATE_WAIT: Duration = Duration::from_secs(2);
 
 /// What `Store::close_pages` did.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::{Affected, Check, Fault, FaultKind, Mend, Target, What};
 use crate::catalog::{cells_path, list_path};
+use crate::close;
 use crate::error::{Result, StoreError};
+use crate::gc::background::COLLECTED;
 use crate::ids::{MailboxId, UserId};
 use crate::lists::MailboxList;
 use crate::locks::LockKey;
@@ -156,12 +158,14 @@ pub(super) fn folders(check: &Check<'_>) {
     let partition = store.path().join("p0");
     unknown(check, &partition, &|name, is_dir| match is_dir {
         true => matches!(name, "pages" | "users"),
-        false => name == "rebuild" || name.strip_prefix("checkpoint.").is_some_and(is_number),
+        false => {
+            matches!(name, "rebuild" | COLLECTED) || name.strip_prefix("checkpoint.").is_some_and(is_number)
+        }
     });
     for page in store.pages.all().unwrap_or_default() {
         unknown(check, &store.pages.folder(page), &|name, is_dir| {
             !is_dir
-                && (name == "directory"
+                && (matches!(name, "directory" | close::MARK)
                     || name.strip_prefix("records.").is_some_and(is_number)
                     || crate::log::LogName::parse(page, name).is_some())
         });
@@ -179,7 +183,7 @@ fn unknown(check: &Check<'_>, folder: &Path, is_known: &dyn Fn(&str, bool) -> bo
             continue;
         }
         let path = folder.join(&entry.name);
-        let left = [".new", ".damaged", ".rewritten"].iter().any(|end| entry.name.ends_with(end));
+        let left = [".new", ".damaged", ".rewritten", ".packed"].iter().any(|end| entry.name.ends_with(end));
         let found = if left { "one that was left behind" } else { "one that is not known" };
         let fault = Fault::new(FaultKind::Unknown, &path, 0).that("no file of this name", found);
         // What is being made at this moment is gone when it is looked for again.

@@ -19,6 +19,8 @@ use crate::gc::walk::Found;
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId};
 use crate::store::Store;
 
+/// The file in the partition that says when the last pass was made, and in which epoch.
+pub(crate) const COLLECTED: &str = "collected";
 /// Mailboxes that are noted.
 const NOTED_MOST: usize = 4096;
 /// Messages that could not be freed yet, because another process has not written its checkpoint.
@@ -163,7 +165,7 @@ pub(crate) fn run(expunged: &Expunged, store: &Weak<Store>) {
 
 /// Whether the last pass was in an earlier epoch, or a day ago.
 fn is_pass_due(store: &Store) -> bool {
-    let text = store.derived.disk.read(&store.partition.join("collected")).unwrap_or_default();
+    let text = store.derived.disk.read(&store.partition.join(COLLECTED)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut numbers = text.lines().skip(1).filter_map(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
     match (numbers.next(), numbers.next()) {
@@ -208,7 +210,7 @@ impl Store {
             self.derived.disk.now_seconds(),
             self.derived.epoch
         );
-        let path = self.partition.join("collected");
+        let path = self.partition.join(COLLECTED);
         self.derived.disk.replace_file(&path, text.as_bytes()).map_err(StoreError::io(&path, "write"))
     }
 

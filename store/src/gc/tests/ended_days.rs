@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::check::CheckOptions;
 use crate::disk::Sizes;
 use crate::disk::simulated::{SimulatedDisk, SimulatedOptions};
 use crate::log::LogKind;
@@ -86,6 +87,24 @@ fn a_bucket_without_messages_is_unlinked_once_its_day_is_over() {
     drop(store);
     let store = days.open();
     assert_eq!(body(&store, next).expect("there"), mail("y", 10));
+}
+
+#[test]
+fn what_a_pass_and_the_end_of_a_day_leave_in_the_folders_is_known_to_check() {
+    let days = Days::new();
+    let store = days.open();
+    let ann = store.ensure_user("ann").expect("made");
+    deliver(&store, &mail("x", 300), &[inbox(ann)]);
+    expunge(&store, inbox(ann), &[0]);
+    deliver(&store, &mail("y", 300), &[inbox(ann)]);
+    days.disk.pass(3 * DAY);
+    // The logs of that day are let go of when the next day's are made, and a checkpoint was written.
+    deliver(&store, &mail("z", 300), &[inbox(ann)]);
+    store.checkpoint().expect("written");
+    let report = gc(&store);
+    assert!(report.closed.pages > 0, "{report:?}");
+    let report = store.check(&CheckOptions::default(), &|_| ()).expect("checked");
+    assert!(report.is_sound() && report.notes.is_empty(), "{:#?} {:#?}", report.faults, report.notes);
 }
 
 #[test]
