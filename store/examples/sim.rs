@@ -1,4 +1,6 @@
-//! Runs the simulation: `sim [--seeds N] [--minutes M] [--seed S] [--verbose]`. Ends with 1 if a seed shows a difference.
+//! Runs the simulation: `sim [--seeds N] [--minutes M] [--seed S] [--verbose] [--keep-going]`. Ends with 1 if a seed shows a difference.
+//!
+//! With `--keep-going` it is a survey: all seeds are run, and each failure is one line, without the steps that it needs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,11 +21,13 @@ struct Arguments {
     minutes: u64,
     threads: usize,
     verbose: bool,
+    keep_going: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut parsed = Arguments { first: 1, seeds: 100, minutes: u64::MAX, threads, verbose: false };
+    let mut parsed =
+        Arguments { first: 1, seeds: 100, minutes: u64::MAX, threads, verbose: false, keep_going: false };
     let mut all = std::env::args().skip(1);
     while let Some(name) = all.next() {
         let mut number = || -> Result<u64, String> {
@@ -37,6 +41,7 @@ fn arguments() -> Result<Arguments, String> {
             "--first" => parsed.first = number()?,
             "--threads" => parsed.threads = number()? as usize,
             "--verbose" => parsed.verbose = true,
+            "--keep-going" => parsed.keep_going = true,
             _ => return Err(format!("{name} is not known")),
         }
     }
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(what) => {
             eprintln!(
-                "sim: {what}\nsim [--seeds N] [--minutes M] [--seed S] [--first S] [--threads N] [--verbose]"
+                "sim: {what}\nsim [--seeds N] [--minutes M] [--seed S] [--first S] [--threads N] [--verbose] [--keep-going]"
             );
             return ExitCode::from(2);
         }
@@ -85,7 +90,7 @@ fn main() -> ExitCode {
                     }
                     let failure = outcome.err().map(|failure| {
                         println!("seed {seed} shows a difference: {}", failure.difference);
-                        if arguments.verbose {
+                        if arguments.verbose || arguments.keep_going {
                             return failure;
                         }
                         minimize(seed, &folder, MINIMIZE_RUNS).unwrap_or(failure)
@@ -97,9 +102,12 @@ fn main() -> ExitCode {
                         println!("{} seeds, {} crashes, {:?}", result.1, result.0.crashes, begun.elapsed());
                     }
                     if let Some(failure) = failure {
-                        println!("{failure}");
+                        if !arguments.keep_going {
+                            println!("{failure}");
+                        }
                         result.2.push(failure);
-                        enough.fetch_or(result.2.len() >= FAILURES_MOST, Ordering::Relaxed);
+                        let is_enough = !arguments.keep_going && result.2.len() >= FAILURES_MOST;
+                        enough.fetch_or(is_enough, Ordering::Relaxed);
                     }
                 }
             });
