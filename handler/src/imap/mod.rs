@@ -6,6 +6,7 @@
 mod append;
 mod capability;
 mod copy;
+mod enabled;
 mod ending;
 mod expunge;
 mod fetch;
@@ -29,6 +30,7 @@ use protocol::imap::{Decoded, Decoder, Limits};
 use store::{StoreError, Ticket, UserId};
 
 use self::append::Append;
+use self::enabled::Enabled;
 use self::ending::{Ending, Tell};
 use self::fetch::Fetch;
 use self::idle::Idle;
@@ -100,6 +102,8 @@ enum Flow {
 pub(crate) struct ImapSession {
     decoder: Decoder,
     stage: Stage,
+    /// Changed by [`ImapSession::enable_extension`] alone.
+    enabled: Enabled,
     running: Running,
     failed_logins: u32,
     bad_commands: u32,
@@ -111,6 +115,7 @@ impl ImapSession {
         ImapSession {
             decoder: Decoder::new(Limits::BEFORE_LOGIN),
             stage: Stage::New,
+            enabled: Enabled::default(),
             running: Running::Nothing,
             failed_logins: 0,
             bad_commands: 0,
@@ -231,11 +236,7 @@ impl ImapSession {
                 let text = format!("{} needs a login first", command_name(&command));
                 self.refuse(turn, &tag, Condition::Bad, None, &text)
             }
-            Command::Enable(_) => {
-                // No extension that is announced needs to be enabled.
-                session::enabled(turn.output.bytes(), []);
-                self.end(turn, tag, Tell::Everything, "ENABLE completed")
-            }
+            Command::Enable(arguments) => self.enable(tag, &arguments, turn),
             Command::Namespace => {
                 mailbox::namespace_personal_only(turn.output.bytes());
                 self.end(turn, tag, Tell::Everything, "NAMESPACE completed")

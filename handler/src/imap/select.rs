@@ -23,11 +23,13 @@ impl ImapSession {
     ) -> Flow {
         // Whether it succeeds or not, the mailbox selected before is no longer.
         self.deselect(turn);
-        let selected =
-            match self.find(name, turn).and_then(|id| Selected::open(&turn.shared.store, id, access)) {
-                Ok(selected) => selected,
-                Err(error) => return self.refuse_store(turn, &tag, &error),
-            };
+        let selected = match self
+            .find(name, turn)
+            .and_then(|id| Selected::open(&turn.shared.store, id, access, self.enabled))
+        {
+            Ok(selected) => selected,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
         match self.greet(&tag, selected, turn) {
             Ok(()) => Flow::Continue,
             Err(error) => self.refuse_store(turn, &tag, &error),

@@ -10,6 +10,8 @@ use store::change::Flags;
 use store::view::View;
 use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Store, StoreError, Uid};
 
+use super::enabled::Enabled;
+
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
 /// forgotten: `\Recent` promises nothing.
 const RECENT_RANGES_MAX: usize = 16;
@@ -29,6 +31,8 @@ pub(crate) struct Selected {
     pub(crate) id: MailboxId,
     /// How it was selected.
     pub(crate) access: Access,
+    /// Extensions that the session has enabled.
+    pub(crate) enabled: Enabled,
     /// What the session has been told.
     pub(crate) view: View,
     /// The open mailbox; let go of while the session rests.
@@ -48,13 +52,19 @@ impl Selected {
     ///
     /// # Errors
     /// It is gone, or cannot be read.
-    pub(crate) fn open(store: &Store, id: MailboxId, access: Access) -> Result<Selected, StoreError> {
+    pub(crate) fn open(
+        store: &Store,
+        id: MailboxId,
+        access: Access,
+        enabled: Enabled,
+    ) -> Result<Selected, StoreError> {
         let pin = store.pin(id)?;
         let mailbox = store.mailbox(id)?;
         let view = View::open(&mailbox)?;
         let mut selected = Selected {
             id,
             access,
+            enabled,
             view,
             mailbox: None,
             _pin: pin,

@@ -1,0 +1,133 @@
+//! ENABLE (RFC 5161): which extensions a session has enabled, which change what the server says.
+//!
+//! The set grows only, by [`ImapSession::enable_extension`] alone, which keeps the copy in the selected mailbox equal. ENABLE calls it, and so does
+//! every command that enables CONDSTORE by being used (RFC 7162 section 3.1). A session that logs out of its user forgets it.
+
+use protocol::imap::command::Tag;
+use protocol::imap::extension::enable::EnableArguments;
+use protocol::imap::reply::session;
+
+use super::ending::Tell;
+use super::{Flow, ImapSession, Stage};
+use crate::conversation::Turn;
+
+/// An extension that a client must enable before it changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Extension {
+    /// CONDSTORE (RFC 7162): every FETCH reply that tells of a change of flags has MODSEQ.
+    CondStore,
+    /// QRESYNC (RFC 7162): VANISHED in place of EXPUNGE. Enables CONDSTORE.
+    QResync,
+    /// UIDONLY (RFC 9586): no message numbers.
+    UidOnly,
+    /// IMAP4rev2 (RFC 9051).
+    Imap4Rev2,
+    /// UTF8=ACCEPT (RFC 6855).
+    Utf8Accept,
+}
+
+impl Extension {
+    /// Those that ENABLE accepts. An extension stands here, and in `capability.rs`, once all of it works.
+    const OFFERED: [Extension; 0] = [];
+
+    /// Its capability.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Extension::CondStore => "CONDSTORE",
+            Extension::QResync => "QRESYNC",
+            Extension::UidOnly => "UIDONLY",
+            Extension::Imap4Rev2 => "IMAP4rev2",
+            Extension::Utf8Accept => "UTF8=ACCEPT",
+        }
+    }
+
+    /// It and what it enables with it.
+    fn with_implied(self) -> Enabled {
+        match self {
+            Extension::QResync => Enabled(self.bit() | Extension::CondStore.bit()),
+            _ => Enabled(self.bit()),
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The extensions that are enabled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Enabled(u8);
+
+impl Enabled {
+    /// Whether it is enabled.
+    pub(crate) fn has(self, extension: Extension) -> bool {
+        self.0 & extension.bit() != 0
+    }
+
+    /// Whether messages have modification sequences in replies.
+    pub(crate) fn condstore(self) -> bool {
+        self.has(Extension::CondStore)
+    }
+
+    /// Whether VANISHED takes the place of EXPUNGE.
+    pub(crate) fn vanished(self) -> bool {
+        self.has(Extension::QResync) || self.uid_only()
+    }
+
+    /// Whether message numbers are neither taken nor sent.
+    pub(crate) fn uid_only(self) -> bool {
+        self.has(Extension::UidOnly)
+    }
+}
+
+impl ImapSession {
+    /// Enables `extension` and what it implies. Whether it was not enabled before.
+    pub(super) fn enable_extension(&mut self, extension: Extension) -> bool {
+        let is_new = !self.enabled.has(extension);
+        self.enabled = Enabled(self.enabled.0 | extension.with_implied().0);
+        if let Stage::Selected(_, selected) = &mut self.stage {
+            selected.enabled = self.enabled;
+        }
+        is_new
+    }
+
+    /// ENABLE: tells which of the extensions are enabled by it. Others are passed over.
+    pub(super) fn enable(&mut self, tag: Tag, arguments: &EnableArguments, turn: &mut Turn<'_>) -> Flow {
+        let mut names = Vec::new();
+        for extension in Extension::OFFERED {
+            let is_named = arguments.0.iter().any(|name| name.eq_ignore_ascii_case(extension.name()));
+            if is_named && self.enable_extension(extension) {
+                names.push(extension.name());
+            }
+        }
+        session::enabled(turn.output.bytes(), names);
+        self.end(turn, tag, Tell::Everything, "ENABLE completed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_bit_of_its_own_and_qresync_brings_condstore() {
+        let all = [
+            Extension::CondStore,
+            Extension::QResync,
+            Extension::UidOnly,
+            Extension::Imap4Rev2,
+            Extension::Utf8Accept,
+        ];
+        for extension in all {
+            let enabled = extension.with_implied();
+            for other in all {
+                let implied = extension == Extension::QResync && other == Extension::CondStore;
+                assert_eq!(enabled.has(other), extension == other || implied, "{extension:?} {other:?}");
+            }
+        }
+        assert!(Extension::QResync.with_implied().vanished());
+        assert!(Extension::UidOnly.with_implied().vanished());
+        assert!(!Extension::CondStore.with_implied().vanished());
+    }
+}
