@@ -1,30 +1,151 @@
-//! What the server says it can do (RFC 3501, 6.1.1). Everything announced here has a file of its own or a place in one.
+//! What the server says it can do (RFC 9051, 6.1.1): one table, to which each extension adds its line in the change in which it
+//! works. What is not in the table is not announced; what is there has a wire script.
+//!
+//! Of LITERAL+ and LITERAL- only one may be told (RFC 7888, 6): LITERAL+, which allows all that LITERAL- does. IMAP4rev2 asks
+//! for no more than LITERAL-.
 
-use config::Plaintext;
+use config::{Plaintext, Settings};
 
 use crate::conversation::Turn;
 
-/// Known to everybody; IDLE too, for there are clients that ask only before the login.
-const ALWAYS: &str = "IMAP4rev1 LITERAL+ ID ENABLE IDLE";
-/// Useful before a login.
-const LOGIN: &str = " SASL-IR AUTH=PLAIN AUTH=LOGIN";
-/// Of use to a user.
-const LOGGED_IN: &str = " SASL-IR NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
-                         CREATE-SPECIAL-USE STATUS=SIZE";
+/// When a capability is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// In every state. Some clients ask only once, before the login.
+    Always,
+    /// While somebody may log in over this connection.
+    Login,
+    /// While nobody may, because others could read the password.
+    NoLogin,
+    /// While somebody may log in, and after that: it belongs to a login, but is looked for later, too.
+    LoginAndUser,
+    /// After the login.
+    User,
+}
+
+/// What is told.
+enum Name {
+    /// Always the same.
+    Fixed(&'static str),
+    /// A name with a value, or one that depends on settings; `None` tells nothing.
+    #[expect(dead_code, reason = "no capability of the table has a value")]
+    Set(fn(&Settings) -> Option<String>),
+}
+
+use Name::Fixed;
+use Shown::{Always, Login, LoginAndUser, NoLogin, User};
+
+/// All capabilities, in the order in which they are told.
+const TABLE: &[(Shown, Name)] = &[
+    (Always, Fixed("IMAP4rev1")),
+    (Always, Fixed("LITERAL+")),
+    (Always, Fixed("ID")),
+    (Always, Fixed("ENABLE")),
+    (Always, Fixed("IDLE")),
+    (LoginAndUser, Fixed("SASL-IR")),
+    (Login, Fixed("AUTH=PLAIN")),
+    (Login, Fixed("AUTH=LOGIN")),
+    (NoLogin, Fixed("LOGINDISABLED")),
+    (User, Fixed("NAMESPACE")),
+    (User, Fixed("UIDPLUS")),
+    (User, Fixed("MOVE")),
+    (User, Fixed("UNSELECT")),
+    (User, Fixed("CHILDREN")),
+    (User, Fixed("LIST-EXTENDED")),
+    (User, Fixed("LIST-STATUS")),
+    (User, Fixed("SPECIAL-USE")),
+    (User, Fixed("CREATE-SPECIAL-USE")),
+    (User, Fixed("STATUS=SIZE")),
+];
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody is logged in, and somebody may be.
+    MayLogin,
+    /// Nobody is logged in, and nobody may over this connection.
+    MayNotLogin,
+    /// Somebody is logged in.
+    LoggedIn,
+}
+
+impl Shown {
+    fn is_told(self, state: State) -> bool {
+        match self {
+            Always => true,
+            Login => state == State::MayLogin,
+            NoLogin => state == State::MayNotLogin,
+            LoginAndUser => state != State::MayNotLogin,
+            User => state == State::LoggedIn,
+        }
+    }
+}
 
 /// The capabilities in this state, with spaces between them.
 pub(crate) fn names(turn: &Turn<'_>, is_authenticated: bool) -> String {
-    let more = if is_authenticated {
-        LOGGED_IN
-    } else if allows_login(turn) {
-        LOGIN
-    } else {
-        " LOGINDISABLED"
+    let state = match (is_authenticated, allows_login(turn)) {
+        (true, _) => State::LoggedIn,
+        (false, true) => State::MayLogin,
+        (false, false) => State::MayNotLogin,
     };
-    format!("{ALWAYS}{more}")
+    names_in(state, &turn.shared.settings())
+}
+
+fn names_in(state: State, settings: &Settings) -> String {
+    let mut names = String::with_capacity(512);
+    for (_, name) in TABLE.iter().filter(|(shown, _)| shown.is_told(state)) {
+        let value;
+        let name = match name {
+            Name::Fixed(name) => *name,
+            Name::Set(of) => match of(settings) {
+                Some(told) => {
+                    value = told;
+                    &value
+                }
+                None => continue,
+            },
+        };
+        if !names.is_empty() {
+            names.push(' ');
+        }
+        names.push_str(name);
+    }
+    names
 }
 
 /// Whether a password may be sent over this connection.
 pub(crate) fn allows_login(turn: &Turn<'_>) -> bool {
     turn.peer.is_private || turn.shared.settings().auth.plaintext == Plaintext::Always
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(state: State) -> Vec<String> {
+        names_in(state, &Settings::default()).split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_state_has_its_own() {
+        let has = |state, name: &str| told(state).iter().any(|told| told == name);
+        for state in [State::MayLogin, State::MayNotLogin, State::LoggedIn] {
+            assert!(has(state, "IMAP4rev1") && has(state, "LITERAL+") && !has(state, "LITERAL-"));
+            assert_eq!(has(state, "LOGINDISABLED"), state == State::MayNotLogin);
+            assert_eq!(has(state, "AUTH=PLAIN"), state == State::MayLogin);
+            assert_eq!(has(state, "NAMESPACE"), state == State::LoggedIn);
+        }
+    }
+
+    #[test]
+    fn no_name_is_told_twice() {
+        for state in [State::MayLogin, State::MayNotLogin, State::LoggedIn] {
+            let mut names = told(state);
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "{state:?}");
+            assert!(names.iter().all(|name| !name.is_empty()));
+        }
+    }
 }
