@@ -1,6 +1,7 @@
-//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4). RETURN options (ESEARCH, RFC 4731) go before CHARSET.
+//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4), with result options before the charset (RFC 4731).
 
 use super::Numbering;
+use crate::imap::extension::result_options::ResultOptions;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::date::Date;
 use crate::imap::syntax::flag::Keyword;
@@ -12,6 +13,8 @@ use crate::imap::syntax::string;
 pub struct SearchArguments {
     /// What the numbers in the reply are.
     pub numbering: Numbering,
+    /// What the reply is to say, in an ESEARCH reply; `None` for a SEARCH reply.
+    pub options: Option<ResultOptions>,
     /// How texts are encoded; `None` when not said, which is US-ASCII, and UTF-8 with many clients.
     pub charset: Option<SearchCharset>,
     /// What a message must be.
@@ -90,6 +93,7 @@ pub enum DateComparison {
 impl SearchArguments {
     pub(crate) fn parse(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Self, Fault> {
         cursor.space()?;
+        let options = ResultOptions::parse_if_given(cursor)?;
         let charset = if starts_with_word(cursor.rest(), b"CHARSET") {
             cursor.take(b"CHARSET".len());
             cursor.space()?;
@@ -100,7 +104,7 @@ impl SearchArguments {
             None
         };
         let key = SearchKey::parse_all_of(cursor)?;
-        Ok(SearchArguments { numbering, charset, key })
+        Ok(SearchArguments { numbering, options, charset, key })
     }
 }
 
@@ -110,7 +114,8 @@ fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
 }
 
 impl SearchCharset {
-    fn from_name(name: &[u8]) -> SearchCharset {
+    /// The charset with this name.
+    pub(crate) fn from_name(name: &[u8]) -> SearchCharset {
         if name.eq_ignore_ascii_case(b"US-ASCII") || name.eq_ignore_ascii_case(b"ASCII") {
             SearchCharset::UsAscii
         } else if name.eq_ignore_ascii_case(b"UTF-8") || name.eq_ignore_ascii_case(b"UTF8") {
@@ -123,7 +128,7 @@ impl SearchCharset {
 
 impl SearchKey {
     /// Keys up to the end or a `)`.
-    fn parse_all_of(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+    pub(crate) fn parse_all_of(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
         let first = Self::parse(cursor)?;
         if !cursor.take_space_before_more() {
             return Ok(first);
@@ -142,7 +147,7 @@ impl SearchKey {
         if cursor.peek() == Some(b'(') {
             return cursor.nested(Self::parse_group);
         }
-        if matches!(cursor.peek(), Some(b'0'..=b'9' | b'*')) {
+        if matches!(cursor.peek(), Some(b'0'..=b'9' | b'*' | b'$')) {
             return SequenceSet::parse(cursor).map(SearchKey::Sequence);
         }
         let name = cursor.keyword()?;

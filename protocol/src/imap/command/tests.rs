@@ -7,6 +7,7 @@ use super::search::{DateComparison, SearchCharset, SearchKey};
 use super::status::StatusItem;
 use super::store::StoreOperation;
 use super::*;
+use crate::imap::extension::result_options::ResultOption;
 use crate::imap::extension::special_use::SpecialUse;
 use crate::imap::limits::Limits;
 use crate::imap::syntax::date::Date;
@@ -346,7 +347,8 @@ fn fetch_items_and_macros() {
         "FETCH 1 (FLAGS) (CHANGEDSINCE 1)",
         "FETCH 1 BINARY[1]",
         "FETCH 1 (FLAGS)UID",
-        "FETCH $ FLAGS",
+        "FETCH $,1 FLAGS",
+        "FETCH $1 FLAGS",
     ]);
     let many: String = (1..=257).map(|part| format!("BODY[{part}] ")).collect();
     assert!(parse(&format!("FETCH 1 ({many})")).is_err());
@@ -528,6 +530,18 @@ fn searches_of_the_rfc_and_what_is_none() {
             other => panic!("{text}: {other:?}"),
         }
     }
+    match parse("UID SEARCH RETURN (SAVE COUNT) CHARSET UTF-8 OR $ UID $") {
+        Ok(Command::Search(search)) => {
+            assert!(search.options.is_some_and(|options| options.has(ResultOption::Save)));
+            assert_eq!(search.charset, Some(SearchCharset::Utf8));
+            let saved = SequenceSet::saved();
+            assert_eq!(
+                search.key,
+                SearchKey::Or(Box::new((SearchKey::Sequence(saved.clone()), SearchKey::Uid(saved))))
+            );
+        }
+        other => panic!("{other:?}"),
+    }
     refuse(&[
         "SEARCH",
         "SEARCH FOO",
@@ -546,7 +560,11 @@ fn searches_of_the_rfc_and_what_is_none() {
         "SEARCH 0",
         "SEARCH CHARSET",
         "SEARCH CHARSET UTF-8",
-        "SEARCH RETURN (MIN) ALL",
+        "SEARCH RETURN (MIN)",
+        "SEARCH RETURN (LEAST) ALL",
+        "SEARCH CHARSET UTF-8 RETURN (MIN) ALL",
+        "SEARCH $,1",
+        "SEARCH UID $:4",
         "SEARCH KEYWORD (a)",
         "SEARCH TEXT \u{e9}",
         "SEARCH KEYWORD \\Seen",

@@ -12,9 +12,12 @@
 //! | UIDPLUS's APPENDUID and COPYUID (4315) | `reply/code.rs` |
 //! | CONDSTORE and QRESYNC (7162): parameters of SELECT, modifiers of FETCH and STORE | where `Cursor::no_parameters` is called |
 //! | MULTIAPPEND (3502), CATENATE (4469), BINARY (3516) | `command/append.rs`, `decoder/` |
-//! | ESEARCH (4731), SEARCHRES (5182), WITHIN (5032) | `command/search.rs` |
+//! | ESEARCH (4731), WITHIN (5032) | `command/search.rs`, `reply/esearch.rs` |
+//! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub mod enable;
 pub mod id;
 pub mod idle;
+pub mod partial;
+pub mod result_options;
 pub mod special_use;

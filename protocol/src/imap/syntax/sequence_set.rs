@@ -1,6 +1,8 @@
 //! Sets of message numbers (RFC 3501 section 9, `sequence-set`): as sent, with `*`, and resolved.
 //!
-//! Invariants: a [`SequenceSet`] is never empty; a [`NumberSet`] is sorted, its ranges neither touch nor overlap, and 0 is
+//! `$` stands for the results that SEARCH saved (RFC 5182).
+//!
+//! Invariants: a [`SequenceSet`] is never empty, or is `$`; a [`NumberSet`] is sorted, its ranges neither touch nor overlap, and 0 is
 //! in none of them.
 
 use super::cursor::{Cursor, Fault};
@@ -8,6 +10,7 @@ use super::cursor::{Cursor, Fault};
 /// A set as the client wrote it. `*` is kept as 0, which no message number is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceSet {
+    /// None of them in `$` alone.
     ranges: Vec<(u32, u32)>,
 }
 
@@ -25,13 +28,28 @@ impl SequenceSet {
         SequenceSet { ranges: vec![(number, number)] }
     }
 
-    /// The ranges as written, `*` being 0.
+    /// `$`: the results that were saved last.
+    pub fn saved() -> Self {
+        SequenceSet { ranges: Vec::new() }
+    }
+
+    /// Whether the set is `$`. What is resolved of it here is empty: the session knows what it stands for.
+    pub fn is_saved(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The ranges as written, `*` being 0; none for `$`.
     pub fn ranges(&self) -> &[(u32, u32)] {
         &self.ranges
     }
 
-    /// Parses a set, to its end.
+    /// Parses a set or `$`, to its end.
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        if cursor.take_if(b'$') { Ok(Self::saved()) } else { Self::parse_numbers(cursor) }
+    }
+
+    /// Parses a set that may not be `$`, to its end.
+    pub(crate) fn parse_numbers(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         let mut ranges = Vec::new();
         loop {
             let first = Self::parse_bound(cursor)?;
@@ -88,6 +106,9 @@ impl SequenceSet {
 
     /// Appends the set as it is written in a command.
     pub fn write(&self, out: &mut Vec<u8>) {
+        if self.is_saved() {
+            out.push(b'$');
+        }
         write_ranges(out, &self.ranges);
     }
 }
@@ -214,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_is_parsed_prints_as_it_was() {
-        for text in ["1", "*", "1:*", "*:1", "2,4:7,9,12:*", "4294967295", "5:3"] {
+        for text in ["1", "*", "1:*", "*:1", "2,4:7,9,12:*", "4294967295", "5:3", "$"] {
             let set = parse(text).expect(text);
             assert_eq!(written(|out| set.write(out)), text);
         }
@@ -222,9 +243,34 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_refused() {
-        for text in ["", "0", "0:1", "1:", ":1", "1,,2", "1,", "a", "4294967296", "1:2:3", "-1", "**", "$"] {
+        for text in [
+            "",
+            "0",
+            "0:1",
+            "1:",
+            ":1",
+            "1,,2",
+            "1,",
+            "a",
+            "4294967296",
+            "1:2:3",
+            "-1",
+            "**",
+            "$,1",
+            "1,$",
+            "$:5",
+            "$$",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_saved_result_is_no_number() {
+        let saved = parse("$").expect("the saved result");
+        assert!(saved.is_saved() && !saved.has_star() && !saved.exceeds(0) && saved.resolve(9).is_empty());
+        assert!(!parse("*").expect("a set").is_saved());
+        assert!(SequenceSet::parse_numbers(&mut Cursor::new(b"$", &Limits::LOGGED_IN)).is_err());
     }
 
     #[test]
