@@ -166,6 +166,8 @@ pub enum Change {
     SpecialUse { mailbox: MailboxId, list_version: u64, special_use: Option<SpecialUse> },
     /// How much mail the user may have.
     Quota { user: UserId, list_version: u64, limits: Limits },
+    /// Something that is said of a mailbox, or, without one, of the user: an attribute of that name is now `value`, or gone.
+    Attribute { user: UserId, list_version: u64, mailbox: Option<u32>, name: String, value: Option<Vec<u8>> },
     /// All that cells say of a mailbox, or a part of it: see [`MailboxSnapshot`].
     MailboxSnapshot(Box<MailboxSnapshot>),
     /// A user and the list of the user's mailboxes as it was at that version, encoded as its file is: takes the place of all changes up to it.

@@ -606,9 +606,10 @@ pub(crate) fn list_of(change: &Change) -> Option<UserId> {
         | Change::MailboxRename { mailbox, .. }
         | Change::MailboxDelete { mailbox, .. }
         | Change::SpecialUse { mailbox, .. } => Some(mailbox.user),
-        Change::ListSnapshot { user, .. } | Change::Subscribe { user, .. } | Change::Quota { user, .. } => {
-            Some(*user)
-        }
+        Change::ListSnapshot { user, .. }
+        | Change::Subscribe { user, .. }
+        | Change::Quota { user, .. }
+        | Change::Attribute { user, .. } => Some(*user),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! A user's mailbox list: names, numbers, UIDVALIDITY, special use, subscriptions; and the limits of the user's mail. A value that does not change; each change
+//! A user's mailbox list: names, numbers, UIDVALIDITY, special use, subscriptions, attributes; and the limits of the user's mail. A value that does not change; each change
 //! makes a new one, one version higher.
 //!
 //! Invariants:
@@ -6,8 +6,9 @@
 //! - Names are valid by `names::normalize_name`, unique, and in order: INBOX first, then by octets of their parts.
 //! - A change carries the version it makes; [`apply`] ignores one that is in the list already. So replay is idempotent.
 //!
-//! `names` says what a name may be, `plan` decides changes without making them, `file` keeps the list on disk.
+//! `names` says what a name may be, `attributes` keeps what is said of mailboxes and of the user, `plan` decides changes without making them, `file` keeps the list on disk.
 
+mod attributes;
 mod file;
 mod names;
 mod plan;
@@ -20,13 +21,17 @@ use crate::change::{Change, SpecialUse};
 use crate::error::ChangeError;
 use crate::ids::{MailboxId, UserId};
 use crate::quota::Limits;
+use attributes::Attributes;
 
+pub use attributes::{
+    LONGEST_ATTRIBUTE_NAME_BYTES, LONGEST_ATTRIBUTE_VALUE_BYTES, MOST_ATTRIBUTE_BYTES, MOST_ATTRIBUTES,
+};
 pub use file::CachedList;
 pub(crate) use file::decode as decode_list;
 pub use names::{INBOX, LONGEST_NAME_BYTES, MOST_NAME_PARTS, normalize_name};
 pub use plan::{
-    HIGHEST_ADOPTED_UID_VALIDITY, MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_adopt, plan_create,
-    plan_delete, plan_quota, plan_rename, plan_special_use, plan_subscribe,
+    HIGHEST_ADOPTED_UID_VALIDITY, MOST_MAILBOXES, MOST_SUBSCRIPTIONS, RenamePlan, plan_adopt, plan_attribute,
+    plan_create, plan_delete, plan_quota, plan_rename, plan_special_use, plan_subscribe,
 };
 
 /// One name in a list.
@@ -54,6 +59,7 @@ pub struct MailboxList {
     entries: Vec<MailboxEntry>,
     subscriptions: Vec<String>,
     limits: Limits,
+    attributes: Attributes,
 }
 
 /// Why a list cannot be changed as wished.
@@ -102,6 +108,7 @@ impl MailboxList {
             entries: Vec::new(),
             subscriptions: Vec::new(),
             limits: Limits::default(),
+            attributes: Attributes::default(),
         }
     }
 
@@ -161,6 +168,21 @@ impl MailboxList {
         self.limits
     }
 
+    /// The value of an attribute of mailbox number `mailbox`, or, without one, of the user.
+    pub fn attribute(&self, mailbox: Option<u32>, name: &str) -> Option<&[u8]> {
+        self.attributes.get(mailbox, name)
+    }
+
+    /// The attributes of mailbox number `mailbox`, or, without one, of the user: names, in order of their octets, with their values.
+    pub fn attributes(&self, mailbox: Option<u32>) -> impl Iterator<Item = (&str, &[u8])> {
+        self.attributes.of(mailbox)
+    }
+
+    /// How many attributes there are of the user and of all mailboxes, and how many octets their names and values have together.
+    pub fn attribute_sums(&self) -> (usize, usize) {
+        (self.attributes.len(), self.attributes.octets())
+    }
+
     /// Subscribed names, in order, also of mailboxes that are not there.
     pub fn subscriptions(&self) -> &[String] {
         &self.subscriptions
@@ -207,6 +229,7 @@ impl MailboxList {
             }
             Change::MailboxDelete { mailbox, .. } => {
                 self.take(mailbox.number);
+                self.attributes.remove_all_of(mailbox.number);
             }
             Change::SpecialUse { mailbox, special_use, .. } => {
                 if let Some(entry) = self.entries.iter_mut().find(|entry| entry.number == mailbox.number) {
@@ -215,6 +238,9 @@ impl MailboxList {
             }
             Change::Subscribe { name, subscribed, .. } => self.subscribe(name, *subscribed),
             Change::Quota { limits, .. } => self.limits = *limits,
+            Change::Attribute { mailbox, name, value, .. } => {
+                self.attributes.set(*mailbox, name, value.as_deref());
+            }
             _ => (),
         }
     }
@@ -266,7 +292,8 @@ fn of_list(change: &Change) -> Option<(UserId, u64)> {
         | Change::SpecialUse { mailbox, list_version, .. } => (mailbox.user, *list_version),
         Change::ListSnapshot { user, list_version, .. }
         | Change::Subscribe { user, list_version, .. }
-        | Change::Quota { user, list_version, .. } => (*user, *list_version),
+        | Change::Quota { user, list_version, .. }
+        | Change::Attribute { user, list_version, .. } => (*user, *list_version),
         _ => return None,
     })
 }

@@ -574,6 +574,7 @@ fn list_version(change: &Change) -> u64 {
         | Change::Subscribe { list_version, .. }
         | Change::ListSnapshot { list_version, .. }
         | Change::Quota { list_version, .. }
+        | Change::Attribute { list_version, .. }
         | Change::SpecialUse { list_version, .. } => *list_version,
         _ => 0,
     }

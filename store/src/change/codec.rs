@@ -21,6 +21,7 @@ const SPECIAL_USE: u8 = 11;
 const USER_DELETE: u8 = 12;
 const QUOTA: u8 = 16;
 const MAILBOX_NUMBERS: u8 = 17;
+const ATTRIBUTE: u8 = 18;
 const MAILBOX_SNAPSHOT: u8 = 14;
 const LIST_SNAPSHOT: u8 = 15;
 /// The lowest of 8 types: an Add that is like the one before it but for its user, UID and modseq, and for what these bits of the type say. So a message to
@@ -221,6 +222,16 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             put(out, limits.octets.to_number());
             put(out, limits.messages.to_number());
         }
+        Change::Attribute { user, list_version, mailbox, name, value } => {
+            out.push(ATTRIBUTE);
+            put(out, u64::from(user.0));
+            put(out, *list_version);
+            // No mailbox has the number 0.
+            put(out, u64::from(mailbox.unwrap_or(0)));
+            put_text(out, name);
+            put(out, value.as_ref().map_or(0, |value| value.len() as u64 + 1));
+            out.extend_from_slice(value.as_deref().unwrap_or_default());
+        }
     }
 }
 
@@ -361,6 +372,19 @@ impl<'a> Input<'a> {
                 limits: Limits {
                     octets: Limit::from_number(self.number()?),
                     messages: Limit::from_number(self.number()?),
+                },
+            },
+            ATTRIBUTE => Change::Attribute {
+                user: UserId(self.number32()?),
+                list_version: self.number()?,
+                mailbox: Some(self.number32()?).filter(|number| *number != 0),
+                name: self.text()?,
+                value: match self.number()?.checked_sub(1) {
+                    None => None,
+                    Some(len) => {
+                        let len = usize::try_from(len).map_err(|_| Malformed)?;
+                        Some(self.take(len)?.to_vec())
+                    }
                 },
             },
             MAILBOX_SNAPSHOT => Change::MailboxSnapshot(Box::new(self.snapshot()?)),
@@ -602,6 +626,27 @@ mod tests {
                 user: UserId(1),
                 list_version: 10,
                 limits: Limits { octets: Limit::Most(Limit::HIGHEST), messages: Limit::Unlimited },
+            },
+            Change::Attribute {
+                user: UserId(1),
+                list_version: 11,
+                mailbox: Some(4),
+                name: "meta/shared/comment".to_string(),
+                value: Some(vec![0, 255, 13]),
+            },
+            Change::Attribute {
+                user: UserId(1),
+                list_version: 12,
+                mailbox: None,
+                name: "meta/private/comment".to_string(),
+                value: Some(Vec::new()),
+            },
+            Change::Attribute {
+                user: UserId(1),
+                list_version: 13,
+                mailbox: Some(u32::MAX),
+                name: "x".to_string(),
+                value: None,
             },
         ]
     }

@@ -17,7 +17,9 @@ use crate::error::{Result, StoreError};
 use crate::ids::UserId;
 use crate::quota::Limit;
 
-const MAGIC: &[u8; 8] = b"LODELST1";
+const MAGIC: &[u8; 8] = b"LODELST2";
+/// A list without attributes, as earlier releases wrote it.
+const MAGIC_WITHOUT_ATTRIBUTES: &[u8; 8] = b"LODELST1";
 /// More than the longest list that can be made.
 const LONGEST_FILE_BYTES: u64 = 32 << 20;
 const PLACEHOLDER: u8 = 1;
@@ -63,7 +65,12 @@ impl MailboxList {
 }
 
 fn encode(list: &MailboxList) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64 + list.entries.len() * 48 + list.subscriptions.len() * 32);
+    let mut bytes = Vec::with_capacity(
+        64 + list.entries.len() * 48
+            + list.subscriptions.len() * 32
+            + list.attributes.len() * 10
+            + list.attributes.octets(),
+    );
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&list.user.0.to_le_bytes());
     bytes.extend_from_slice(&list.next_number.to_le_bytes());
@@ -83,13 +90,20 @@ fn encode(list: &MailboxList) -> Vec<u8> {
     for name in &list.subscriptions {
         put_name(&mut bytes, name);
     }
+    bytes.extend_from_slice(&(list.attributes.len() as u32).to_le_bytes());
+    for (mailbox, name, value) in list.attributes.all() {
+        bytes.extend_from_slice(&mailbox.unwrap_or(0).to_le_bytes());
+        put_name(&mut bytes, name);
+        bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(value);
+    }
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
 fn put_name(bytes: &mut Vec<u8>, name: &str) {
-    // Names are at most 512 octets long.
+    // Names are at most 512 octets long, those of attributes 1,024.
     bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
     bytes.extend_from_slice(name.as_bytes());
 }
@@ -100,7 +114,8 @@ pub(crate) type Fault = (usize, &'static str);
 /// The list that the octets of a file are.
 pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Err((0, "the file is cut")) };
-    if !body.starts_with(MAGIC) {
+    let has_attributes = body.starts_with(MAGIC);
+    if !has_attributes && !body.starts_with(MAGIC_WITHOUT_ATTRIBUTES) {
         return Err((0, "this is not a mailbox list"));
     }
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
@@ -126,6 +141,14 @@ pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     }
     for _ in 0..subscriptions {
         list.subscriptions.push(reader.name()?);
+    }
+    for _ in 0..if has_attributes { reader.u32()? } else { 0 } {
+        let mailbox = Some(reader.u32()?).filter(|number| *number != 0);
+        let name = reader.name()?;
+        let value = reader.value()?;
+        if !list.attributes.push(mailbox, &name, value) {
+            return Err((reader.place, "the attributes of the mailbox list are not in order"));
+        }
     }
     if reader.place != body.len() {
         return Err((reader.place, "something follows the mailbox list"));
@@ -166,9 +189,16 @@ impl Reader<'_> {
         let length = usize::from(u16::from_le_bytes(self.take()?));
         let octets = self.bytes.get(self.place..self.place + length);
         let name = octets.and_then(|octets| std::str::from_utf8(octets).ok());
-        let name = name.ok_or((self.place, "a mailbox's name cannot be read"))?;
+        let name = name.ok_or((self.place, "a name in the mailbox list cannot be read"))?;
         self.place += length;
         Ok(name.to_owned())
+    }
+
+    fn value(&mut self) -> std::result::Result<&[u8], Fault> {
+        let length = self.u32()? as usize;
+        let value = self.bytes[self.place..].get(..length).ok_or((self.place, "the mailbox list is cut"))?;
+        self.place += length;
+        Ok(value)
     }
 }
 

@@ -251,6 +251,29 @@ pub fn plan_quota(list: &MailboxList, limits: Limits) -> Vec<Change> {
     vec![Change::Quota { user: list.user, list_version: list.version + 1, limits }]
 }
 
+/// Says something of mailbox number `mailbox`, or, without one, of the user; without a value, no longer. No changes if it is so already.
+pub fn plan_attribute(
+    list: &MailboxList,
+    mailbox: Option<u32>,
+    name: &str,
+    value: Option<&[u8]>,
+) -> Result<Vec<Change>, ListError> {
+    if mailbox.is_some_and(|number| list.by_number(number).is_none()) {
+        return Err(ListError::NotFound);
+    }
+    if list.attribute(mailbox, name) == value {
+        return Ok(Vec::new());
+    }
+    list.attributes.check(mailbox, name, value)?;
+    Ok(vec![Change::Attribute {
+        user: list.user,
+        list_version: list.version + 1,
+        mailbox,
+        name: name.to_string(),
+        value: value.map(<[u8]>::to_vec),
+    }])
+}
+
 /// Whether names and numbers of `entries` are unique; for what was read from a file.
 pub(super) fn are_unique(entries: &[MailboxEntry]) -> bool {
     let mut numbers = HashSet::with_capacity(entries.len());

@@ -66,6 +66,7 @@ pub(crate) enum Operation {
     Subscribe { user: UserId, name: String, subscribed: bool },
     SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
     Quota { user: UserId, limits: Limits },
+    Attribute { user: UserId, mailbox: Option<u32>, name: String, value: Option<Vec<u8>> },
     AdoptUser { user: AdoptedUser },
     AdoptMailbox { user: UserId, mailbox: AdoptedMailbox },
     AdoptMessage { message: AdoptedMessage },
@@ -153,6 +154,13 @@ impl<'store> Txn<'store> {
     /// Says how much mail a user may have. What is there already stays, however much it is.
     pub fn set_quota(&mut self, user: UserId, limits: Limits) {
         self.operations.push(Operation::Quota { user, limits });
+    }
+
+    /// Says something of mailbox number `mailbox` of a user, or, without one, of the user; without a value, says it no longer. The limits are those of
+    /// [`crate::lists`].
+    pub fn set_attribute(&mut self, user: UserId, mailbox: Option<u32>, name: &str, value: Option<&[u8]>) {
+        let (name, value) = (name.to_string(), value.map(<[u8]>::to_vec));
+        self.operations.push(Operation::Attribute { user, mailbox, name, value });
     }
 
     /// Deletes a user and all that is theirs. The name can be given to another one, who gets another number.

@@ -4,8 +4,8 @@ use crate::change::{Change, SpecialUse};
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::lists::{
-    INBOX, MailboxList, RenamePlan, plan_create, plan_delete, plan_quota, plan_rename, plan_special_use,
-    plan_subscribe,
+    INBOX, MailboxList, RenamePlan, plan_attribute, plan_create, plan_delete, plan_quota, plan_rename,
+    plan_special_use, plan_subscribe,
 };
 use crate::locks::LockKey;
 use crate::quota::Limits;
@@ -172,6 +172,18 @@ impl Plan<'_> {
         special_use: Option<SpecialUse>,
     ) -> Result<Outcome, Stop> {
         let changes = plan_special_use(self.list(user)?, name, special_use)?;
+        self.change_list(user, changes);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn set_attribute(
+        &mut self,
+        user: UserId,
+        mailbox: Option<u32>,
+        name: &str,
+        value: Option<&[u8]>,
+    ) -> Result<Outcome, Stop> {
+        let changes = plan_attribute(self.list(user)?, mailbox, name, value)?;
         self.change_list(user, changes);
         Ok(Outcome::Done)
     }

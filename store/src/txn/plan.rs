@@ -94,6 +94,7 @@ impl Operation {
             | Operation::Subscribe { user, .. }
             | Operation::SpecialUse { user, .. }
             | Operation::AdoptMailbox { user, .. }
+            | Operation::Attribute { user, .. }
             | Operation::Quota { user, .. } => vec![LockKey::List(*user)],
         }
     }
@@ -147,6 +148,9 @@ impl<'a> Plan<'a> {
                     self.special_use(*user, name, *special_use)?
                 }
                 Operation::Quota { user, limits } => self.set_quota(*user, *limits)?,
+                Operation::Attribute { user, mailbox, name, value } => {
+                    self.set_attribute(*user, *mailbox, name, value.as_deref())?
+                }
                 Operation::AdoptUser { user } => self.adopt_user(user)?,
                 Operation::AdoptMailbox { user, mailbox } => self.adopt_mailbox(*user, mailbox)?,
                 Operation::AdoptMessage { message } => self.adopt_message(message)?,
