@@ -2,6 +2,8 @@
 //!
 //! The handler gives a [`Limits`] to the decoder and changes it when a session logs in. All sizes are octets.
 
+use super::syntax::name_encoding::NameEncoding;
+
 /// The limits of one session's decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -18,12 +20,21 @@ pub struct Limits {
     pub depth: u32,
     /// How many ranges a sequence set may have.
     pub ranges: usize,
+    /// How names of mailboxes are written. No limit, but it changes as limits do: with what the session is.
+    pub names: NameEncoding,
 }
 
 impl Limits {
     /// For a peer that has not logged in: enough for LOGIN, AUTHENTICATE and ID, and nothing to APPEND.
-    pub const BEFORE_LOGIN: Limits =
-        Limits { line: 8 << 10, literals: 4 << 10, append: 0, skip: 64 << 10, depth: 4, ranges: 64 };
+    pub const BEFORE_LOGIN: Limits = Limits {
+        line: 8 << 10,
+        literals: 4 << 10,
+        append: 0,
+        skip: 64 << 10,
+        depth: 4,
+        ranges: 64,
+        names: NameEncoding::ModifiedUtf7,
+    };
 
     /// For a session that has logged in.
     ///
@@ -37,5 +48,6 @@ impl Limits {
         skip: 256 << 20,
         depth: 100,
         ranges: 16 << 10,
+        names: NameEncoding::ModifiedUtf7,
     };
 }

@@ -1,4 +1,5 @@
-//! LIST (RFC 3501 section 6.3.8) with LIST-EXTENDED (5258), LIST-STATUS (5819), CHILDREN (3348) and SPECIAL-USE (6154), and LSUB.
+//! LIST (RFC 9051 section 6.3.9; RFC 3501 section 6.3.8) with LIST-EXTENDED (5258), LIST-STATUS (5819), CHILDREN (3348),
+//! SPECIAL-USE (6154), LIST-MYRIGHTS (8440) and LIST-METADATA (9590), and LSUB (RFC 3501 section 6.3.9).
 
 use super::status::StatusItem;
 use crate::imap::syntax::cursor::{Cursor, Fault};
@@ -55,6 +56,10 @@ pub struct ListReturn {
     pub special_use: bool,
     /// STATUS: a STATUS reply for each mailbox (RFC 5819).
     pub status: Option<Vec<StatusItem>>,
+    /// MYRIGHTS: a MYRIGHTS reply for each mailbox (RFC 8440).
+    pub my_rights: bool,
+    /// METADATA: a METADATA reply for each mailbox with these entries, in lower case (RFC 9590). Empty when not asked for.
+    pub metadata: Vec<String>,
 }
 
 /// What LSUB lists.
@@ -78,7 +83,7 @@ impl ListArguments {
             arguments.selection = ListSelection::parse(cursor)?;
             cursor.space()?;
         }
-        arguments.reference = mailbox_name::decode_pattern(&string::parse_astring(cursor)?)?;
+        arguments.reference = mailbox_name::decode_pattern(&string::parse_astring(cursor)?, cursor.names())?;
         cursor.space()?;
         if cursor.peek() == Some(b'(') {
             arguments.form = ListForm::Extended;
@@ -110,7 +115,7 @@ impl ListArguments {
 }
 
 fn parse_pattern(cursor: &mut Cursor<'_>) -> Result<String, Fault> {
-    mailbox_name::decode_pattern(&string::parse_list_mailbox(cursor)?)
+    mailbox_name::decode_pattern(&string::parse_list_mailbox(cursor)?, cursor.names())
 }
 
 impl ListSelection {
@@ -134,6 +139,11 @@ impl ListSelection {
 }
 
 impl ListReturn {
+    /// How many entries of METADATA one LIST may name.
+    pub const ENTRIES_MAX: usize = 32;
+    /// How long the name of an entry may be, in octets.
+    pub const ENTRY_LENGTH_MAX: usize = 1024;
+
     fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         let mut returns = ListReturn::default();
         cursor.list(|cursor| {
@@ -145,18 +155,44 @@ impl ListReturn {
                     cursor.space()?;
                     returns.status = Some(StatusItem::parse_list(cursor)?);
                 }
+                b"MYRIGHTS" => returns.my_rights = true,
+                b"METADATA" => {
+                    cursor.space()?;
+                    returns.metadata = Self::parse_entries(cursor)?;
+                }
                 _ => return Err(Fault::syntax("Unknown return option of LIST")),
             }
             Ok(())
         })?;
         Ok(returns)
     }
+
+    /// `(` names of entries `)`, each beginning with `/` (RFC 5464 section 3).
+    fn parse_entries(cursor: &mut Cursor<'_>) -> Result<Vec<String>, Fault> {
+        let mut entries: Vec<String> = Vec::new();
+        cursor.list(|cursor| {
+            let octets = string::parse_astring(cursor)?;
+            let is_entry =
+                octets.starts_with(b"/") && octets.iter().all(|&octet| (b'!'..=b'~').contains(&octet));
+            let name = std::str::from_utf8(&octets).ok().filter(|_| is_entry);
+            let name = name.ok_or(Fault::syntax("Not the name of an entry of METADATA"))?;
+            if entries.len() == Self::ENTRIES_MAX || name.len() > Self::ENTRY_LENGTH_MAX {
+                return Err(Fault::limit("Too many entries, or too long a name"));
+            }
+            let name = name.to_ascii_lowercase();
+            if !entries.contains(&name) {
+                entries.push(name);
+            }
+            Ok(())
+        })?;
+        if entries.is_empty() { Err(Fault::syntax("METADATA needs an entry")) } else { Ok(entries) }
+    }
 }
 
 impl LsubArguments {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         cursor.space()?;
-        let reference = mailbox_name::decode_pattern(&string::parse_astring(cursor)?)?;
+        let reference = mailbox_name::decode_pattern(&string::parse_astring(cursor)?, cursor.names())?;
         cursor.space()?;
         let pattern = parse_pattern(cursor)?;
         Ok(LsubArguments { reference, pattern })

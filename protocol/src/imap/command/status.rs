@@ -1,4 +1,5 @@
-//! STATUS (RFC 3501 section 6.3.10) with STATUS=SIZE (RFC 8438).
+//! STATUS (RFC 9051 section 6.3.11; RFC 3501 section 6.3.10) with STATUS=SIZE (RFC 8438), OBJECTID (RFC 8474) and APPENDLIMIT
+//! (RFC 7889).
 
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::mailbox_name::MailboxName;
@@ -12,7 +13,7 @@ pub struct StatusArguments {
     pub items: Vec<StatusItem>,
 }
 
-/// One number a mailbox has.
+/// One fact about a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusItem {
     /// How many messages.
@@ -27,6 +28,12 @@ pub enum StatusItem {
     Unseen,
     /// The size of all messages together, in octets (RFC 8438).
     Size,
+    /// How many messages have `\Deleted` (RFC 9051).
+    Deleted,
+    /// Its identifier, which a rename does not change (RFC 8474).
+    MailboxId,
+    /// How large a message may be that is appended (RFC 7889).
+    AppendLimit,
 }
 
 impl StatusItem {
@@ -39,6 +46,9 @@ impl StatusItem {
             StatusItem::UidValidity => "UIDVALIDITY",
             StatusItem::Unseen => "UNSEEN",
             StatusItem::Size => "SIZE",
+            StatusItem::Deleted => "DELETED",
+            StatusItem::MailboxId => "MAILBOXID",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         }
     }
 
@@ -52,6 +62,9 @@ impl StatusItem {
                 b"UIDVALIDITY" => StatusItem::UidValidity,
                 b"UNSEEN" => StatusItem::Unseen,
                 b"SIZE" => StatusItem::Size,
+                b"DELETED" => StatusItem::Deleted,
+                b"MAILBOXID" => StatusItem::MailboxId,
+                b"APPENDLIMIT" => StatusItem::AppendLimit,
                 _ => return Err(Fault::syntax("Unknown item of STATUS")),
             };
             if !items.contains(&item) {

@@ -43,6 +43,7 @@ use super::command::{self, NameKind, Tag, Tagged};
 use super::extension::idle::IdleLine;
 use super::limits::Limits;
 use super::syntax::cursor::{Cursor, Fault, FaultKind};
+use super::syntax::name_encoding::NameEncoding;
 
 /// What the octets so far amount to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +141,11 @@ impl Decoder {
     /// Sets the limits for what comes from now on, as when a client has logged in.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// How names of mailboxes are written from now on: UTF-8 once the client has enabled it.
+    pub fn set_names(&mut self, names: NameEncoding) {
+        self.limits.names = names;
     }
 
     /// Whether no command has begun. `unread` is what was not consumed.

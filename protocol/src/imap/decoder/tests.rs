@@ -4,7 +4,8 @@ use super::*;
 use crate::imap::command::Command;
 use crate::imap::fuzz::{Event, run};
 
-const SMALL: Limits = Limits { line: 80, literals: 20, append: 100, skip: 200, depth: 5, ranges: 8 };
+const SMALL: Limits =
+    Limits { line: 80, literals: 20, append: 100, skip: 200, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
 
 /// A decoder and what it has not consumed.
 struct Peer {

@@ -1,4 +1,4 @@
-//! SPECIAL-USE (RFC 6154): what a mailbox is for.
+//! SPECIAL-USE (RFC 6154, RFC 8457): what a mailbox is for.
 
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::string;
@@ -20,11 +20,13 @@ pub enum SpecialUse {
     Sent,
     /// `\Trash`: messages on their way out.
     Trash,
+    /// `\Important`: messages that the user should see first (RFC 8457).
+    Important,
 }
 
 impl SpecialUse {
-    /// All uses, in the order of the RFC.
-    pub const EVERY: [SpecialUse; 7] = [
+    /// All uses, in the order of the RFCs.
+    pub const EVERY: [SpecialUse; 8] = [
         SpecialUse::All,
         SpecialUse::Archive,
         SpecialUse::Drafts,
@@ -32,6 +34,7 @@ impl SpecialUse {
         SpecialUse::Junk,
         SpecialUse::Sent,
         SpecialUse::Trash,
+        SpecialUse::Important,
     ];
 
     /// The attribute, with its backslash.
@@ -44,6 +47,7 @@ impl SpecialUse {
             SpecialUse::Junk => "\\Junk",
             SpecialUse::Sent => "\\Sent",
             SpecialUse::Trash => "\\Trash",
+            SpecialUse::Important => "\\Important",
         }
     }
 

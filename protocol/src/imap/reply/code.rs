@@ -43,6 +43,8 @@ pub enum Code<'a> {
     InUse,
     /// LIMIT: too many or too large.
     Limit,
+    /// MAILBOXID (RFC 8474): the identifier of the mailbox that was made or selected.
+    MailboxId(&'a str),
     /// NONEXISTENT: there is no such mailbox.
     NonExistent,
     /// NOPERM: not allowed.
@@ -117,6 +119,11 @@ impl Code<'_> {
                 out.push(b' ');
                 out.extend_from_slice(names.as_bytes());
             }
+            Code::MailboxId(identifier) => {
+                out.extend_from_slice(b" (");
+                out.extend_from_slice(identifier.as_bytes());
+                out.push(b')');
+            }
             Code::PermanentFlags(system, keywords, new) => {
                 out.push(b' ');
                 let any: &[&str] = if new == NewKeywords::Allowed { &["\\*"] } else { &[] };
@@ -150,6 +157,7 @@ impl Code<'_> {
             Code::HasChildren => "HASCHILDREN",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
+            Code::MailboxId(_) => "MAILBOXID",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
             Code::OverQuota => "OVERQUOTA",
@@ -197,6 +205,7 @@ mod tests {
             "[APPENDUID 38505 3955]"
         );
         assert_eq!(written(Code::BadCharset(&["US-ASCII", "UTF-8"])), "[BADCHARSET (US-ASCII UTF-8)]");
+        assert_eq!(written(Code::MailboxId("F1-2")), "[MAILBOXID (F1-2)]");
         assert_eq!(written(Code::UidNext(4392)), "[UIDNEXT 4392]");
         assert_eq!(written(Code::ReadWrite), "[READ-WRITE]");
         assert_eq!(written(Code::Capability("IMAP4rev1 IDLE")), "[CAPABILITY IMAP4rev1 IDLE]");

@@ -6,6 +6,7 @@ use crate::imap::command::status::StatusItem;
 use crate::imap::extension::special_use::SpecialUse;
 use crate::imap::syntax::flag::SystemFlags;
 use crate::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, write_mailbox};
+use crate::imap::syntax::name_encoding::NameEncoding;
 
 /// Appends `(` flags `)`, without a line end.
 pub fn flag_list<'a>(out: &mut Vec<u8>, system: SystemFlags, keywords: impl IntoIterator<Item = &'a str>) {
@@ -99,14 +100,13 @@ pub enum ListKind {
 }
 
 /// Appends `* LIST (attributes) "/" name`. The name is in UTF-8.
-///
-/// `child_info` says that a child of the mailbox was selected by RECURSIVEMATCH with SUBSCRIBED (RFC 5258 section 4).
 pub fn list(
     out: &mut Vec<u8>,
     kind: ListKind,
     attributes: impl IntoIterator<Item = ListAttribute>,
     name: &str,
-    child_info: ChildInfo,
+    extended: Extended<'_>,
+    encoding: NameEncoding,
 ) {
     out.extend_from_slice(match kind {
         ListKind::List => b"* LIST (".as_slice(),
@@ -121,31 +121,53 @@ pub fn list(
     out.extend_from_slice(b") \"");
     out.push(HIERARCHY_DELIMITER as u8);
     out.extend_from_slice(b"\" ");
-    write_mailbox(out, name);
-    if child_info == ChildInfo::Subscribed {
-        out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    write_mailbox(out, name, encoding);
+    match extended {
+        Extended::None => {}
+        Extended::ChildSubscribed => out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))"),
+        Extended::OldName(old_name) => {
+            out.extend_from_slice(b" (\"OLDNAME\" (");
+            write_mailbox(out, old_name, encoding);
+            out.extend_from_slice(b"))");
+        }
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// What a LIST reply says about children that the client does not see.
+/// An extended data item of a LIST reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChildInfo {
-    /// Nothing.
+pub enum Extended<'a> {
+    /// There is none.
     None,
-    /// A child is subscribed to.
-    Subscribed,
+    /// CHILDINFO: RECURSIVEMATCH with SUBSCRIBED found a child that the client does not see (RFC 9051 section 6.3.9.6).
+    ChildSubscribed,
+    /// OLDNAME: what the mailbox was called, or what the client called it (RFC 9051 section 6.3.9.7).
+    OldName(&'a str),
 }
 
 /// Appends the answer to `LIST "" ""`: the hierarchy delimiter.
 pub fn list_delimiter(out: &mut Vec<u8>) {
-    list(out, ListKind::List, [ListAttribute::NoSelect], "", ChildInfo::None);
+    list(out, ListKind::List, [ListAttribute::NoSelect], "", Extended::None, NameEncoding::ModifiedUtf7);
+}
+
+/// The value of a STATUS item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusValue<'a> {
+    /// A number.
+    Number(u64),
+    /// An identifier, which is written in parentheses (RFC 8474 section 4.3).
+    Identifier(&'a str),
 }
 
 /// Appends `* STATUS name (items)`. The name is in UTF-8.
-pub fn status(out: &mut Vec<u8>, name: &str, items: impl IntoIterator<Item = (StatusItem, u64)>) {
+pub fn status<'a>(
+    out: &mut Vec<u8>,
+    name: &str,
+    encoding: NameEncoding,
+    items: impl IntoIterator<Item = (StatusItem, StatusValue<'a>)>,
+) {
     out.extend_from_slice(b"* STATUS ");
-    write_mailbox(out, name);
+    write_mailbox(out, name, encoding);
     out.extend_from_slice(b" (");
     for (index, (item, value)) in items.into_iter().enumerate() {
         if index > 0 {
@@ -153,7 +175,14 @@ pub fn status(out: &mut Vec<u8>, name: &str, items: impl IntoIterator<Item = (St
         }
         out.extend_from_slice(item.name().as_bytes());
         out.push(b' ');
-        text::number(out, value);
+        match value {
+            StatusValue::Number(number) => text::number(out, number),
+            StatusValue::Identifier(identifier) => {
+                out.push(b'(');
+                out.extend_from_slice(identifier.as_bytes());
+                out.push(b')');
+            }
+        }
     }
     out.extend_from_slice(b")\r\n");
 }
@@ -217,15 +246,22 @@ mod tests {
     fn names_and_attributes() {
         let attributes = [ListAttribute::HasNoChildren, ListAttribute::SpecialUse(SpecialUse::Sent)];
         assert_eq!(
-            written(|out| list(out, ListKind::List, attributes, "Übung & so", ChildInfo::None)),
+            written(|out| list(
+                out,
+                ListKind::List,
+                attributes,
+                "Übung & so",
+                Extended::None,
+                NameEncoding::ModifiedUtf7
+            )),
             "* LIST (\\HasNoChildren \\Sent) \"/\" \"&ANw-bung &- so\"\r\n"
         );
         assert_eq!(
-            written(|out| list(out, ListKind::List, [], "a", ChildInfo::Subscribed)),
+            written(|out| list(out, ListKind::List, [], "a", Extended::ChildSubscribed, NameEncoding::Utf8)),
             "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
         );
         assert_eq!(
-            written(|out| list(out, ListKind::Lsub, [], "INBOX", ChildInfo::None)),
+            written(|out| list(out, ListKind::Lsub, [], "INBOX", Extended::None, NameEncoding::Utf8)),
             "* LSUB () \"/\" INBOX\r\n"
         );
         assert_eq!(written(list_delimiter), "* LIST (\\Noselect) \"/\" \"\"\r\n");
@@ -233,9 +269,24 @@ mod tests {
             written(|out| status(
                 out,
                 "blurdybloop",
-                [(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)]
+                NameEncoding::Utf8,
+                [
+                    (StatusItem::Messages, StatusValue::Number(231)),
+                    (StatusItem::MailboxId, StatusValue::Identifier("F2212ea87"))
+                ]
             )),
-            "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n"
+            "* STATUS blurdybloop (MESSAGES 231 MAILBOXID (F2212ea87))\r\n"
+        );
+        assert_eq!(
+            written(|out| list(
+                out,
+                ListKind::List,
+                [],
+                "ü",
+                Extended::OldName("u\u{308}"),
+                NameEncoding::Utf8
+            )),
+            "* LIST () \"/\" \"ü\" (\"OLDNAME\" (\"u\u{308}\"))\r\n"
         );
         assert_eq!(written(namespace_personal_only), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
     }

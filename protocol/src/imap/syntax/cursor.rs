@@ -7,6 +7,7 @@
 //! Leniency, as real clients need it: more than one space where one is due, spaces inside parentheses and at the end of a
 //! line.
 
+use super::name_encoding::NameEncoding;
 use crate::imap::limits::Limits;
 
 /// Why a command is refused.
@@ -78,6 +79,11 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn limits(&self) -> &'a Limits {
         self.limits
+    }
+
+    /// How names of mailboxes are written.
+    pub(crate) fn names(&self) -> NameEncoding {
+        self.limits.names
     }
 
     /// How many octets are behind the cursor.

@@ -1,12 +1,14 @@
-//! Names of mailboxes: UTF-8 in Lode, modified UTF-7 on the wire (RFC 3501 section 5.1.3).
+//! Names of mailboxes: UTF-8 in Lode; on the wire modified UTF-7 (RFC 3501 section 5.1.3), or UTF-8 for those who enabled it
+//! (RFC 9051 section 5.1).
 //!
 //! Invariants of a [`MailboxName`]: no control characters; when its first level is INBOX in any case of letters, it is
 //! written `INBOX`. It may be empty, and its levels may be: whether such a mailbox can be is not for the grammar to say.
 //!
-//! Leniency: a name that is not well-formed modified UTF-7 but is UTF-8 is taken as it stands. So `A&B` and `Übung` reach the
+//! Leniency: where modified UTF-7 is due, a name that is not well-formed but is UTF-8 is taken as it stands. So `A&B` and `Übung` reach the
 //! mailboxes that `A&-B` and `&ANw-bung` reach.
 
 use super::cursor::{Cursor, Fault};
+use super::name_encoding::NameEncoding;
 use super::string;
 use crate::imap::utf7;
 
@@ -33,7 +35,11 @@ impl MailboxName {
         if name.len() > Self::LENGTH_MAX {
             return Err(Fault::limit("A mailbox name is too long"));
         }
-        if name.chars().any(char::is_control) {
+        // RFC 5198 and RFC 6855 section 3 name the two separators beside the controls.
+        if name
+            .chars()
+            .any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}'))
+        {
             return Err(Fault::syntax("A mailbox name contains control characters"));
         }
         Ok(MailboxName(canonical_inbox(name.to_owned())))
@@ -42,8 +48,8 @@ impl MailboxName {
     /// The name for octets from the wire.
     ///
     /// Errors: neither modified UTF-7 nor UTF-8, and those of [`MailboxName::from_utf8`].
-    pub fn from_wire(octets: &[u8]) -> Result<MailboxName, Fault> {
-        MailboxName::from_utf8(&decode(octets)?)
+    pub fn from_wire(octets: &[u8], encoding: NameEncoding) -> Result<MailboxName, Fault> {
+        MailboxName::from_utf8(&decode(octets, encoding)?)
     }
 
     /// The name in UTF-8.
@@ -70,13 +76,20 @@ impl MailboxName {
     }
 
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<MailboxName, Fault> {
-        Self::from_wire(&string::parse_astring(cursor)?)
+        Self::from_wire(&string::parse_astring(cursor)?, cursor.names())
     }
 }
 
-/// Appends a name in UTF-8 as a reply has it: modified UTF-7, quoted unless it is an atom.
-pub fn write_mailbox(out: &mut Vec<u8>, name: &str) {
-    if name.bytes().all(|octet| string::is_atom_octet(octet) && octet != b'&') {
+/// Appends a name in UTF-8 as a reply has it, quoted unless it is an atom.
+pub fn write_mailbox(out: &mut Vec<u8>, name: &str, encoding: NameEncoding) {
+    if encoding == NameEncoding::Utf8 {
+        let is_atom = !name.is_empty() && name.bytes().all(string::is_atom_octet);
+        if is_atom && !name.eq_ignore_ascii_case("NIL") {
+            out.extend_from_slice(name.as_bytes());
+        } else {
+            string::write_utf8(out, name, encoding);
+        }
+    } else if name.bytes().all(|octet| string::is_atom_octet(octet) && octet != b'&') {
         string::write_astring(out, name.as_bytes());
     } else {
         let mut encoded = Vec::with_capacity(name.len() + name.len() / 2 + 8);
@@ -86,21 +99,26 @@ pub fn write_mailbox(out: &mut Vec<u8>, name: &str) {
 }
 
 /// A pattern of LIST or LSUB, or its reference, in UTF-8.
-pub(crate) fn decode_pattern(octets: &[u8]) -> Result<String, Fault> {
-    let pattern = decode(octets)?;
+pub(crate) fn decode_pattern(octets: &[u8], encoding: NameEncoding) -> Result<String, Fault> {
+    let pattern = decode(octets, encoding)?;
     if pattern.len() > MailboxName::LENGTH_MAX {
         return Err(Fault::limit("A pattern is too long"));
     }
     Ok(pattern)
 }
 
-fn decode(octets: &[u8]) -> Result<String, Fault> {
-    if let Some(name) = utf7::decode(octets) {
+fn decode(octets: &[u8], encoding: NameEncoding) -> Result<String, Fault> {
+    if encoding == NameEncoding::ModifiedUtf7
+        && let Some(name) = utf7::decode(octets)
+    {
         return Ok(name);
     }
-    match std::str::from_utf8(octets) {
-        Ok(name) => Ok(name.to_owned()),
-        Err(_) => Err(Fault::syntax("A mailbox name is neither modified UTF-7 nor UTF-8")),
+    match (std::str::from_utf8(octets), encoding) {
+        (Ok(name), _) => Ok(name.to_owned()),
+        (Err(_), NameEncoding::Utf8) => Err(Fault::syntax("A mailbox name is not UTF-8")),
+        (Err(_), NameEncoding::ModifiedUtf7) => {
+            Err(Fault::syntax("A mailbox name is neither modified UTF-7 nor UTF-8"))
+        }
     }
 }
 
@@ -125,7 +143,10 @@ mod tests {
             ("a/inbox", "a/inbox"),
             ("", ""),
         ] {
-            assert_eq!(MailboxName::from_wire(wire.as_bytes()).expect(wire).as_str(), expected);
+            assert_eq!(
+                MailboxName::from_wire(wire.as_bytes(), NameEncoding::ModifiedUtf7).expect(wire).as_str(),
+                expected
+            );
         }
         assert!(MailboxName::inbox().is_inbox());
     }
@@ -135,11 +156,33 @@ mod tests {
         for (wire, expected) in
             [("&ANw-bung", "Übung"), ("Übung", "Übung"), ("A&-B", "A&B"), ("A&B", "A&B"), ("&&&", "&&&")]
         {
-            assert_eq!(MailboxName::from_wire(wire.as_bytes()).expect(wire).as_str(), expected);
+            assert_eq!(
+                MailboxName::from_wire(wire.as_bytes(), NameEncoding::ModifiedUtf7).expect(wire).as_str(),
+                expected
+            );
         }
         for wire in [&b"\xff"[..], b"a\nb", b"a\x7f", b"&AAo-", &[b'x'; 1025]] {
-            assert!(MailboxName::from_wire(wire).is_err(), "{}", wire.escape_ascii());
+            assert!(
+                MailboxName::from_wire(wire, NameEncoding::ModifiedUtf7).is_err(),
+                "{}",
+                wire.escape_ascii()
+            );
         }
+    }
+
+    #[test]
+    fn to_who_enabled_utf8_modified_utf7_is_a_name_like_any_other() {
+        for (wire, expected) in [("&ANw-bung", "&ANw-bung"), ("Übung", "Übung"), ("A&-B", "A&-B")] {
+            let name = MailboxName::from_wire(wire.as_bytes(), NameEncoding::Utf8).expect(wire);
+            assert_eq!(name.as_str(), expected);
+        }
+        for wire in [&b"caf\xe9"[..], "a\u{2028}b".as_bytes(), "a\u{85}".as_bytes()] {
+            assert!(MailboxName::from_wire(wire, NameEncoding::Utf8).is_err(), "{}", wire.escape_ascii());
+        }
+        let mut out = Vec::new();
+        write_mailbox(&mut out, "Übung", NameEncoding::Utf8);
+        write_mailbox(&mut out, "Übung", NameEncoding::ModifiedUtf7);
+        assert_eq!(out, "\"Übung\"&ANw-bung".as_bytes());
     }
 
     #[test]
@@ -147,11 +190,14 @@ mod tests {
         for name in
             ["INBOX", "a b", "A&B", "Übung/日本語", "\"\\", "NIL", "%*", "[x]", "", "~peter/mail/台北"]
         {
-            let mut out = Vec::new();
-            write_mailbox(&mut out, name);
-            assert!(out.is_ascii());
-            let parsed = MailboxName::parse(&mut Cursor::new(&out, &crate::imap::limits::Limits::LOGGED_IN));
-            assert_eq!(parsed.expect(name).as_str(), name);
+            for names in [NameEncoding::ModifiedUtf7, NameEncoding::Utf8] {
+                let mut out = Vec::new();
+                write_mailbox(&mut out, name, names);
+                assert!(out.is_ascii() || names == NameEncoding::Utf8);
+                let limits = crate::imap::limits::Limits { names, ..crate::imap::limits::Limits::LOGGED_IN };
+                let parsed = MailboxName::parse(&mut Cursor::new(&out, &limits));
+                assert_eq!(parsed.expect(name).as_str(), name);
+            }
         }
     }
 }

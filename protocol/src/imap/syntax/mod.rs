@@ -5,6 +5,7 @@ pub mod cursor;
 pub mod date;
 pub mod flag;
 pub mod mailbox_name;
+pub mod name_encoding;
 pub mod section;
 pub mod sequence_set;
 pub mod string;

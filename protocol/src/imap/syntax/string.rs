@@ -5,6 +5,7 @@
 //! Never accepted: NUL, anywhere, and line ends in quoted strings.
 
 use super::cursor::{Cursor, Fault};
+use super::name_encoding::NameEncoding;
 use std::borrow::Cow;
 
 /// Whether an octet may be in an atom: no control, no space, none of `( ) { % * " \ ]`, ASCII only.
@@ -81,7 +82,7 @@ fn parse_quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, [u8]>, Fault> {
     let plain = |octet: u8| !matches!(octet, b'"' | b'\\' | b'\r' | b'\n' | 0);
     let first = cursor.take_while(plain);
     if cursor.take_if(b'"') {
-        return Ok(Cow::Borrowed(first));
+        return checked(cursor, Cow::Borrowed(first));
     }
     let mut text = first.to_vec();
     while cursor.take_if(b'\\') {
@@ -92,7 +93,17 @@ fn parse_quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, [u8]>, Fault> {
         text.extend_from_slice(cursor.take_while(plain));
     }
     cursor.expect(b'"', "A quoted string does not end")?;
-    Ok(Cow::Owned(text))
+    checked(cursor, Cow::Owned(text))
+}
+
+/// What stood in quotes, if it may. Who has enabled UTF-8 must send UTF-8 (RFC 6855 section 3); others send what they like.
+fn checked<'a>(cursor: &Cursor<'_>, text: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, Fault> {
+    match cursor.names() {
+        NameEncoding::Utf8 if std::str::from_utf8(&text).is_err() => {
+            Err(Fault::syntax("A quoted string is not UTF-8"))
+        }
+        _ => Ok(text),
+    }
 }
 
 /// `{n}` or `{n+}`, a line end, and n octets.
@@ -124,6 +135,22 @@ pub fn write_string(out: &mut Vec<u8>, text: &[u8]) {
     }
     out.push(b'"');
     for &octet in text {
+        if matches!(octet, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(octet);
+    }
+    out.push(b'"');
+}
+
+/// As [`write_string`], UTF-8 in quotes being right for the client (RFC 9051 section 4.3).
+pub fn write_utf8(out: &mut Vec<u8>, text: &str, encoding: NameEncoding) {
+    let is_short = text.len() <= 1000 && !text.contains(['\r', '\n', '\0']);
+    if encoding == NameEncoding::ModifiedUtf7 || !is_short {
+        return write_string(out, text.as_bytes());
+    }
+    out.push(b'"');
+    for octet in text.bytes() {
         if matches!(octet, b'"' | b'\\') {
             out.push(b'\\');
         }
@@ -178,6 +205,23 @@ mod tests {
         ] {
             assert_eq!(astring(text).expect("a string"), expected);
         }
+    }
+
+    #[test]
+    fn who_enabled_utf8_sends_and_gets_it_in_quotes() {
+        let limits = Limits { names: NameEncoding::Utf8, ..Limits::LOGGED_IN };
+        let parse = |text: &[u8]| parse_string(&mut Cursor::new(text, &limits)).map(Cow::into_owned);
+        assert_eq!(parse("\"é\\\"\"".as_bytes()).expect("UTF-8"), "é\"".as_bytes());
+        assert!(parse(b"\"caf\xe9\"").is_err() && parse(b"\"\\a\xe9\"").is_err());
+        assert_eq!(parse(b"{1}\r\n\xe9").expect("a literal"), b"\xe9");
+        let written = |text: &str, encoding| {
+            let mut out = Vec::new();
+            write_utf8(&mut out, text, encoding);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        assert_eq!(written("é\"", NameEncoding::Utf8), "\"é\\\"\"");
+        assert_eq!(written("é", NameEncoding::ModifiedUtf7), "{2}\r\né");
+        assert_eq!(written("a\nb", NameEncoding::Utf8), "{3}\r\na\nb");
     }
 
     #[test]
