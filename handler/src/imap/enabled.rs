@@ -6,6 +6,7 @@
 use protocol::imap::command::Tag;
 use protocol::imap::extension::enable::EnableArguments;
 use protocol::imap::reply::session;
+use protocol::imap::syntax::name_encoding::NameEncoding;
 
 use super::ending::Tell;
 use super::{Flow, ImapSession, Stage};
@@ -75,6 +76,20 @@ impl Enabled {
         self.has(Extension::QResync) || self.uid_only()
     }
 
+    /// Whether RFC 9051 holds where it is not as RFC 3501.
+    pub(crate) fn rev2(self) -> bool {
+        self.has(Extension::Imap4Rev2)
+    }
+
+    /// How names of mailboxes travel.
+    pub(crate) fn names(self) -> NameEncoding {
+        if self.rev2() || self.has(Extension::Utf8Accept) {
+            NameEncoding::Utf8
+        } else {
+            NameEncoding::ModifiedUtf7
+        }
+    }
+
     /// Whether message numbers are neither taken nor sent.
     pub(crate) fn uid_only(self) -> bool {
         self.has(Extension::UidOnly)
@@ -86,6 +101,7 @@ impl ImapSession {
     pub(super) fn enable_extension(&mut self, extension: Extension) -> bool {
         let is_new = !self.enabled.has(extension);
         self.enabled = Enabled(self.enabled.0 | extension.with_implied().0);
+        self.decoder.set_names(self.enabled.names());
         if let Stage::Selected(_, selected) = &mut self.stage {
             selected.enabled = self.enabled;
         }
@@ -128,6 +144,12 @@ mod tests {
         }
         assert!(Extension::QResync.with_implied().vanished());
         assert!(Extension::UidOnly.with_implied().vanished());
+        for extension in all {
+            let is_utf8 = matches!(extension, Extension::Imap4Rev2 | Extension::Utf8Accept);
+            let expected = if is_utf8 { NameEncoding::Utf8 } else { NameEncoding::ModifiedUtf7 };
+            assert_eq!(extension.with_implied().names(), expected, "{extension:?}");
+            assert_eq!(extension.with_implied().rev2(), extension == Extension::Imap4Rev2);
+        }
         assert!(!Extension::CondStore.with_implied().vanished());
     }
 }

@@ -1,4 +1,5 @@
-//! LIST and LSUB (RFC 3501, 6.3.8 and 6.3.9; LIST-EXTENDED, RFC 5258; LIST-STATUS, RFC 5819; SPECIAL-USE, RFC 6154).
+//! LIST and LSUB (RFC 9051, 6.3.9; RFC 3501, 6.3.8 and 6.3.9; LIST-EXTENDED, RFC 5258; LIST-STATUS, RFC 5819; SPECIAL-USE, RFC
+//! 6154 and RFC 8457).
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use protocol::imap::command::list::{ListArguments, ListForm, LsubArguments};
 use protocol::imap::command::status::StatusItem;
 use protocol::imap::extension::special_use as wire;
 use protocol::imap::pattern::Pattern;
-use protocol::imap::reply::mailbox::{self as reply, ChildInfo, ListAttribute, ListKind};
+use protocol::imap::reply::mailbox::{self as reply, Extended, ListAttribute, ListKind};
 use protocol::imap::syntax::mailbox_name::HIERARCHY_DELIMITER;
 use store::change::SpecialUse;
 use store::lists::{MailboxEntry, MailboxList};
@@ -21,7 +22,8 @@ use crate::conversation::{Next, Turn};
 struct Line {
     name: String,
     attributes: Vec<ListAttribute>,
-    child_info: ChildInfo,
+    /// RECURSIVEMATCH found a child that is subscribed to and not told of itself.
+    has_subscribed_child: bool,
     /// The mailbox, if STATUS is wanted and it can be selected.
     status_of: Option<MailboxId>,
 }
@@ -64,20 +66,27 @@ impl ImapSession {
     }
 
     pub(super) fn go_on_list(&mut self, mut list: Box<List>, turn: &mut Turn<'_>) -> Flow {
+        let names = self.enabled.names();
         while !turn.output.is_full() {
-            let Some(line) = list.lines.next() else {
+            let Some(mut line) = list.lines.next() else {
                 let text = if list.kind == ListKind::List { "LIST completed" } else { "LSUB completed" };
                 return self.end(turn, list.tag, Tell::Everything, text);
             };
-            let out = turn.output.bytes();
-            reply::list(out, list.kind, line.attributes, &line.name, line.child_info);
-            if let Some(id) = line.status_of
-                && let Err(error) =
-                    super::status::write_status(out, &turn.shared.store, id, &line.name, &list.status)
-            {
-                // RFC 5819, 2: a mailbox whose status cannot be had gets no STATUS reply.
-                crate::log::warning!("no status", mailbox = line.name, why = error);
+            let mut status = Vec::new();
+            if let Some(id) = line.status_of {
+                let name = (line.name.as_str(), names);
+                if let Err(error) =
+                    super::status::write_status(&mut status, turn.shared, id, name, &list.status)
+                {
+                    // RFC 9051, 6.3.9.2: then there is no STATUS reply, and LIST says that it cannot be selected.
+                    crate::log::warning!("no status", mailbox = line.name, why = error);
+                    line.attributes.push(ListAttribute::NoSelect);
+                }
             }
+            let extended = if line.has_subscribed_child { Extended::ChildSubscribed } else { Extended::None };
+            let out = turn.output.bytes();
+            reply::list(out, list.kind, line.attributes, &line.name, extended, names);
+            out.append(&mut status);
         }
         self.running = Running::List(list);
         Flow::Wait(Next::Output)
@@ -130,11 +139,10 @@ fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
         if wants_subscribed && list.is_subscribed(name) {
             attributes.push(ListAttribute::Subscribed);
         }
-        let child_info =
-            if by_child && selection.subscribed { ChildInfo::Subscribed } else { ChildInfo::None };
+        let has_subscribed_child = by_child && selection.subscribed;
         let status_of = entry.filter(|entry| !entry.placeholder && arguments.returns.status.is_some());
         let status_of = status_of.map(|entry| MailboxId { user: list.user(), number: entry.number });
-        lines.push(Line { name: name.to_owned(), attributes, child_info, status_of });
+        lines.push(Line { name: name.to_owned(), attributes, has_subscribed_child, status_of });
     }
     lines
 }
@@ -160,13 +168,14 @@ fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
         } else {
             vec![ListAttribute::NoSelect]
         },
-        child_info: ChildInfo::None,
+        has_subscribed_child: false,
         status_of: None,
     };
     names.into_iter().map(line).collect()
 }
 
-fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
+/// What a LIST reply says of a name.
+pub(super) fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
     let mut attributes = Vec::with_capacity(3);
     match entry {
         None => attributes.push(ListAttribute::NonExistent),
@@ -178,8 +187,11 @@ fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> V
     } else {
         ListAttribute::HasNoChildren
     });
-    attributes
-        .extend(entry.and_then(|entry| entry.special_use).and_then(wire_use).map(ListAttribute::SpecialUse));
+    attributes.extend(
+        entry
+            .and_then(|entry| entry.special_use)
+            .map(|special_use| ListAttribute::SpecialUse(wire_use(special_use))),
+    );
     attributes
 }
 
@@ -188,8 +200,8 @@ fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices(HIERARCHY_DELIMITER).map(|(at, _)| &name[..at])
 }
 
-fn wire_use(special_use: SpecialUse) -> Option<wire::SpecialUse> {
-    Some(match special_use {
+fn wire_use(special_use: SpecialUse) -> wire::SpecialUse {
+    match special_use {
         SpecialUse::All => wire::SpecialUse::All,
         SpecialUse::Archive => wire::SpecialUse::Archive,
         SpecialUse::Drafts => wire::SpecialUse::Drafts,
@@ -197,7 +209,6 @@ fn wire_use(special_use: SpecialUse) -> Option<wire::SpecialUse> {
         SpecialUse::Junk => wire::SpecialUse::Junk,
         SpecialUse::Sent => wire::SpecialUse::Sent,
         SpecialUse::Trash => wire::SpecialUse::Trash,
-        // RFC 8457, which is not announced.
-        SpecialUse::Important => return None,
-    })
+        SpecialUse::Important => wire::SpecialUse::Important,
+    }
 }

@@ -1,4 +1,5 @@
-//! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501, 6.3.3 to 6.3.7; CREATE-SPECIAL-USE, RFC 6154).
+//! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501, 6.3.3 to 6.3.7; CREATE-SPECIAL-USE, RFC 6154; OBJECTID, RFC
+//! 8474).
 
 use protocol::imap::command::Tag;
 use protocol::imap::command::mailbox::{CreateArguments, RenameArguments};
@@ -8,10 +9,11 @@ use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::mailbox_name::MailboxName;
 use store::change::SpecialUse;
 use store::lists::MailboxList;
-use store::{ChangeError, Ticket, Txn, UserId};
+use store::txn::{Committed, Outcome};
+use store::{ChangeError, MailboxId, Txn, UserId};
 
 use super::ending::{Ending, Tell};
-use super::{Flow, ImapSession, Stage};
+use super::{Flow, ImapSession, Stage, object_id};
 use crate::conversation::Turn;
 
 impl ImapSession {
@@ -31,14 +33,23 @@ impl ImapSession {
             Err(error) => return self.refuse_store(turn, &tag, &error),
         };
         let special_use = asked.or_else(|| usual_use(name, &list));
-        self.change_list(tag, turn, "CREATE completed", |txn, user| {
-            txn.create_mailbox(user, name, special_use);
-        })
+        let committed = self.commit_list(turn, |txn, user| txn.create_mailbox(user, name, special_use));
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
+        };
+        let identifier = made_mailbox(&committed.outcomes).and_then(|id| {
+            let mailbox = turn.shared.store.mailbox(id).ok()?;
+            Some(object_id::mailbox_id(id, mailbox.uid_validity()))
+        });
+        let code = identifier.as_deref().map(Code::MailboxId);
+        let ending = Ending::with(tag.clone(), Tell::Everything, Condition::Ok, code, "CREATE completed");
+        self.end_after(tag, committed.ticket, ending)
     }
 
     pub(super) fn delete(&mut self, tag: Tag, name: &MailboxName, turn: &mut Turn<'_>) -> Flow {
         match self.commit_list(turn, |txn, user| txn.delete_mailbox(user, name.as_str())) {
-            Ok(ticket) => {
+            Ok(Committed { ticket, .. }) => {
                 if let Stage::Selected(_, selected) = &mut self.stage
                     && !selected
                         .mailbox(&turn.shared.store)
@@ -79,7 +90,9 @@ impl ImapSession {
         change: impl FnOnce(&mut Txn<'_>, UserId),
     ) -> Flow {
         match self.commit_list(turn, change) {
-            Ok(ticket) => self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, text)),
+            Ok(Committed { ticket, .. }) => {
+                self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, text))
+            }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
         }
     }
@@ -88,14 +101,22 @@ impl ImapSession {
         &self,
         turn: &Turn<'_>,
         change: impl FnOnce(&mut Txn<'_>, UserId),
-    ) -> Result<Ticket, ChangeError> {
+    ) -> Result<Committed, ChangeError> {
         let user = self.user_id()?;
         let mut txn = turn.shared.store.begin();
         change(&mut txn, user);
         let committed = txn.commit()?;
         turn.announce(committed.ticket, &committed.touched);
-        Ok(committed.ticket)
+        Ok(committed)
     }
+}
+
+/// The mailbox that was made; the last, for those above it were made before.
+fn made_mailbox(outcomes: &[Outcome]) -> Option<MailboxId> {
+    outcomes.iter().rev().find_map(|outcome| match outcome {
+        Outcome::Created(mailbox) => Some(*mailbox),
+        _ => None,
+    })
 }
 
 fn stored_use(special_use: wire::SpecialUse) -> SpecialUse {
@@ -107,6 +128,7 @@ fn stored_use(special_use: wire::SpecialUse) -> SpecialUse {
         wire::SpecialUse::Junk => SpecialUse::Junk,
         wire::SpecialUse::Sent => SpecialUse::Sent,
         wire::SpecialUse::Trash => SpecialUse::Trash,
+        wire::SpecialUse::Important => SpecialUse::Important,
     }
 }
 

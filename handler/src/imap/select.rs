@@ -10,7 +10,7 @@ use store::{MailboxId, StoreError, Ticket};
 use super::ending::{Ending, Tell};
 use super::selected::{Access, Selected};
 use super::untagged::announce_flags;
-use super::{Flow, ImapSession, Stage};
+use super::{Flow, ImapSession, Stage, object_id};
 use crate::conversation::Turn;
 
 impl ImapSession {
@@ -53,6 +53,8 @@ impl ImapSession {
         reply::untagged(out, Condition::Ok, uid_validity, "UIDs are valid");
         let uid_next = Some(Code::UidNext(selected.view.uid_upto() + 1));
         reply::untagged(out, Condition::Ok, uid_next, "Predicted next UID");
+        let identifier = object_id::mailbox_id(selected.id, mailbox.uid_validity());
+        reply::untagged(out, Condition::Ok, Some(Code::MailboxId(&identifier)), "Identifier of the mailbox");
         let (code, text) = match selected.access {
             Access::ReadWrite => (Code::ReadWrite, "SELECT completed"),
             Access::ReadOnly => (Code::ReadOnly, "EXAMINE completed"),

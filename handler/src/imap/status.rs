@@ -1,20 +1,23 @@
-//! STATUS (RFC 3501, 6.3.10; STATUS=SIZE, RFC 8438).
+//! STATUS (RFC 9051, 6.3.11; RFC 3501, 6.3.10; STATUS=SIZE, RFC 8438; OBJECTID, RFC 8474; APPENDLIMIT, RFC 7889).
 
 use protocol::imap::command::Tag;
 use protocol::imap::command::status::{StatusArguments, StatusItem};
-use protocol::imap::reply::mailbox as reply;
-use store::{MailboxId, Store, StoreError};
+use protocol::imap::reply::mailbox::{self as reply, StatusValue};
+use protocol::imap::syntax::name_encoding::NameEncoding;
+use store::{MailboxId, StoreError};
 
 use super::ending::Tell;
-use super::{Flow, ImapSession};
+use super::{Flow, ImapSession, object_id};
 use crate::conversation::Turn;
+use crate::shared::Shared;
 
 impl ImapSession {
     pub(super) fn status(&mut self, tag: Tag, arguments: &StatusArguments, turn: &mut Turn<'_>) -> Flow {
         let name = arguments.mailbox.as_str();
-        let written = self
-            .find(&arguments.mailbox, turn)
-            .and_then(|id| write_status(turn.output.bytes(), &turn.shared.store, id, name, &arguments.items));
+        let names = self.enabled.names();
+        let written = self.find(&arguments.mailbox, turn).and_then(|id| {
+            write_status(turn.output.bytes(), turn.shared, id, (name, names), &arguments.items)
+        });
         match written {
             Ok(()) => self.end(turn, tag, Tell::Everything, "STATUS completed"),
             Err(error) => self.refuse_store(turn, &tag, &error),
@@ -28,21 +31,27 @@ impl ImapSession {
 /// The mailbox is gone or cannot be read; nothing is written then.
 pub(super) fn write_status(
     out: &mut Vec<u8>,
-    store: &Store,
+    shared: &Shared,
     id: MailboxId,
-    name: &str,
+    (name, names): (&str, NameEncoding),
     items: &[StatusItem],
 ) -> Result<(), StoreError> {
-    let mailbox = store.mailbox(id)?;
+    let mailbox = shared.store.mailbox(id)?;
     let (status, recent) = (mailbox.status()?, mailbox.recent_count()?);
-    let value = |item| match item {
-        StatusItem::Messages => u64::from(status.exists),
-        StatusItem::Recent => u64::from(recent),
-        StatusItem::UidNext => u64::from(status.uid_next),
-        StatusItem::UidValidity => u64::from(status.uid_validity),
-        StatusItem::Unseen => u64::from(status.unseen),
-        StatusItem::Size => status.size,
+    let identifier = object_id::mailbox_id(id, status.uid_validity);
+    let value = |item| {
+        StatusValue::Number(match item {
+            StatusItem::Messages => u64::from(status.exists),
+            StatusItem::Recent => u64::from(recent),
+            StatusItem::UidNext => u64::from(status.uid_next),
+            StatusItem::UidValidity => u64::from(status.uid_validity),
+            StatusItem::Unseen => u64::from(status.unseen),
+            StatusItem::Size => status.size,
+            StatusItem::Deleted => u64::from(status.deleted),
+            StatusItem::AppendLimit => shared.settings().limits.message_bytes,
+            StatusItem::MailboxId => return StatusValue::Identifier(&identifier),
+        })
     };
-    reply::status(out, name, items.iter().map(|&item| (item, value(item))));
+    reply::status(out, name, names, items.iter().map(|&item| (item, value(item))));
     Ok(())
 }

@@ -5,15 +5,16 @@ use super::text;
 use crate::imap::command::{Numbering, Tag};
 use crate::imap::extension::partial::PartialRange;
 use crate::imap::syntax::mailbox_name::write_mailbox;
+use crate::imap::syntax::name_encoding::NameEncoding;
 
 /// Which search of which mailbox a reply belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct Correlator<'a> {
     /// The tag of the command that searched.
     pub tag: &'a Tag,
-    /// The mailbox's name in UTF-8 and its UIDVALIDITY (RFC 7377 section 2.1); `None` for the selected one and a command that
+    /// The mailbox's name in UTF-8, how it is to be written, and its UIDVALIDITY (RFC 7377 section 2.1); `None` for the selected one and a command that
     /// looks at no other.
-    pub mailbox: Option<(&'a str, u32)>,
+    pub mailbox: Option<(&'a str, NameEncoding, u32)>,
 }
 
 /// An item with one number.
@@ -42,9 +43,9 @@ pub fn begin(out: &mut Vec<u8>, correlator: Correlator<'_>, numbering: Numbering
     // What may be in a tag needs no escape.
     out.extend_from_slice(correlator.tag.as_str().as_bytes());
     out.push(b'"');
-    if let Some((name, uid_validity)) = correlator.mailbox {
+    if let Some((name, encoding, uid_validity)) = correlator.mailbox {
         out.extend_from_slice(b" MAILBOX ");
-        write_mailbox(out, name);
+        write_mailbox(out, name, encoding);
         out.extend_from_slice(b" UIDVALIDITY ");
         text::number(out, u64::from(uid_validity));
     }
@@ -129,7 +130,11 @@ mod tests {
     use crate::imap::limits::Limits;
     use crate::imap::syntax::cursor::Cursor;
 
-    fn written(mailbox: Option<(&str, u32)>, numbering: Numbering, items: impl Fn(&mut Vec<u8>)) -> String {
+    fn written(
+        mailbox: Option<(&str, NameEncoding, u32)>,
+        numbering: Numbering,
+        items: impl Fn(&mut Vec<u8>),
+    ) -> String {
         let tag = Tag::new(b"A282").expect("a tag");
         let mut out = Vec::new();
         begin(&mut out, Correlator { tag: &tag, mailbox }, numbering);
@@ -180,7 +185,11 @@ mod tests {
     #[test]
     fn names_the_mailbox() {
         assert_eq!(
-            written(Some(("folder \"1\"", 7)), Numbering::Uid, |out| number(out, NumberItem::Max, 9)),
+            written(Some(("folder \"1\"", NameEncoding::Utf8, 7)), Numbering::Uid, |out| number(
+                out,
+                NumberItem::Max,
+                9
+            )),
             "* ESEARCH (TAG \"A282\" MAILBOX \"folder \\\"1\\\"\" UIDVALIDITY 7) UID MAX 9\r\n"
         );
     }
