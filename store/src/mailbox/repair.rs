@@ -252,8 +252,13 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
             last_uid = uid;
         }
     }
-    for index in kept..count {
-        region.copy_in(layout::cell_offset(index), &[0; LINE_BYTES])?;
+    // Also where no cell is yet: what came to the disk without the header that counts it in is not to be taken for the cell that will be there,
+    // should one more power cut keep the header of then and not the cell.
+    for index in kept..layout::blocks_in(region.len()).saturating_mul(CELLS_PER_BLOCK).max(count) {
+        let offset = layout::cell_offset(index);
+        if region.copy_out(offset)? != [0; LINE_BYTES] {
+            region.copy_in(offset, &[0; LINE_BYTES])?;
+        }
     }
     Ok(kept)
 }

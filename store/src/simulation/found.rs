@@ -182,3 +182,14 @@ fn what_a_killed_writer_wrote_before_the_clock_jumped_is_durable_when_its_number
         ]
     });
 }
+
+#[test]
+fn a_cell_that_came_to_the_disk_without_its_header_is_not_met_again_after_the_next_power_cut() {
+    holds("beyond", |number| {
+        let lost = Step::Do { writer: 0, what: delivery(&[0]) };
+        let again = [lost.clone(), Step::PowerCut, lost, Step::Cuts { count: number }];
+        let mut steps = vec![user(0, 0), Step::Round { writer: 0 }];
+        (0..6).for_each(|_| steps.extend(again.clone()));
+        steps
+    });
+}
