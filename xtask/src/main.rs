@@ -1,4 +1,4 @@
-//! The project's own checks: `cargo xtask ci|tidy|test|demo|sim|wire`.
+//! The project's own checks: `cargo xtask ci|tidy|test|demo|sim|sanitize|wire`.
 //!
 //! `.ci/run` calls `test` and then `ci`; a contributor does the same. Nothing here is part of what Lode installs.
 
@@ -6,6 +6,7 @@ mod ci;
 mod command;
 mod demo;
 mod packages;
+mod sanitize;
 mod sim;
 mod test;
 mod tidy;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   ci                 formatting, lints, tidy
   tidy               what no other tool checks: arrows between crates, list of unsafe, sizes, leftovers
   sim [ARGUMENTS]    the store on a simulated disk, with power cuts: --seeds N --minutes M [--seed S] [--verbose]
+  sanitize KIND      tests of the store under AddressSanitizer (`address`) or in Miri (`miri`), with a nightly toolchain
   wire ARGUMENTS     the conversations under tests/wire against any server
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "sim" => sim::run(rest),
+        "sanitize" => sanitize::run(rest),
         "wire" => wire::run(rest),
         _ => {
             eprint!("{USAGE}");
