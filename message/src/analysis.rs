@@ -3,14 +3,13 @@
 use crate::address::{self, Item};
 use crate::envelope;
 use crate::header::{Fields, Known, KnownFields};
+use crate::keys::Keys;
 use crate::limits::HEADER_INDEX_MAX;
-use crate::search::{decode_header_text, fold};
+use crate::search::decode_header_text;
 use crate::sent_date::SentDate;
 use crate::tree::Node;
-use crate::{HeaderKind, message_id, subject};
+use crate::{HeaderKind, message_id};
 
-/// Octets of an address field that are looked at for its first address.
-const FIRST_ADDRESS_OCTETS_MAX: usize = 1024;
 /// Addresses of one field name that are added to its text because it does not have them in one piece.
 const BROKEN_ADDRESSES_MAX: usize = 64;
 
@@ -34,12 +33,10 @@ pub(crate) struct Facts {
     pub(crate) sent: Option<SentDate>,
     /// In the order of [`SEARCHED`].
     pub(crate) texts: [String; SEARCHED.len()],
-    pub(crate) message_id: String,
-    pub(crate) references: Vec<String>,
-    pub(crate) base_subject: String,
-    pub(crate) is_reply: bool,
-    /// Of the first From, To and Cc address.
-    pub(crate) local_parts: [String; 3],
+    /// Hash of Message-ID; 0 if there is none.
+    pub(crate) message_id: u64,
+    pub(crate) references: Vec<u64>,
+    pub(crate) keys: Keys,
     pub(crate) index: HeaderIndex,
 }
 
@@ -103,15 +100,13 @@ impl Facts {
             }
             text
         });
-        let (base_subject, is_reply) = subject::base(&texts[0]);
+        let keys = Keys::of(&fields, &texts[0], &envelope);
         let facts = Facts {
             envelope,
             sent: fields.first(Known::Date).and_then(SentDate::parse),
-            message_id: fields.first(Known::MessageId).and_then(message_id::of_field).unwrap_or_default(),
+            message_id: fields.first(Known::MessageId).map_or(0, message_id::of_field),
             references: message_id::references(&fields),
-            base_subject: fold(&base_subject),
-            is_reply,
-            local_parts: [Known::From, Known::To, Known::Cc].map(|known| first_local_part(&fields, known)),
+            keys,
             texts,
             index,
         };
@@ -163,15 +158,4 @@ fn may_break_addresses(raw: &[u8]) -> bool {
             let is_white = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_whitespace);
             is_white(raw.get(at + 1)) || is_white(at.checked_sub(1).and_then(|before| raw.get(before)))
         })
-}
-
-fn first_local_part(fields: &KnownFields<'_>, known: Known) -> String {
-    let Some(raw) = fields.first(known) else { return String::new() };
-    let mut first = None;
-    address::parse(&raw[..raw.len().min(FIRST_ADDRESS_OCTETS_MAX)], &mut |item| {
-        if let (None, Item::Mailbox { local_part, .. }) = (&first, item) {
-            first = Some(fold(&String::from_utf8_lossy(local_part)));
-        }
-    });
-    first.unwrap_or_default()
 }

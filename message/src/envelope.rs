@@ -1,4 +1,7 @@
-//! ENVELOPE in wire form (RFC 3501 7.4.2), for the message and for messages enclosed in it.
+//! ENVELOPE in wire form (RFC 3501 7.4.2), for the message and for messages enclosed in it: written once, and read again for the
+//! addresses that SORT compares.
+
+use std::borrow::Cow;
 
 use crate::address::{self, Item};
 use crate::header::{Known, KnownFields};
@@ -80,6 +83,128 @@ fn addresses(fields: &KnownFields<'_>, known: Known, out: &mut Vec<u8>) -> bool 
     true
 }
 
+/// Where in an envelope the first From, To and Cc addresses begin; 0: there is none.
+pub(crate) fn first_addresses(envelope: &[u8]) -> [u32; 3] {
+    // (date subject from sender reply-to to cc bcc in-reply-to message-id)
+    let mut reader = Reader { octets: envelope, at: 1 };
+    let mut first = [0; 3];
+    for field in 0..7 {
+        reader.space();
+        let kind = match field {
+            2 => 0,
+            5 => 1,
+            6 => 2,
+            _ => {
+                if reader.skip_value().is_none() {
+                    break;
+                }
+                continue;
+            }
+        };
+        if reader.octets.get(reader.at..reader.at + 2) == Some(b"((") {
+            first[kind] = u32::try_from(reader.at + 1).unwrap_or(0);
+        }
+        if kind == 2 || reader.skip_value().is_none() {
+            break;
+        }
+    }
+    first
+}
+
+/// An address of an envelope (RFC 3501 7.4.2). `None` is NIL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Address<'a> {
+    pub(crate) name: Option<Cow<'a, [u8]>>,
+    pub(crate) mailbox: Option<Cow<'a, [u8]>>,
+    pub(crate) host: Option<Cow<'a, [u8]>>,
+}
+
+/// The address that begins there. `None`: the envelope is damaged.
+pub(crate) fn address_at(envelope: &[u8], at: usize) -> Option<Address<'_>> {
+    let mut reader = Reader { octets: envelope, at };
+    reader.take(b'(')?;
+    let name = reader.string()?;
+    reader.space();
+    reader.string()?;
+    reader.space();
+    let mailbox = reader.string()?;
+    reader.space();
+    let host = reader.string()?;
+    Some(Address { name, mailbox, host })
+}
+
+/// Reads what `write` wrote. Whatever it reads it ends, within the octets.
+struct Reader<'a> {
+    octets: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, octet: u8) -> Option<()> {
+        (self.octets.get(self.at) == Some(&octet)).then(|| self.at += 1)
+    }
+
+    fn space(&mut self) {
+        self.take(b' ');
+    }
+
+    /// A string, or NIL as `Some(None)`.
+    fn string(&mut self) -> Option<Option<Cow<'a, [u8]>>> {
+        let rest = self.octets.get(self.at..)?;
+        match rest.first()? {
+            b'N' => {
+                self.at += 3;
+                Some(None)
+            }
+            b'"' => {
+                let inside = &rest[1..];
+                let stop = memchr::memchr2(b'"', b'\\', inside)?;
+                if inside[stop] == b'"' {
+                    self.at += stop + 2;
+                    return Some(Some(Cow::Borrowed(&inside[..stop])));
+                }
+                let mut value = Vec::new();
+                let mut octets = inside.iter().enumerate();
+                while let Some((index, &octet)) = octets.next() {
+                    match octet {
+                        b'"' => {
+                            self.at += index + 2;
+                            return Some(Some(Cow::Owned(value)));
+                        }
+                        b'\\' => value.push(*octets.next()?.1),
+                        _ => value.push(octet),
+                    }
+                }
+                None
+            }
+            b'{' => {
+                let end = memchr::memchr(b'}', &rest[..rest.len().min(12)])?;
+                let length: usize = std::str::from_utf8(&rest[1..end]).ok()?.parse().ok()?;
+                let start = end + 3;
+                let value = rest.get(start..start.checked_add(length)?)?;
+                self.at += start + length;
+                Some(Some(Cow::Borrowed(value)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Passes over a string, NIL, or a list of addresses.
+    fn skip_value(&mut self) -> Option<()> {
+        if self.take(b'(').is_none() {
+            return self.string().map(|_| ());
+        }
+        while self.take(b'(').is_some() {
+            for _ in 0..4 {
+                self.string()?;
+                self.space();
+            }
+            self.take(b')')?;
+        }
+        self.take(b')')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +235,27 @@ mod tests {
             envelope(b"From: u@d (N)\nSender: \nReply-To:\n"),
             "(NIL NIL ((\"N\" NIL \"u\" \"d\")) ((\"N\" NIL \"u\" \"d\")) ((\"N\" NIL \"u\" \"d\")) NIL NIL NIL NIL NIL)"
         );
+    }
+
+    #[test]
+    fn finds_first_addresses_again() {
+        let mut out = Vec::new();
+        let header = b"Date: \xff\nSubject: a \"b\" \\ (c\nFrom: \"A (x\" <a@x>, b@y\nTo: g:;\nCc: \"\xc3\xa9\" <c@z>\n";
+        write(&KnownFields::read(header), &mut out);
+        let [from, to, cc] =
+            first_addresses(&out).map(|at| address_at(&out, at as usize).expect("an address"));
+        let text = |value: &Option<Cow<'_, [u8]>>| {
+            value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let all = |address: &Address<'_>| [&address.name, &address.mailbox, &address.host].map(text);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(all(&from), [some("A (x"), some("a"), some("x")]);
+        assert_eq!(all(&to), [None, some("g"), None]);
+        assert_eq!(all(&cc), [some("é"), some("c"), some("z")]);
+        assert_eq!(first_addresses(EMPTY), [0; 3]);
+        for end in 0..out.len() {
+            first_addresses(&out[..end]);
+            address_at(&out[..end], end / 2);
+        }
     }
 }

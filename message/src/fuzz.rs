@@ -51,11 +51,20 @@ fn read(record: &Record<'_>) {
     for header in [HeaderKind::Subject, HeaderKind::From, HeaderKind::To, HeaderKind::Cc, HeaderKind::Bcc] {
         record.search_text(header);
     }
-    for key in [SortKey::BaseSubject, SortKey::From, SortKey::To, SortKey::Cc] {
-        record.sort_key(key);
+    let mut keys = Vec::new();
+    for key in [
+        SortKey::BaseSubject,
+        SortKey::From,
+        SortKey::To,
+        SortKey::Cc,
+        SortKey::DisplayFrom,
+        SortKey::DisplayTo,
+    ] {
+        record.sort_key(key, &mut keys);
     }
     record.sent().map(crate::SentDate::local_day);
     record.message_id();
+    record.thread_root();
     record.references().count();
     record.is_reply();
     record.parts().count();

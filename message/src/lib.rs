@@ -19,6 +19,7 @@ mod content;
 mod describe;
 mod envelope;
 mod header;
+mod keys;
 mod message_id;
 mod scan;
 mod section;

@@ -88,15 +88,19 @@ pub enum HeaderKind {
     Bcc,
 }
 
-/// Keys of SORT and THREAD (RFC 5256, RFC 5957), case-folded where the RFC compares without case.
+/// Keys of SORT and THREAD that are texts (RFC 5256, RFC 5957).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
     /// Base subject (RFC 5256 2.1).
     BaseSubject,
-    /// Local part of the first From address.
+    /// Local part of the first From address, or name of the group that is first.
     From,
-    /// Local part of the first To address.
+    /// The same of To.
     To,
-    /// Local part of the first Cc address.
+    /// The same of Cc.
     Cc,
+    /// What the first From address is displayed as (RFC 5957 3).
+    DisplayFrom,
+    /// What the first To address is displayed as.
+    DisplayTo,
 }

@@ -1,16 +1,64 @@
 //! The base subject (RFC 5256 2.1).
+//!
+//! White space is what the grammar there has: spaces and tabs, and line ends, whether they fold the field or come out of an
+//! encoded word. Other spaces of Unicode are characters like others.
+
+use std::borrow::Cow;
 
 /// Octets of a subject that are looked at.
 const SUBJECT_OCTETS_MAX: usize = 4096;
 
-/// The base of a decoded subject, and whether what was taken off it marks a reply or a forwarded message.
-pub(crate) fn base(subject: &str) -> (String, bool) {
+/// What is left of a subject without its artifacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Base<'a> {
+    /// The base subject: a part of the subject as it stands, unless white space had to be made one.
+    pub(crate) text: Cow<'a, str>,
+    /// Whether something was taken off that marks a reply or a forwarded message (RFC 5256, THREAD).
+    pub(crate) is_reply: bool,
+}
+
+/// The base of a decoded subject.
+pub(crate) fn base(subject: &str) -> Base<'_> {
     let mut end = subject.len().min(SUBJECT_OCTETS_MAX);
     while !subject.is_char_boundary(end) {
         end -= 1;
     }
-    let text = subject[..end].split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut rest = text.as_str();
+    match with_single_spaces(&subject[..end]) {
+        Cow::Borrowed(text) => {
+            let (text, is_reply) = strip(text);
+            Base { text: Cow::Borrowed(text), is_reply }
+        }
+        Cow::Owned(text) => {
+            let (text, is_reply) = strip(&text);
+            Base { text: Cow::Owned(text.to_owned()), is_reply }
+        }
+    }
+}
+
+/// Step 1: tabs and line ends are spaces, and several are one.
+fn with_single_spaces(text: &str) -> Cow<'_, str> {
+    let is_space = |octet: u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
+    let octets = text.as_bytes();
+    let is_single = !octets.iter().any(|&octet| is_space(octet) && octet != b' ')
+        && !octets.windows(2).any(|pair| pair == b"  ");
+    if is_single {
+        return Cow::Borrowed(text);
+    }
+    let mut single = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_space = u8::try_from(character).is_ok_and(is_space);
+        if !is_space {
+            single.push(character);
+        } else if !single.ends_with(' ') {
+            single.push(' ');
+        }
+    }
+    Cow::Owned(single)
+}
+
+/// Steps 2 to 6.
+fn strip(text: &str) -> (&str, bool) {
+    let mut rest = text;
     let mut is_reply = false;
     loop {
         while let Some(stripped) = strip_trailer(rest) {
@@ -18,7 +66,7 @@ pub(crate) fn base(subject: &str) -> (String, bool) {
             rest = stripped;
         }
         loop {
-            rest = rest.trim_start();
+            rest = rest.trim_start_matches(' ');
             // Blobs count only as a prefix of `re:`, or if something is left behind them.
             let behind_blobs = skip_blobs(rest);
             if let Some(stripped) = strip_reply(behind_blobs) {
@@ -38,7 +86,7 @@ pub(crate) fn base(subject: &str) -> (String, bool) {
                 is_reply = true;
                 rest = inside;
             }
-            None => return (rest.to_owned(), is_reply),
+            None => return (rest, is_reply),
         }
     }
 }
@@ -57,7 +105,7 @@ fn strip_reply(text: &str) -> Option<&str> {
     let word = ["fwd", "fw", "re"]
         .into_iter()
         .find(|word| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))?;
-    let rest = text[word.len()..].trim_start();
+    let rest = text[word.len()..].trim_start_matches(' ');
     strip_blob(rest).unwrap_or(rest).strip_prefix(':')
 }
 
@@ -65,7 +113,7 @@ fn strip_reply(text: &str) -> Option<&str> {
 fn strip_blob(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('[')?;
     let end = inside.find(['[', ']'])?;
-    inside[end..].strip_prefix(']').map(str::trim_start)
+    inside[end..].strip_prefix(']').map(|rest| rest.trim_start_matches(' '))
 }
 
 fn skip_blobs(mut text: &str) -> &str {
@@ -111,9 +159,23 @@ mod tests {
             ("reply: x", "reply: x", false),
             ("re [x hello", "re [x hello", false),
             ("é", "é", false),
+            ("a\u{a0}\u{3000}b\u{a0}", "a\u{a0}\u{3000}b\u{a0}", false),
+            ("\u{a0}re: x", "\u{a0}re: x", false),
+            ("\tRe:\r\n\tx  y\t", "x y", true),
+            ("Re: [a] [b] Re [c] : [d][e] x", "x", true),
+            ("[fwd: a] [b]", "[b]", false),
+            ("Re [a] [b]: x", "Re [a] [b]: x", false),
+            ("(fwd) x", "(fwd) x", false),
+            ("x(fwd)", "x", true),
+            ("[fwd: [list] x (fwd)]", "x", true),
+            ("[fwd: Re: x] y", "y", false),
+            ("fwd fwd: x", "fwd fwd: x", false),
+            ("re: (fwd)", "", true),
+            ("[]", "[]", false),
         ];
         for (subject, base_subject, is_reply) in cases {
-            assert_eq!(base(subject), (base_subject.to_owned(), is_reply), "{subject}");
+            let found = base(subject);
+            assert_eq!((found.text.as_ref(), found.is_reply), (base_subject, is_reply), "{subject}");
         }
     }
 

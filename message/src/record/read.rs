@@ -1,11 +1,18 @@
 //! Reading a record in place. Every number is checked before it is used: damaged octets give wrong answers or none, never a panic.
+//! Blobs that both versions have have the same numbers.
 
 use std::fmt;
 use std::ops::Range;
 
-use super::{BLOBS, Blob, ENDS_OFFSET, FLAG_INDEX, FLAG_REPLY, FLAG_SENT, HEAD_OCTETS, NODE_OCTETS, VERSION};
+use super::{
+    ADDRESSES_OFFSET, BLOBS, Blob, ENDS_OFFSET, FLAG_INDEX, FLAG_REPLY, FLAG_SENT, FLAG_SUBJECT_IN_TEXT,
+    HEAD_OCTETS, NODE_OCTETS, SUBJECT_OFFSET, VERSION, version_1,
+};
 use crate::analysis::name_hash;
-use crate::{Encoding, HeaderKind, Media, PartKind, Section, SectionText, SentDate, SortKey};
+use crate::envelope::{self, Address};
+use crate::{
+    Encoding, HeaderKind, Media, PartKind, Section, SectionText, SentDate, SortKey, keys, message_id, subject,
+};
 
 /// The octets are no record of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,33 +29,74 @@ impl std::error::Error for Damaged {}
 /// A record, read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    head: &'a [u8; HEAD_OCTETS],
+    version: Version,
+    /// Of at least as many octets as the version says.
+    head: &'a [u8],
     nodes: &'a [[u8; NODE_OCTETS]],
     blobs: &'a [u8],
 }
 
+/// How a record is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Version {
+    fn of(bytes: &[u8]) -> Option<Version> {
+        match *bytes.first()? {
+            version_1::VERSION => Some(Version::One),
+            VERSION => Some(Version::Two),
+            _ => None,
+        }
+    }
+
+    fn head_octets(self) -> usize {
+        match self {
+            Version::One => version_1::HEAD_OCTETS,
+            Version::Two => HEAD_OCTETS,
+        }
+    }
+
+    fn ends_offset(self) -> usize {
+        match self {
+            Version::One => version_1::ENDS_OFFSET,
+            Version::Two => ENDS_OFFSET,
+        }
+    }
+
+    fn blobs(self) -> usize {
+        match self {
+            Version::One => version_1::BLOBS,
+            Version::Two => BLOBS,
+        }
+    }
+}
+
 impl<'a> Record<'a> {
-    /// Checks that `bytes` hold a record of this version.
+    /// Checks that `bytes` hold a record of a version that is known.
     ///
     /// # Errors
     /// [`Damaged`] if not.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Damaged> {
-        let (head, rest) = bytes.split_first_chunk::<HEAD_OCTETS>().ok_or(Damaged)?;
+        let version = Version::of(bytes).ok_or(Damaged)?;
+        let (head, rest) = bytes.split_at_checked(version.head_octets()).ok_or(Damaged)?;
         let nodes_octets = (u32_at(head, 16) as usize).checked_mul(NODE_OCTETS).ok_or(Damaged)?;
         let (nodes, blobs) = rest.split_at_checked(nodes_octets).ok_or(Damaged)?;
         let (nodes, _) = nodes.as_chunks::<NODE_OCTETS>();
         let mut end = 0;
-        for blob in 0..BLOBS {
-            let next = u32_at(head, ENDS_OFFSET + 4 * blob) as usize;
+        for blob in 0..version.blobs() {
+            let next = u32_at(head, version.ends_offset() + 4 * blob) as usize;
             if next < end {
                 return Err(Damaged);
             }
             end = next;
         }
-        if head[0] != VERSION || nodes.is_empty() || end != blobs.len() {
+        if nodes.is_empty() || end != blobs.len() {
             return Err(Damaged);
         }
-        Ok(Record { head, nodes, blobs })
+        Ok(Record { version, head, nodes, blobs })
     }
 
     /// Octets of the message.
@@ -162,29 +210,102 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Message-ID without angle brackets and quotes; empty if there is none.
-    pub fn message_id(&self) -> &'a str {
-        self.text(Blob::MessageId)
+    /// The Message-ID as a hash; `None` if there is no valid one. The hashes of ids that are the same but for quotes are the same.
+    pub fn message_id(&self) -> Option<u64> {
+        match self.version {
+            Version::One => message_id::hash(self.blob_number(version_1::MESSAGE_ID)),
+            Version::Two => {
+                self.blob(Blob::Ids).first_chunk().map(|&id| u64::from_le_bytes(id)).filter(|&id| id != 0)
+            }
+        }
     }
 
-    /// Ids of References, or else of In-Reply-To (RFC 5256 3), oldest first, without angle brackets and quotes.
-    pub fn references(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.text(Blob::References).split_terminator('\n')
+    /// Ids of References, or else the first of In-Reply-To (RFC 5256 3), oldest first, as hashes.
+    pub fn references(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let (texts, ids) = match self.version {
+            Version::One => (self.blob_number(version_1::REFERENCES), &[][..]),
+            Version::Two => (&[][..], self.blob(Blob::Ids).get(8..).unwrap_or(&[])),
+        };
+        let (ids, _) = ids.as_chunks::<8>();
+        let of_texts = texts.split(|&octet| octet == b'\n').filter_map(message_id::hash);
+        ids.iter().map(|&id| u64::from_le_bytes(id)).chain(of_texts)
     }
 
-    /// A key to sort by, case-folded.
-    pub fn sort_key(&self, key: SortKey) -> &'a str {
-        self.text(match key {
-            SortKey::BaseSubject => Blob::BaseSubject,
-            SortKey::From => Blob::FromLocalPart,
-            SortKey::To => Blob::ToLocalPart,
-            SortKey::Cc => Blob::CcLocalPart,
-        })
+    /// The id that a thread goes by: of the first message that this one refers to, or its own. It never changes. `None`: there is
+    /// none, so it is a thread by itself.
+    pub fn thread_root(&self) -> Option<u64> {
+        self.references().next().or_else(|| self.message_id())
+    }
+
+    /// Appends a key to sort by, prepared for i;unicode-casemap (RFC 5051): keys are compared octet by octet. Whatever the
+    /// message does not have appends nothing.
+    pub fn sort_key(&self, key: SortKey, out: &mut Vec<u8>) {
+        match key {
+            SortKey::BaseSubject => self.base_subject(out),
+            SortKey::From => self.mailbox_key(0, out),
+            SortKey::To => self.mailbox_key(1, out),
+            SortKey::Cc => self.mailbox_key(2, out),
+            SortKey::DisplayFrom => self.display_key(0, Blob::FromDisplay, out),
+            SortKey::DisplayTo => self.display_key(1, Blob::ToDisplay, out),
+        }
     }
 
     /// Does the subject mark a reply or a forwarded message (RFC 5256 2.1)?
     pub fn is_reply(&self) -> bool {
-        self.head[1] & FLAG_REPLY != 0
+        match self.version {
+            Version::One => subject::base(self.first_subject()).is_reply,
+            Version::Two => self.head[1] & FLAG_REPLY != 0,
+        }
+    }
+
+    fn base_subject(&self, out: &mut Vec<u8>) {
+        if self.version == Version::Two {
+            let key = self.blob(Blob::BaseSubject);
+            if !key.is_empty() {
+                out.extend_from_slice(key);
+                return;
+            }
+            if self.head[1] & FLAG_SUBJECT_IN_TEXT != 0 {
+                let place = u32_at(self.head, SUBJECT_OFFSET);
+                let range = (place & 0xffff) as usize..(place >> 16) as usize;
+                keys::push_text(self.text(Blob::Subject).get(range).unwrap_or_default(), out);
+                return;
+            }
+        }
+        keys::push_text(&subject::base(self.first_subject()).text, out);
+    }
+
+    /// The text of the first Subject field.
+    fn first_subject(&self) -> &'a str {
+        let text = self.text(Blob::Subject);
+        match self.version {
+            Version::One => text.split('\n').next().unwrap_or_default(),
+            Version::Two => text.get(..u32_at(self.head, SUBJECT_OFFSET) as usize).unwrap_or_default(),
+        }
+    }
+
+    fn mailbox_key(&self, field: usize, out: &mut Vec<u8>) {
+        if let Some(address) = self.first_address(field) {
+            keys::push_mailbox(&address, out);
+        }
+    }
+
+    fn display_key(&self, field: usize, blob: Blob, out: &mut Vec<u8>) {
+        let kept = if self.version == Version::Two { self.blob(blob) } else { &[] };
+        if !kept.is_empty() {
+            out.extend_from_slice(kept);
+        } else if let Some(address) = self.first_address(field) {
+            keys::push_display(&address, out);
+        }
+    }
+
+    /// The first address of From (0), To (1) or Cc (2).
+    fn first_address(&self, field: usize) -> Option<Address<'a>> {
+        let at = match self.version {
+            Version::One => envelope::first_addresses(self.envelope())[field],
+            Version::Two => u32_at(self.head, ADDRESSES_OFFSET + 4 * field),
+        };
+        keys::address_at(self.envelope(), at)
     }
 
     /// The node of a part number.
@@ -274,15 +395,18 @@ impl<'a> Record<'a> {
     }
 
     fn blob(&self, blob: Blob) -> &'a [u8] {
-        let end = |number: usize| u32_at(self.head, ENDS_OFFSET + 4 * number) as usize;
-        let number = blob as usize;
+        self.blob_number(blob as usize)
+    }
+
+    fn blob_number(&self, number: usize) -> &'a [u8] {
+        let end = |number: usize| u32_at(self.head, self.version.ends_offset() + 4 * number) as usize;
         let start = if number == 0 { 0 } else { end(number - 1) };
         self.blobs.get(start..end(number)).unwrap_or(&[])
     }
 }
 
 /// The number at a fixed offset of a fixed layout.
-fn u32_at<const OCTETS: usize>(octets: &[u8; OCTETS], offset: usize) -> u32 {
+fn u32_at(octets: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes([octets[offset], octets[offset + 1], octets[offset + 2], octets[offset + 3]])
 }
 
