@@ -27,10 +27,7 @@ pub(crate) fn email_id(message: MessageId) -> String {
 /// The number of a conversation, never 0: X-GM-THRID. It is that of the first message that References or In-Reply-To names; a
 /// message that answers none is the first of its own, and one without Message-ID is alone.
 pub(crate) fn thread_number(record: &Record<'_>, message: MessageId) -> u64 {
-    match record.references().next().unwrap_or_else(|| record.message_id()) {
-        "" => hash(&message_number(message).to_be_bytes()),
-        root => hash(root.as_bytes()),
-    }
+    hash(&record.thread_root().unwrap_or_else(|| message_number(message)).to_be_bytes())
 }
 
 /// THREADID: 17 octets.
