@@ -10,6 +10,7 @@
 
 pub mod fuzz;
 pub mod limits;
+pub mod preview;
 pub mod record;
 pub mod search;
 
