@@ -24,6 +24,7 @@ tests::scripts! {
     namespace: "imap/namespace.txt",
     noop_logout: "imap/noop-logout.txt",
     pipeline: "imap/pipeline.txt",
+    preview: "imap/preview.txt",
     rename: "imap/rename.txt",
     search: "imap/search.txt",
     select: "imap/select.txt",

@@ -56,6 +56,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("SPECIAL-USE")),
     (User, Fixed("CREATE-SPECIAL-USE")),
     (User, Fixed("STATUS=SIZE")),
+    (User, Fixed("PREVIEW")),
 ];
 
 /// How far a session is.

@@ -4,13 +4,17 @@
 
 use std::ops::Range;
 
+use message::preview;
 use message::{Record, SectionText, header_fields};
 use protocol::imap::command::fetch::{FetchItem, SectionItem};
+use protocol::imap::extension::gmail::GmailItem;
 use protocol::imap::reply::fetch::{self as reply, Rfc822Name};
+use protocol::imap::reply::fetch_facts as facts;
 use protocol::imap::syntax::section;
 use store::mailbox::{CellFlags, Cells};
 use store::{Cell, CellIndex, Keywords, RecordReader, Store, StoreError, StoredMessage};
 
+use super::super::object_id;
 use super::super::selected::Selected;
 use crate::log;
 use crate::output::Output;
@@ -129,8 +133,66 @@ impl<'a> Message<'a> {
                 self.write_rfc822(&message, Rfc822Name::Text, range, output)?;
             }
             FetchItem::Section(item) => self.write_section(item, records, output)?,
+            FetchItem::EmailId => {
+                facts::email_id(output.bytes(), &object_id::email_id(self.cell()?.message));
+            }
+            FetchItem::ThreadId => {
+                let identifier = object_id::thread_id(&self.record(records)?, self.cell()?.message);
+                facts::thread_id(output.bytes(), &identifier);
+            }
+            FetchItem::SaveDate => facts::save_date(output.bytes(), i64::from(self.cell()?.save_seconds)),
+            FetchItem::Preview(_) => {
+                let text = self.preview(records)?;
+                facts::preview(output.bytes(), Some(&text), self.selected.enabled.names());
+            }
+            FetchItem::Gmail(item) => self.write_gmail(*item, records, output)?,
         }
         Ok(())
+    }
+
+    fn write_gmail(
+        &self,
+        item: GmailItem,
+        records: &mut RecordReader<'_>,
+        output: &mut Output,
+    ) -> Result<(), StoreError> {
+        let message = self.cell()?.message;
+        match item {
+            GmailItem::MessageNumber => {
+                facts::gmail_number(output.bytes(), item, object_id::message_number(message));
+            }
+            GmailItem::ThreadNumber => {
+                let number = object_id::thread_number(&self.record(records)?, message);
+                facts::gmail_number(output.bytes(), item, number);
+            }
+            GmailItem::Labels => {
+                let keywords = self.state.flags.keywords;
+                let names = self.keywords.iter().filter(|(bit, _)| keywords & (1 << bit) != 0);
+                facts::gmail_labels(output.bytes(), names.map(|(_, name)| name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first words of the message. Reads a few KiB of at most [`preview::PARTS_MAX`] parts, all in the message's one bucket.
+    fn preview(&self, records: &mut RecordReader<'_>) -> Result<String, StoreError> {
+        let record = self.record(records)?;
+        let mut parts = preview::readable_parts(&record).peekable();
+        if parts.peek().is_none() {
+            return Ok(String::new());
+        }
+        let message = self.message()?;
+        let mut octets = Vec::new();
+        for part in parts {
+            octets.clear();
+            let end = part.body.end.min(part.body.start + preview::octets_max(part.media));
+            self.store.read_range(&message, part.body.start..end, &mut octets)?;
+            let text = preview::preview(&octets, &part);
+            if !text.is_empty() {
+                return Ok(text);
+            }
+        }
+        Ok(String::new())
     }
 
     fn write_flags(&self, output: &mut Output) {

@@ -2,6 +2,8 @@
 //! [`FetchItem`] and behind the items.
 
 use super::Numbering;
+use crate::imap::extension::gmail::GmailItem;
+use crate::imap::extension::preview::Urgency;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::section::{Partial, Section};
 use crate::imap::syntax::sequence_set::SequenceSet;
@@ -42,6 +44,16 @@ pub enum FetchItem {
     Rfc822Text,
     /// BODY\[…] and BODY.PEEK\[…]
     Section(SectionItem),
+    /// EMAILID (RFC 8474)
+    EmailId,
+    /// THREADID (RFC 8474)
+    ThreadId,
+    /// SAVEDATE (RFC 8514)
+    SaveDate,
+    /// PREVIEW (RFC 8970)
+    Preview(Urgency),
+    /// An item of X-GM-EXT-1.
+    Gmail(GmailItem),
 }
 
 /// Octets of a message.
@@ -80,7 +92,14 @@ impl FetchItem {
             b"RFC822" => FetchItem::Rfc822,
             b"RFC822.HEADER" => FetchItem::Rfc822Header,
             b"RFC822.TEXT" => FetchItem::Rfc822Text,
-            _ => return Err(Fault::syntax("Unknown item of FETCH")),
+            b"EMAILID" => FetchItem::EmailId,
+            b"THREADID" => FetchItem::ThreadId,
+            b"SAVEDATE" => FetchItem::SaveDate,
+            b"PREVIEW" => FetchItem::Preview(Urgency::parse(cursor)?),
+            name => match GmailItem::from_upper_name(name) {
+                Some(item) => FetchItem::Gmail(item),
+                None => return Err(Fault::syntax("Unknown item of FETCH")),
+            },
         })
     }
 

@@ -16,8 +16,10 @@
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub mod enable;
+pub mod gmail;
 pub mod id;
 pub mod idle;
 pub mod partial;
+pub mod preview;
 pub mod result_options;
 pub mod special_use;

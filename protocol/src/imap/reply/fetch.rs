@@ -9,6 +9,8 @@
 use super::mailbox::flag_list;
 use super::text;
 use crate::imap::command::fetch::{FetchItem, SectionItem};
+use crate::imap::extension::gmail::GmailItem;
+use crate::imap::extension::preview::Urgency;
 use crate::imap::syntax::date::DateTime;
 use crate::imap::syntax::flag::SystemFlags;
 
@@ -91,6 +93,15 @@ pub fn nil(out: &mut Vec<u8>, item: &FetchItem) {
         FetchItem::Rfc822Header => b"RFC822.HEADER NIL",
         FetchItem::Rfc822Text => b"RFC822.TEXT NIL",
         FetchItem::Section(item) => return section_nil(out, item),
+        FetchItem::EmailId => b"EMAILID NIL",
+        FetchItem::ThreadId => b"THREADID NIL",
+        FetchItem::SaveDate => b"SAVEDATE NIL",
+        // RFC 8970 section 3.2: NIL only to who is not in a hurry.
+        FetchItem::Preview(Urgency::Waits) => b"PREVIEW \"\"",
+        FetchItem::Preview(Urgency::Lazy) => b"PREVIEW NIL",
+        FetchItem::Gmail(GmailItem::MessageNumber) => b"X-GM-MSGID NIL",
+        FetchItem::Gmail(GmailItem::ThreadNumber) => b"X-GM-THRID NIL",
+        FetchItem::Gmail(GmailItem::Labels) => b"X-GM-LABELS ()",
     });
 }
 

@@ -6,6 +6,7 @@
 pub mod code;
 pub mod esearch;
 pub mod fetch;
+pub mod fetch_facts;
 pub mod mailbox;
 pub mod session;
 pub mod status;
