@@ -24,6 +24,7 @@ pub mod lists;
 pub mod mailbox;
 pub mod mapping;
 pub mod quota;
+pub mod rights;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod store;
@@ -59,5 +60,6 @@ pub use mailbox::{Cell, Keywords, Mailbox};
 pub use pins::Pin;
 pub use prune::PruneReport;
 pub use quota::{Limit, Limits, Quota, Usage};
+pub use rights::{Right, Rights};
 pub use store::{Background, OpenOptions, Store, WriterChoice};
 pub use txn::Txn;

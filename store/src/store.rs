@@ -400,9 +400,11 @@ impl Store {
         self.find_user(name)?.ok_or(ChangeError::Store(StoreError::NotFound("user")))
     }
 
-    /// All users, in order of their numbers.
+    /// All users, in order of their numbers; without the reserved one that stands for everybody.
     pub fn users(&self) -> Result<Vec<(UserId, String)>> {
-        self.derived.catalog.users()
+        let mut users = self.derived.catalog.users()?;
+        users.retain(|(_, name)| name != crate::rights::ANYONE);
+        Ok(users)
     }
 
     /// A user's name.

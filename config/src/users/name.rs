@@ -8,6 +8,9 @@ use std::fmt;
 /// The longest user name, in octets: what a file name may have.
 pub const NAME_OCTETS_MAX: usize = 255;
 
+/// Who gives rights to this name gives them to everybody, so no user has it.
+const EVERYBODY: &str = "anyone";
+
 /// Why a name is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
@@ -21,6 +24,8 @@ pub enum NameError {
     Beginning(char),
     /// It ends with a space.
     Ending,
+    /// It means everybody (RFC 4314).
+    Everybody,
 }
 
 /// The name in the form it is kept and compared in, which is lower case, or why it is none.
@@ -42,7 +47,13 @@ pub fn user_name(name: &str) -> Result<String, NameError> {
         return Err(NameError::Ending);
     }
     let lower = name.to_lowercase();
-    if lower.len() > NAME_OCTETS_MAX { Err(NameError::TooLong) } else { Ok(lower) }
+    if lower.len() > NAME_OCTETS_MAX {
+        Err(NameError::TooLong)
+    } else if lower == EVERYBODY {
+        Err(NameError::Everybody)
+    } else {
+        Ok(lower)
+    }
 }
 
 impl fmt::Display for NameError {
@@ -53,6 +64,7 @@ impl fmt::Display for NameError {
             NameError::Forbidden(c) => write!(f, "a user name may not have {c:?}"),
             NameError::Beginning(c) => write!(f, "a user name may not begin with {c:?}"),
             NameError::Ending => write!(f, "a user name may not end with a space"),
+            NameError::Everybody => write!(f, "no user may be called {EVERYBODY}: it means everybody"),
         }
     }
 }
@@ -75,6 +87,7 @@ mod tests {
         }
         for (name, error) in [
             ("", NameError::Empty),
+            ("Anyone", NameError::Everybody),
             ("a/b", NameError::Forbidden('/')),
             ("a:b", NameError::Forbidden(':')),
             ("a\nb", NameError::Forbidden('\n')),

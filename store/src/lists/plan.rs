@@ -7,6 +7,7 @@ use super::{ListError, MailboxEntry, MailboxList};
 use crate::change::{Change, SpecialUse};
 use crate::ids::MailboxId;
 use crate::quota::Limits;
+use crate::rights::ACL;
 
 /// Mailboxes of a user at most, placeholders counted.
 pub const MOST_MAILBOXES: usize = 10_000;
@@ -77,6 +78,33 @@ impl Plan {
         Ok(())
     }
 
+    /// Makes a mailbox as `create` does, with the rights that others have in `like`: in the mailbox above it, or in the placeholder that it takes the place of
+    /// (RFC 4314, 4).
+    fn create_like(
+        &mut self,
+        like: &[(String, Vec<u8>)],
+        name: &str,
+        special_use: Option<SpecialUse>,
+        placeholder: bool,
+    ) -> Result<(), ListError> {
+        let number = self.list.next_number;
+        self.create(name, special_use, placeholder, None)?;
+        for (identifier, value) in like {
+            self.list.attributes.check(Some(number), identifier, Some(value))?;
+            let user = self.list.user;
+            let (mailbox, name, value) = (Some(number), identifier.clone(), Some(value.clone()));
+            self.push(|list_version| Change::Attribute { user, list_version, mailbox, name, value });
+        }
+        Ok(())
+    }
+
+    /// The attributes that say who may do what with the mailbox of that name, if there is one.
+    fn rights_in(&self, name: Option<&str>) -> Vec<(String, Vec<u8>)> {
+        let Some(entry) = name.and_then(|name| self.list.find(name)) else { return Vec::new() };
+        let all = self.list.attributes(Some(entry.number)).filter(|(name, _)| name.starts_with(ACL));
+        all.map(|(name, value)| (name.to_string(), value.to_vec())).collect()
+    }
+
     /// Makes a mailbox of `name`, and of the names above it that are missing.
     fn create_with_parents(
         &mut self,
@@ -86,17 +114,28 @@ impl Plan {
     ) -> Result<(), ListError> {
         for upper in above(name) {
             if self.list.find(upper).is_none() {
-                self.create(upper, None, false, None)?;
+                self.create_below(upper)?;
             }
         }
+        let mut like = self.rights_in(above(name).last());
         if let Some(entry) = self.list.find(name) {
             if !entry.placeholder {
                 return Err(ListError::Exists);
             }
             let mailbox = self.list.id(entry.number);
+            like = self.rights_in(Some(name));
             self.push(|list_version| Change::MailboxDelete { mailbox, list_version });
         }
-        self.create(name, special_use, false, adopted)
+        match adopted {
+            Some(_) => self.create(name, special_use, false, adopted),
+            None => self.create_like(&like, name, special_use, false),
+        }
+    }
+
+    /// Makes a mailbox below one that is there, or at the top.
+    fn create_below(&mut self, name: &str) -> Result<(), ListError> {
+        let like = self.rights_in(above(name).last());
+        self.create_like(&like, name, None, false)
     }
 }
 
@@ -152,9 +191,10 @@ pub fn plan_delete(list: &MailboxList, name: &str, now_seconds: u32) -> Result<V
     }
     let mut plan = Plan::on(list, now_seconds);
     let mailbox = list.id(entry.number);
+    let like = plan.rights_in(Some(&name));
     plan.push(|list_version| Change::MailboxDelete { mailbox, list_version });
     if has_children {
-        plan.create(&name, None, true, None)?;
+        plan.create_like(&like, &name, None, true)?;
     }
     let uppers: Vec<&str> = above(&name).collect();
     for upper in uppers.into_iter().rev() {
@@ -201,7 +241,7 @@ pub fn plan_rename(
     }
     for upper in above(&to) {
         if plan.list.find(upper).is_none() {
-            plan.create(upper, None, false, None)?;
+            plan.create_below(upper)?;
         }
     }
     // No name is taken twice on the way: none of the new names is in the list.

@@ -84,6 +84,9 @@ pub struct AdoptedMessage {
 
 impl Plan<'_> {
     pub(super) fn adopt_user(&mut self, wanted: &AdoptedUser) -> Result<Outcome, Stop> {
+        if wanted.name == crate::rights::ANYONE {
+            return Err(ChangeError::InvalidName("it stands for everybody").into());
+        }
         if !crate::catalog::is_user_name(&wanted.name) {
             return Err(ChangeError::InvalidName("it is empty, too long, or has control characters").into());
         }

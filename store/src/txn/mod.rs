@@ -3,7 +3,7 @@
 //!
 //! - `outcome`: what callers ask for and learn
 //! - `plan`: reads the views and decides the changes; nothing is changed there
-//! - `cells`, `names`, `room`: the decisions about messages, about mailbox lists, and about limits
+//! - `cells`, `names`, `rights`, `room`: the decisions about messages, about mailbox lists, about who may do what, and about limits
 //! - `bring_back`: messages that were expunged, or were in a mailbox that was deleted
 //! - `own`, `equal`: the message of a transaction, and whether it came before
 //! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
@@ -16,6 +16,7 @@ mod names;
 mod outcome;
 mod own;
 mod plan;
+mod rights;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use crate::locks::{Held, Intent, LockKey};
 use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::{FrameHead, FrameType, InFlight, LogFile};
 use crate::quota::Limits;
+use crate::rights::RightsChange;
 use crate::store::Store;
 pub(crate) use bring_back::BroughtBack;
 use own::OwnMessage;
@@ -66,6 +68,7 @@ pub(crate) enum Operation {
     Subscribe { user: UserId, name: String, subscribed: bool },
     SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
     Quota { user: UserId, limits: Limits },
+    Rights { mailbox: MailboxId, identifier: String, change: RightsChange },
     Attribute { user: UserId, mailbox: Option<u32>, name: String, value: Option<Vec<u8>> },
     AdoptUser { user: AdoptedUser },
     AdoptMailbox { user: UserId, mailbox: AdoptedMailbox },
@@ -161,6 +164,12 @@ impl<'store> Txn<'store> {
     pub fn set_attribute(&mut self, user: UserId, mailbox: Option<u32>, name: &str, value: Option<&[u8]>) {
         let (name, value) = (name.to_string(), value.map(<[u8]>::to_vec));
         self.operations.push(Operation::Attribute { user, mailbox, name, value });
+    }
+
+    /// Changes what an identifier may do with a mailbox (`rights`). Refused for a name that no user has, but to take rights away.
+    pub fn set_rights(&mut self, mailbox: MailboxId, identifier: &str, change: RightsChange) {
+        let identifier = identifier.to_string();
+        self.operations.push(Operation::Rights { mailbox, identifier, change });
     }
 
     /// Deletes a user and all that is theirs. The name can be given to another one, who gets another number.

@@ -87,6 +87,7 @@ impl Operation {
             }
             Operation::CreateUser { .. } | Operation::AdoptUser { .. } => vec![LockKey::Catalog],
             Operation::AdoptMessage { message } => vec![LockKey::Mailbox(message.mailbox)],
+            Operation::Rights { mailbox, .. } => vec![LockKey::List(mailbox.user)],
             Operation::DeleteUser { user, .. } => vec![LockKey::Catalog, LockKey::List(*user)],
             Operation::CreateMailbox { user, .. }
             | Operation::RenameMailbox { user, .. }
@@ -148,6 +149,9 @@ impl<'a> Plan<'a> {
                     self.special_use(*user, name, *special_use)?
                 }
                 Operation::Quota { user, limits } => self.set_quota(*user, *limits)?,
+                Operation::Rights { mailbox, identifier, change } => {
+                    self.set_rights(*mailbox, identifier, *change)?
+                }
                 Operation::Attribute { user, mailbox, name, value } => {
                     self.set_attribute(*user, *mailbox, name, value.as_deref())?
                 }

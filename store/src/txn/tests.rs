@@ -256,3 +256,63 @@ fn a_user_whose_maker_died_has_an_inbox_whichever_lock_is_taken_next() {
         assert_eq!(deliver(&next, MailboxId { user, number: 1 }) % (1 << 20), 1, "{name}");
     }
 }
+
+#[test]
+fn rights_are_said_to_both_sides_and_inherited() {
+    use crate::rights::{ANYONE, Right, Rights, RightsChange};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), 0);
+    let [ann, bob, everybody] = ["ann", "bob", ANYONE].map(|name| store.ensure_user(name).expect("made"));
+    let inbox = MailboxId { user: ann, number: 1 };
+    let change = |identifier: &str, change| {
+        let mut txn = store.begin();
+        txn.set_rights(inbox, identifier, change);
+        txn.commit().map(|_| ())
+    };
+    let rights = |letters| Rights::from_letters(letters).expect("rights");
+    let owners = |user| store.mailbox_list(user).expect("a list").owners().collect::<Vec<_>>();
+    change("bob", RightsChange::Set(rights("lrk"))).expect("set");
+    change("bob", RightsChange::Add(rights("s"))).expect("added");
+    change("anyone", RightsChange::Set(rights("l"))).expect("set");
+    change("-bob", RightsChange::Set(rights("r"))).expect("set");
+    assert_eq!((owners(bob), owners(everybody)), (vec![ann], vec![ann]));
+    let mut txn = store.begin();
+    txn.create_mailbox(ann, "INBOX/a/b", None);
+    txn.commit().expect("made");
+    let list = store.mailbox_list(ann).expect("a list");
+    for name in ["INBOX", "INBOX/a", "INBOX/a/b"] {
+        let number = list.find(name).expect("there").number;
+        assert_eq!(list.rights_of(number, bob, "bob").letters(), "lsk", "{name}");
+        assert_eq!(list.rights_of(number, everybody, ANYONE), Right::Lookup.into(), "{name}");
+    }
+    assert_eq!(store.users().expect("users").len(), 2, "the reserved one is nobody");
+
+    // The owner's rights are not to be had, nor those of nobody.
+    assert!(change("ann", RightsChange::Remove(rights("a"))).is_err());
+    assert!(change("nobody", RightsChange::Set(rights("l"))).is_err());
+    change("nobody", RightsChange::Forget).expect("nothing to forget");
+
+    // As long as one mailbox gives rights, the owner is named.
+    change("bob", RightsChange::Forget).expect("forgotten");
+    assert_eq!(owners(bob), [ann]);
+    for name in ["INBOX/a/b", "INBOX/a"] {
+        let mut txn = store.begin();
+        txn.delete_mailbox(ann, name);
+        txn.commit().expect("deleted");
+    }
+    change("bob", RightsChange::Set(rights("l"))).expect("set");
+    change("bob", RightsChange::Remove(rights("lr"))).expect("taken away");
+    assert_eq!(owners(bob), []);
+    assert_eq!(store.mailbox_list(ann).expect("a list").acl(1).len(), 2, "-bob and anyone");
+
+    // Another bob is not that bob.
+    change("bob", RightsChange::Set(rights("l"))).expect("set");
+    let mut txn = store.begin();
+    txn.delete_user(bob);
+    txn.commit().expect("deleted");
+    let other = store.ensure_user("bob").expect("made");
+    let list = store.mailbox_list(ann).expect("a list");
+    assert_eq!(list.rights_of(1, other, "bob"), Right::Lookup.into(), "what everybody has");
+    assert_eq!(owners(other), []);
+}
