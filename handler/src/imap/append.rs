@@ -10,9 +10,10 @@ use protocol::imap::syntax::mailbox_name::MailboxName;
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::{SystemFlags, ZonedTime};
 use store::txn::{Delivery, Outcome};
-use store::{ChangeError, Draft, MailboxId, StoreError};
+use store::{ChangeError, Draft, MailboxId, Right, StoreError};
 
 use super::ending::{Ending, Tell};
+use super::names::Unfound;
 use super::{Flow, ImapSession, Running, goodbye};
 use crate::clock;
 use crate::conversation::{Next, Turn};
@@ -35,8 +36,8 @@ impl ImapSession {
             let text = "A message of no octets is none";
             return self.refuse(turn, &tag, Condition::No, Some(Code::Cannot), text);
         }
-        let target = self.find(&header.mailbox, turn);
-        let started = target.and_then(|mailbox| Ok((mailbox, turn.shared.store.draft()?)));
+        let target = self.find(&header.mailbox, Right::Insert, turn);
+        let started = target.and_then(|found| Ok((found.id, turn.shared.store.draft()?)));
         match started {
             Ok((mailbox, draft)) => {
                 if synchronising {
@@ -48,7 +49,7 @@ impl ImapSession {
             }
             Err(error) => {
                 self.decoder.append_refuse();
-                self.refuse_append(turn, &tag, &header.mailbox, &error)
+                self.refuse_target(turn, &tag, &header.mailbox, &error)
             }
         }
     }
@@ -145,7 +146,7 @@ impl ImapSession {
             }
             Some(Err(store::txn::Refused::OverQuota(what))) => self.refuse_over_quota(turn, &tag, what),
             Some(Err(store::txn::Refused::NoSuchMailbox)) | None => {
-                self.refuse_target(turn, &tag, &header.mailbox)
+                self.refuse_target(turn, &tag, &header.mailbox, &Unfound::NonExistent)
             }
         }
     }
@@ -158,7 +159,7 @@ impl ImapSession {
         error: &StoreError,
     ) -> Flow {
         match error {
-            StoreError::NotFound(_) => self.refuse_target(turn, tag, mailbox),
+            StoreError::NotFound(_) => self.refuse_target(turn, tag, mailbox, &Unfound::NonExistent),
             error => self.refuse_store(turn, tag, error),
         }
     }

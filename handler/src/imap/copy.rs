@@ -6,6 +6,7 @@ use protocol::imap::command::copy::CopyArguments;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::sequence_set::NumberSet;
+use store::Right;
 use store::txn::{Copied, Outcome};
 
 use super::ending::{Ending, Tell};
@@ -31,7 +32,7 @@ impl ImapSession {
         kind: Kind,
         turn: &mut Turn<'_>,
     ) -> Flow {
-        let target = self.find(&arguments.mailbox, turn);
+        let target = self.find(&arguments.mailbox, Right::Insert, turn);
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         if kind == Kind::Move && selected.access == Access::ReadOnly {
             return self.refuse(
@@ -51,11 +52,8 @@ impl ImapSession {
             Err(error) => return self.refuse_unresolved(turn, &tag, &error),
         };
         let target = match target {
-            Ok(target) => target,
-            Err(store::StoreError::NotFound(_)) => {
-                return self.refuse_target(turn, &tag, &arguments.mailbox);
-            }
-            Err(error) => return self.refuse_store(turn, &tag, &error),
+            Ok(target) => target.id,
+            Err(error) => return self.refuse_target(turn, &tag, &arguments.mailbox, &error),
         };
         let tell = match arguments.numbering {
             Numbering::Sequence => Tell::Everything,

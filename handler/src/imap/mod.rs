@@ -15,6 +15,7 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod names;
 mod object_id;
 mod refusal;
 mod search;

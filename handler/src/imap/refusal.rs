@@ -7,6 +7,7 @@ use protocol::imap::syntax::mailbox_name::MailboxName;
 use store::quota::Resource;
 use store::{ChangeError, StoreError};
 
+use super::names::Unfound;
 use super::selected::Unresolved;
 use super::{Flow, ImapSession};
 use crate::conversation::Turn;
@@ -38,10 +39,36 @@ impl ImapSession {
 
     /// Ends a command that would have put messages into a mailbox that is not there. TRYCREATE is for names that CREATE would
     /// take (RFC 3501, 6.3.11).
-    pub(super) fn refuse_target(&mut self, turn: &mut Turn<'_>, tag: &Tag, mailbox: &MailboxName) -> Flow {
-        let is_possible = store::lists::normalize_name(mailbox.as_str()).is_ok();
-        let code = if is_possible { Code::TryCreate } else { Code::Cannot };
+    pub(super) fn refuse_target(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: &Tag,
+        mailbox: &MailboxName,
+        error: &Unfound,
+    ) -> Flow {
+        if !matches!(error, Unfound::NonExistent) {
+            return self.refuse_unfound(turn, tag, error);
+        }
+        let created = self.place(mailbox.as_str(), turn).and_then(|place| {
+            self.may_create(&place)?;
+            Ok(store::lists::normalize_name(&place.name).is_ok())
+        });
+        let code = match created {
+            Ok(true) => Code::TryCreate,
+            Ok(false) => Code::Cannot,
+            Err(_) => Code::NonExistent,
+        };
         self.refuse(turn, tag, Condition::No, Some(code), "There is no such mailbox")
+    }
+
+    /// Ends a command that named a mailbox which the user may not use so (RFC 4314, 6).
+    pub(super) fn refuse_unfound(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &Unfound) -> Flow {
+        let (code, text) = match error {
+            Unfound::NonExistent => (Code::NonExistent, "There is no such mailbox"),
+            Unfound::NoPermission => (Code::NoPerm, "You have no right to do that with this mailbox"),
+            Unfound::Store(error) => return self.refuse_store(turn, tag, error),
+        };
+        self.refuse(turn, tag, Condition::No, Some(code), text)
     }
 
     /// Ends a command that could not read the store.

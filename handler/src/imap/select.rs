@@ -5,7 +5,7 @@ use protocol::imap::reply::code::Code;
 use protocol::imap::reply::mailbox as mailbox_reply;
 use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::mailbox_name::MailboxName;
-use store::{MailboxId, StoreError, Ticket};
+use store::{Right, StoreError, Ticket};
 
 use super::ending::{Ending, Tell};
 use super::selected::{Access, Selected};
@@ -24,11 +24,11 @@ impl ImapSession {
         // Whether it succeeds or not, the mailbox selected before is no longer.
         self.deselect(turn);
         let selected = match self
-            .find(name, turn)
-            .and_then(|id| Selected::open(&turn.shared.store, id, access, self.enabled))
+            .find(name, Right::Read, turn)
+            .and_then(|found| Ok(Selected::open(&turn.shared.store, found, access, self.enabled)?))
         {
             Ok(selected) => selected,
-            Err(error) => return self.refuse_store(turn, &tag, &error),
+            Err(error) => return self.refuse_unfound(turn, &tag, &error),
         };
         match self.greet(&tag, selected, turn) {
             Ok(()) => Flow::Continue,
@@ -104,18 +104,5 @@ impl ImapSession {
     pub(super) fn unselect(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
         self.deselect(turn);
         self.end(turn, tag, Tell::Nothing, "UNSELECT completed")
-    }
-
-    /// The mailbox of that name.
-    ///
-    /// # Errors
-    /// There is none that can be selected, or the list cannot be read.
-    pub(super) fn find(&self, name: &MailboxName, turn: &Turn<'_>) -> Result<MailboxId, StoreError> {
-        let user = self.user_id()?;
-        let list = turn.shared.store.mailbox_list(user)?;
-        match list.find(name.as_str()) {
-            Some(entry) if !entry.placeholder => Ok(MailboxId { user, number: entry.number }),
-            _ => Err(StoreError::NotFound("mailbox")),
-        }
     }
 }

@@ -8,9 +8,10 @@ use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::change::Flags;
 use store::view::View;
-use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Store, StoreError, Uid};
+use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Rights, Store, StoreError, Uid};
 
 use super::enabled::Enabled;
+use super::names::Found;
 
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
 /// forgotten: `\Recent` promises nothing.
@@ -29,6 +30,8 @@ pub(crate) enum Access {
 pub(crate) struct Selected {
     /// The mailbox.
     pub(crate) id: MailboxId,
+    /// What the user may do with it, as of the last command.
+    pub(crate) rights: Rights,
     /// How it was selected.
     pub(crate) access: Access,
     /// Extensions that the session has enabled.
@@ -48,13 +51,13 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// Selects `id`.
+    /// Selects the mailbox.
     ///
     /// # Errors
     /// It is gone, or cannot be read.
     pub(crate) fn open(
         store: &Store,
-        id: MailboxId,
+        Found { id, rights }: Found,
         access: Access,
         enabled: Enabled,
     ) -> Result<Selected, StoreError> {
@@ -63,6 +66,7 @@ impl Selected {
         let view = View::open(&mailbox)?;
         let mut selected = Selected {
             id,
+            rights,
             access,
             enabled,
             view,

@@ -4,7 +4,7 @@ use protocol::imap::command::Tag;
 use protocol::imap::command::status::{StatusArguments, StatusItem};
 use protocol::imap::reply::mailbox::{self as reply, StatusValue};
 use protocol::imap::syntax::name_encoding::NameEncoding;
-use store::{MailboxId, StoreError};
+use store::{MailboxId, Right, StoreError};
 
 use super::ending::Tell;
 use super::{Flow, ImapSession, object_id};
@@ -15,12 +15,12 @@ impl ImapSession {
     pub(super) fn status(&mut self, tag: Tag, arguments: &StatusArguments, turn: &mut Turn<'_>) -> Flow {
         let name = arguments.mailbox.as_str();
         let names = self.enabled.names();
-        let written = self.find(&arguments.mailbox, turn).and_then(|id| {
-            write_status(turn.output.bytes(), turn.shared, id, (name, names), &arguments.items)
+        let written = self.find(&arguments.mailbox, Right::Read, turn).and_then(|found| {
+            Ok(write_status(turn.output.bytes(), turn.shared, found.id, (name, names), &arguments.items)?)
         });
         match written {
             Ok(()) => self.end(turn, tag, Tell::Everything, "STATUS completed"),
-            Err(error) => self.refuse_store(turn, &tag, &error),
+            Err(error) => self.refuse_unfound(turn, &tag, &error),
         }
     }
 }
