@@ -44,6 +44,10 @@ pub struct Counters {
     pub equal_bytes_saved: Counter,
     /// Log frames written.
     pub frames: Counter,
+    /// Blocks of 64 cells that searches looked at.
+    pub blocks_searched: Counter,
+    /// Cells that searches read.
+    pub cells_searched: Counter,
     /// Mailbox cells added.
     pub cells_added: Counter,
     /// Transactions that changed something.

@@ -27,8 +27,8 @@ use crate::change::SystemFlags;
 use crate::error::Result;
 use crate::ids::{CellIndex, ModSeq, Uid};
 use crate::mailbox::{Cells, Mailbox, low_bits};
-pub use order::CellsInView;
 use order::Order;
+pub use order::{BlockInView, CellsInView};
 
 /// What a session has been told: all of a view that must be parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,11 @@ impl View {
     /// Those of the messages with these sequence numbers; numbers that do not exist are left out.
     pub fn cells_in_seq_range(&self, range: RangeInclusive<u32>) -> CellsInView<'_> {
         self.cache().map_or_else(CellsInView::none, |order| order.range(range))
+    }
+
+    /// The messages with these sequence numbers, 64 cells at a time, ascending; numbers that do not exist are left out.
+    pub fn blocks_in_seq_range(&self, range: RangeInclusive<u32>) -> impl Iterator<Item = BlockInView> + '_ {
+        self.cache().into_iter().flat_map(move |order| order.blocks_in_range(range.clone()))
     }
 
     /// Sequence numbers of the messages with UIDs from `first` to `last`: a range, for both ascend together.

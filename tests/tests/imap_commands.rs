@@ -9,6 +9,7 @@ tests::scripts! {
     copy: "imap/copy.txt",
     create_delete: "imap/create-delete.txt",
     enable: "imap/enable.txt",
+    esearch: "imap/esearch.txt",
     expunge: "imap/expunge.txt",
     extensions: "imap/extensions.txt",
     fetch: "imap/fetch.txt",
@@ -27,6 +28,7 @@ tests::scripts! {
     preview: "imap/preview.txt",
     rename: "imap/rename.txt",
     search: "imap/search.txt",
+    searchres: "imap/searchres.txt",
     select: "imap/select.txt",
     sessions: "imap/sessions.txt",
     special_use: "imap/special-use.txt",
@@ -38,4 +40,5 @@ tests::scripts! {
     uid: "imap/uid.txt",
     uidplus: "imap/uidplus.txt",
     unselect: "imap/unselect.txt",
+    within: "imap/within.txt",
 }

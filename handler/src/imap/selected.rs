@@ -7,6 +7,7 @@ use protocol::imap::Numbering;
 use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::change::Flags;
+use store::mailbox::Cells;
 use store::view::View;
 use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Rights, Store, StoreError, Uid};
 
@@ -42,6 +43,8 @@ pub(crate) struct Selected {
     mailbox: Option<Arc<Mailbox>>,
     /// Keeps the places of cells that the view means, also while the session rests.
     _pin: Pin,
+    /// UIDs that a search saved last, for `$` (RFC 5182).
+    pub(crate) saved: NumberSet,
     /// UIDs that are recent in this session.
     recent: Vec<Range<u32>>,
     /// How many messages the last RECENT counted.
@@ -72,6 +75,7 @@ impl Selected {
             view,
             mailbox: None,
             _pin: pin,
+            saved: NumberSet::default(),
             recent: Vec::new(),
             recent_told: 0,
             announced_keywords: 0,
@@ -139,6 +143,15 @@ impl Selected {
         Ok(count)
     }
 
+    /// The sequence numbers of the messages that are recent in this session.
+    ///
+    /// # Errors
+    /// The mailbox cannot be read.
+    pub(crate) fn recent_sequences(&self, mailbox: &Mailbox) -> Result<NumberSet, StoreError> {
+        let ranges = self.recent.iter().map(|range| (range.start, range.end.saturating_sub(1))).collect();
+        sequences_of_uids(&self.view, mailbox, &NumberSet::from_ranges(ranges))
+    }
+
     /// The messages that a command names, as ascending ranges of sequence numbers in the view.
     ///
     /// # Errors
@@ -151,19 +164,13 @@ impl Selected {
     ) -> Result<NumberSet, Unresolved> {
         let exists = self.view.exists();
         match numbering {
+            _ if set.is_saved() => Ok(sequences_of_uids(&self.view, mailbox, &self.saved)?),
             Numbering::Sequence if exists == 0 && set.has_star() => Ok(NumberSet::default()),
             Numbering::Sequence if set.exceeds(exists) => Err(Unresolved::NoSuchMessage),
             Numbering::Sequence => Ok(set.resolve(exists)),
             Numbering::Uid => {
-                let mut ranges = Vec::new();
-                for &(first, last) in set.resolve(self.last_uid(mailbox)?).ranges() {
-                    let (Some(first), Some(last)) = (Uid::new(first), Uid::new(last)) else { continue };
-                    let sequences = self.view.seqs_for_uid_range(mailbox, first, last)?;
-                    if !sequences.is_empty() {
-                        ranges.push((sequences.start, sequences.end - 1));
-                    }
-                }
-                Ok(NumberSet::from_ranges(ranges))
+                let uids = set.resolve(self.last_uid(mailbox)?);
+                Ok(sequences_of_uids(&self.view, mailbox, &uids)?)
             }
         }
     }
@@ -197,6 +204,58 @@ impl Selected {
         let names = keywords.iter().filter(|(bit, _)| flags.keywords & (1 << bit) != 0).map(|(_, name)| name);
         protocol::imap::reply::fetch::flags(out, SystemFlags(system), names);
     }
+}
+
+/// The sequence numbers in `view` of the messages with these UIDs; a UID need not exist.
+///
+/// # Errors
+/// The mailbox cannot be read.
+pub(crate) fn sequences_of_uids(
+    view: &View,
+    mailbox: &Mailbox,
+    uids: &NumberSet,
+) -> Result<NumberSet, StoreError> {
+    let mut found = NumberSet::default();
+    for &(first, last) in uids.ranges() {
+        let (Some(first), Some(last)) = (Uid::new(first), Uid::new(last)) else { continue };
+        let sequences = view.seqs_for_uid_range(mailbox, first, last)?;
+        if !sequences.is_empty() {
+            found.push_range(sequences.start, sequences.end - 1);
+        }
+    }
+    Ok(found)
+}
+
+/// The UIDs of the messages with these sequence numbers in `view`. Of a stretch whose UIDs follow each other only the ends are
+/// looked at.
+///
+/// # Errors
+/// The mailbox cannot be read.
+pub(crate) fn uids_of_sequences(
+    view: &View,
+    cells: &Cells,
+    sequences: &NumberSet,
+) -> Result<NumberSet, StoreError> {
+    let uid = |sequence| match view.cell_of_seq(sequence) {
+        Some(cell) => Ok(cells.uid(cell)?.get()),
+        None => Err(StoreError::NotFound("message")),
+    };
+    let mut found = NumberSet::default();
+    // Stretches that are left, the next one last.
+    let mut left = Vec::new();
+    for &(first, last) in sequences.ranges() {
+        left.push((first, uid(first)?, last, uid(last)?));
+        while let Some((first, first_uid, last, last_uid)) = left.pop() {
+            if last_uid - first_uid == last - first {
+                found.push_range(first_uid, last_uid);
+            } else {
+                let middle = first + (last - first) / 2;
+                left.push((middle + 1, uid(middle + 1)?, last, last_uid));
+                left.push((first, first_uid, middle, uid(middle)?));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Why the messages of a command could not be found.

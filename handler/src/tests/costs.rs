@@ -77,6 +77,58 @@ fn flags_and_uids_come_from_the_cells_alone() {
 }
 
 #[test]
+fn a_search_touches_no_more_than_its_keys_need() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    for number in 0..200 {
+        let message = format!("Subject: number {number}\r\nX-Odd: {}\r\n\r\ntext\r\n", number % 2);
+        client.append("INBOX", message.as_bytes());
+    }
+    client.ok("SELECT INBOX");
+    client.ok("STORE 7 +FLAGS.SILENT (\\Flagged)");
+    let counters = rig.shared.store.counters();
+    let mut touched = |command: &str| {
+        let now = || {
+            [
+                counters.blocks_searched.get(),
+                counters.cells_searched.get(),
+                counters.record_reads.get(),
+                counters.bucket_bytes_read.get(),
+            ]
+        };
+        let before = now();
+        client.ok(command);
+        let after = now();
+        let [blocks, cells, records, octets] = std::array::from_fn(|index| after[index] - before[index]);
+        (blocks, cells, records, octets > 0)
+    };
+    // 200 messages are in 4 blocks.
+    assert_eq!(touched("SEARCH FLAGGED"), (4, 0, 0, false), "flags are in the summaries of the blocks");
+    assert_eq!(touched("UID SEARCH RETURN (COUNT) NOT FLAGGED UNSEEN"), (4, 0, 0, false));
+    assert_eq!(touched("SEARCH 70:80"), (1, 0, 0, false), "only blocks with such numbers are visited");
+    assert_eq!(touched("SEARCH UID 1:3,199 LARGER 1"), (2, 4, 0, false));
+    assert_eq!(touched("SEARCH SUBJECT 7 FLAGGED"), (4, 1, 1, false), "the record is asked last");
+    assert_eq!(touched("SEARCH SUBJECT \"number 19\""), (4, 200, 200, false));
+    assert_eq!(
+        touched("SEARCH RETURN (MIN) UNSEEN"),
+        (1, 0, 0, false),
+        "more than the first is not looked for"
+    );
+    assert_eq!(touched("SEARCH RETURN (PARTIAL 3:70) ALL"), (2, 0, 0, false));
+    assert_eq!(touched("SEARCH BODY text FLAGGED LARGER 1"), (4, 1, 1, true), "one message is opened");
+    assert_eq!(touched("SEARCH BODY text ANSWERED"), (4, 0, 0, false), "none is opened");
+    assert_eq!(touched("SEARCH 1:5 HEADER X-Odd 1"), (1, 5, 5, true));
+    client.ok("SEARCH RETURN (SAVE) FLAGGED");
+    let mut touched = |command: &str| {
+        let before = counters.blocks_searched.get();
+        client.ok(command);
+        counters.blocks_searched.get() - before
+    };
+    assert_eq!(touched("SEARCH $ NOT SEEN"), 1);
+    assert_eq!(touched("SEARCH NOT $"), 4);
+}
+
+#[test]
 fn envelopes_come_from_the_records_and_few_reads() {
     let rig = Rig::start();
     let mut client = rig.imap("ann");

@@ -96,6 +96,31 @@ impl Order {
         CellsInView { bits: &self.bits, block, rest, next: first, left: last - first + 1 }
     }
 
+    /// The blocks that hold messages with these sequence numbers, and nothing but those messages of them.
+    pub(super) fn blocks_in_range(
+        &self,
+        seqs: RangeInclusive<u32>,
+    ) -> impl Iterator<Item = BlockInView> + '_ {
+        let first = (*seqs.start()).max(1);
+        let last = (*seqs.end()).min(self.total);
+        let block = if first > last { self.bits.len() } else { self.block_of(first - 1) };
+        (block..self.bits.len()).map_while(move |block| {
+            let (mut bits, before) = (self.bits[block], self.before[block]);
+            if before >= last {
+                return None;
+            }
+            let here = bits.count_ones();
+            let skipped = (first - 1).saturating_sub(before).min(here);
+            if skipped > 0 {
+                bits &= !low_bits(select_or_end(bits, skipped));
+            }
+            if before + here > last {
+                bits &= low_bits(select_or_end(self.bits[block], last - before));
+            }
+            Some(BlockInView { block: block as u32, messages: bits, first_sequence: before + skipped + 1 })
+        })
+    }
+
     /// The block with the cell that `rank` others are before; there is one.
     fn block_of(&self, rank: u32) -> usize {
         // Where nothing was expunged, this is the block.
@@ -108,6 +133,22 @@ impl Order {
         }
         self.before.partition_point(|before| *before <= rank) - 1
     }
+}
+
+/// Messages that stand in one block of 64 cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockInView {
+    /// The block: cells from 64 times this on.
+    pub block: u32,
+    /// The cells that are meant, the lowest bit for the first cell of the block. Perhaps none.
+    pub messages: u64,
+    /// The sequence number of the first of them; the others follow without a gap.
+    pub first_sequence: u32,
+}
+
+/// The place of the set bit that `rank` others are below, 64 if there is none.
+fn select_or_end(bits: u64, rank: u32) -> u32 {
+    if rank < bits.count_ones() { select(bits, rank) } else { 64 }
 }
 
 /// The place of the set bit that `rank` others are below; there is one.
@@ -202,6 +243,13 @@ mod tests {
                 let want: Vec<_> =
                     all.iter().copied().filter(|(seq, _)| (first..=last).contains(seq)).collect();
                 assert_eq!(order.range(first..=last).collect::<Vec<_>>(), want, "{first}..={last}");
+                let mut in_blocks = Vec::new();
+                for block in order.blocks_in_range(first..=last) {
+                    let places = (0..64).filter(|bit| block.messages >> bit & 1 == 1);
+                    let cells = places.map(|bit| CellIndex(block.block * 64 + bit));
+                    in_blocks.extend((block.first_sequence..).zip(cells));
+                }
+                assert_eq!(in_blocks, want, "{first}..={last} by blocks");
             }
         }
         assert_eq!(order.cell_of_seq(0), None);

@@ -1,61 +1,24 @@
-//! Whether a message is what a SEARCH looks for (RFC 3501, 6.4.4).
+//! Whether messages are what a search looks for: 64 of them at a time, and each opened only as far as the conditions want.
 //!
-//! A condition is compiled once a command: texts are folded, keywords become bits, sets become ascending ranges, and what
-//! costs less is asked first. Flags, numbers, dates and sizes come from the mailbox cell, the commonest headers from the
-//! record; only then the message is opened, and only as much of it as is needed.
+//! System flags come from the summary of the block, numbers, dates, sizes and keywords from the mailbox's cells, the commonest headers from
+//! the records; only then a message is opened, and only as much of it as is needed.
 
 use std::ops::Range;
 
 use message::limits::PART_HEADER_OCTETS_MAX;
-use message::search::{Folded, contains_folded, decode_charset, decode_header_text, part_text};
-use message::{HeaderKind, Media, PartKind, Record, header_values};
-use protocol::imap::command::search::{DateComparison, SearchKey};
+use message::search::{contains_folded, decode_header_text, part_text};
+use message::{Media, PartKind, Record, header_values};
 use protocol::imap::syntax::sequence_set::NumberSet;
-use store::{Cell, Keywords, RecordReader, Store, StoreError};
+use store::mailbox::{BlockSummary, Cells};
+use store::view::BlockInView;
+use store::{Cell, CellIndex, MailboxId, RecordReader, Store, StoreError};
+
+use super::condition::{Condition, Needle};
+use crate::log;
 
 /// A part's text beyond this many octets is not searched.
 const SEARCHED_OCTETS: u64 = 4 * 1024 * 1024;
 const DAY_SECONDS: i64 = 86_400;
-
-/// A compiled condition.
-pub(crate) enum Condition {
-    /// Always.
-    True,
-    /// Never.
-    False,
-    /// All of them, cheap ones first.
-    And(Vec<Condition>),
-    /// Any of them, cheap ones first.
-    Or(Vec<Condition>),
-    /// Not.
-    Not(Box<Condition>),
-    /// The sequence number is among these.
-    Sequence(NumberSet),
-    /// The UID is among these.
-    Uid(NumberSet),
-    /// System flags by their bits: set or, with `false`, not.
-    Flag(u8, bool),
-    /// Keywords by their bits.
-    Keyword(u64),
-    /// `\Recent` in this session.
-    Recent,
-    /// INTERNALDATE's day: days since 1970 from .. until, as its zone has it.
-    InternalDay(i64, i64),
-    /// The Date: field's day.
-    SentDay(i64, i64),
-    /// At least this many octets.
-    SizeFrom(u64),
-    /// Fewer than this many octets.
-    SizeBelow(u64),
-    /// Text of a header field that is in the record.
-    KnownHeader(HeaderKind, Folded),
-    /// Text of any header field; an empty text asks whether it is there.
-    Header(Vec<u8>, Option<Folded>),
-    /// Text of the body.
-    Body(Folded),
-    /// Text of header or body.
-    Text(Folded),
-}
 
 /// Which headers of parts are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,228 +29,262 @@ enum PartHeaders {
     All,
 }
 
-/// What compiling needs to know of the session and of the command.
-pub(crate) struct Given<'a> {
-    /// The largest sequence number.
-    pub(crate) exists: u32,
-    /// The largest UID in the view.
-    pub(crate) last_uid: u32,
-    /// The keywords of the mailbox.
-    pub(crate) keywords: &'a Keywords,
-    /// The charset of the texts that are looked for.
-    pub(crate) charset: &'a [u8],
+/// Asks the messages of one block after the other. Lives for one turn.
+pub(crate) struct Matcher<'a> {
+    store: &'a Store,
+    records: RecordReader<'a>,
+    cells: &'a Cells,
+    /// For the log.
+    mailbox: MailboxId,
+    block: BlockInView,
+    summary: Option<BlockSummary>,
+    /// Cells of the block that were read, as bits, and all that were ever read, by their places in their block.
+    is_read: u64,
+    read: Box<[Option<Cell>; 64]>,
+    /// Messages of the block that cannot be read: they meet nothing.
+    failed: u64,
+    /// Messages that cannot be read, in all.
+    failures: u32,
 }
 
-impl Given<'_> {
-    fn folded(&self, text: &[u8]) -> Folded {
-        let decoded = decode_charset(self.charset, text);
-        Folded::new(&decoded.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned()))
-    }
-}
-
-impl Condition {
-    /// Compiles a key. Its depth was limited by the parser.
-    pub(crate) fn compile(key: &SearchKey, given: &Given<'_>) -> Condition {
-        match key {
-            SearchKey::All => Condition::True,
-            SearchKey::And(keys) => {
-                Condition::and(keys.iter().map(|key| Self::compile(key, given)).collect())
-            }
-            SearchKey::Or(keys) => {
-                let mut either = vec![Self::compile(&keys.0, given), Self::compile(&keys.1, given)];
-                either.sort_by_key(Condition::cost);
-                Condition::Or(either)
-            }
-            SearchKey::Not(key) => Condition::Not(Box::new(Self::compile(key, given))),
-            SearchKey::Sequence(set) => Condition::Sequence(set.resolve(given.exists)),
-            SearchKey::Uid(set) => Condition::Uid(set.resolve(given.last_uid)),
-            SearchKey::Flag(flags, wanted) => Condition::Flag(flags.0, *wanted),
-            SearchKey::New => Condition::and(vec![
-                Condition::Recent,
-                Condition::Flag(protocol::imap::syntax::flag::SystemFlags::SEEN.0, false),
-            ]),
-            SearchKey::Old => Condition::Not(Box::new(Condition::Recent)),
-            SearchKey::Recent => Condition::Recent,
-            SearchKey::Keyword(name, wanted) => {
-                let set = match given.keywords.find(name.as_str()) {
-                    Some(bit) => Condition::Keyword(1 << bit),
-                    None => Condition::False,
-                };
-                if *wanted { set } else { Condition::Not(Box::new(set)) }
-            }
-            SearchKey::Header { field, text } => Self::compile_header(field, text, given),
-            SearchKey::Body(text) => Condition::text(text, given, Condition::Body),
-            SearchKey::Text(text) => Condition::text(text, given, Condition::Text),
-            SearchKey::InternalDate(comparison, date) => {
-                let (from, until) = days(*comparison, date.days_since_1970());
-                Condition::InternalDay(from, until)
-            }
-            SearchKey::SentDate(comparison, date) => {
-                let (from, until) = days(*comparison, date.days_since_1970());
-                Condition::SentDay(from, until)
-            }
-            SearchKey::Larger(octets) => Condition::SizeFrom(octets.saturating_add(1)),
-            SearchKey::Smaller(octets) => Condition::SizeBelow(*octets),
+impl<'a> Matcher<'a> {
+    /// A matcher for messages of these cells.
+    pub(crate) fn new(store: &'a Store, cells: &'a Cells, mailbox: MailboxId) -> Matcher<'a> {
+        Matcher {
+            store,
+            records: store.records(),
+            cells,
+            mailbox,
+            block: BlockInView { block: 0, messages: 0, first_sequence: 1 },
+            summary: None,
+            is_read: 0,
+            read: Box::new([None; 64]),
+            failed: 0,
+            failures: 0,
         }
     }
 
-    fn compile_header(field: &[u8], text: &[u8], given: &Given<'_>) -> Condition {
-        if text.is_empty() {
-            return Condition::Header(field.to_vec(), None);
+    /// Goes to another block.
+    pub(crate) fn enter(&mut self, block: BlockInView) {
+        self.block = block;
+        self.summary = None;
+        self.is_read = 0;
+        self.failed = 0;
+        self.store.counters().blocks_searched.add(1);
+    }
+
+    /// How many messages could not be read.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Those of `candidates`, messages of the block, that meet `condition`.
+    pub(crate) fn narrow(&mut self, condition: &Condition, candidates: u64) -> u64 {
+        let met = self.narrow_readable(condition, candidates & !self.failed);
+        met & !self.failed
+    }
+
+    fn narrow_readable(&mut self, condition: &Condition, candidates: u64) -> u64 {
+        if candidates == 0 {
+            return 0;
         }
-        let folded = given.folded(text);
-        let known = [
-            ("subject", HeaderKind::Subject),
-            ("from", HeaderKind::From),
-            ("to", HeaderKind::To),
-            ("cc", HeaderKind::Cc),
-            ("bcc", HeaderKind::Bcc),
-        ];
-        match known.into_iter().find(|(name, _)| field.eq_ignore_ascii_case(name.as_bytes())) {
-            Some((_, kind)) => Condition::KnownHeader(kind, folded),
-            None => Condition::Header(field.to_vec(), Some(folded)),
-        }
-    }
-
-    /// Every text contains the empty one.
-    fn text(text: &[u8], given: &Given<'_>, condition: impl FnOnce(Folded) -> Condition) -> Condition {
-        if text.is_empty() { Condition::True } else { condition(given.folded(text)) }
-    }
-
-    fn and(mut all: Vec<Condition>) -> Condition {
-        all.sort_by_key(Condition::cost);
-        Condition::And(all)
-    }
-
-    /// How many texts are looked for in the content of messages.
-    pub(crate) fn texts(&self) -> usize {
-        match self {
-            Condition::And(all) | Condition::Or(all) => all.iter().map(Condition::texts).sum(),
-            Condition::Not(inner) => inner.texts(),
-            Condition::Body(_) | Condition::Text(_) => 1,
-            _ => 0,
-        }
-    }
-
-    /// How much must be looked at: 0 the cell, 1 the record, 2 the header, 3 the message.
-    fn cost(&self) -> u8 {
-        match self {
-            Condition::And(all) | Condition::Or(all) => all.iter().map(Condition::cost).max().unwrap_or(0),
-            Condition::Not(inner) => inner.cost(),
-            Condition::KnownHeader(..) => 1,
-            Condition::Header(..) => 2,
-            Condition::Body(_) | Condition::Text(_) => 3,
-            _ => 0,
-        }
-    }
-}
-
-/// The days for which a comparison holds, from .. until.
-fn days(comparison: DateComparison, day: i64) -> (i64, i64) {
-    match comparison {
-        DateComparison::Before => (i64::MIN, day),
-        DateComparison::On => (day, day + 1),
-        DateComparison::Since => (day, i64::MAX),
-    }
-}
-
-/// One message that is asked about, opened only as far as the conditions want.
-pub(crate) struct Candidate<'a, 'store> {
-    /// The store.
-    pub(crate) store: &'a Store,
-    /// Its records.
-    pub(crate) records: &'a mut RecordReader<'store>,
-    /// The message's sequence number.
-    pub(crate) sequence: u32,
-    /// The message's cell.
-    pub(crate) cell: &'a Cell,
-    /// Whether it is recent in this session.
-    pub(crate) is_recent: bool,
-}
-
-impl Candidate<'_, '_> {
-    /// Whether the message meets `condition`.
-    ///
-    /// # Errors
-    /// The message cannot be read.
-    pub(crate) fn meets(&mut self, condition: &Condition) -> Result<bool, StoreError> {
-        Ok(match condition {
-            Condition::True => true,
-            Condition::False => false,
-            Condition::And(all) => {
-                for condition in all {
-                    if !self.meets(condition)? {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
+        match condition {
+            Condition::True => candidates,
+            Condition::False => 0,
+            Condition::And(all) => all.iter().fold(candidates, |left, condition| {
+                let left = left & !self.failed;
+                self.narrow_readable(condition, left)
+            }),
             Condition::Or(any) => {
+                let mut met = 0;
                 for condition in any {
-                    if self.meets(condition)? {
-                        return Ok(true);
-                    }
+                    met |= self.narrow_readable(condition, candidates & !met & !self.failed);
                 }
-                false
+                met
             }
-            Condition::Not(condition) => !self.meets(condition)?,
-            Condition::Sequence(set) => set.contains(self.sequence),
-            Condition::Uid(set) => set.contains(self.cell.uid.get()),
-            Condition::Flag(bits, wanted) => (self.cell.flags.system.0 & bits == *bits) == *wanted,
-            Condition::Keyword(bit) => self.cell.flags.keywords & bit != 0,
-            Condition::Recent => self.is_recent,
+            Condition::Not(condition) => candidates & !self.narrow_readable(condition, candidates),
+            Condition::Among(set) => self.among(set, candidates),
+            Condition::Flag(bits, wanted) => {
+                let set = self.with_flags(*bits, candidates);
+                if *wanted { set } else { candidates & !set }
+            }
+            _ => self.one_by_one(candidates, |matcher, cell| matcher.meets(condition, cell)),
+        }
+    }
+
+    fn among(&self, set: &NumberSet, candidates: u64) -> u64 {
+        let mut met = 0;
+        let mut left = candidates;
+        let last = self.block.first_sequence + self.block.messages.count_ones().saturating_sub(1);
+        // All or nothing of a block is the rule.
+        let within = set.clip(self.block.first_sequence, last);
+        match within {
+            [] => return 0,
+            [(first, end)] if *first <= self.block.first_sequence && last <= *end => return candidates,
+            _ => {}
+        }
+        while left != 0 {
+            let bit = left & left.wrapping_neg();
+            left &= left - 1;
+            let sequence = self.block.first_sequence + (self.block.messages & (bit - 1)).count_ones();
+            if within.iter().any(|&(first, last)| (first..=last).contains(&sequence)) {
+                met |= bit;
+            }
+        }
+        met
+    }
+
+    /// Messages that have all of these system flags.
+    fn with_flags(&mut self, bits: u8, candidates: u64) -> u64 {
+        use store::change::SystemFlags;
+        let summary = match self.summary {
+            Some(summary) => summary,
+            // A summary that is damaged says nothing; then the cells do.
+            None => *self.summary.insert(self.cells.block_summary(self.block.block).unwrap_or_default()),
+        };
+        let mut met = candidates & summary.live;
+        for (flag, having) in [
+            (SystemFlags::SEEN, summary.seen),
+            (SystemFlags::ANSWERED, summary.answered),
+            (SystemFlags::FLAGGED, summary.flagged),
+            (SystemFlags::DELETED, summary.deleted),
+            (SystemFlags::DRAFT, summary.draft),
+        ] {
+            if bits & flag.0 != 0 {
+                met &= having;
+            }
+        }
+        // Summaries do not tell of messages that were expunged and are still in view.
+        let others = candidates & !summary.live;
+        met | self.one_by_one(others, |_, cell| Ok(cell.flags.system.0 & bits == bits))
+    }
+
+    fn one_by_one(
+        &mut self,
+        candidates: u64,
+        mut meets: impl FnMut(&mut Self, &Cell) -> Result<bool, StoreError>,
+    ) -> u64 {
+        let mut met = 0;
+        let mut left = candidates;
+        while left != 0 {
+            let place = left.trailing_zeros();
+            left &= left - 1;
+            let (cell, answer) = match self.cell(place) {
+                Ok(cell) => (Some(cell), meets(self, &cell)),
+                Err(error) => (None, Err(error)),
+            };
+            match answer {
+                Ok(true) => met |= 1 << place,
+                Ok(false) => {}
+                Err(error) => self.fail(place, cell.as_ref(), &error),
+            }
+        }
+        met
+    }
+
+    fn cell(&mut self, place: u32) -> Result<Cell, StoreError> {
+        if let Some(cell) = self.read[place as usize].filter(|_| self.is_read >> place & 1 == 1) {
+            return Ok(cell);
+        }
+        self.store.counters().cells_searched.add(1);
+        let cell = self.cells.cell(CellIndex(self.block.block * 64 + place))?;
+        self.is_read |= 1 << place;
+        self.read[place as usize] = Some(cell);
+        Ok(cell)
+    }
+
+    fn fail(&mut self, place: u32, cell: Option<&Cell>, error: &StoreError) {
+        self.failed |= 1 << place;
+        // The content of a message that was expunged and is still in view may be gone.
+        if error.is_gone() && cell.is_some_and(|cell| cell.expunged) {
+            return;
+        }
+        self.failures += 1;
+        let index = CellIndex(self.block.block * 64 + place);
+        let uid = self.cells.perhaps_uid(index).map_or(0, store::Uid::get);
+        log::error!("message not searched", mailbox = self.mailbox.key(), uid = uid, why = error);
+    }
+
+    /// Whether one message meets a condition that has no others in it.
+    fn meets(&mut self, condition: &Condition, cell: &Cell) -> Result<bool, StoreError> {
+        Ok(match condition {
+            Condition::Keyword(bit) => cell.flags.keywords & bit != 0,
             Condition::InternalDay(from, until) => {
-                let date = self.cell.internal_date;
+                let date = cell.internal_date;
                 (*from..*until).contains(&local_day(date.seconds, date.zone_minutes))
             }
+            Condition::InternalTime(from, to) => (*from..=*to).contains(&cell.internal_date.seconds),
             Condition::SentDay(from, until) => {
                 // Without a Date: field that can be read it was sent before every day that is asked for.
-                let day = self.cell.sent_date.map(|date| local_day(date.seconds, date.zone_minutes));
+                let day = cell.sent_date.map(|date| local_day(date.seconds, date.zone_minutes));
                 (*from..*until).contains(&day.unwrap_or(i64::MIN))
             }
-            Condition::SizeFrom(octets) => u64::from(self.cell.size) >= *octets,
-            Condition::SizeBelow(octets) => u64::from(self.cell.size) < *octets,
-            Condition::KnownHeader(kind, text) => contains_folded(self.record()?.search_text(*kind), text),
-            Condition::Header(field, text) => self.header_contains(field, text.as_ref())?,
-            Condition::Body(text) => self.body_contains(text, PartHeaders::OfMessages)?,
-            Condition::Text(text) => {
-                self.whole_header_contains(text)? || self.body_contains(text, PartHeaders::All)?
+            Condition::SizeFrom(octets) => u64::from(cell.size) >= *octets,
+            Condition::SizeBelow(octets) => u64::from(cell.size) < *octets,
+            Condition::KnownHeader(kind, needle) => {
+                let record = record(&mut self.records, cell)?;
+                Look::new(needle).is_in(record.search_text(*kind))
             }
+            Condition::Header(field, needle) => self.header_contains(cell, field, needle.as_ref())?,
+            Condition::Body(needle) => {
+                self.body_contains(cell, &mut Look::new(needle), PartHeaders::OfMessages)?
+            }
+            Condition::Text(needle) => {
+                let mut look = Look::new(needle);
+                self.whole_header_contains(cell, &mut look)?
+                    || self.body_contains(cell, &mut look, PartHeaders::All)?
+            }
+            // These were taken apart, or answered for the whole block, before.
+            Condition::True
+            | Condition::False
+            | Condition::And(_)
+            | Condition::Or(_)
+            | Condition::Not(_)
+            | Condition::Among(_)
+            | Condition::Flag(..) => false,
         })
     }
 
-    fn record(&mut self) -> Result<Record<'_>, StoreError> {
-        let bytes = self.records.record(self.cell.message)?;
-        Record::parse(bytes).map_err(|_| StoreError::NotFound("record that can be read"))
-    }
-
-    fn header_contains(&mut self, field: &[u8], text: Option<&Folded>) -> Result<bool, StoreError> {
-        let stretch = self.record()?.header_stretch(&[field]);
+    fn header_contains(
+        &mut self,
+        cell: &Cell,
+        field: &[u8],
+        needle: Option<&Needle>,
+    ) -> Result<bool, StoreError> {
+        let stretch = record(&mut self.records, cell)?.header_stretch(&[field]);
         if stretch.is_empty() {
             return Ok(false);
         }
-        let message = self.store.message(self.cell.message)?;
+        let message = self.store.message(cell.message)?;
         let mut header = Vec::new();
         self.store.read_range(&message, stretch, &mut header)?;
         let mut values = header_values(&header, field);
-        Ok(match text {
-            Some(text) => values.any(|value| contains_folded(&decode_header_text(value), text)),
+        Ok(match needle {
+            Some(needle) => {
+                let mut look = Look::new(needle);
+                values.any(|value| look.is_in(&decode_header_text(value)))
+            }
             None => values.next().is_some(),
         })
     }
 
-    fn whole_header_contains(&mut self, text: &Folded) -> Result<bool, StoreError> {
-        let message = self.store.message(self.cell.message)?;
+    fn whole_header_contains(&mut self, cell: &Cell, look: &mut Look<'_>) -> Result<bool, StoreError> {
+        let message = self.store.message(cell.message)?;
         let mut header = Vec::new();
         self.store.read_range(&message, 0..u64::from(message.header_size), &mut header)?;
-        Ok(contains_folded(&decode_header_text(&header), text))
+        Ok(look.is_in(&decode_header_text(&header)))
     }
 
     /// Looks at the decoded text of every part that has text, and at these headers of parts.
-    fn body_contains(&mut self, text: &Folded, headers: PartHeaders) -> Result<bool, StoreError> {
-        let message = self.store.message(self.cell.message)?;
+    fn body_contains(
+        &mut self,
+        cell: &Cell,
+        look: &mut Look<'_>,
+        headers: PartHeaders,
+    ) -> Result<bool, StoreError> {
         let store = self.store;
-        let record = self.record()?;
+        let message = store.message(cell.message)?;
+        let record = record(&mut self.records, cell)?;
         let read = |range: Range<u64>, octets_max: u64| {
             let end = range.end.min(range.start.saturating_add(octets_max));
             let mut octets = Vec::new();
@@ -299,19 +296,41 @@ impl Candidate<'_, '_> {
             // The header of the message itself is not of a part.
             if index > 0 && (is_enclosed || headers == PartHeaders::All) {
                 let header = read(part.header, PART_HEADER_OCTETS_MAX as u64)?;
-                if contains_folded(&decode_header_text(&header), text) {
+                if look.is_in(&decode_header_text(&header)) {
                     return Ok(true);
                 }
             }
             if matches!(part.media, Media::Text | Media::Html) {
                 let body = read(part.body, SEARCHED_OCTETS)?;
-                if contains_folded(&part_text(&body, part.encoding, part.charset, part.media), text) {
+                if look.is_in(&part_text(&body, part.encoding, part.charset, part.media)) {
                     return Ok(true);
                 }
             }
         }
         Ok(false)
     }
+}
+
+/// A needle that is looked for in the texts of one message.
+struct Look<'n> {
+    needle: &'n Needle,
+}
+
+impl<'n> Look<'n> {
+    fn new(needle: &'n Needle) -> Look<'n> {
+        Look { needle }
+    }
+
+    /// Whether it has been found, this text included.
+    fn is_in(&mut self, text: &str) -> bool {
+        match self.needle {
+            Needle::Substring(folded) => contains_folded(text, folded),
+        }
+    }
+}
+
+fn record<'r>(records: &'r mut RecordReader<'_>, cell: &Cell) -> Result<Record<'r>, StoreError> {
+    Record::parse(records.record(cell.message)?).map_err(|_| StoreError::NotFound("record that can be read"))
 }
 
 fn local_day(seconds: i64, zone_minutes: i16) -> i64 {

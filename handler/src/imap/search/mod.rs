@@ -1,44 +1,82 @@
-//! SEARCH and UID SEARCH (RFC 3501, 6.4.4): goes through the messages in turns, then tells the numbers found.
+//! SEARCH and UID SEARCH (RFC 3501 and 9051, 6.4.4), with the result options of ESEARCH (RFC 4731), SEARCHRES (RFC 5182) and PARTIAL (RFC
+//! 9394): goes through the messages in turns, then tells what was found.
+//!
+//! `condition` is what is looked for, `matching` asks messages, `finder` goes through a mailbox, `answer` writes.
 
+mod answer;
+mod condition;
+mod finder;
 mod matching;
-
-use std::sync::Arc;
 
 use message::search::decode_charset;
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
-use protocol::imap::command::search::{SearchArguments, SearchCharset};
+use protocol::imap::command::search::{SearchArguments, SearchCharset, SearchKey};
+use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
 use protocol::imap::reply::code::Code;
-use protocol::imap::reply::mailbox as reply;
+use protocol::imap::reply::esearch::Correlator;
 use protocol::imap::reply::status::Condition;
+use protocol::imap::syntax::sequence_set::NumberSet;
 use store::{Store, StoreError};
 
-use self::matching::{Candidate, Condition as Match, Given};
+use self::answer::Answer;
+use self::condition::{Condition as Match, Given, charset_name};
+pub(crate) use self::finder::Finder;
+use super::enabled::Extension;
 use super::ending::{Ending, Tell};
-use super::selected::Selected;
+use super::selected::{Selected, uids_of_sequences};
 use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
+use crate::clock;
 use crate::conversation::{Next, Turn};
-use crate::log;
 
-/// How long a search may keep a worker before others have their turn, in milliseconds.
-const TURN_MS: u64 = 20;
 /// Texts that one search may look for in the content of messages: each decodes them anew.
 const TEXTS_MAX: usize = 32;
-/// Messages that are looked at between two looks at the clock.
-const STRIDE: u32 = 64;
+/// Ranges of UIDs that `$` may have: half a megabyte.
+const SAVED_RANGES_MAX: usize = 64 * 1024;
 
 /// A SEARCH on its way.
 pub(crate) struct Search {
     tag: Tag,
     numbering: Numbering,
-    condition: Match,
-    /// The next sequence number to look at.
-    next: u32,
-    /// What was found, and how many of it were told, once telling has begun.
-    found: Vec<u32>,
-    told: Option<usize>,
-    failures: u32,
+    /// What an ESEARCH reply is to say; `None` for a SEARCH reply.
+    options: Option<ResultOptions>,
+    step: Step,
+}
+
+enum Step {
+    /// Looking at messages.
+    Find(Finder),
+    /// Telling what was found.
+    Tell { answer: Answer, failures: u32, is_saved: Saving },
+}
+
+/// What became of SAVE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saving {
+    /// It was not asked for.
+    NotAsked,
+    /// `$` stands for the results.
+    Saved,
+    /// They were too many ranges.
+    TooMany,
+}
+
+/// Why a search cannot be done.
+#[derive(Debug)]
+pub(crate) enum Unsearchable {
+    /// The charset is not known.
+    Charset,
+    /// More texts than are looked for in messages.
+    TooManyTexts,
+    /// The mailbox cannot be read.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unsearchable {
+    fn from(error: StoreError) -> Unsearchable {
+        Unsearchable::Store(error)
+    }
 }
 
 impl ImapSession {
@@ -48,126 +86,206 @@ impl ImapSession {
         arguments: &SearchArguments,
         turn: &mut Turn<'_>,
     ) -> Flow {
-        if decode_charset(charset(arguments), b"").is_none() {
-            let code = Code::BadCharset(&["US-ASCII", "UTF-8"]);
-            return self.refuse(turn, &tag, Condition::No, Some(code), "Unknown charset");
-        }
+        let options = match arguments.options {
+            None if self.enabled.has(Extension::Imap4Rev2) => Some(ResultOptions::ALL),
+            options => options,
+        };
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        match compile(selected, arguments, &turn.shared.store) {
-            Ok(condition) if condition.texts() > TEXTS_MAX => {
-                let text = "Too many texts to look for in messages";
-                self.refuse(turn, &tag, Condition::No, Some(Code::Limit), text)
-            }
+        let charset = arguments.charset.as_ref();
+        let condition = compile(selected, charset, &arguments.key, &turn.shared.store);
+        let saves = options.is_some_and(|options| options.has(ResultOption::Save));
+        if saves && condition.is_err() {
+            // RFC 5182, 2.1: what could not be done leaves nothing saved.
+            selected.saved = NumberSet::default();
+        }
+        match condition {
             Ok(condition) => {
-                self.running = Running::Search(Box::new(Search {
-                    tag,
-                    numbering: arguments.numbering,
-                    condition,
-                    next: 1,
-                    found: Vec::new(),
-                    told: None,
-                    failures: 0,
-                }));
+                let finder = Finder::new(condition).until(enough(options.as_ref()));
+                let step = Step::Find(finder);
+                self.running =
+                    Running::Search(Box::new(Search { tag, numbering: arguments.numbering, options, step }));
                 Flow::Continue
             }
-            Err(error) => self.refuse_store(turn, &tag, &error),
+            Err(error) => self.refuse_unsearchable(turn, &tag, &error),
+        }
+    }
+
+    /// Ends a search that cannot be done.
+    pub(super) fn refuse_unsearchable(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: &Tag,
+        error: &Unsearchable,
+    ) -> Flow {
+        match error {
+            Unsearchable::Charset => {
+                let code = Code::BadCharset(&["US-ASCII", "UTF-8"]);
+                self.refuse(turn, tag, Condition::No, Some(code), "Unknown charset")
+            }
+            Unsearchable::TooManyTexts => {
+                let text = "Too many texts to look for in messages";
+                self.refuse(turn, tag, Condition::No, Some(Code::Limit), text)
+            }
+            Unsearchable::Store(error) => self.refuse_store(turn, tag, error),
         }
     }
 
     pub(super) fn go_on_search(&mut self, mut search: Box<Search>, turn: &mut Turn<'_>) -> Flow {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        if search.told.is_none() {
-            match search.look(selected, turn) {
-                Ok(true) => {
-                    reply::search_begin(turn.output.bytes());
-                    search.told = Some(0);
-                }
-                Ok(false) => {
-                    self.running = Running::Search(search);
-                    return Flow::Wait(Next::Again);
-                }
-                Err(error) => return self.refuse_store(turn, &search.tag, &error),
-            }
-        }
-        let told = search.told.get_or_insert(0);
-        while let Some(&number) = search.found.get(*told) {
-            if turn.output.is_full() {
+        match search.go_on(selected, turn) {
+            Ok(Some(next)) => {
                 self.running = Running::Search(search);
-                return Flow::Wait(Next::Output);
+                Flow::Wait(next)
             }
-            reply::search_number(turn.output.bytes(), number);
-            *told += 1;
+            Ok(None) => self.end_search(*search, turn),
+            Err(error) => {
+                if search.saves() {
+                    selected.saved = NumberSet::default();
+                }
+                self.refuse_store(turn, &search.tag, &error)
+            }
         }
-        reply::search_end(turn.output.bytes());
+    }
+
+    fn end_search(&mut self, search: Search, turn: &mut Turn<'_>) -> Flow {
         let tell = Tell::by(search.numbering, Known::default());
-        if search.failures == 0 {
-            return self.end(turn, search.tag, tell, "SEARCH completed");
-        }
-        let text = format!("{} messages could not be read", search.failures);
-        let ending = Ending::with(search.tag, tell, Condition::No, Some(Code::ServerBug), &text);
+        let Step::Tell { failures, is_saved, .. } = search.step else { return Flow::Continue };
+        let ending = match (failures, is_saved) {
+            (0, Saving::NotAsked) => Ending::ok(search.tag, tell, "SEARCH completed"),
+            (0, Saving::Saved) => Ending::ok(search.tag, tell, "SEARCH completed, result saved"),
+            (0, Saving::TooMany) => {
+                let text = "The result has too many gaps to be saved";
+                Ending::with(search.tag, tell, Condition::No, Some(Code::NotSaved), text)
+            }
+            (failures, _) => {
+                let text = format!("{failures} messages could not be read");
+                Ending::with(search.tag, tell, Condition::No, Some(Code::ServerBug), &text)
+            }
+        };
         self.go_on_ending(Box::new(ending), turn)
     }
 }
 
-fn compile(selected: &mut Selected, arguments: &SearchArguments, store: &Store) -> Result<Match, StoreError> {
-    let mailbox = selected.mailbox(store)?;
-    let keywords = mailbox.keywords()?;
-    let given = Given {
-        exists: selected.view.exists(),
-        last_uid: selected.last_uid(&mailbox)?,
-        keywords: &keywords,
-        charset: charset(arguments),
-    };
-    Ok(Match::compile(&arguments.key, &given))
+/// How many results are enough for a reply that says no more than this.
+fn enough(options: Option<&ResultOptions>) -> u64 {
+    use ResultOption::{All, Context, Count, Max, Min, Relevancy, Save, Update};
+    let has = |option| options.is_some_and(|options| options.has(option));
+    if [All, Count, Max, Relevancy, Update].into_iter().any(has) {
+        return u64::MAX;
+    }
+    let first = u64::from(has(Min));
+    match options.and_then(ResultOptions::partial) {
+        Some(range) => range.last_from_first().map_or(u64::MAX, |last| last.max(first)),
+        None if has(Min) => first,
+        // SAVE or CONTEXT alone mean all.
+        None => {
+            debug_assert!(options.is_none() || has(Save) || has(Context));
+            u64::MAX
+        }
+    }
 }
 
-/// The charset of the texts; those of US-ASCII are UTF-8 too, and clients that say neither mean UTF-8.
-fn charset(arguments: &SearchArguments) -> &[u8] {
-    match &arguments.charset {
-        Some(SearchCharset::Other(name)) => name,
-        Some(SearchCharset::UsAscii | SearchCharset::Utf8) | None => b"UTF-8",
+/// Compiles a key for the selected mailbox.
+///
+/// # Errors
+/// See [`Unsearchable`].
+pub(crate) fn compile(
+    selected: &mut Selected,
+    charset: Option<&SearchCharset>,
+    key: &SearchKey,
+    store: &Store,
+) -> Result<Match, Unsearchable> {
+    let charset = charset_name(charset);
+    if decode_charset(charset, b"").is_none() {
+        return Err(Unsearchable::Charset);
     }
+    let mailbox = selected.mailbox(store)?;
+    let keywords = mailbox.keywords()?;
+    let condition = Match::compile(
+        key,
+        &Given {
+            mailbox: &mailbox,
+            view: &selected.view,
+            keywords: &keywords,
+            recent: selected.recent_sequences(&mailbox)?,
+            saved: &selected.saved,
+            charset,
+            now: clock::now().seconds,
+        },
+    )?;
+    if condition.texts() > TEXTS_MAX {
+        return Err(Unsearchable::TooManyTexts);
+    }
+    Ok(condition)
 }
 
 impl Search {
-    /// Looks at messages for a while; true when all were looked at.
-    fn look(&mut self, selected: &mut Selected, turn: &Turn<'_>) -> Result<bool, StoreError> {
-        let store: Arc<Store> = Arc::clone(&turn.shared.store);
-        let mailbox = selected.mailbox(&store)?;
-        let cells = mailbox.cells()?;
-        let mut records = store.records();
-        let until_ms = turn.shared.now_ms() + TURN_MS;
-        let exists = selected.view.exists();
-        for (sequence, index) in selected.view.cells_in_seq_range(self.next..=exists) {
-            if sequence.is_multiple_of(STRIDE) && turn.shared.now_ms() >= until_ms && sequence > self.next {
-                self.next = sequence;
-                return Ok(false);
-            }
-            let cell = cells.cell(index)?;
-            let mut candidate = Candidate {
-                store: &store,
-                records: &mut records,
-                sequence,
-                cell: &cell,
-                is_recent: selected.is_recent(cell.uid.get()),
-            };
-            match candidate.meets(&self.condition) {
-                Ok(true) => self.found.push(match self.numbering {
-                    Numbering::Sequence => sequence,
-                    Numbering::Uid => cell.uid.get(),
-                }),
-                Ok(false) => {}
-                Err(error) => {
-                    log::error!(
-                        "message not searched",
-                        mailbox = selected.id.key(),
-                        uid = cell.uid,
-                        why = error
-                    );
-                    self.failures += 1;
-                }
-            }
-        }
-        Ok(true)
+    fn saves(&self) -> bool {
+        self.options.is_some_and(|options| options.has(ResultOption::Save))
     }
+
+    /// Goes on until it must wait; `None` when all is told.
+    fn go_on(&mut self, selected: &mut Selected, turn: &mut Turn<'_>) -> Result<Option<Next>, StoreError> {
+        if let Step::Find(finder) = &mut self.step {
+            let mailbox = selected.mailbox(&turn.shared.store)?;
+            if !finder.go_on(selected.id, &mailbox, &selected.view, turn)? {
+                return Ok(Some(Next::Again));
+            }
+            let failures = finder.failures();
+            let found = std::mem::replace(finder, Finder::new(Match::False)).into_found();
+            self.step = self.tell(found, failures, selected, turn)?;
+        }
+        let Step::Tell { answer, .. } = &mut self.step else { return Ok(Some(Next::Again)) };
+        Ok(if answer.write(turn.output) { None } else { Some(Next::Output) })
+    }
+
+    /// Makes the reply, and saves what is to be saved.
+    fn tell(
+        &self,
+        found: NumberSet,
+        failures: u32,
+        selected: &mut Selected,
+        turn: &Turn<'_>,
+    ) -> Result<Step, StoreError> {
+        let cells = selected.mailbox(&turn.shared.store)?.cells()?;
+        let mut is_saved = Saving::NotAsked;
+        if let Some(options) = self.options.filter(|_| self.saves()) {
+            let kept = if failures > 0 { NumberSet::default() } else { kept(&options, &found) };
+            let uids = uids_of_sequences(&selected.view, &cells, &kept)?;
+            let is_too_many = uids.ranges().len() > SAVED_RANGES_MAX;
+            is_saved = if is_too_many { Saving::TooMany } else { Saving::Saved };
+            selected.saved = if is_too_many { NumberSet::default() } else { uids };
+        }
+        let numbers = match self.numbering {
+            Numbering::Sequence => found,
+            Numbering::Uid => uids_of_sequences(&selected.view, &cells, &found)?,
+        };
+        let runs = numbers.into_ranges();
+        let answer = match &self.options {
+            None => Answer::search(runs),
+            Some(options) if !options.wants_reply() => Answer::none(),
+            Some(options) => {
+                let correlator = Correlator { tag: &self.tag, mailbox: None };
+                Answer::esearch(correlator, self.numbering, options, runs)
+            }
+        };
+        Ok(Step::Tell { answer, failures, is_saved })
+    }
+}
+
+/// What SAVE keeps of the results (RFC 5182, 2.4; RFC 9394, 3.2).
+pub(crate) fn kept(options: &ResultOptions, found: &NumberSet) -> NumberSet {
+    use ResultOption::{All, Count, Max, Min};
+    let (min, max) = (options.has(Min), options.has(Max));
+    let is_part = min || max || options.partial().is_some();
+    if !is_part || options.has(All) || options.has(Count) {
+        return found.clone();
+    }
+    let part = options.partial().map(|range| answer::slice(found.ranges(), range.resolve(found.count())));
+    let mut ranges = part.unwrap_or_default();
+    if let Some((first, last)) = found.bounds() {
+        ranges.extend(min.then_some((first, first)));
+        ranges.extend(max.then_some((last, last)));
+    }
+    NumberSet::from_ranges(ranges)
 }

@@ -73,6 +73,10 @@ pub enum SearchKey {
     InternalDate(DateComparison, Date),
     /// SENTBEFORE, SENTON, SENTSINCE: the Date: field's day.
     SentDate(DateComparison, Date),
+    /// OLDER (RFC 5032): the internal date is at least so many seconds ago.
+    Older(u32),
+    /// YOUNGER (RFC 5032): the internal date is at most so many seconds ago.
+    Younger(u32),
     /// LARGER: more than so many octets.
     Larger(u64),
     /// SMALLER: fewer than so many octets.
@@ -211,6 +215,8 @@ impl SearchKey {
             b"SENTBEFORE" => SearchKey::SentDate(Before, parse_date(cursor)?),
             b"SENTON" => SearchKey::SentDate(On, parse_date(cursor)?),
             b"SENTSINCE" => SearchKey::SentDate(Since, parse_date(cursor)?),
+            b"OLDER" => SearchKey::Older(parse_interval(cursor)?),
+            b"YOUNGER" => SearchKey::Younger(parse_interval(cursor)?),
             b"LARGER" => SearchKey::Larger(parse_size(cursor)?),
             b"SMALLER" => SearchKey::Smaller(parse_size(cursor)?),
             b"UID" => {
@@ -235,6 +241,12 @@ fn parse_date(cursor: &mut Cursor<'_>) -> Result<Date, Fault> {
 fn parse_size(cursor: &mut Cursor<'_>) -> Result<u64, Fault> {
     cursor.space()?;
     cursor.number()
+}
+
+/// Seconds.
+fn parse_interval(cursor: &mut Cursor<'_>) -> Result<u32, Fault> {
+    cursor.space()?;
+    cursor.nonzero_number()
 }
 
 fn parse_keyword(cursor: &mut Cursor<'_>) -> Result<Keyword, Fault> {

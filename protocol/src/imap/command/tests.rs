@@ -542,6 +542,10 @@ fn searches_of_the_rfc_and_what_is_none() {
         }
         other => panic!("{other:?}"),
     }
+    assert_eq!(
+        search("OLDER 1 YOUNGER 4294967295"),
+        SearchKey::And(vec![SearchKey::Older(1), SearchKey::Younger(u32::MAX)])
+    );
     refuse(&[
         "SEARCH",
         "SEARCH FOO",
@@ -564,6 +568,10 @@ fn searches_of_the_rfc_and_what_is_none() {
         "SEARCH RETURN (LEAST) ALL",
         "SEARCH CHARSET UTF-8 RETURN (MIN) ALL",
         "SEARCH $,1",
+        "SEARCH OLDER 0",
+        "SEARCH OLDER -5",
+        "SEARCH YOUNGER",
+        "SEARCH YOUNGER 4294967296",
         "SEARCH UID $:4",
         "SEARCH KEYWORD (a)",
         "SEARCH TEXT \u{e9}",

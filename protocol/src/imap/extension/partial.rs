@@ -47,6 +47,11 @@ impl PartialRange {
         }
     }
 
+    /// The last place that is meant, if places are counted from the first result: what comes behind it need not be known.
+    pub fn last_from_first(self) -> Option<u64> {
+        (self.counted_from == End::First).then(|| u64::from(self.bounds.0.max(self.bounds.1)))
+    }
+
     /// Appends the range as it was sent.
     pub fn write(self, out: &mut Vec<u8>) {
         let sign: &[u8] = if self.counted_from == End::Last { b"-" } else { b"" };

@@ -71,10 +71,9 @@ impl ResultOptions {
         self.partial
     }
 
-    /// Whether the results are to be told in any form. If not, SAVE and the like are asked for their effect alone.
-    pub fn asks_for_results(&self) -> bool {
-        use ResultOption::{All, Count, Max, Min, Relevancy};
-        self.partial.is_some() || [Min, Max, All, Count, Relevancy].into_iter().any(|option| self.has(option))
+    /// Whether there is an ESEARCH reply: SAVE alone brings none (RFC 5182 section 2.2).
+    pub fn wants_reply(&self) -> bool {
+        self.partial.is_some() || self.bits != ResultOption::Save.bit()
     }
 
     /// Takes `RETURN (…)` and the space behind it, if that is what comes next.
@@ -180,10 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn effects_alone_ask_for_no_results() {
-        assert!(!options("RETURN (SAVE) ALL").asks_for_results());
-        assert!(!options("RETURN (UPDATE CONTEXT) ALL").asks_for_results());
-        assert!(options("RETURN (SAVE MIN) ALL").asks_for_results());
-        assert!(options("RETURN (PARTIAL 1:2) ALL").asks_for_results());
+    fn save_alone_brings_no_reply() {
+        assert!(!options("RETURN (SAVE) ALL").wants_reply());
+        assert!(options("RETURN (UPDATE) ALL").wants_reply());
+        assert!(options("RETURN (SAVE MIN) ALL").wants_reply());
+        assert!(options("RETURN (SAVE PARTIAL 1:2) ALL").wants_reply());
     }
 }

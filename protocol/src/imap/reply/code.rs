@@ -49,6 +49,8 @@ pub enum Code<'a> {
     NonExistent,
     /// NOPERM: not allowed.
     NoPerm,
+    /// NOTSAVED (RFC 5182): the result of a SEARCH could not be saved.
+    NotSaved,
     /// OVERQUOTA
     OverQuota,
     /// PARSE: a message cannot be parsed.
@@ -160,6 +162,7 @@ impl Code<'_> {
             Code::MailboxId(_) => "MAILBOXID",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
+            Code::NotSaved => "NOTSAVED",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PermanentFlags(..) => "PERMANENTFLAGS",

@@ -181,9 +181,29 @@ impl NumberSet {
         }
     }
 
+    /// Adds a range all of whose numbers are larger than all others of the set.
+    pub fn push_range(&mut self, first: u32, last: u32) {
+        match self.ranges.last_mut() {
+            Some(range) if range.1.checked_add(1) == Some(first) => range.1 = last,
+            _ => self.ranges.push((first, last)),
+        }
+    }
+
+    /// The ranges that have numbers from `first` to `last`, whole.
+    pub fn clip(&self, first: u32, last: u32) -> &[(u32, u32)] {
+        let from = self.ranges.partition_point(|range| range.1 < first);
+        let until = self.ranges.partition_point(|range| range.0 <= last);
+        &self.ranges[from..until.max(from)]
+    }
+
     /// The ranges, ascending, both ends included.
     pub fn ranges(&self) -> &[(u32, u32)] {
         &self.ranges
+    }
+
+    /// The ranges, ascending, both ends included.
+    pub fn into_ranges(self) -> Vec<(u32, u32)> {
+        self.ranges
     }
 
     /// Whether nothing is in the set.
@@ -200,6 +220,60 @@ impl NumberSet {
     pub fn contains(&self, number: u32) -> bool {
         let after = self.ranges.partition_point(|&(first, _)| first <= number);
         after > 0 && number <= self.ranges[after - 1].1
+    }
+
+    /// The first and the last number.
+    pub fn bounds(&self) -> Option<(u32, u32)> {
+        Some((self.ranges.first()?.0, self.ranges.last()?.1))
+    }
+
+    /// The numbers that are in either set.
+    pub fn union(&self, other: &NumberSet) -> NumberSet {
+        NumberSet::from_ranges([self.ranges(), other.ranges()].concat())
+    }
+
+    /// The numbers that are in both sets.
+    pub fn intersection(&self, other: &NumberSet) -> NumberSet {
+        let mut ranges = Vec::new();
+        let (mut left, mut right) = (self.ranges.iter().peekable(), other.ranges.iter().peekable());
+        while let (Some(&&(first, last)), Some(&&(other_first, other_last))) = (left.peek(), right.peek()) {
+            let both = (first.max(other_first), last.min(other_last));
+            if both.0 <= both.1 {
+                ranges.push(both);
+            }
+            if last < other_last {
+                left.next();
+            } else {
+                right.next();
+            }
+        }
+        NumberSet { ranges }
+    }
+
+    /// The numbers of this set that are not in the other.
+    pub fn without(&self, other: &NumberSet) -> NumberSet {
+        let mut ranges = Vec::new();
+        let mut others = other.ranges.iter().peekable();
+        for &(first, last) in &self.ranges {
+            let mut next = Some(first);
+            while let Some(&&(other_first, other_last)) = others.peek() {
+                let Some(from) = next.filter(|_| other_first <= last) else { break };
+                if from < other_first {
+                    ranges.push((from, other_first - 1));
+                }
+                if other_last >= from {
+                    next = other_last.checked_add(1).filter(|&next| next <= last);
+                }
+                if other_last > last {
+                    break;
+                }
+                others.next();
+            }
+            if let Some(from) = next {
+                ranges.push((from, last));
+            }
+        }
+        NumberSet { ranges }
     }
 
     /// The numbers of the set up to `largest`, ascending.
@@ -308,6 +382,41 @@ mod tests {
         let full = NumberSet::from_ranges(vec![(1, u32::MAX), (u32::MAX, u32::MAX)]);
         assert_eq!(full.ranges(), [(1, u32::MAX)]);
         assert!(full.contains(u32::MAX));
+    }
+
+    #[test]
+    fn sets_of_sets_agree_with_number_by_number() {
+        // Every pair of sets of numbers from 1 to 5, and the largest number at an end.
+        let set =
+            |bits: u32| NumberSet::from_ascending((1..=5).filter(move |bit| bits >> (bit - 1) & 1 == 1));
+        for left in 0..32 {
+            for right in 0..32 {
+                assert_eq!(set(left).union(&set(right)), set(left | right), "{left} {right}");
+                assert_eq!(set(left).intersection(&set(right)), set(left & right), "{left} {right}");
+                assert_eq!(set(left).without(&set(right)), set(left & !right), "{left} {right}");
+            }
+        }
+        let all = NumberSet::from_ranges(vec![(1, u32::MAX)]);
+        let end = NumberSet::from_ranges(vec![(7, 8), (u32::MAX, u32::MAX)]);
+        assert_eq!(all.without(&end).ranges(), [(1, 6), (9, u32::MAX - 1)]);
+        assert_eq!(end.without(&all).ranges(), []);
+        assert_eq!(end.bounds(), Some((7, u32::MAX)));
+        assert_eq!(NumberSet::default().bounds(), None);
+        let mut set = NumberSet::from_ranges(vec![(2, 4)]);
+        set.push_range(5, 6);
+        set.push_range(9, 12);
+        assert_eq!(set.ranges(), [(2, 6), (9, 12)]);
+        for (first, last, want) in [
+            (1, 1, 0..0),
+            (1, 2, 0..1),
+            (6, 9, 0..2),
+            (7, 8, 0..0),
+            (8, 20, 1..2),
+            (13, 14, 0..0),
+            (9, 3, 0..0),
+        ] {
+            assert_eq!(set.clip(first, last), &set.ranges()[want], "{first}..={last}");
+        }
     }
 
     #[test]
