@@ -15,12 +15,14 @@
 //! and goes when all are durable: a rebuild that was cut short is gone on with.
 //!
 //! - `scan`: reading logs
+//! - `lost`: which messages a power cut took
 //! - `fold`: one mailbox made from its changes
 //! - `rebuild`: all that is missing, in passes
 //! - `again`: one view of a store that is in use
 
 mod again;
 pub(crate) mod fold;
+mod lost;
 mod rebuild;
 pub(crate) mod scan;
 
@@ -306,68 +308,6 @@ impl<'a> Replay<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Directory cells of frames that are not in the logs any more.
-    fn mark_lost(&mut self) -> Result<()> {
-        let Some(oldest) = self.oldest_page() else {
-            return Ok(());
-        };
-        for page in self.derived.pages.all()?.into_iter().filter(|page| *page >= oldest) {
-            let directory = self.derived.pages.directory(page)?;
-            let known = self.messages.remove(&page).unwrap_or_default();
-            let given_out =
-                directory.given_out()?.saturating_add(self.derived.disk.sizes().directory_cells_skipped);
-            directory.give_out_from(given_out)?;
-            // Nearly all cells are of frames before the checkpoints: those are passed over as fast as they can be read.
-            let mut last: Option<((u16, u32), Option<u64>)> = None;
-            let suspects = directory.cells_but_those_at(given_out, |writer, bucket, offset| {
-                let from = match last {
-                    Some((known, from)) if known == (writer, bucket) => from,
-                    _ => {
-                        let log = LogName { page, kind: LogKind::Bucket, writer, number: bucket };
-                        let from = self.checkpoint_of(writer)?.replay_from(log);
-                        last = Some(((writer, bucket), from));
-                        from
-                    }
-                };
-                Ok(from.is_none_or(|from| offset < from))
-            })?;
-            for index in suspects.into_iter().filter(|index| !known.contains(index)) {
-                let lost = match directory.place(index) {
-                    Ok(Some(place)) => {
-                        let log = LogName {
-                            page,
-                            kind: LogKind::Bucket,
-                            writer: place.writer,
-                            number: place.bucket,
-                        };
-                        // A frame behind the checkpoint that replay did not meet. Those before it are on the disk.
-                        let from = self.checkpoint_of(place.writer)?.replay_from(log);
-                        from.is_some_and(|from| place.frame_offset >= from)
-                    }
-                    // Given out, but its frame is not there; or not given out, and will not be.
-                    Ok(None) => true,
-                    // Damaged: a checksum that is wrong proves nothing of the message.
-                    Err(StoreError::Corrupt { .. }) => false,
-                    Err(error) => return Err(error),
-                };
-                if lost {
-                    directory.mark_lost(index)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The first page that frames may have been lost in.
-    fn oldest_page(&self) -> Option<PageId> {
-        self.checkpoints
-            .values()
-            .flat_map(|checkpoint| {
-                checkpoint.logs.iter().map(|log| log.name.page).chain(std::iter::once(checkpoint.page))
-            })
-            .min()
     }
 
     fn apply(&mut self) -> Result<()> {

@@ -85,8 +85,10 @@ impl LogFile {
         epoch: u32,
         from: u64,
     ) -> Result<Option<LogFile>> {
-        let Some(reader) = LogReader::open(disk, path, name)? else {
-            return Ok(None);
+        let reader = match LogReader::open(disk, path, name) {
+            Ok(Some(reader)) => reader,
+            Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         };
         if reader.head().epoch != epoch {
             return Ok(None);

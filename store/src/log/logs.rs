@@ -74,10 +74,14 @@ impl State {
         }
     }
 
-    /// Takes note of a log that gets no more frames.
+    /// Takes note of a log that gets no more frames. One that cannot be read ends where it was read to before: the rest of it is in no view.
     fn end(&mut self, disk: &Disk, path: &Path, name: LogName, from: u64) -> Result<()> {
-        let reader = LogReader::open(disk, path, name)?;
-        let position = reader.map_or(Ok(LOG_HEAD_BYTES), |reader| reader.end_of_frames(from))?;
+        let position = match LogReader::open(disk, path, name) {
+            Ok(Some(reader)) => reader.end_of_frames(from)?,
+            Ok(None) => LOG_HEAD_BYTES,
+            Err(StoreError::Corrupt { .. }) => from,
+            Err(error) => return Err(error),
+        };
         self.ended.push(LogPosition { name, position });
         Ok(())
     }

@@ -331,9 +331,20 @@ impl Directory {
         }
     }
 
+    /// The writer, bucket and frame offset that a cell names whose other words may be damaged, if that word is not.
+    pub(crate) fn place_alone(&self, index: u32) -> Result<Option<(u16, u32, u64)>> {
+        let Some(region) = self.region_with(index)? else { return Ok(None) };
+        let line = region.line(offset_of(index))?;
+        Ok(cell::unpack_place(line.load_u64::<{ cell::PLACE }>(Ordering::Acquire)))
+    }
+
     /// States that the message of cell `index` was never made durable and is gone. Recovery only.
     pub(crate) fn mark_lost(&self, index: u32) -> Result<()> {
         let Some(region) = self.region_with(index)? else { return Ok(()) };
+        let line = region.line(offset_of(index))?;
+        if !count_and_state(line).is_whole() {
+            line.store_u64::<{ cell::COUNT_AND_STATE }>(CountAndState(0).sealed(), Ordering::Release);
+        }
         let lost = |seen: CountAndState| {
             (seen.state() != CellState::Freed).then(|| seen.with_state(CellState::Lost).with_record(None))
         };
@@ -486,7 +497,7 @@ impl Directory {
     }
 
     /// How many mailbox cells point here, at most.
-    #[cfg(any(test, feature = "simulation"))]
+    #[cfg(test)]
     pub(crate) fn references(&self, index: u32) -> Result<u32> {
         Ok(self.cell_use(index)?.references)
     }

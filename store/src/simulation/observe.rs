@@ -109,25 +109,27 @@ fn content(store: &Store, cell: &Cell) -> Result<Vec<u8>, Difference> {
     Ok(bytes)
 }
 
-/// How many cells hold on to each message.
-fn references(seen: &BTreeMap<MailboxId, Seen>) -> BTreeMap<MessageId, u32> {
-    let mut found = BTreeMap::new();
+/// How many cells hold on to each message, and how many of them show it.
+fn references(seen: &BTreeMap<MailboxId, Seen>) -> BTreeMap<MessageId, (u32, u32)> {
+    let mut found: BTreeMap<MessageId, (u32, u32)> = BTreeMap::new();
     for cell in seen.values().flat_map(|mailbox| mailbox.cells.values()) {
-        if cell.holds {
-            *found.entry(cell.message).or_default() += 1;
-        }
+        let (holding, live) = found.entry(cell.message).or_default();
+        *holding += u32::from(cell.holds);
+        *live += u32::from(cell.state.is_live());
     }
     found
 }
 
 /// A complaint about a message whose count is below the cells that hold on to it. After a power cut no count is believed before it was counted
-/// again.
+/// again. A message that was freed has none: a power cut may have taken back that its tombstones were released.
 pub(super) fn check_references(store: &Store, seen: &BTreeMap<MailboxId, Seen>) -> Result<(), Difference> {
-    for (message, cells) in references(seen) {
+    for (message, (cells, live)) in references(seen) {
         let directory = store.pages.directory(message.page).map_err(|error| error.to_string())?;
         let believed = directory.recounted_epoch().map_err(|error| error.to_string())?;
-        let counted = directory.references(message.index).map_err(|error| error.to_string())?;
-        if counted < cells && believed >= store.derived.epoch {
+        let now = directory.cell_use(message.index).map_err(|error| error.to_string())?;
+        let is_freed = now.state == CellState::Freed && live == 0;
+        if now.references < cells && believed >= store.derived.epoch && !is_freed {
+            let counted = now.references;
             return Err(format!("message {message:?} has {cells} cells and a count of {counted}"));
         }
     }
