@@ -9,12 +9,13 @@ use protocol::imap::command::status::StatusItem;
 use protocol::imap::extension::special_use as wire;
 use protocol::imap::pattern::Pattern;
 use protocol::imap::reply::mailbox::{self as reply, Extended, ListAttribute, ListKind};
-use protocol::imap::syntax::mailbox_name::HIERARCHY_DELIMITER;
+use protocol::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, MailboxName};
 use store::change::SpecialUse;
 use store::lists::{MailboxEntry, MailboxList};
 use store::{MailboxId, StoreError};
 
 use super::ending::Tell;
+use super::names::Unfound;
 use super::{Flow, ImapSession, Running};
 use crate::conversation::{Next, Turn};
 
@@ -174,8 +175,53 @@ fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
     names.into_iter().map(line).collect()
 }
 
+impl ImapSession {
+    /// Appends the LIST reply that IMAP4rev2 has in SELECT, with OLDNAME if the client called the mailbox something else.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub(super) fn list_selected(
+        &self,
+        out: &mut Vec<u8>,
+        sent: &MailboxName,
+        turn: &Turn<'_>,
+    ) -> Result<(), Unfound> {
+        let place = self.place_of(sent, turn)?;
+        let is_own = self.user().is_some_and(|user| user.id == place.owner);
+        let name = if is_own { place.name.as_str() } else { sent.as_str() };
+        let mut attributes = attributes(&place.list, &place.name, place.entry());
+        if self.mailbox_list(turn)?.is_subscribed(name) {
+            attributes.push(ListAttribute::Subscribed);
+        }
+        let extended = sent.sent_as().filter(|sent| *sent != name).map_or(Extended::None, Extended::OldName);
+        reply::list(out, ListKind::List, attributes, name, extended, self.enabled.names());
+        Ok(())
+    }
+
+    /// Appends the LIST reply of one name as the list is now, with OLDNAME if it was called, or was, something else; only with
+    /// IMAP4rev2 does a client expect it without having asked.
+    pub(super) fn tell_name(&self, out: &mut Vec<u8>, name: &str, old_name: &str, turn: &Turn<'_>) {
+        if !self.enabled.rev2() || name == old_name {
+            return;
+        }
+        match self.mailbox_list(turn) {
+            Ok(list) => self.write_line(out, &list, name, old_name),
+            Err(error) => crate::log::warning!("no LIST of a name", mailbox = name, why = error),
+        }
+    }
+
+    fn write_line(&self, out: &mut Vec<u8>, list: &MailboxList, name: &str, old_name: &str) {
+        let mut attributes = attributes(list, name, list.find(name));
+        if list.is_subscribed(name) {
+            attributes.push(ListAttribute::Subscribed);
+        }
+        let extended = Extended::OldName(old_name);
+        reply::list(out, ListKind::List, attributes, name, extended, self.enabled.names());
+    }
+}
+
 /// What a LIST reply says of a name.
-pub(super) fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
+fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
     let mut attributes = Vec::with_capacity(3);
     match entry {
         None => attributes.push(ListAttribute::NonExistent),

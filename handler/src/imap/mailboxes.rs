@@ -44,11 +44,13 @@ impl ImapSession {
         });
         let code = identifier.as_deref().map(Code::MailboxId);
         let ending = Ending::with(tag.clone(), Tell::Everything, Condition::Ok, code, "CREATE completed");
-        self.end_after(tag, committed.ticket, ending)
+        let told = self.told_name(name, arguments.mailbox.sent_as(), turn);
+        self.end_after(tag, committed.ticket, ending.preceded_by(told))
     }
 
     pub(super) fn delete(&mut self, tag: Tag, name: &MailboxName, turn: &mut Turn<'_>) -> Flow {
-        match self.commit_list(turn, |txn, user| txn.delete_mailbox(user, name.as_str())) {
+        let existing = self.existing_name(name, turn);
+        match self.commit_list(turn, |txn, user| txn.delete_mailbox(user, existing)) {
             Ok(Committed { ticket, .. }) => {
                 if let Stage::Selected(_, selected) = &mut self.stage
                     && !selected
@@ -57,16 +59,27 @@ impl ImapSession {
                 {
                     self.deselect(turn);
                 }
-                self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, "DELETE completed"))
+                let told = self.told_name(existing, name.sent_as(), turn);
+                let ending = Ending::ok(tag.clone(), Tell::Everything, "DELETE completed");
+                self.end_after(tag, ticket, ending.preceded_by(told))
             }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
         }
     }
 
     pub(super) fn rename(&mut self, tag: Tag, arguments: &RenameArguments, turn: &mut Turn<'_>) -> Flow {
-        self.change_list(tag, turn, "RENAME completed", |txn, user| {
-            txn.rename_mailbox(user, arguments.from.as_str(), arguments.to.as_str());
-        })
+        let RenameArguments { from, to } = arguments;
+        let existing = self.existing_name(from, turn);
+        match self.commit_list(turn, |txn, user| txn.rename_mailbox(user, existing, to.as_str())) {
+            Ok(Committed { ticket, .. }) => {
+                // INBOX stays where it is, without its messages.
+                let old_name = (!from.is_inbox()).then(|| from.sent_as().unwrap_or(existing));
+                let told = self.told_name(to.as_str(), old_name, turn);
+                let ending = Ending::ok(tag.clone(), Tell::Everything, "RENAME completed");
+                self.end_after(tag, ticket, ending.preceded_by(told))
+            }
+            Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
+        }
     }
 
     pub(super) fn subscribe(
@@ -77,24 +90,34 @@ impl ImapSession {
         turn: &mut Turn<'_>,
     ) -> Flow {
         let text = if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
-        self.change_list(tag, turn, text, |txn, user| {
-            txn.subscribe(user, name.as_str(), subscribed);
-        })
-    }
-
-    fn change_list(
-        &mut self,
-        tag: Tag,
-        turn: &mut Turn<'_>,
-        text: &str,
-        change: impl FnOnce(&mut Txn<'_>, UserId),
-    ) -> Flow {
-        match self.commit_list(turn, change) {
+        let name = self.existing_name(name, turn);
+        match self.commit_list(turn, |txn, user| txn.subscribe(user, name, subscribed)) {
             Ok(Committed { ticket, .. }) => {
                 self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, text))
             }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
         }
+    }
+
+    /// What the mailbox is called in the list: as the client has it, if there is such a name, though it be none that would be made
+    /// today; in normal form otherwise.
+    fn existing_name<'a>(&self, name: &'a MailboxName, turn: &Turn<'_>) -> &'a str {
+        let list = self.user_id().and_then(|user| turn.shared.store.mailbox_list(user));
+        let is_known = |sent: &&str| {
+            list.as_ref().is_ok_and(|list| {
+                list.find(sent).is_some_and(|entry| entry.name == **sent) || list.is_subscribed(sent)
+            })
+        };
+        name.sent_as().filter(|_| !name.is_inbox()).filter(is_known).unwrap_or(name.as_str())
+    }
+
+    /// The LIST reply that tells a client of IMAP4rev2 that a name is not, or no longer, what it says (RFC 9051, 6.3.9.7).
+    fn told_name(&self, name: &str, old_name: Option<&str>, turn: &Turn<'_>) -> Vec<u8> {
+        let mut told = Vec::new();
+        if let Some(old_name) = old_name {
+            self.tell_name(&mut told, name, old_name, turn);
+        }
+        told
     }
 
     fn commit_list(

@@ -83,11 +83,26 @@ impl Place {
 impl ImapSession {
     /// The mailbox of that name, if it can be selected and the user has `right` in it.
     pub(super) fn find(&self, name: &MailboxName, right: Right, turn: &Turn<'_>) -> Result<Found, Unfound> {
-        let place = self.place(name.as_str(), turn)?;
+        let place = self.place_of(name, turn)?;
         let user = self.user().ok_or(Unfound::NonExistent)?;
         let entry = place.entry().filter(|entry| !entry.placeholder).ok_or(Unfound::NonExistent)?;
         let rights = permitted(place.rights(entry, user), right)?;
         Ok(Found { id: MailboxId { user: place.owner, number: entry.number }, rights })
+    }
+
+    /// Where the mailbox of that name is: as the client wrote it if there is one, which is no name that would be made today, and in
+    /// normal form otherwise.
+    ///
+    /// # Errors
+    /// Those of [`ImapSession::place`].
+    pub(super) fn place_of(&self, name: &MailboxName, turn: &Turn<'_>) -> Result<Place, Unfound> {
+        if let Some(sent) = name.sent_as()
+            && let Ok(place) = self.place(sent, turn)
+            && place.entry().is_some_and(|entry| entry.name == place.name)
+        {
+            return Ok(place);
+        }
+        self.place(name.as_str(), turn)
     }
 
     /// In whose list a name is looked for.

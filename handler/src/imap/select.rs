@@ -1,13 +1,14 @@
-//! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501, 6.3.1, 6.3.2, 6.4.2; RFC 3691).
+//! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501, 6.3.1, 6.3.2, 6.4.2; RFC 9051, 6.3.2, 6.3.3, 6.4.1, 6.4.2; RFC 3691).
 
 use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::mailbox as mailbox_reply;
 use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::mailbox_name::MailboxName;
-use store::{Right, StoreError, Ticket};
+use store::{Right, Ticket};
 
 use super::ending::{Ending, Tell};
+use super::names::Unfound;
 use super::selected::{Access, Selected};
 use super::untagged::announce_flags;
 use super::{Flow, ImapSession, Stage, object_id};
@@ -22,6 +23,10 @@ impl ImapSession {
         turn: &mut Turn<'_>,
     ) -> Flow {
         // Whether it succeeds or not, the mailbox selected before is no longer.
+        if matches!(self.stage, Stage::Selected(..)) && self.enabled.rev2() {
+            let text = "The mailbox selected before is closed";
+            reply::untagged(turn.output.bytes(), Condition::Ok, Some(Code::Closed), text);
+        }
         self.deselect(turn);
         let selected = match self
             .find(name, Right::Read, turn)
@@ -30,24 +35,34 @@ impl ImapSession {
             Ok(selected) => selected,
             Err(error) => return self.refuse_unfound(turn, &tag, &error),
         };
-        match self.greet(&tag, selected, turn) {
+        match self.greet(&tag, name, selected, turn) {
             Ok(()) => Flow::Continue,
-            Err(error) => self.refuse_store(turn, &tag, &error),
+            Err(error) => self.refuse_unfound(turn, &tag, &error),
         }
     }
 
-    fn greet(&mut self, tag: &Tag, mut selected: Selected, turn: &mut Turn<'_>) -> Result<(), StoreError> {
+    fn greet(
+        &mut self,
+        tag: &Tag,
+        name: &MailboxName,
+        mut selected: Selected,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Unfound> {
         let mailbox = selected.mailbox(&turn.shared.store)?;
         let keywords = mailbox.keywords()?;
-        let first_unseen = selected.view.first_unseen(&mailbox)?;
-        let recent = selected.count_recent(&mailbox)?;
-        selected.recent_told = recent;
-        let out = turn.output.bytes();
+        let mut out = Vec::with_capacity(512);
+        let out = &mut out;
         announce_flags(out, &mut selected, &keywords);
         mailbox_reply::exists(out, selected.view.exists());
-        mailbox_reply::recent(out, recent);
-        if let Some(first_unseen) = first_unseen {
-            reply::untagged(out, Condition::Ok, Some(Code::Unseen(first_unseen)), "First unseen message");
+        if self.enabled.rev2() {
+            self.list_selected(out, name, turn)?;
+        } else {
+            let recent = selected.count_recent(&mailbox)?;
+            selected.recent_told = recent;
+            mailbox_reply::recent(out, recent);
+            if let Some(first_unseen) = selected.view.first_unseen(&mailbox)? {
+                reply::untagged(out, Condition::Ok, Some(Code::Unseen(first_unseen)), "First unseen message");
+            }
         }
         let uid_validity = Some(Code::UidValidity(mailbox.uid_validity()));
         reply::untagged(out, Condition::Ok, uid_validity, "UIDs are valid");
@@ -60,6 +75,7 @@ impl ImapSession {
             Access::ReadOnly => (Code::ReadOnly, "EXAMINE completed"),
         };
         reply::tagged(out, tag, Condition::Ok, Some(code), text);
+        turn.output.bytes().append(out);
         if let Some(cell) = turn.cell() {
             let key = selected.id.key();
             cell.set_mailbox(Some((turn.shared.table.row_of(key), key)));

@@ -198,7 +198,8 @@ impl Selected {
     /// Appends `FLAGS (…)` for one message.
     pub(crate) fn write_flags(&self, out: &mut Vec<u8>, uid: u32, flags: Flags, keywords: &Keywords) {
         let mut system = flags.system.0;
-        if self.is_recent(uid) {
+        // RFC 9051 has no such flag.
+        if !self.enabled.rev2() && self.is_recent(uid) {
             system |= SystemFlags::RECENT.0;
         }
         let names = keywords.iter().filter(|(bit, _)| flags.keywords & (1 << bit) != 0).map(|(_, name)| name);

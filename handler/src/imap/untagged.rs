@@ -138,6 +138,9 @@ impl Untagged {
             selected.claim_recent(mailbox);
             reply::exists(turn.output.bytes(), exists);
         }
+        if selected.enabled.rev2() {
+            return Ok(());
+        }
         let recent = selected.count_recent(mailbox)?;
         if self.changes.exists.is_some() || recent != selected.recent_told {
             selected.recent_told = recent;
@@ -166,7 +169,8 @@ impl Untagged {
             }
             let out = turn.output.bytes();
             fetch_reply::begin(out, sequence);
-            if self.with_uids {
+            // RFC 9051, 7.5.2: what was not asked for always has UID.
+            if self.with_uids || selected.enabled.rev2() {
                 fetch_reply::uid(out, state.uid.get());
                 fetch_reply::separate(out);
             }
@@ -177,10 +181,16 @@ impl Untagged {
     }
 }
 
+/// The keywords of RFC 9051, 2.3.2, which IMAP4rev2 tells of in every mailbox that has room for one more.
+const PREDEFINED: [&str; 5] = ["$MDNSent", "$Forwarded", "$Junk", "$NotJunk", "$Phishing"];
+
 /// Appends FLAGS and PERMANENTFLAGS (RFC 3501, 7.2.6), and remembers which keywords they named.
 pub(crate) fn announce_flags(out: &mut Vec<u8>, selected: &mut Selected, keywords: &Keywords) {
     selected.announced_keywords = keywords.iter().count();
-    let names: Vec<&str> = keywords.iter().map(|(_, name)| name).collect();
+    let mut names: Vec<&str> = keywords.iter().map(|(_, name)| name).collect();
+    if selected.enabled.rev2() && keywords.first_free().is_some() {
+        names.extend(PREDEFINED.iter().filter(|name| keywords.find(name).is_none()));
+    }
     reply::flags(out, SystemFlags::ALL, names.iter().copied());
     let permanent = match selected.access {
         Access::ReadWrite => {

@@ -2,7 +2,7 @@
 //! (RFC 9051 section 5.1).
 //!
 //! Invariants of a [`MailboxName`]: no control characters; when its first level is INBOX in any case of letters, it is
-//! written `INBOX`. It may be empty, and its levels may be: whether such a mailbox can be is not for the grammar to say.
+//! written `INBOX`; one that came in UTF-8 is in Unicode's normal form C (RFC 5198). It may be empty, and its levels may be: whether such a mailbox can be is not for the grammar to say.
 //!
 //! Leniency: where modified UTF-7 is due, a name that is not well-formed but is UTF-8 is taken as it stands. So `A&B` and `Übung` reach the
 //! mailboxes that `A&-B` and `&ANw-bung` reach.
@@ -11,13 +11,27 @@ use super::cursor::{Cursor, Fault};
 use super::name_encoding::NameEncoding;
 use super::string;
 use crate::imap::utf7;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// What stands between the levels of a name.
 pub const HIERARCHY_DELIMITER: char = '/';
 
 /// The name of a mailbox.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MailboxName(String);
+#[derive(Debug, Clone)]
+pub struct MailboxName {
+    name: String,
+    /// What the client called it, if that is not its name.
+    sent: Option<Box<str>>,
+}
+
+/// What matters is the name, however it was sent.
+impl PartialEq for MailboxName {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for MailboxName {}
 
 impl MailboxName {
     /// The longest name in UTF-8, in octets.
@@ -25,7 +39,7 @@ impl MailboxName {
 
     /// The mailbox every user has.
     pub fn inbox() -> MailboxName {
-        MailboxName("INBOX".to_owned())
+        MailboxName { name: "INBOX".to_owned(), sent: None }
     }
 
     /// The name for text in UTF-8.
@@ -42,35 +56,49 @@ impl MailboxName {
         {
             return Err(Fault::syntax("A mailbox name contains control characters"));
         }
-        Ok(MailboxName(canonical_inbox(name.to_owned())))
+        let canonical = canonical_inbox(name.to_owned());
+        let sent = (canonical != name).then(|| name.into());
+        Ok(MailboxName { name: canonical, sent })
     }
 
     /// The name for octets from the wire.
     ///
     /// Errors: neither modified UTF-7 nor UTF-8, and those of [`MailboxName::from_utf8`].
     pub fn from_wire(octets: &[u8], encoding: NameEncoding) -> Result<MailboxName, Fault> {
-        MailboxName::from_utf8(&decode(octets, encoding)?)
+        let sent = decode(octets, encoding)?;
+        if encoding == NameEncoding::ModifiedUtf7 || is_nfc(&sent) {
+            return MailboxName::from_utf8(&sent);
+        }
+        let normal: String = sent.nfc().collect();
+        Ok(MailboxName { sent: Some(sent.into()), ..MailboxName::from_utf8(&normal)? })
+    }
+
+    /// What the client called it, if that is not its name: in another case of letters, or not in normal form C. Only such a
+    /// name goes into OLDNAME (RFC 9051 section 6.3.9.7).
+    pub fn sent_as(&self) -> Option<&str> {
+        self.sent.as_deref()
     }
 
     /// The name in UTF-8.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 
     /// The name in UTF-8.
     pub fn into_string(self) -> String {
-        self.0
+        self.name
     }
 
     /// Whether it is the mailbox every user has.
     pub fn is_inbox(&self) -> bool {
-        self.0 == "INBOX"
+        self.name == "INBOX"
     }
 
     /// The name without one hierarchy delimiter at its end.
     pub(crate) fn without_last_delimiter(mut self) -> MailboxName {
-        if self.0.len() > 1 && self.0.ends_with(HIERARCHY_DELIMITER) {
-            self.0.pop();
+        if self.name.len() > 1 && self.name.ends_with(HIERARCHY_DELIMITER) {
+            self.name.pop();
+            self.sent = self.sent.map(|sent| sent.strip_suffix(HIERARCHY_DELIMITER).unwrap_or(&sent).into());
         }
         self
     }
@@ -122,6 +150,10 @@ fn decode(octets: &[u8], encoding: NameEncoding) -> Result<String, Fault> {
     }
 }
 
+fn is_nfc(name: &str) -> bool {
+    name.is_ascii() || is_nfc_quick(name.chars()) == IsNormalized::Yes || name.nfc().eq(name.chars())
+}
+
 fn canonical_inbox(mut name: String) -> String {
     let first_level = name.find(HIERARCHY_DELIMITER).unwrap_or(name.len());
     if name[..first_level].eq_ignore_ascii_case("INBOX") {
@@ -168,6 +200,22 @@ mod tests {
                 wire.escape_ascii()
             );
         }
+    }
+
+    #[test]
+    fn what_the_client_called_it_is_known() {
+        let parse = |name: &str, encoding| MailboxName::from_wire(name.as_bytes(), encoding).expect(name);
+        for (sent, name) in [("inbox/a", "INBOX/a"), ("u\u{308}", "\u{fc}"), ("\u{212b}", "\u{c5}")] {
+            let parsed = parse(sent, NameEncoding::Utf8);
+            assert_eq!((parsed.as_str(), parsed.sent_as()), (name, Some(sent)));
+            assert_eq!(parse(name, NameEncoding::Utf8).sent_as(), None);
+        }
+        // Who uses modified UTF-7 gets the very name.
+        assert_eq!(parse("u\u{308}", NameEncoding::ModifiedUtf7).as_str(), "u\u{308}");
+        let folder = parse("inbox/", NameEncoding::Utf8).without_last_delimiter();
+        assert_eq!((folder.as_str(), folder.sent_as()), ("INBOX", Some("inbox")));
+        assert!(MailboxName::from_wire("u\u{308}".repeat(400).as_bytes(), NameEncoding::Utf8).is_ok());
+        assert!(MailboxName::from_wire("\u{1d160}".repeat(200).as_bytes(), NameEncoding::Utf8).is_err());
     }
 
     #[test]
