@@ -59,6 +59,8 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("SPECIAL-USE")),
     (User, Fixed("CREATE-SPECIAL-USE")),
     (User, Fixed("STATUS=SIZE")),
+    (User, Fixed("OBJECTID")),
+    (User, Fixed("SAVEDATE")),
     (User, Fixed("PREVIEW")),
 ];
 

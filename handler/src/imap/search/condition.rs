@@ -11,6 +11,7 @@ use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::view::View;
 use store::{Keywords, Mailbox, StoreError};
 
+use super::super::object_id;
 use super::super::selected::sequences_of_uids;
 
 /// A compiled condition.
@@ -38,6 +39,12 @@ pub(crate) enum Condition {
     InternalTime(i64, i64),
     /// The Date: field's day.
     SentDay(i64, i64),
+    /// The day in UTC on which it came into the mailbox: days since 1970 from .. until.
+    SavedDay(i64, i64),
+    /// The number of the message, which EMAILID tells.
+    MessageNumber(u64),
+    /// The number of the conversation, which THREADID tells.
+    ThreadNumber(u64),
     /// At least this many octets.
     SizeFrom(u64),
     /// Fewer than this many octets.
@@ -180,6 +187,16 @@ impl Condition {
             SearchKey::Younger(seconds) => {
                 Condition::InternalTime(given.now.saturating_sub(i64::from(*seconds)), i64::MAX)
             }
+            SearchKey::SavedDate(comparison, date) => {
+                let (from, until) = days(*comparison, date.days_since_1970());
+                Condition::SavedDay(from, until)
+            }
+            SearchKey::EmailId(identifier) => object_id::number_of(identifier.as_str(), 'M')
+                .map_or(Condition::False, Condition::MessageNumber),
+            SearchKey::ThreadId(identifier) => object_id::number_of(identifier.as_str(), 'T')
+                .map_or(Condition::False, Condition::ThreadNumber),
+            SearchKey::MessageNumber(number) => Condition::MessageNumber(*number),
+            SearchKey::ThreadNumber(number) => Condition::ThreadNumber(*number),
             SearchKey::Larger(octets) => Condition::SizeFrom(octets.saturating_add(1)),
             SearchKey::Smaller(octets) => Condition::SizeBelow(*octets),
         })
@@ -267,9 +284,11 @@ impl Condition {
             | Condition::InternalDay(..)
             | Condition::InternalTime(..)
             | Condition::SentDay(..)
+            | Condition::SavedDay(..)
+            | Condition::MessageNumber(_)
             | Condition::SizeFrom(_)
             | Condition::SizeBelow(_) => Cost::Cell,
-            Condition::KnownHeader(..) => Cost::Record,
+            Condition::KnownHeader(..) | Condition::ThreadNumber(_) => Cost::Record,
             Condition::Header(..) => Cost::Header,
             Condition::Body(_) | Condition::Text(_) => Cost::Message,
         }

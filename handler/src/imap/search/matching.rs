@@ -13,6 +13,7 @@ use store::mailbox::{BlockSummary, Cells};
 use store::view::BlockInView;
 use store::{Cell, CellIndex, MailboxId, RecordReader, Store, StoreError};
 
+use super::super::object_id;
 use super::condition::{Condition, Needle};
 use crate::log;
 
@@ -218,6 +219,14 @@ impl<'a> Matcher<'a> {
                 // Without a Date: field that can be read it was sent before every day that is asked for.
                 let day = cell.sent_date.map(|date| local_day(date.seconds, date.zone_minutes));
                 (*from..*until).contains(&day.unwrap_or(i64::MIN))
+            }
+            Condition::SavedDay(from, until) => {
+                (*from..*until).contains(&local_day(i64::from(cell.save_seconds), 0))
+            }
+            Condition::MessageNumber(number) => object_id::message_number(cell.message) == *number,
+            Condition::ThreadNumber(number) => {
+                let record = record(&mut self.records, cell)?;
+                object_id::thread_number(&record, cell.message) == *number
             }
             Condition::SizeFrom(octets) => u64::from(cell.size) >= *octets,
             Condition::SizeBelow(octets) => u64::from(cell.size) < *octets,

@@ -90,6 +90,10 @@ impl ImapSession {
             None if self.enabled.has(Extension::Imap4Rev2) => Some(ResultOptions::ALL),
             options => options,
         };
+        if arguments.charset.is_some() && self.enabled.has(Extension::Utf8Accept) {
+            let text = "With UTF8=ACCEPT all texts are UTF-8, and SEARCH names no charset";
+            return self.refuse(turn, &tag, Condition::Bad, None, text);
+        }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         let charset = arguments.charset.as_ref();
         let condition = compile(selected, charset, &arguments.key, &turn.shared.store);

@@ -1,6 +1,8 @@
 //! SEARCH and UID SEARCH (RFC 3501 section 6.4.4), with result options before the charset (RFC 4731).
 
 use super::Numbering;
+use crate::imap::extension::gmail;
+use crate::imap::extension::object_id::ObjectId;
 use crate::imap::extension::result_options::ResultOptions;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::date::Date;
@@ -77,6 +79,16 @@ pub enum SearchKey {
     Older(u32),
     /// YOUNGER (RFC 5032): the internal date is at most so many seconds ago.
     Younger(u32),
+    /// SAVEDBEFORE, SAVEDON, SAVEDSINCE (RFC 8514): the day on which it came into the mailbox.
+    SavedDate(DateComparison, Date),
+    /// EMAILID (RFC 8474)
+    EmailId(ObjectId),
+    /// THREADID (RFC 8474)
+    ThreadId(ObjectId),
+    /// X-GM-MSGID
+    MessageNumber(u64),
+    /// X-GM-THRID
+    ThreadNumber(u64),
     /// LARGER: more than so many octets.
     Larger(u64),
     /// SMALLER: fewer than so many octets.
@@ -217,6 +229,17 @@ impl SearchKey {
             b"SENTSINCE" => SearchKey::SentDate(Since, parse_date(cursor)?),
             b"OLDER" => SearchKey::Older(parse_interval(cursor)?),
             b"YOUNGER" => SearchKey::Younger(parse_interval(cursor)?),
+            b"SAVEDBEFORE" => SearchKey::SavedDate(Before, parse_date(cursor)?),
+            b"SAVEDON" => SearchKey::SavedDate(On, parse_date(cursor)?),
+            b"SAVEDSINCE" => SearchKey::SavedDate(Since, parse_date(cursor)?),
+            // Every mailbox has that date.
+            b"SAVEDATESUPPORTED" => SearchKey::All,
+            b"EMAILID" => SearchKey::EmailId(ObjectId::parse(cursor)?),
+            b"THREADID" => SearchKey::ThreadId(ObjectId::parse(cursor)?),
+            b"X-GM-MSGID" => SearchKey::MessageNumber(gmail::parse_number(cursor)?),
+            b"X-GM-THRID" => SearchKey::ThreadNumber(gmail::parse_number(cursor)?),
+            b"X-GM-LABELS" => SearchKey::Keyword(parse_keyword(cursor)?, true),
+            b"X-GM-RAW" => return Err(gmail::RAW),
             b"LARGER" => SearchKey::Larger(parse_size(cursor)?),
             b"SMALLER" => SearchKey::Smaller(parse_size(cursor)?),
             b"UID" => {

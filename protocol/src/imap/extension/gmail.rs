@@ -1,7 +1,7 @@
 //! X-GM-EXT-1: what Gmail tells about messages beyond IMAP, as far as it means something here. Labels are keywords, the numbers
 //! are those of EMAILID and THREADID (RFC 8474).
 
-use crate::imap::syntax::cursor::{Cursor, Fault};
+use crate::imap::syntax::cursor::{Cursor, Fault, FaultKind};
 
 /// An item of FETCH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,13 @@ impl GmailItem {
     }
 }
 
-/// Parses a number of 64 bits, as X-GM-MSGID and X-GM-THRID have them in SEARCH.
+/// X-GM-RAW searches in Gmail's own language, which needs an index of contents.
+pub(crate) const RAW: Fault =
+    Fault { text: "There is no search in the language of X-GM-RAW", kind: FaultKind::Cannot };
+
+/// Takes a space and a number of 64 bits, as X-GM-MSGID and X-GM-THRID have them in SEARCH.
 pub(crate) fn parse_number(cursor: &mut Cursor<'_>) -> Result<u64, Fault> {
+    cursor.space()?;
     let digits = cursor.take_while(|octet| octet.is_ascii_digit());
     let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     number.ok_or(Fault::syntax("Expected a number of at most 64 bits"))
@@ -48,9 +53,9 @@ mod tests {
     #[test]
     fn numbers_have_64_bits() {
         let parse = |text: &str| parse_number(&mut Cursor::new(text.as_bytes(), &Limits::LOGGED_IN));
-        assert_eq!(parse("1278455344230334865"), Ok(1_278_455_344_230_334_865));
-        assert_eq!(parse("18446744073709551615"), Ok(u64::MAX));
-        for text in ["18446744073709551616", "", "-1", "x"] {
+        assert_eq!(parse(" 1278455344230334865"), Ok(1_278_455_344_230_334_865));
+        assert_eq!(parse("  18446744073709551615"), Ok(u64::MAX));
+        for text in [" 18446744073709551616", "", " ", " -1", " x", "1"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

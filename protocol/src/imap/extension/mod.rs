@@ -19,6 +19,7 @@ pub mod enable;
 pub mod gmail;
 pub mod id;
 pub mod idle;
+pub mod object_id;
 pub mod partial;
 pub mod preview;
 pub mod result_options;

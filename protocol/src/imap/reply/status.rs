@@ -71,6 +71,7 @@ impl Refusal {
             FaultKind::Limit => (Condition::Bad, Some(Code::Limit)),
             FaultKind::TooBig => (Condition::No, Some(Code::TooBig)),
             FaultKind::UseAttribute => (Condition::No, Some(Code::UseAttribute)),
+            FaultKind::Cannot => (Condition::No, Some(Code::Cannot)),
         };
         match &self.tag {
             Some(tag) => tagged(out, tag, condition, code, self.fault.text),

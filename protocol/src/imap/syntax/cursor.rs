@@ -30,6 +30,8 @@ pub enum FaultKind {
     TooBig,
     /// A special use that is not known: NO with \[USEATTR] (RFC 6154 section 3).
     UseAttribute,
+    /// Right, but nothing that this server does: NO with \[CANNOT].
+    Cannot,
 }
 
 impl Fault {
