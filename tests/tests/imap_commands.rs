@@ -42,6 +42,7 @@ tests::scripts! {
     syntax: "imap/syntax.txt",
     uid: "imap/uid.txt",
     uidplus: "imap/uidplus.txt",
+    unauthenticate: "imap/unauthenticate.txt",
     unselect: "imap/unselect.txt",
     within: "imap/within.txt",
 }

@@ -62,6 +62,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("OBJECTID")),
     (User, Fixed("SAVEDATE")),
     (User, Fixed("PREVIEW")),
+    (User, Fixed("UNAUTHENTICATE")),
 ];
 
 /// How far a session is.

@@ -22,6 +22,7 @@ mod search;
 mod select;
 mod selected;
 mod status;
+mod unauthenticate;
 mod untagged;
 
 use protocol::imap::command::{Command, Tag, Tagged};
@@ -239,6 +240,7 @@ impl ImapSession {
                 self.refuse(turn, &tag, Condition::Bad, None, &text)
             }
             Command::Enable(arguments) => self.enable(tag, &arguments, turn),
+            Command::Unauthenticate => self.unauthenticate(&tag, turn),
             Command::Namespace => {
                 mailbox::namespace_personal_only(turn.output.bytes());
                 self.end(turn, tag, Tell::Everything, "NAMESPACE completed")
@@ -400,6 +402,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Id(_) => "ID",
         Command::Enable(_) => "ENABLE",
         Command::Namespace => "NAMESPACE",
+        Command::Unauthenticate => "UNAUTHENTICATE",
         Command::Select(_) => "SELECT",
         Command::Examine(_) => "EXAMINE",
         Command::Create(_) => "CREATE",

@@ -85,6 +85,8 @@ pub enum Command {
     Authenticate(authenticate::AuthenticateArguments),
     /// LOGIN
     Login(session::LoginArguments),
+    /// UNAUTHENTICATE (RFC 8437)
+    Unauthenticate,
     /// ID (RFC 2971)
     Id(id::IdParameters),
     /// ENABLE (RFC 5161)
@@ -183,7 +185,9 @@ pub(crate) fn parse_name_kind(cursor: &mut Cursor<'_>) -> Result<NameKind, Fault
         | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"STATUS" | b"SEARCH"
         | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(NameKind::Plain),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
-        | b"UNSELECT" | b"EXPUNGE" | b"IDLE" => Err(Fault::syntax("The command takes no arguments")),
+        | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
+            Err(Fault::syntax("The command takes no arguments"))
+        }
         _ => Err(UNKNOWN),
     }
 }
@@ -214,6 +218,7 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"SUBSCRIBE" => Command::Subscribe(mailbox::parse_one(cursor)?),
         b"UNSUBSCRIBE" => Command::Unsubscribe(mailbox::parse_one(cursor)?),
         b"NAMESPACE" => Command::Namespace,
+        b"UNAUTHENTICATE" => Command::Unauthenticate,
         b"CAPABILITY" => Command::Capability,
         b"LOGIN" => Command::Login(session::LoginArguments::parse(cursor)?),
         b"AUTHENTICATE" => Command::Authenticate(authenticate::AuthenticateArguments::parse(cursor)?),

@@ -46,6 +46,7 @@ fn commands_without_arguments() {
         ("Logout", Command::Logout),
         ("STARTTLS", Command::StartTls),
         ("NAMESPACE", Command::Namespace),
+        ("UNAUTHENTICATE", Command::Unauthenticate),
         ("CHECK", Command::Check),
         ("CLOSE", Command::Close),
         ("UNSELECT", Command::Unselect),
