@@ -11,6 +11,8 @@
 //! - Expunges newer than E leave a cell in view: a tombstone's modseq is never older than its expunge (head of
 //!   `mailbox/cells.rs`), and a block's bitmap of live cells is used only if no expunge in it is newer than E.
 //! - A cell that was changed again after H shows the later modseq. It is told of when that is published.
+//! - A refresh that may not tell expunges raises E to just below the first of them that is in view; all others up to it were told. So E
+//!   is always a modseq from which a client that loses its connection can go on.
 //! - U comes from a `uid_next` that was published with H, so all cells up to it are whole.
 //! - A message that came and went between two refreshes: if expunges are told, it was never in view and is not mentioned. If
 //!   not, it is above the old U, so it enters as new and leaves by a later EXPUNGE, as the rule says.
@@ -18,6 +20,7 @@
 //! A message in view whose expunge was not told can still be read from its cell; its bytes may be gone.
 
 mod order;
+mod since;
 #[cfg(test)]
 mod tests;
 
@@ -221,7 +224,12 @@ impl View {
             // It is of neither view now; whoever comes next makes it from the numbers of the old one.
             self.order = None;
         }
-        let changes = changes?;
+        let (changes, first_untold) = changes?;
+        let expunged_upto = match first_untold {
+            Some(first) => new.expunged_upto.max(ModSeq(first.0.saturating_sub(1))).min(new.flags_upto),
+            None => new.flags_upto,
+        };
+        let new = ParkedView { expunged_upto, ..new };
         let exists = self.order.as_ref().map_or(self.exists, Order::total);
         self.told = new;
         self.exists = exists;
@@ -245,8 +253,14 @@ fn build(cells: &Cells, told: ParkedView) -> Result<Order> {
     Ok(order)
 }
 
-/// Turns the order of the view `old` into that of `new`.
-fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) -> Result<Changes> {
+/// Turns the order of the view `old` into that of `new`. Also says which is the first expunge that `new` does not tell.
+fn bring_up(
+    order: &mut Order,
+    cells: &Cells,
+    old: ParkedView,
+    new: ParkedView,
+) -> Result<(Changes, Option<ModSeq>)> {
+    let mut first_untold = None;
     let mut changes = Changes::default();
     let old_count = order.count();
     let count = cells.count_up_to(new.uid_upto)?.max(old_count);
@@ -275,6 +289,17 @@ fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) 
         } else {
             old_bits
         };
+        if max_expunge > new.expunged_upto {
+            let mut tombstones = bits & !cells.block_summary(block)?.live;
+            while tombstones != 0 {
+                let index = CellIndex(block * 64 + tombstones.trailing_zeros());
+                tombstones &= tombstones - 1;
+                let flags = cells.flags(index)?;
+                if flags.expunged && first_untold.is_none_or(|first| flags.modseq < first) {
+                    first_untold = Some(flags.modseq);
+                }
+            }
+        }
         if max_modseq > old.flags_upto {
             let mut candidates = bits & told;
             while candidates != 0 {
@@ -293,5 +318,5 @@ fn bring_up(order: &mut Order, cells: &Cells, old: ParkedView, new: ParkedView) 
     order.set_count(count);
     let added = (before + changes.expunged.len() as u32).saturating_sub(old_total);
     changes.exists = (added != 0).then_some(before);
-    Ok(changes)
+    Ok((changes, first_untold))
 }

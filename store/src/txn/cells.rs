@@ -8,8 +8,8 @@ use crate::commit::OtherLog;
 use crate::derived::mailbox_of_cells;
 use crate::disk::Mutation;
 use crate::error::ChangeError;
-use crate::ids::{CellIndex, MailboxId, Uid};
-use crate::mailbox::{Cell, Mailbox};
+use crate::ids::{CellIndex, MailboxId, ModSeq, Uid};
+use crate::mailbox::{Cell, CellFlags, Mailbox};
 use crate::page::PageFile;
 use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
@@ -179,6 +179,7 @@ impl Plan<'_> {
         id: MailboxId,
         cells: &[CellIndex],
         change: &FlagChange,
+        unchanged_since: Option<ModSeq>,
     ) -> Result<Outcome, Stop> {
         let mailbox = self.open(id)?;
         let make = match change.operation {
@@ -189,13 +190,20 @@ impl Plan<'_> {
         let keywords = self.keyword_bits(id, change.keywords.iter().map(String::as_str), make)?;
         let all = mailbox.cells()?;
         let mut changed = Vec::with_capacity(cells.len());
+        let mut modseqs_before = Vec::new();
+        let mut newer = Vec::new();
         for index in cells.iter().filter(|index| index.0 < all.count()) {
             let cell = all.flags(*index)?;
             if cell.expunged {
                 continue;
             }
+            if unchanged_since.is_some_and(|since| is_newer(&cell, since, change, keywords)) {
+                newer.push((*index, cell.uid));
+                continue;
+            }
             let after = flags_after(cell.flags, change, keywords);
             if after != cell.flags {
+                modseqs_before.push(cell.modseq);
                 changed.push((*index, cell.uid, after));
             }
         }
@@ -205,14 +213,14 @@ impl Plan<'_> {
             // A keyword that no message got is not made, either.
             plan.forget_keywords(&not_made);
             let modseq = plan.modseq();
-            return Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed }));
+            return Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed, modseqs_before, newer }));
         }
         let plan = self.existing(id)?;
         let modseq = plan.next_modseq();
         let messages = changed.iter().map(|(_, uid, flags)| (*uid, *flags)).collect();
         self.changes.push(Change::Flags { mailbox: id, modseq, messages });
         self.touched.push(id);
-        Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed }))
+        Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed, modseqs_before, newer }))
     }
 
     pub(super) fn expunge(&mut self, id: MailboxId, cells: &[CellIndex]) -> Result<Outcome, Stop> {
@@ -240,6 +248,15 @@ impl Plan<'_> {
         let open = self.existing(id)?.open.clone();
         open.ok_or(Stop::Refused(ChangeError::NoSuchMailbox))
     }
+}
+
+/// Whether a message is not to be changed because it was after `since`. Of 0, which all messages are newer than, RFC 7162, 3.1.3, makes a test
+/// whether one of the flags is there; system flags always are.
+fn is_newer(cell: &CellFlags, since: ModSeq, change: &FlagChange, keywords: u64) -> bool {
+    if since == ModSeq(0) && change.operation != FlagOperation::Set && change.system.0 == 0 {
+        return cell.flags.keywords & keywords != 0;
+    }
+    cell.modseq > since
 }
 
 fn flags_after(before: Flags, change: &FlagChange, keywords: u64) -> Flags {

@@ -33,7 +33,7 @@ use crate::derived::{Pass, Source};
 use crate::disk::{Disk, Mutation};
 use crate::draft::{Body, Content};
 use crate::error::{ChangeError, StoreError};
-use crate::ids::{CellIndex, MailboxId, Ticket, UserId};
+use crate::ids::{CellIndex, MailboxId, ModSeq, Ticket, UserId};
 use crate::locks::{Held, Intent, LockKey};
 use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::{FrameHead, FrameType, InFlight, LogFile};
@@ -58,7 +58,7 @@ pub(crate) enum Operation {
     Deliver { to: Vec<Delivery> },
     Copy { from: MailboxId, cells: Vec<CellIndex>, to: MailboxId, expunge: bool },
     BringBack { from: MailboxId, messages: Vec<BroughtBack>, to: MailboxId },
-    StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange },
+    StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange, since: Option<ModSeq> },
     Expunge { mailbox: MailboxId, cells: Vec<CellIndex> },
     CreateUser { name: String },
     DeleteUser { user: UserId, unused: bool },
@@ -120,7 +120,21 @@ impl<'store> Txn<'store> {
 
     /// Changes flags.
     pub fn store_flags(&mut self, mailbox: MailboxId, cells: &[CellIndex], change: FlagChange) {
-        self.operations.push(Operation::StoreFlags { mailbox, cells: ascending(cells), change });
+        let cells = ascending(cells);
+        self.operations.push(Operation::StoreFlags { mailbox, cells, change, since: None });
+    }
+
+    /// `store_flags`, but leaves messages as they are that were changed after `since` (RFC 7162, 3.1.3). Each is looked at under the mailbox's
+    /// lock, so that nobody's change comes between.
+    pub fn store_flags_unless_newer(
+        &mut self,
+        mailbox: MailboxId,
+        cells: &[CellIndex],
+        change: FlagChange,
+        since: ModSeq,
+    ) {
+        let cells = ascending(cells);
+        self.operations.push(Operation::StoreFlags { mailbox, cells, change, since: Some(since) });
     }
 
     /// Expunges messages, whether or not they are marked \Deleted.

@@ -83,6 +83,10 @@ pub struct FlagsChanged {
     pub modseq: ModSeq,
     /// The altered messages. A message that had these flags already is not among them.
     pub messages: Vec<(CellIndex, Uid, Flags)>,
+    /// Of each of `messages`, the modseq it had before: whoever changed it last may not be the caller.
+    pub modseqs_before: Vec<ModSeq>,
+    /// Messages that were left as they are because they were changed after the modseq that the caller named; ascending.
+    pub newer: Vec<(CellIndex, Uid)>,
 }
 
 /// What became of one operation of a transaction.

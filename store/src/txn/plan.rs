@@ -131,8 +131,8 @@ impl<'a> Plan<'a> {
                 Operation::Deliver { to } => self.deliver(to)?,
                 Operation::Copy { from, cells, to, expunge } => self.copy(*from, cells, *to, *expunge)?,
                 Operation::BringBack { from, messages, to } => self.bring_back(*from, messages, *to)?,
-                Operation::StoreFlags { mailbox, cells, change } => {
-                    self.store_flags(*mailbox, cells, change)?
+                Operation::StoreFlags { mailbox, cells, change, since } => {
+                    self.store_flags(*mailbox, cells, change, *since)?
                 }
                 Operation::Expunge { mailbox, cells } => self.expunge(*mailbox, cells)?,
                 Operation::CreateUser { name } => self.create_user(name)?,

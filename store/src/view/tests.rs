@@ -266,3 +266,110 @@ fn a_view_of_many_messages_is_made_fast() {
     assert_eq!(sum, 100_000 * 100_001);
     println!("flags of a message in view: {} ns", started.elapsed().as_nanos() / 100_000);
 }
+
+/// Ranges as the numbers that are in them.
+fn spread(ranges: &[(u32, u32)]) -> Vec<u32> {
+    assert!(ranges.iter().all(|range| range.0 <= range.1));
+    assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
+    ranges.iter().flat_map(|&(first, last)| first..=last).collect()
+}
+
+#[test]
+fn what_happened_since_is_what_the_model_says() {
+    for seed in 0..if cfg!(debug_assertions) { 20 } else { 200 } {
+        let mut random = Random(seed);
+        let fixture = fixture();
+        let mailbox = &fixture.mailbox;
+        let mut model = Model { modseq: 1, ..Model::default() };
+        for _ in 0..100 {
+            let change = model.random_change(&mut random);
+            commit(mailbox, &change, &model);
+        }
+        let mut session = Session::open(mailbox, &model);
+        for _ in 0..random.below(20) {
+            let change = model.random_change(&mut random);
+            commit(mailbox, &change, &model);
+        }
+        session.refresh(mailbox, &model, random.below(2) == 0);
+        let limit = u64::from(model.uid_next()) + 5;
+        let mut wanted = Vec::new();
+        let mut first = random.below(5) as u32 + 1;
+        while u64::from(first) < limit && random.below(5) != 0 {
+            let last = first + random.below(40) as u32;
+            wanted.push((first, last));
+            first = last + 2 + random.below(20) as u32;
+        }
+        let among = |number: u32| wanted.iter().any(|range| (range.0..=range.1).contains(&number));
+        let since = ModSeq(random.below(model.modseq + 2));
+        let view = &session.view;
+
+        let changed = view.seqs_changed_since(mailbox, since, &wanted).expect("read");
+        let want = (1..).zip(&session.told).filter(|(seq, told)| {
+            let cell = &model.cells[*told];
+            among(*seq) && !cell.3 && cell.2 > since
+        });
+        assert_eq!(spread(&changed), want.map(|(seq, _)| seq).collect::<Vec<_>>(), "seed {seed}");
+
+        let vanished = spread(&view.uids_vanished_since(mailbox, since, &wanted).expect("read"));
+        let gone = model.cells.iter().filter(|(uid_value, cell)| {
+            cell.3 && cell.2 > since && !session.told.contains(uid_value) && among(**uid_value)
+        });
+        assert_eq!(vanished, gone.map(|(uid_value, _)| *uid_value).collect::<Vec<_>>(), "seed {seed}");
+
+        mailbox.raise_expunge_floor(ModSeq(since.0 + 1));
+        let absent = spread(&view.uids_vanished_since(mailbox, since, &wanted).expect("read"));
+        let want = (1..=view.uid_upto()).filter(|number| among(*number) && !session.told.contains(number));
+        assert_eq!(absent, want.collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+#[test]
+fn messages_that_are_where_a_client_remembers_them_are_found() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 20);
+    let mut writer = fixture.mailbox.writer().expect("a writer");
+    writer.apply_expunge(uid(10), ModSeq(50), 9).expect("expunged");
+    writer.publish(ModSeq(50), 21);
+    let view = View::open(&fixture.mailbox).expect("a view");
+    let last =
+        |stretches: &[(u32, u32, u32)]| view.last_matching_uid(&fixture.mailbox, stretches).expect("read");
+    assert_eq!(last(&[]), 0);
+    assert_eq!(last(&[(1, 1, 20)]), 9, "from the tenth on, all moved by one");
+    assert_eq!(last(&[(1, 1, 3)]), 3);
+    assert_eq!(last(&[(10, 10, 5)]), 0);
+    assert_eq!(last(&[(3, 3, 1), (12, 12, 1)]), 3);
+    assert_eq!(last(&[(3, 3, 1), (12, 13, 1)]), 13);
+    assert_eq!(last(&[(8, 9, 20)]), 20, "what lies behind the end is not there");
+    assert_eq!(last(&[(u32::MAX, 1, u32::MAX)]), 0);
+    assert_eq!(last(&[(1, u32::MAX, u32::MAX)]), 0);
+}
+
+#[test]
+fn an_untold_expunge_holds_the_mark_back_and_no_other_does() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 10);
+    let mut view = View::open(&fixture.mailbox).expect("a view");
+    let mut change = |uid_value: u32, modseq: u64, expunge: bool| {
+        let mut writer = fixture.mailbox.writer().expect("a writer");
+        if expunge {
+            writer.apply_expunge(uid(uid_value), ModSeq(modseq), 9).expect("expunged");
+        } else {
+            writer.apply_flags(uid(uid_value), Default::default(), ModSeq(modseq)).expect("flags");
+        }
+        writer.publish(ModSeq(modseq), 11);
+    };
+    let marks = |view: &View| (view.parked().expunged_upto.0, view.parked().flags_upto.0);
+    change(1, 100, false);
+    view.refresh(&fixture.mailbox, Refresh { expunges: false }).expect("refreshed");
+    assert_eq!(marks(&view), (100, 100));
+    change(2, 110, false);
+    change(3, 120, true);
+    change(4, 130, true);
+    view.refresh(&fixture.mailbox, Refresh { expunges: false }).expect("refreshed");
+    assert_eq!(marks(&view), (119, 130));
+    change(5, 140, false);
+    view.refresh(&fixture.mailbox, Refresh { expunges: false }).expect("refreshed");
+    assert_eq!((marks(&view), view.exists()), ((119, 140), 10));
+    let changes = view.refresh(&fixture.mailbox, Refresh { expunges: true }).expect("refreshed");
+    assert_eq!((changes.expunged, marks(&view)), (vec![3, 3], (140, 140)));
+}

@@ -1,7 +1,7 @@
-//! FETCH and UID FETCH (RFC 3501 section 6.4.5). BINARY (RFC 3516) and CHANGEDSINCE (RFC 7162) have their places in
-//! [`FetchItem`] and behind the items.
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5). Modifiers of extensions stand behind the items: [`FetchModifiers`].
 
 use super::Numbering;
+use crate::imap::extension::condstore;
 use crate::imap::extension::gmail::GmailItem;
 use crate::imap::extension::preview::Urgency;
 use crate::imap::syntax::cursor::{Cursor, Fault};
@@ -11,12 +11,23 @@ use crate::imap::syntax::sequence_set::SequenceSet;
 /// What is asked, of which messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchArguments {
-    /// What the numbers are. With UIDs, UID is the first of the items, asked for or not.
+    /// What the numbers are. Replies to UID FETCH have UID also when it is not among the items.
     pub numbering: Numbering,
     /// The messages.
     pub messages: SequenceSet,
     /// What is asked, macros expanded, each item once, in the order of the command; never empty.
     pub items: Vec<FetchItem>,
+    /// What else is said of the messages and the replies.
+    pub modifiers: FetchModifiers,
+}
+
+/// What extensions add behind the items.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchModifiers {
+    /// CHANGEDSINCE (RFC 7162 section 3.1.4.1): only messages with a higher modification sequence.
+    pub changed_since: Option<u64>,
+    /// VANISHED (RFC 7162 section 3.2.6): also tell which of the UIDs were expunged since then.
+    pub vanished: bool,
 }
 
 /// One fact about a message.
@@ -36,6 +47,8 @@ pub enum FetchItem {
     Body,
     /// BODYSTRUCTURE
     BodyStructure,
+    /// MODSEQ (RFC 7162 section 3.1.4.2)
+    ModSeq,
     /// RFC822: as BODY\[], but answered under its own name. Sets `\Seen`.
     Rfc822,
     /// RFC822.HEADER: as BODY.PEEK\[HEADER].
@@ -85,6 +98,7 @@ impl FetchItem {
             b"INTERNALDATE" => FetchItem::InternalDate,
             b"RFC822.SIZE" => FetchItem::Rfc822Size,
             b"ENVELOPE" => FetchItem::Envelope,
+            b"MODSEQ" => FetchItem::ModSeq,
             b"BODYSTRUCTURE" => FetchItem::BodyStructure,
             b"BODY" if cursor.peek() == Some(b'[') => FetchItem::Section(SectionItem::parse(cursor, false)?),
             b"BODY.PEEK" => FetchItem::Section(SectionItem::parse(cursor, true)?),
@@ -141,12 +155,9 @@ impl FetchArguments {
         let messages = SequenceSet::parse(cursor)?;
         cursor.space()?;
         let mut items = Vec::with_capacity(4);
-        if numbering == Numbering::Uid {
-            items.push(FetchItem::Uid);
-        }
         Self::parse_items(cursor, &mut items)?;
-        cursor.no_parameters("Unknown modifier of FETCH")?;
-        Ok(FetchArguments { numbering, messages, items })
+        let modifiers = FetchModifiers::parse(cursor, numbering)?;
+        Ok(FetchArguments { numbering, messages, items, modifiers })
     }
 
     fn parse_items(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Result<(), Fault> {
@@ -165,6 +176,38 @@ impl FetchArguments {
             return expanded.iter().try_for_each(|item| add(items, item.clone()));
         }
         add(items, FetchItem::parse(cursor)?)
+    }
+}
+
+impl FetchModifiers {
+    /// Parses ` (modifiers)`, if they are there.
+    fn parse(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Self, Fault> {
+        let mut modifiers = FetchModifiers::default();
+        cursor.skip_spaces();
+        if cursor.peek() != Some(b'(') {
+            return Ok(modifiers);
+        }
+        let mut is_empty = true;
+        cursor.list(|cursor| {
+            is_empty = false;
+            match cursor.keyword()?.as_bytes() {
+                b"CHANGEDSINCE" if modifiers.changed_since.is_none() => {
+                    cursor.space()?;
+                    modifiers.changed_since = Some(condstore::parse_modseq(cursor)?);
+                }
+                b"VANISHED" => modifiers.vanished = true,
+                b"CHANGEDSINCE" => return Err(Fault::syntax("CHANGEDSINCE twice")),
+                _ => return Err(Fault::syntax("Unknown modifier of FETCH")),
+            }
+            Ok(())
+        })?;
+        if is_empty {
+            return Err(Fault::syntax("No modifier of FETCH in the parentheses"));
+        }
+        if modifiers.vanished && (numbering == Numbering::Sequence || modifiers.changed_since.is_none()) {
+            return Err(Fault::syntax("VANISHED needs UID FETCH and CHANGEDSINCE"));
+        }
+        Ok(modifiers)
     }
 }
 

@@ -1,14 +1,17 @@
 //! SELECT, EXAMINE, CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 section 6.3).
 
+use crate::imap::extension::qresync::SelectParameters;
 use crate::imap::extension::special_use::SpecialUse;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::mailbox_name::MailboxName;
 
-/// What to select, and how. CONDSTORE and QRESYNC (RFC 7162) have their parameters here.
+/// What to select, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectArguments {
     /// The mailbox.
     pub mailbox: MailboxName,
+    /// What else is wanted.
+    pub parameters: SelectParameters,
 }
 
 /// What to create.
@@ -39,8 +42,8 @@ pub(crate) fn parse_one(cursor: &mut Cursor<'_>) -> Result<MailboxName, Fault> {
 impl SelectArguments {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         let mailbox = parse_one(cursor)?;
-        cursor.no_parameters("Unknown parameter of SELECT")?;
-        Ok(SelectArguments { mailbox })
+        let parameters = SelectParameters::parse(cursor)?;
+        Ok(SelectArguments { mailbox, parameters })
     }
 }
 

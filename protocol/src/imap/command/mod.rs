@@ -135,6 +135,24 @@ pub enum Command {
     Move(copy::CopyArguments),
 }
 
+impl Command {
+    /// Whether it names messages by sequence numbers, or would answer with them: what UIDONLY forbids (RFC 9586 sections 3.2 and 3.5).
+    pub fn uses_message_numbers(&self) -> bool {
+        match self {
+            Command::Fetch(fetch) => fetch.numbering == Numbering::Sequence,
+            Command::Store(store) => store.numbering == Numbering::Sequence,
+            Command::Copy(copy) | Command::Move(copy) => copy.numbering == Numbering::Sequence,
+            Command::Search(search) => {
+                search.numbering == Numbering::Sequence || search.key.has_message_numbers()
+            }
+            Command::Select(select) | Command::Examine(select) => {
+                select.parameters.qresync.as_ref().is_some_and(|qresync| qresync.sequence_match.is_some())
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a command's name says about how it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameKind {

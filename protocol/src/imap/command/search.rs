@@ -1,6 +1,7 @@
 //! SEARCH and UID SEARCH (RFC 3501 section 6.4.4), with result options before the charset (RFC 4731).
 
 use super::Numbering;
+use crate::imap::extension::condstore;
 use crate::imap::extension::gmail;
 use crate::imap::extension::object_id::ObjectId;
 use crate::imap::extension::result_options::ResultOptions;
@@ -93,6 +94,12 @@ pub enum SearchKey {
     Larger(u64),
     /// SMALLER: fewer than so many octets.
     Smaller(u64),
+    /// MODSEQ (RFC 7162 section 3.1.5): this modification sequence or a higher one. The reply then has the highest one found.
+    ModSeq(u64),
+    /// UIDAFTER (RFC 9738 section 3.2): a higher UID than this.
+    UidAfter(u32),
+    /// UIDBEFORE (RFC 9738 section 3.2): a lower UID than this.
+    UidBefore(u32),
 }
 
 /// How a message's day is compared with the key's.
@@ -194,6 +201,26 @@ impl SearchKey {
         Ok(SearchKey::Or(Box::new((first, Self::parse(cursor)?))))
     }
 
+    /// Whether the key, or a key in it, is one that `is_it` looks for.
+    pub fn any(&self, is_it: &impl Fn(&SearchKey) -> bool) -> bool {
+        match self {
+            SearchKey::And(keys) => keys.iter().any(|key| key.any(is_it)),
+            SearchKey::Or(keys) => keys.0.any(is_it) || keys.1.any(is_it),
+            SearchKey::Not(key) => key.any(is_it),
+            key => is_it(key),
+        }
+    }
+
+    /// Whether messages are named by their sequence numbers.
+    pub fn has_message_numbers(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Sequence(set) if !set.is_saved()))
+    }
+
+    /// Whether MODSEQ is asked for.
+    pub fn has_modseq(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::ModSeq(_)))
+    }
+
     #[inline(never)]
     fn parse_leaf(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<SearchKey, Fault> {
         use crate::imap::syntax::flag::SystemFlags;
@@ -245,6 +272,18 @@ impl SearchKey {
             b"UID" => {
                 cursor.space()?;
                 SearchKey::Uid(SequenceSet::parse(cursor)?)
+            }
+            b"MODSEQ" => {
+                cursor.space()?;
+                SearchKey::ModSeq(condstore::parse_search_modseq(cursor)?)
+            }
+            b"UIDAFTER" => {
+                cursor.space()?;
+                SearchKey::UidAfter(cursor.nonzero_number()?)
+            }
+            b"UIDBEFORE" => {
+                cursor.space()?;
+                SearchKey::UidBefore(cursor.nonzero_number()?)
             }
             _ => return Err(Fault::syntax("Unknown search key")),
         })

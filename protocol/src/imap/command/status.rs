@@ -1,5 +1,5 @@
 //! STATUS (RFC 9051 section 6.3.11; RFC 3501 section 6.3.10) with STATUS=SIZE (RFC 8438), OBJECTID (RFC 8474) and APPENDLIMIT
-//! (RFC 7889).
+//! (RFC 7889), HIGHESTMODSEQ (RFC 7162).
 
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::mailbox_name::MailboxName;
@@ -34,6 +34,8 @@ pub enum StatusItem {
     MailboxId,
     /// How large a message may be that is appended (RFC 7889).
     AppendLimit,
+    /// The highest modification sequence (RFC 7162 section 3.1.7).
+    HighestModSeq,
 }
 
 impl StatusItem {
@@ -49,6 +51,7 @@ impl StatusItem {
             StatusItem::Deleted => "DELETED",
             StatusItem::MailboxId => "MAILBOXID",
             StatusItem::AppendLimit => "APPENDLIMIT",
+            StatusItem::HighestModSeq => "HIGHESTMODSEQ",
         }
     }
 
@@ -65,6 +68,7 @@ impl StatusItem {
                 b"DELETED" => StatusItem::Deleted,
                 b"MAILBOXID" => StatusItem::MailboxId,
                 b"APPENDLIMIT" => StatusItem::AppendLimit,
+                b"HIGHESTMODSEQ" => StatusItem::HighestModSeq,
                 _ => return Err(Fault::syntax("Unknown item of STATUS")),
             };
             if !items.contains(&item) {

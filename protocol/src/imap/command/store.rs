@@ -1,6 +1,7 @@
-//! STORE and UID STORE (RFC 3501 section 6.4.6). UNCHANGEDSINCE (RFC 7162) goes before the item.
+//! STORE and UID STORE (RFC 3501 section 6.4.6), with UNCHANGEDSINCE (RFC 7162 section 3.1.3).
 
 use super::Numbering;
+use crate::imap::extension::condstore;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::flag::Flags;
 use crate::imap::syntax::sequence_set::SequenceSet;
@@ -12,6 +13,8 @@ pub struct StoreArguments {
     pub numbering: Numbering,
     /// The messages.
     pub messages: SequenceSet,
+    /// UNCHANGEDSINCE: messages with a higher modification sequence are left as they are.
+    pub unchanged_since: Option<u64>,
     /// The change.
     pub change: StoreFlags,
 }
@@ -43,7 +46,7 @@ impl StoreArguments {
         cursor.space()?;
         let messages = SequenceSet::parse(cursor)?;
         cursor.space()?;
-        cursor.no_parameters("Unknown modifier of STORE")?;
+        let unchanged_since = condstore::parse_store_modifiers(cursor)?;
         let operation = if cursor.take_if(b'+') {
             StoreOperation::Add
         } else if cursor.take_if(b'-') {
@@ -58,6 +61,7 @@ impl StoreArguments {
         };
         cursor.space()?;
         let flags = Flags::parse_list_or_bare(cursor)?;
-        Ok(StoreArguments { numbering, messages, change: StoreFlags { operation, silent, flags } })
+        let change = StoreFlags { operation, silent, flags };
+        Ok(StoreArguments { numbering, messages, unchanged_since, change })
     }
 }

@@ -159,11 +159,17 @@ fn id_and_enable() {
 fn mailboxes() {
     assert_eq!(
         parse("SELECT inbox"),
-        Ok(Command::Select(mailbox::SelectArguments { mailbox: name("INBOX") }))
+        Ok(Command::Select(mailbox::SelectArguments {
+            mailbox: name("INBOX"),
+            parameters: Default::default()
+        }))
     );
     assert_eq!(
         parse("EXAMINE \"~peter/mail/&U,BTFw-/&ZeVnLIqe-\""),
-        Ok(Command::Examine(mailbox::SelectArguments { mailbox: name("~peter/mail/台北/日本語") }))
+        Ok(Command::Examine(mailbox::SelectArguments {
+            mailbox: name("~peter/mail/台北/日本語"),
+            parameters: Default::default()
+        }))
     );
     assert_eq!(parse("DELETE {3}\r\na b"), Ok(Command::Delete(name("a b"))));
     assert_eq!(parse("SUBSCRIBE #news.a]"), Ok(Command::Subscribe(name("#news.a]"))));
@@ -187,7 +193,7 @@ fn mailboxes() {
         "SELECT",
         "SELECT a b",
         "SELECT (a)",
-        "SELECT a (CONDSTORE)",
+        "SELECT a (CONDSTORES)",
         "SELECT a%",
         "CREATE a (FOO)",
         "CREATE a USE",
@@ -261,7 +267,7 @@ fn status_items() {
         }
         other => panic!("{other:?}"),
     }
-    refuse(&["STATUS a", "STATUS a ()", "STATUS a (FOO)", "STATUS a MESSAGES", "STATUS a (HIGHESTMODSEQ)"]);
+    refuse(&["STATUS a", "STATUS a ()", "STATUS a (FOO)", "STATUS a MESSAGES", "STATUS a (HIGHESTMODSEQS)"]);
 }
 
 #[test]
@@ -305,7 +311,8 @@ fn fetch(text: &str) -> Vec<FetchItem> {
 #[test]
 fn fetch_items_and_macros() {
     use FetchItem::{
-        Body, BodyStructure, Envelope, Flags, InternalDate, Rfc822, Rfc822Header, Rfc822Size, Rfc822Text, Uid,
+        Body, BodyStructure, Envelope, Flags, InternalDate, ModSeq, Rfc822, Rfc822Header, Rfc822Size,
+        Rfc822Text, Uid,
     };
     assert_eq!(fetch("FETCH 1 ALL"), [Flags, InternalDate, Rfc822Size, Envelope]);
     assert_eq!(fetch("FETCH 1 fast"), [Flags, InternalDate, Rfc822Size]);
@@ -327,8 +334,9 @@ fn fetch_items_and_macros() {
             Rfc822Text
         ]
     );
-    assert_eq!(fetch("UID FETCH 1 FLAGS"), [Uid, Flags]);
-    assert_eq!(fetch("uid fetch 1 (FLAGS UID)"), [Uid, Flags]);
+    assert_eq!(fetch("UID FETCH 1 FLAGS"), [Flags]);
+    assert_eq!(fetch("FETCH 1 (MODSEQ)"), [ModSeq]);
+    assert_eq!(fetch("uid fetch 1 (FLAGS UID)"), [Flags, Uid]);
     let seen: Vec<bool> = fetch("FETCH 1 (BODY RFC822 RFC822.HEADER RFC822.TEXT BODY[] BODY.PEEK[])")
         .iter()
         .map(FetchItem::sets_seen)
@@ -345,7 +353,6 @@ fn fetch_items_and_macros() {
         "FETCH x FLAGS",
         "FETCH 1 FLAGS UID",
         "FETCH 1 BODY.PEEK",
-        "FETCH 1 (FLAGS) (CHANGEDSINCE 1)",
         "FETCH 1 BINARY[1]",
         "FETCH 1 (FLAGS)UID",
         "FETCH $,1 FLAGS",
@@ -411,6 +418,74 @@ fn fetch_sections_parse_and_print() {
 }
 
 #[test]
+fn fetch_modifiers() {
+    let modifiers = |text: &str| match parse(text) {
+        Ok(Command::Fetch(fetch)) => (fetch.modifiers.changed_since, fetch.modifiers.vanished),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(modifiers("FETCH 1 FLAGS"), (None, false));
+    assert_eq!(modifiers("FETCH 1 (FLAGS) (CHANGEDSINCE 12345)"), (Some(12_345), false));
+    assert_eq!(modifiers("uid fetch 1:* flags ( changedsince 1  vanished )"), (Some(1), true));
+    assert_eq!(
+        modifiers("UID FETCH 1 FLAGS (VANISHED CHANGEDSINCE 9223372036854775807)").0,
+        Some(i64::MAX as u64)
+    );
+    refuse(&[
+        "FETCH 1 FLAGS ()",
+        "FETCH 1 FLAGS (CHANGEDSINCE)",
+        "FETCH 1 FLAGS (CHANGEDSINCE 0)",
+        "FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
+        "FETCH 1 FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 2)",
+        "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+        "UID FETCH 1 FLAGS (VANISHED)",
+        "UID FETCH 1 FLAGS (CHANGEDSINCE 1",
+        "UID FETCH 1 FLAGS (UNCHANGEDSINCE 1)",
+    ]);
+}
+
+#[test]
+fn what_uses_message_numbers() {
+    for (text, uses) in [
+        ("FETCH 1 FLAGS", true),
+        ("UID FETCH 1:* FLAGS", false),
+        ("STORE 1 FLAGS ()", true),
+        ("UID STORE 1 FLAGS ()", false),
+        ("COPY 1 a", true),
+        ("UID MOVE 1 a", false),
+        ("SEARCH ALL", true),
+        ("UID SEARCH ALL", false),
+        ("UID SEARCH OR ALL (SEEN NOT 1)", true),
+        ("UID SEARCH UID 1:*", false),
+        ("SELECT a (QRESYNC (1 2 1:9))", false),
+        ("SELECT a (QRESYNC (1 2 1:9 (1 1)))", true),
+        ("EXPUNGE", false),
+    ] {
+        assert_eq!(parse(text).map(|command| command.uses_message_numbers()), Ok(uses), "{text}");
+    }
+}
+
+#[test]
+fn search_by_modification_sequence_and_uid() {
+    let key = |text: &str| match parse(text) {
+        Ok(Command::Search(search)) => search.key,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(key("SEARCH MODSEQ 620162338"), SearchKey::ModSeq(620_162_338));
+    assert_eq!(key("SEARCH MODSEQ \"/flags/\\\\draft\" all 0"), SearchKey::ModSeq(0));
+    assert!(key("SEARCH OR NOT MODSEQ 7 LARGER 50000").has_modseq());
+    assert!(!key("SEARCH LARGER 50000").has_modseq());
+    assert_eq!(key("UID SEARCH UIDAFTER 25000"), SearchKey::UidAfter(25_000));
+    assert_eq!(key("UID SEARCH UIDBEFORE 1"), SearchKey::UidBefore(1));
+    refuse(&[
+        "SEARCH MODSEQ",
+        "SEARCH MODSEQ x",
+        "SEARCH UIDAFTER 0",
+        "SEARCH UIDBEFORE *",
+        "SEARCH UIDAFTER 1:2",
+    ]);
+}
+
+#[test]
 fn store_copy_move_expunge() {
     let store = |text: &str| match parse(text) {
         Ok(Command::Store(store)) => {
@@ -433,7 +508,8 @@ fn store_copy_move_expunge() {
     refuse(&[
         "STORE 1 FLAGS",
         "STORE 1 FOO ()",
-        "STORE 1 (UNCHANGEDSINCE 5) FLAGS ()",
+        "STORE 1 (CHANGEDSINCE 5) FLAGS ()",
+        "STORE 1 (UNCHANGEDSINCE 5)FLAGS ()",
         "STORE 1 ++FLAGS ()",
         "STORE 1 FLAGS (a) b",
         "STORE FLAGS ()",

@@ -10,11 +10,13 @@
 //! | CREATE (USE …) (6154) | `command/mailbox.rs` |
 //! | STATUS=SIZE (8438) | `command/status.rs` |
 //! | UIDPLUS's APPENDUID and COPYUID (4315) | `reply/code.rs` |
-//! | CONDSTORE and QRESYNC (7162): parameters of SELECT, modifiers of FETCH and STORE | where `Cursor::no_parameters` is called |
+//! | CONDSTORE (7162): modifiers of FETCH and STORE, MODSEQ in SEARCH | `condstore.rs`, called from the command |
+//! | QRESYNC (7162): parameters of SELECT | `qresync.rs` |
 //! | MULTIAPPEND (3502), CATENATE (4469), BINARY (3516) | `command/append.rs`, `decoder/` |
 //! | ESEARCH (4731), WITHIN (5032) | `command/search.rs`, `reply/esearch.rs` |
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
+pub(crate) mod condstore;
 pub mod enable;
 pub mod gmail;
 pub mod id;
@@ -22,5 +24,6 @@ pub mod idle;
 pub mod object_id;
 pub mod partial;
 pub mod preview;
+pub mod qresync;
 pub mod result_options;
 pub mod special_use;

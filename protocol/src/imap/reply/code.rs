@@ -1,4 +1,4 @@
-//! Response codes (RFC 3501 section 7.1, RFC 5530, UIDPLUS of RFC 4315).
+//! Response codes (RFC 3501 section 7.1, RFC 5530, UIDPLUS of RFC 4315, RFC 7162, RFC 9586, RFC 9738).
 
 use super::text;
 use crate::imap::syntax::flag::SystemFlags;
@@ -37,6 +37,8 @@ pub enum Code<'a> {
     Expired,
     /// EXPUNGEISSUED: somebody expunged some of the messages.
     ExpungeIssued,
+    /// HIGHESTMODSEQ (RFC 7162): the client knows everything up to this modification sequence.
+    HighestModSeq(u64),
     /// HASCHILDREN: the mailbox has children, and so cannot be deleted.
     HasChildren,
     /// INUSE: a lock is held by another session.
@@ -45,6 +47,10 @@ pub enum Code<'a> {
     Limit,
     /// MAILBOXID (RFC 8474): the identifier of the mailbox that was made or selected.
     MailboxId(&'a str),
+    /// MESSAGELIMIT (RFC 9738): how many messages a command may have to do with, and the lowest UID that it came to.
+    MessageLimit(u32, Option<u32>),
+    /// MODIFIED (RFC 7162): messages that a conditional STORE left as they are, by number or UID as in the command.
+    Modified(&'a NumberSet),
     /// NONEXISTENT: there is no such mailbox.
     NonExistent,
     /// NOPERM: not allowed.
@@ -71,6 +77,8 @@ pub enum Code<'a> {
     TryCreate,
     /// UIDNEXT
     UidNext(u32),
+    /// UIDREQUIRED (RFC 9586): message numbers are not to be used.
+    UidRequired,
     /// UIDNOTSTICKY: UIDs do not last.
     UidNotSticky,
     /// UIDVALIDITY
@@ -131,6 +139,20 @@ impl Code<'_> {
                 let any: &[&str] = if new == NewKeywords::Allowed { &["\\*"] } else { &[] };
                 super::mailbox::flag_list(out, system, keywords.iter().chain(any).copied());
             }
+            Code::HighestModSeq(modseq) => {
+                out.push(b' ');
+                text::number(out, modseq);
+            }
+            Code::MessageLimit(limit, lowest) => {
+                separated_number(out, limit);
+                if let Some(uid) = lowest {
+                    separated_number(out, uid);
+                }
+            }
+            Code::Modified(messages) => {
+                out.push(b' ');
+                messages.write(out);
+            }
             Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
                 separated_number(out, number);
             }
@@ -157,9 +179,12 @@ impl Code<'_> {
             Code::Expired => "EXPIRED",
             Code::ExpungeIssued => "EXPUNGEISSUED",
             Code::HasChildren => "HASCHILDREN",
+            Code::HighestModSeq(_) => "HIGHESTMODSEQ",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",
+            Code::MessageLimit(..) => "MESSAGELIMIT",
+            Code::Modified(_) => "MODIFIED",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
             Code::NotSaved => "NOTSAVED",
@@ -174,6 +199,7 @@ impl Code<'_> {
             Code::TryCreate => "TRYCREATE",
             Code::UidNext(_) => "UIDNEXT",
             Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::UidRequired => "UIDREQUIRED",
             Code::UidValidity(_) => "UIDVALIDITY",
             Code::Unavailable => "UNAVAILABLE",
             Code::UnknownCte => "UNKNOWN-CTE",
@@ -211,6 +237,11 @@ mod tests {
         assert_eq!(written(Code::MailboxId("F1-2")), "[MAILBOXID (F1-2)]");
         assert_eq!(written(Code::UidNext(4392)), "[UIDNEXT 4392]");
         assert_eq!(written(Code::ReadWrite), "[READ-WRITE]");
+        assert_eq!(written(Code::HighestModSeq(i64::MAX as u64)), "[HIGHESTMODSEQ 9223372036854775807]");
+        assert_eq!(written(Code::Modified(&NumberSet::from_ascending([7, 8, 12]))), "[MODIFIED 7:8,12]");
+        assert_eq!(written(Code::MessageLimit(1000, Some(23_221))), "[MESSAGELIMIT 1000 23221]");
+        assert_eq!(written(Code::MessageLimit(1000, None)), "[MESSAGELIMIT 1000]");
+        assert_eq!(written(Code::UidRequired), "[UIDREQUIRED]");
         assert_eq!(written(Code::Capability("IMAP4rev1 IDLE")), "[CAPABILITY IMAP4rev1 IDLE]");
         let system = SystemFlags::DELETED.union(SystemFlags::SEEN);
         assert_eq!(

@@ -21,6 +21,13 @@ pub fn begin(out: &mut Vec<u8>, sequence: u32) {
     out.extend_from_slice(b" FETCH (");
 }
 
+/// Appends `* uid UIDFETCH (` (RFC 9586 section 3.3).
+pub fn begin_by_uid(out: &mut Vec<u8>, uid: u32) {
+    out.extend_from_slice(b"* ");
+    text::number(out, u64::from(uid));
+    out.extend_from_slice(b" UIDFETCH (");
+}
+
 /// Appends `)` and the line end.
 pub fn end(out: &mut Vec<u8>) {
     out.extend_from_slice(b")\r\n");
@@ -41,6 +48,13 @@ pub fn flags<'a>(out: &mut Vec<u8>, system: SystemFlags, keywords: impl IntoIter
 pub fn uid(out: &mut Vec<u8>, uid: u32) {
     out.extend_from_slice(b"UID ");
     text::number(out, u64::from(uid));
+}
+
+/// Appends `MODSEQ (n)` (RFC 7162 section 3.1.4.2).
+pub fn modseq(out: &mut Vec<u8>, modseq: u64) {
+    out.extend_from_slice(b"MODSEQ (");
+    text::number(out, modseq);
+    out.push(b')');
 }
 
 /// Appends `INTERNALDATE "…"`, seen in a zone `zone_minutes` east of UTC.
@@ -89,6 +103,7 @@ pub fn nil(out: &mut Vec<u8>, item: &FetchItem) {
         FetchItem::Envelope => b"ENVELOPE NIL",
         FetchItem::Body => b"BODY NIL",
         FetchItem::BodyStructure => b"BODYSTRUCTURE NIL",
+        FetchItem::ModSeq => b"MODSEQ NIL",
         FetchItem::Rfc822 => b"RFC822 NIL",
         FetchItem::Rfc822Header => b"RFC822.HEADER NIL",
         FetchItem::Rfc822Text => b"RFC822.TEXT NIL",

@@ -207,6 +207,13 @@ pub fn search_number(out: &mut Vec<u8>, number: u32) {
     text::number(out, u64::from(number));
 }
 
+/// Appends the highest modification sequence of the messages found (RFC 7162 section 3.1.6).
+pub fn search_modseq(out: &mut Vec<u8>, modseq: u64) {
+    out.extend_from_slice(b" (MODSEQ ");
+    text::number(out, modseq);
+    out.push(b')');
+}
+
 /// Ends a SEARCH reply.
 pub fn search_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");

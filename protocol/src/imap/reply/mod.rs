@@ -11,3 +11,4 @@ pub mod mailbox;
 pub mod session;
 pub mod status;
 pub mod text;
+pub mod vanished;

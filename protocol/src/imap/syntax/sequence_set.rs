@@ -119,7 +119,7 @@ fn resolve_range((first, last): (u32, u32), largest: u32) -> (u32, u32) {
     (first.min(last), first.max(last))
 }
 
-fn write_ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
+pub(crate) fn write_ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
     for (index, &(first, last)) in ranges.iter().enumerate() {
         if index > 0 {
             out.push(b',');
