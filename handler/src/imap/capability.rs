@@ -6,6 +6,7 @@
 
 use config::{Plaintext, Settings};
 
+use super::message_limit;
 use crate::conversation::Turn;
 
 /// When a capability is told.
@@ -28,11 +29,10 @@ enum Name {
     /// Always the same.
     Fixed(&'static str),
     /// A name with a value, or one that depends on settings; `None` tells nothing.
-    #[expect(dead_code, reason = "no capability of the table has a value")]
     Set(fn(&Settings) -> Option<String>),
 }
 
-use Name::Fixed;
+use Name::{Fixed, Set};
 use Shown::{Always, Login, LoginAndUser, NoLogin, User};
 
 /// All capabilities, in the order in which they are told.
@@ -63,6 +63,10 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("SAVEDATE")),
     (User, Fixed("PREVIEW")),
     (User, Fixed("UNAUTHENTICATE")),
+    (User, Fixed("CONDSTORE")),
+    (User, Fixed("QRESYNC")),
+    (User, Fixed("UIDONLY")),
+    (User, Set(|_| Some(format!("MESSAGELIMIT={}", message_limit::MESSAGES_MAX)))),
 ];
 
 /// How far a session is.

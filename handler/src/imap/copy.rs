@@ -10,6 +10,7 @@ use store::Right;
 use store::txn::{Copied, Outcome};
 
 use super::ending::{Ending, Tell};
+use super::message_limit::Limited;
 use super::selected::{Access, Unresolved};
 use super::untagged::Known;
 use super::{Flow, ImapSession, Stage};
@@ -43,14 +44,20 @@ impl ImapSession {
                 "The mailbox was opened with EXAMINE",
             );
         }
-        let resolved = selected
-            .mailbox(&turn.shared.store)
-            .map_err(Unresolved::from)
-            .and_then(|mailbox| selected.resolve(&mailbox, arguments.numbering, &arguments.messages));
-        let cells = match resolved {
-            Ok(sequences) => selected.cells(&sequences),
+        let resolved = selected.mailbox(&turn.shared.store).map_err(Unresolved::from).and_then(|mailbox| {
+            let sequences = selected.resolve(&mailbox, arguments.numbering, &arguments.messages)?;
+            Ok(Limited::new(sequences, selected, &mailbox))
+        });
+        let limited = match resolved {
+            Ok(limited) => limited,
             Err(error) => return self.refuse_unresolved(turn, &tag, &error),
         };
+        // COPY is done whole or not at all (RFC 9738, 3.1).
+        if kind == Kind::Copy && limited.lowest.is_some() {
+            let text = "Too many messages at once";
+            return self.refuse(turn, &tag, Condition::No, limited.code(), text);
+        }
+        let cells = selected.cells(&limited.sequences);
         let target = match target {
             Ok(target) => target.id,
             Err(error) => return self.refuse_target(turn, &tag, &arguments.mailbox, &error),
@@ -95,7 +102,9 @@ impl ImapSession {
             Kind::Move => {
                 let mut first = Vec::new();
                 reply::untagged(&mut first, Condition::Ok, Some(code), "Moved");
-                Ending::ok(tag.clone(), tell, "MOVE completed").preceded_by(first)
+                let limit = limited.code();
+                let ending = Ending::with(tag.clone(), tell, Condition::Ok, limit, "MOVE completed");
+                ending.preceded_by(first).after_expunging()
             }
         };
         self.end_after(tag, committed.ticket, ending)

@@ -5,10 +5,13 @@
 
 use protocol::imap::command::Tag;
 use protocol::imap::extension::enable::EnableArguments;
+use protocol::imap::reply::code::Code;
 use protocol::imap::reply::session;
+use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::name_encoding::NameEncoding;
 
 use super::ending::Tell;
+use super::modseq::ClientModSeq;
 use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
 
@@ -30,7 +33,7 @@ pub(crate) enum Extension {
 
 impl Extension {
     /// Those that ENABLE accepts. An extension stands here, and in `capability.rs`, once all of it works.
-    const OFFERED: [Extension; 0] = [];
+    const OFFERED: [Extension; 3] = [Extension::CondStore, Extension::QResync, Extension::UidOnly];
 
     /// Its capability.
     pub(crate) fn name(self) -> &'static str {
@@ -108,16 +111,35 @@ impl ImapSession {
         is_new
     }
 
+    /// Enables CONDSTORE, because a command was used that does so. The first one tells HIGHESTMODSEQ (RFC 7162, 3.1).
+    pub(super) fn enable_condstore(&mut self, turn: &mut Turn<'_>) {
+        if !self.enable_extension(Extension::CondStore) {
+            return;
+        }
+        if let Stage::Selected(_, selected) = &mut self.stage {
+            let upto = selected.view.parked().expunged_upto;
+            selected.client_modseq = ClientModSeq::new(upto);
+            let code = Some(Code::HighestModSeq(upto.0));
+            reply::untagged(turn.output.bytes(), Condition::Ok, code, "Highest modification sequence");
+        }
+    }
+
     /// ENABLE: tells which of the extensions are enabled by it. Others are passed over.
     pub(super) fn enable(&mut self, tag: Tag, arguments: &EnableArguments, turn: &mut Turn<'_>) -> Flow {
         let mut names = Vec::new();
         for extension in Extension::OFFERED {
             let is_named = arguments.0.iter().any(|name| name.eq_ignore_ascii_case(extension.name()));
-            if is_named && self.enable_extension(extension) {
-                names.push(extension.name());
+            if is_named && !self.enabled.has(extension) {
+                names.push(extension);
             }
         }
-        session::enabled(turn.output.bytes(), names);
+        session::enabled(turn.output.bytes(), names.iter().map(|extension| extension.name()));
+        if names.iter().any(|extension| extension.with_implied().condstore()) {
+            self.enable_condstore(turn);
+        }
+        for extension in names {
+            self.enable_extension(extension);
+        }
         self.end(turn, tag, Tell::Everything, "ENABLE completed")
     }
 }

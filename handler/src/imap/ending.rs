@@ -4,8 +4,10 @@ use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
-use store::Ticket;
+use store::{ModSeq, Ticket};
 
+use super::enabled::Extension;
+use super::selected::Selected;
 use super::untagged::{Known, Untagged};
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
@@ -34,6 +36,15 @@ impl Tell {
     }
 }
 
+/// What the tagged OK of a command says of HIGHESTMODSEQ (RFC 7162, 3.2.7 and 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Highest {
+    /// What the client must know.
+    IfWrong,
+    /// It, always: messages were expunged by the command.
+    Always,
+}
+
 /// The end of a command.
 pub(crate) struct Ending {
     tell: Tell,
@@ -41,8 +52,16 @@ pub(crate) struct Ending {
     first: Vec<u8>,
     /// What is being told, once that has begun.
     untagged: Option<Untagged>,
-    /// The tagged reply.
-    reply: Vec<u8>,
+    reply: Reply,
+    highest: Highest,
+}
+
+/// The tagged reply.
+enum Reply {
+    /// OK with a text; a code may be put before it.
+    Ok(Tag, String),
+    /// The whole line.
+    Line(Vec<u8>),
 }
 
 impl Ending {
@@ -59,15 +78,49 @@ impl Ending {
         code: Option<Code<'_>>,
         text: &str,
     ) -> Ending {
-        let mut line = Vec::with_capacity(64);
-        reply::tagged(&mut line, &tag, condition, code, text);
-        Ending { tell, first: Vec::new(), untagged: None, reply: line }
+        let reply = if condition == Condition::Ok && code.is_none() {
+            Reply::Ok(tag, text.to_owned())
+        } else {
+            let mut line = Vec::with_capacity(64);
+            reply::tagged(&mut line, &tag, condition, code, text);
+            Reply::Line(line)
+        };
+        Ending { tell, first: Vec::new(), untagged: None, reply, highest: Highest::IfWrong }
     }
 
     /// With these lines before what happened in the mailbox.
     pub(crate) fn preceded_by(self, first: Vec<u8>) -> Ending {
         Ending { first, ..self }
     }
+
+    /// With HIGHESTMODSEQ for a client that has enabled QRESYNC: the command expunged messages.
+    pub(crate) fn after_expunging(self) -> Ending {
+        Ending { highest: Highest::Always, ..self }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, highest: Option<ModSeq>) {
+        let code = highest.map(|modseq| Code::HighestModSeq(modseq.0));
+        match &self.reply {
+            Reply::Ok(tag, text) => reply::tagged(out, tag, Condition::Ok, code, text),
+            Reply::Line(line) => {
+                if code.is_some() {
+                    reply::untagged(out, Condition::Ok, code, "Told up to this modification sequence");
+                }
+                out.extend_from_slice(line);
+            }
+        }
+    }
+}
+
+/// What HIGHESTMODSEQ must tell the client at the end of a command that told it what there was.
+fn highest(selected: &mut Selected, how: Highest) -> Option<ModSeq> {
+    if !selected.enabled.condstore() {
+        return None;
+    }
+    let with_qresync = selected.enabled.has(Extension::QResync);
+    let upto = selected.view.parked().expunged_upto;
+    let told = selected.client_modseq.end_command(upto, with_qresync);
+    if how == Highest::Always && with_qresync { Some(upto) } else { told }
 }
 
 impl ImapSession {
@@ -92,34 +145,40 @@ impl ImapSession {
 
     pub(super) fn go_on_ending(&mut self, mut ending: Box<Ending>, turn: &mut Turn<'_>) -> Flow {
         turn.output.bytes().append(&mut ending.first);
-        if let Stage::Selected(_, selected) = &mut self.stage {
-            if ending.untagged.is_none() {
-                match Untagged::collect(selected, &ending.tell, turn) {
-                    Ok(untagged) => ending.untagged = untagged,
-                    Err(error) => {
-                        // The mailbox is gone or damaged; the session cannot go on with it, but the command ended.
-                        log::warning!("selected mailbox lost", mailbox = selected.id.key(), why = error);
-                        turn.output.bytes().extend_from_slice(&ending.reply);
-                        return Flow::Wait(super::goodbye(turn, "The selected mailbox is gone"));
-                    }
+        let mut highest_modseq = None;
+        if let Stage::Selected(_, selected) = &mut self.stage
+            && ending.tell != Tell::Nothing
+        {
+            match tell_all(&mut ending, selected, turn) {
+                Ok(true) => highest_modseq = highest(selected, ending.highest),
+                Ok(false) => {
+                    self.running = Running::Ending(ending);
+                    return Flow::Wait(Next::Output);
                 }
-            }
-            if let Some(untagged) = &mut ending.untagged {
-                match untagged.write(selected, turn) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        self.running = Running::Ending(ending);
-                        return Flow::Wait(Next::Output);
-                    }
-                    Err(error) => {
-                        log::warning!("selected mailbox lost", mailbox = selected.id.key(), why = error);
-                        turn.output.bytes().extend_from_slice(&ending.reply);
-                        return Flow::Wait(super::goodbye(turn, "The selected mailbox is gone"));
-                    }
+                Err(error) => {
+                    // The mailbox is gone or damaged; the session cannot go on with it, but the command ended.
+                    log::warning!("selected mailbox lost", mailbox = selected.id.key(), why = error);
+                    ending.write(turn.output.bytes(), None);
+                    return Flow::Wait(super::goodbye(turn, "The selected mailbox is gone"));
                 }
             }
         }
-        turn.output.bytes().extend_from_slice(&ending.reply);
+        ending.write(turn.output.bytes(), highest_modseq);
         Flow::Continue
+    }
+}
+
+/// Tells what happened in the mailbox; false if the output is full before all is told.
+fn tell_all(
+    ending: &mut Ending,
+    selected: &mut Selected,
+    turn: &mut Turn<'_>,
+) -> Result<bool, store::StoreError> {
+    if ending.untagged.is_none() {
+        ending.untagged = Untagged::collect(selected, &ending.tell, turn)?;
+    }
+    match &mut ending.untagged {
+        Some(untagged) => untagged.write(selected, turn),
+        None => Ok(true),
     }
 }

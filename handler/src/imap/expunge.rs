@@ -11,7 +11,7 @@ use store::{CellIndex, ChangeError, StoreError, Ticket};
 use super::ending::{Ending, Tell};
 use super::selected::{Access, Selected, Unresolved};
 use super::untagged::Known;
-use super::{Flow, ImapSession, Stage};
+use super::{Flow, ImapSession, Stage, message_limit};
 use crate::conversation::Turn;
 
 impl ImapSession {
@@ -27,17 +27,31 @@ impl ImapSession {
             );
         }
         match expunge_deleted(selected, uids, turn) {
-            Ok(ticket) => {
+            Ok(expunged) => {
                 let tell = match uids {
                     Some(_) => Tell::WithUids(Known::default()),
                     None => Tell::Everything,
                 };
-                let ending = Ending::ok(tag.clone(), tell, "EXPUNGE completed");
-                self.end_after(tag, ticket, ending)
+                let code = message_limit::code(expunged.lowest);
+                let mut ending = Ending::with(tag.clone(), tell, Condition::Ok, code, "EXPUNGE completed");
+                if expunged.is_any {
+                    ending = ending.after_expunging();
+                }
+                self.end_after(tag, expunged.ticket, ending)
             }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
         }
     }
+}
+
+/// What an EXPUNGE did.
+pub(super) struct Expunged {
+    /// When it is durable.
+    pub(super) ticket: Ticket,
+    /// Whether it expunged a message.
+    is_any: bool,
+    /// The lowest UID that it came to, if there are more to expunge.
+    lowest: Option<u32>,
 }
 
 /// Expunges the messages of the view that are `\Deleted`, or those of `uids` among them.
@@ -48,16 +62,22 @@ pub(super) fn expunge_deleted(
     selected: &mut Selected,
     uids: Option<&SequenceSet>,
     turn: &Turn<'_>,
-) -> Result<Ticket, ChangeError> {
-    let deleted = deleted_cells(selected, uids, turn)?;
+) -> Result<Expunged, ChangeError> {
+    let mut deleted = deleted_cells(selected, uids, turn)?;
     if deleted.is_empty() {
-        return Ok(Ticket(0));
+        return Ok(Expunged { ticket: Ticket(0), is_any: false, lowest: None });
+    }
+    let mut lowest = None;
+    // EXPUNGE and CLOSE have no limit (RFC 9738, 3.1).
+    if uids.is_some() {
+        let mailbox = selected.mailbox(&turn.shared.store)?;
+        lowest = message_limit::last_cells(&mut deleted, &mailbox);
     }
     let mut txn = turn.shared.store.begin();
     txn.expunge(selected.id, &deleted);
     let committed = txn.commit()?;
     turn.announce(committed.ticket, &committed.touched);
-    Ok(committed.ticket)
+    Ok(Expunged { ticket: committed.ticket, is_any: true, lowest })
 }
 
 fn deleted_cells(

@@ -1,24 +1,32 @@
-//! STORE and UID STORE (RFC 3501, 6.4.6).
+//! STORE and UID STORE (RFC 3501, 6.4.6), with UNCHANGEDSINCE (RFC 7162, 3.1.3).
+//!
+//! What a silent STORE covers up is told nevertheless: the store says under one lock which messages it changed and when they were changed
+//! before, and those that others had changed since the client was told are among what the command's end tells.
 
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
-use protocol::imap::command::fetch::{FetchArguments, FetchItem};
+use protocol::imap::command::fetch::FetchItem;
 use protocol::imap::command::store::{StoreArguments, StoreFlags, StoreOperation};
 use protocol::imap::reply::code::Code;
-use protocol::imap::reply::status::Condition;
+use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::SystemFlags;
-use store::txn::{FlagChange, FlagOperation, Outcome};
-use store::{ModSeq, Ticket};
+use store::txn::{FlagChange, FlagOperation, FlagsChanged, Outcome};
+use store::{CellIndex, Mailbox, ModSeq, StoreError, Ticket};
 
 use super::ending::{Ending, Tell};
 use super::fetch::Fetch;
-use super::selected::{Access, Unresolved};
+use super::message_limit::Limited;
+use super::selected::{Access, Selected, Unresolved};
 use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::Turn;
 
 impl ImapSession {
     pub(super) fn store_flags(&mut self, tag: Tag, arguments: StoreArguments, turn: &mut Turn<'_>) -> Flow {
+        if arguments.unchanged_since.is_some() {
+            self.enable_condstore(turn);
+        }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         if selected.access == Access::ReadOnly {
             return self.refuse(
@@ -29,52 +37,133 @@ impl ImapSession {
                 "The mailbox was opened with EXAMINE",
             );
         }
-        let StoreArguments { numbering, messages, change } = arguments;
-        let resolved = selected
-            .mailbox(&turn.shared.store)
-            .map_err(Unresolved::from)
-            .and_then(|mailbox| selected.resolve(&mailbox, numbering, &messages));
-        let sequences = match resolved {
-            Ok(sequences) => sequences,
+        let (limited, mailbox) = match find(selected, &arguments, turn) {
+            Ok(found) => found,
             Err(error) => return self.refuse_unresolved(turn, &tag, &error),
         };
-        let cells = selected.cells(&sequences);
-        // The replies of a STORE that is not silent tell all flags.
-        let known = if change.silent {
-            let mailbox = selected.mailbox(&turn.shared.store);
-            mailbox.and_then(|mailbox| Known::except_untold(selected, &mailbox, &cells))
-        } else {
-            Ok(Known::default())
-        };
-        let mut known = match known {
-            Ok(known) => known,
-            Err(error) => return self.refuse_store(turn, &tag, &error),
-        };
+        let cells = selected.cells(&limited.sequences);
+        let mut changed = FlagsChanged::default();
         let mut ticket = Ticket(0);
         if !cells.is_empty() {
             let mut txn = turn.shared.store.begin();
-            txn.store_flags(selected.id, &cells, flag_change(&change));
+            let change = flag_change(&arguments.change);
+            match arguments.unchanged_since {
+                None => txn.store_flags(selected.id, &cells, change),
+                Some(since) => txn.store_flags_unless_newer(selected.id, &cells, change, ModSeq(since)),
+            }
             match txn.commit() {
                 Ok(committed) => {
                     ticket = committed.ticket;
-                    own_change(&committed.outcomes).into_iter().for_each(|change| known.add(change));
                     turn.announce(ticket, &committed.touched);
+                    changed = flags_changed(committed.outcomes);
                 }
                 Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
             }
         }
-        if change.silent {
-            let ending = Ending::ok(tag.clone(), Tell::by(numbering, known), "STORE completed");
-            return self.end_after(tag, ticket, ending);
+        let stored = Stored { tag: tag.clone(), arguments, limited, changed, cells };
+        match stored.replies(selected, &mailbox) {
+            Ok(fetch) => {
+                self.running = Running::Commit(tag, ticket, Box::new(Running::Fetch(Box::new(fetch))));
+                Flow::Continue
+            }
+            Err(error) => self.refuse_store(turn, &tag, &error),
         }
-        let items = match numbering {
-            Numbering::Sequence => vec![FetchItem::Flags],
-            Numbering::Uid => vec![FetchItem::Uid, FetchItem::Flags],
+    }
+}
+
+fn find(
+    selected: &mut Selected,
+    arguments: &StoreArguments,
+    turn: &Turn<'_>,
+) -> Result<(Limited, std::sync::Arc<Mailbox>), Unresolved> {
+    let mailbox = selected.mailbox(&turn.shared.store)?;
+    let sequences = selected.resolve(&mailbox, arguments.numbering, &arguments.messages)?;
+    Ok((Limited::new(sequences, selected, &mailbox), mailbox))
+}
+
+/// A change of flags that is made.
+struct Stored {
+    tag: Tag,
+    arguments: StoreArguments,
+    limited: Limited,
+    changed: FlagsChanged,
+    /// The messages it was asked for.
+    cells: Vec<CellIndex>,
+}
+
+impl Stored {
+    /// What is told of it, and how the command ends.
+    fn replies(self, selected: &Selected, mailbox: &Mailbox) -> Result<Fetch, StoreError> {
+        let numbering = self.arguments.numbering;
+        let silent = self.arguments.change.silent;
+        let condstore = selected.enabled.condstore();
+        let mut known = Known::default();
+        if silent {
+            known.add_silent(&self.changed, selected.view.parked().flags_upto);
+        } else if !self.changed.messages.is_empty() {
+            // The replies tell all flags.
+            known.add(self.changed.modseq);
+        }
+        let mut items = Vec::new();
+        if condstore && !selected.enabled.uid_only() {
+            items.push(FetchItem::Uid);
+        }
+        if !silent {
+            items.push(FetchItem::Flags);
+        }
+        if condstore {
+            items.push(FetchItem::ModSeq);
+        }
+        let sequence_of = |cell: CellIndex| selected.view.seq_of_cell(cell);
+        let told = if self.arguments.unchanged_since.is_some() {
+            self.living(selected, mailbox)?
+        } else if !silent {
+            self.limited.sequences.clone()
+        } else if condstore {
+            NumberSet::from_ascending(
+                self.changed.messages.iter().filter_map(|&(cell, ..)| sequence_of(cell)),
+            )
+        } else {
+            NumberSet::default()
         };
-        let arguments = FetchArguments { numbering, messages, items };
-        let fetch = Fetch::new(tag.clone(), arguments, sequences, selected.access).knowing(known);
-        self.running = Running::Commit(tag, ticket, Box::new(Running::Fetch(Box::new(fetch))));
-        Flow::Continue
+        let newer = self.changed.newer.iter().map(|&(cell, _)| cell).collect();
+        let modified =
+            NumberSet::from_ascending(self.changed.newer.iter().filter_map(|&(cell, uid)| match numbering {
+                Numbering::Sequence => sequence_of(cell),
+                Numbering::Uid => Some(uid.get()),
+            }));
+        let tell = Tell::by(numbering, known);
+        let ending = self.end(tell, &modified);
+        Ok(Fetch::new(self.tag, numbering, items, told, selected).with_flags_of(newer).ending_with(ending))
+    }
+
+    fn end(&self, tell: Tell, modified: &NumberSet) -> Ending {
+        let limit = self.limited.code();
+        let tag = self.tag.clone();
+        if modified.is_empty() {
+            return Ending::with(tag, tell, Condition::Ok, limit, "STORE completed");
+        }
+        let mut first = Vec::new();
+        if limit.is_some() {
+            reply::untagged(&mut first, Condition::No, limit, "STORE of the last of the messages");
+        }
+        let code = Some(Code::Modified(modified));
+        Ending::with(tag, tell, Condition::Ok, code, "Some messages were changed meanwhile")
+            .preceded_by(first)
+    }
+
+    /// The messages it was asked for that are not expunged.
+    fn living(&self, selected: &Selected, mailbox: &Mailbox) -> Result<NumberSet, StoreError> {
+        let cells = mailbox.cells()?;
+        let mut living = NumberSet::default();
+        for &cell in &self.cells {
+            if let Some(sequence) = selected.view.seq_of_cell(cell)
+                && !cells.flags(cell)?.expunged
+            {
+                living.push(sequence);
+            }
+        }
+        Ok(living)
     }
 }
 
@@ -90,10 +179,10 @@ fn flag_change(change: &StoreFlags) -> FlagChange {
     }
 }
 
-/// The modseq of the session's own change, if it altered anything.
-fn own_change(outcomes: &[Outcome]) -> Option<ModSeq> {
-    outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Flags(changed) if !changed.messages.is_empty() => Some(changed.modseq),
+fn flags_changed(outcomes: Vec<Outcome>) -> FlagsChanged {
+    let changed = outcomes.into_iter().find_map(|outcome| match outcome {
+        Outcome::Flags(changed) => Some(changed),
         _ => None,
-    })
+    });
+    changed.unwrap_or_default()
 }

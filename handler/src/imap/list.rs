@@ -47,6 +47,9 @@ impl ImapSession {
             Ok(list) => {
                 let lines = list_lines(&list, arguments).into_iter();
                 let status = arguments.returns.status.clone().unwrap_or_default();
+                if status.contains(&StatusItem::HighestModSeq) {
+                    self.enable_condstore(turn);
+                }
                 self.running = Running::List(Box::new(List { tag, kind: ListKind::List, lines, status }));
                 Flow::Continue
             }

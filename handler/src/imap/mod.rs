@@ -15,6 +15,8 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod message_limit;
+mod modseq;
 mod names;
 mod object_id;
 mod refusal;
@@ -239,18 +241,18 @@ impl ImapSession {
                 let text = format!("{} needs a login first", command_name(&command));
                 self.refuse(turn, &tag, Condition::Bad, None, &text)
             }
+            command if self.enabled.uid_only() && command.uses_message_numbers() => {
+                let text = "Message numbers are not used once UIDONLY is enabled";
+                self.refuse(turn, &tag, Condition::Bad, Some(Code::UidRequired), text)
+            }
             Command::Enable(arguments) => self.enable(tag, &arguments, turn),
             Command::Unauthenticate => self.unauthenticate(&tag, turn),
             Command::Namespace => {
                 mailbox::namespace_personal_only(turn.output.bytes());
                 self.end(turn, tag, Tell::Everything, "NAMESPACE completed")
             }
-            Command::Select(arguments) => {
-                self.select(tag, &arguments.mailbox, selected::Access::ReadWrite, turn)
-            }
-            Command::Examine(arguments) => {
-                self.select(tag, &arguments.mailbox, selected::Access::ReadOnly, turn)
-            }
+            Command::Select(arguments) => self.select(tag, arguments, selected::Access::ReadWrite, turn),
+            Command::Examine(arguments) => self.select(tag, arguments, selected::Access::ReadOnly, turn),
             Command::Create(arguments) => self.create(tag, &arguments, turn),
             Command::Delete(name) => self.delete(tag, &name, turn),
             Command::Rename(arguments) => self.rename(tag, &arguments, turn),
@@ -282,47 +284,6 @@ impl ImapSession {
     /// NOOP goes in every state, CHECK with a mailbox selected.
     fn is_ready_for(&self, command: &Command) -> bool {
         *command == Command::Noop || matches!(self.stage, Stage::Selected(..))
-    }
-
-    fn begin_fetch(
-        &mut self,
-        tag: Tag,
-        arguments: protocol::imap::command::fetch::FetchArguments,
-        turn: &mut Turn<'_>,
-    ) -> Flow {
-        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        let resolved = selected
-            .mailbox(&turn.shared.store)
-            .map_err(selected::Unresolved::from)
-            .and_then(|mailbox| selected.resolve(&mailbox, arguments.numbering, &arguments.messages));
-        match resolved {
-            Ok(sequences) => {
-                let access = selected.access;
-                self.running = Running::Fetch(Box::new(Fetch::new(tag, arguments, sequences, access)));
-                Flow::Continue
-            }
-            Err(error) => self.refuse_unresolved(turn, &tag, &error),
-        }
-    }
-
-    fn go_on_fetch(&mut self, mut fetch: Box<Fetch>, turn: &mut Turn<'_>) -> Flow {
-        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        match fetch.run(selected, turn) {
-            Ok(fetch::Progress::OutputFull) => {
-                self.running = Running::Fetch(fetch);
-                Flow::Wait(Next::Output)
-            }
-            Ok(fetch::Progress::Done { failures }) => {
-                let ending = if failures == 0 {
-                    Ending::ok(fetch.tag.clone(), fetch.tell(), "Completed")
-                } else {
-                    let text = format!("{failures} messages could not be read");
-                    Ending::with(fetch.tag.clone(), fetch.tell(), Condition::No, Some(Code::ServerBug), &text)
-                };
-                self.end_after(fetch.tag, fetch.ticket, ending)
-            }
-            Err(error) => self.refuse_store(turn, &fetch.tag, &error),
-        }
     }
 
     /// Waits until `ticket` is durable, then ends the command.

@@ -12,6 +12,7 @@ use store::view::View;
 use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Rights, Store, StoreError, Uid};
 
 use super::enabled::Enabled;
+use super::modseq::ClientModSeq;
 use super::names::Found;
 
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
@@ -39,6 +40,8 @@ pub(crate) struct Selected {
     pub(crate) enabled: Enabled,
     /// What the session has been told.
     pub(crate) view: View,
+    /// The modseq from which the client would go on.
+    pub(crate) client_modseq: ClientModSeq,
     /// The open mailbox; let go of while the session rests.
     mailbox: Option<Arc<Mailbox>>,
     /// Keeps the places of cells that the view means, also while the session rests.
@@ -72,6 +75,7 @@ impl Selected {
             rights,
             access,
             enabled,
+            client_modseq: ClientModSeq::new(view.parked().expunged_upto),
             view,
             mailbox: None,
             _pin: pin,
@@ -193,6 +197,15 @@ impl Selected {
             .flat_map(|&(first, last)| self.view.cells_in_seq_range(first..=last))
             .map(|(_, cell)| cell)
             .collect()
+    }
+
+    /// Begins the FETCH reply of one message, or its UIDFETCH reply.
+    pub(crate) fn begin_fetch(&self, out: &mut Vec<u8>, sequence: u32, uid: Uid) {
+        if self.enabled.uid_only() {
+            protocol::imap::reply::fetch::begin_by_uid(out, uid.get());
+        } else {
+            protocol::imap::reply::fetch::begin(out, sequence);
+        }
     }
 
     /// Appends `FLAGS (…)` for one message.

@@ -15,6 +15,9 @@ impl ImapSession {
     pub(super) fn status(&mut self, tag: Tag, arguments: &StatusArguments, turn: &mut Turn<'_>) -> Flow {
         let name = arguments.mailbox.as_str();
         let names = self.enabled.names();
+        if arguments.items.contains(&StatusItem::HighestModSeq) {
+            self.enable_condstore(turn);
+        }
         let written = self.find(&arguments.mailbox, Right::Read, turn).and_then(|found| {
             Ok(write_status(turn.output.bytes(), turn.shared, found.id, (name, names), &arguments.items)?)
         });
@@ -47,6 +50,7 @@ pub(super) fn write_status(
             StatusItem::UidValidity => u64::from(status.uid_validity),
             StatusItem::Unseen => u64::from(status.unseen),
             StatusItem::Size => status.size,
+            StatusItem::HighestModSeq => status.highest_modseq.0,
             StatusItem::Deleted => u64::from(status.deleted),
             StatusItem::AppendLimit => shared.settings().limits.message_bytes,
             StatusItem::MailboxId => return StatusValue::Identifier(&identifier),

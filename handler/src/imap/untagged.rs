@@ -4,7 +4,10 @@ use protocol::imap::reply::code::{Code, NewKeywords};
 use protocol::imap::reply::fetch as fetch_reply;
 use protocol::imap::reply::mailbox as reply;
 use protocol::imap::reply::status::{self, Condition};
+use protocol::imap::reply::vanished::{self, Vanished};
 use protocol::imap::syntax::flag::SystemFlags;
+use protocol::imap::syntax::sequence_set::NumberSet;
+use store::txn::FlagsChanged;
 use store::view::{Changes, Refresh};
 use store::{CellIndex, Keywords, Mailbox, ModSeq, StoreError};
 
@@ -28,23 +31,15 @@ impl Known {
         self.changes.push(change);
     }
 
-    /// Those of `cells`, which are ascending, whose flags the client does not know now.
-    pub(crate) fn except_untold(
-        selected: &Selected,
-        mailbox: &Mailbox,
-        cells: &[CellIndex],
-    ) -> Result<Known, StoreError> {
-        let told = selected.view.parked().flags_upto;
-        let mut known = Known::default();
-        if mailbox.highest_modseq()? > told {
-            let all = mailbox.cells()?;
-            for &cell in cells {
-                if all.flags(cell)?.modseq > told {
-                    known.except.push(cell);
-                }
-            }
+    /// A later change of the session's own, which may have covered changes of others that the client, told all up to `told`, does not
+    /// know. The store saw both under one lock.
+    pub(crate) fn add_silent(&mut self, change: &FlagsChanged, told: ModSeq) {
+        if change.messages.is_empty() {
+            return;
         }
-        Ok(known)
+        self.add(change.modseq);
+        let changed = change.messages.iter().zip(&change.modseqs_before);
+        self.except.extend(changed.filter(|(_, before)| **before > told).map(|((cell, ..), _)| *cell));
     }
 
     fn covers(&self, cell: CellIndex, change: ModSeq) -> bool {
@@ -52,11 +47,20 @@ impl Known {
     }
 }
 
+/// How the client is told what is gone.
+enum Expunged {
+    /// EXPUNGE.
+    Numbers,
+    /// VANISHED (RFC 7162, 3.2.10; RFC 9586, 3.4).
+    Uids(NumberSet),
+}
+
 /// Changes on their way to the client.
 pub(crate) struct Untagged {
     changes: Changes,
-    /// EXPUNGEs that were written.
-    expunged: usize,
+    expunged: Expunged,
+    /// EXPUNGEs, or ranges of VANISHED, that were written.
+    written: usize,
     /// Whether EXISTS and RECENT were written, if they are to be.
     counts_told: bool,
     /// Flags that were written.
@@ -94,7 +98,13 @@ impl Untagged {
         if changes.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Untagged { changes, expunged: 0, counts_told: false, flags: 0, with_uids, known }))
+        let expunged = if selected.enabled.vanished() {
+            let uids = changes.expunged_uids.iter().map(|uid| uid.get());
+            Expunged::Uids(NumberSet::from_ascending(uids))
+        } else {
+            Expunged::Numbers
+        };
+        Ok(Some(Untagged { changes, expunged, written: 0, counts_told: false, flags: 0, with_uids, known }))
     }
 
     /// Writes until the output is full; true when all was written.
@@ -103,12 +113,8 @@ impl Untagged {
     /// The mailbox is gone or cannot be read.
     pub(crate) fn write(&mut self, selected: &mut Selected, turn: &mut Turn<'_>) -> Result<bool, StoreError> {
         let mailbox = selected.mailbox(&turn.shared.store)?;
-        while let Some(&sequence) = self.changes.expunged.get(self.expunged) {
-            if turn.output.is_full() {
-                return Ok(false);
-            }
-            reply::expunge(turn.output.bytes(), sequence);
-            self.expunged += 1;
+        if !self.write_expunged(turn) {
+            return Ok(false);
         }
         if !self.counts_told {
             self.counts_told = true;
@@ -122,6 +128,33 @@ impl Untagged {
             return self.write_flags(selected, &mailbox, &keywords, turn);
         }
         Ok(true)
+    }
+
+    /// EXPUNGE or VANISHED, until the output is full; true when all was written.
+    fn write_expunged(&mut self, turn: &mut Turn<'_>) -> bool {
+        loop {
+            if turn.output.is_full() {
+                return self.is_expunged_written();
+            }
+            let out = turn.output.bytes();
+            match &self.expunged {
+                Expunged::Numbers if self.written < self.changes.expunged.len() => {
+                    reply::expunge(out, self.changes.expunged[self.written]);
+                    self.written += 1;
+                }
+                Expunged::Uids(uids) if self.written < uids.ranges().len() => {
+                    self.written += vanished::line(out, Vanished::Now, &uids.ranges()[self.written..]);
+                }
+                _ => return true,
+            }
+        }
+    }
+
+    fn is_expunged_written(&self) -> bool {
+        match &self.expunged {
+            Expunged::Numbers => self.written == self.changes.expunged.len(),
+            Expunged::Uids(uids) => self.written == uids.ranges().len(),
+        }
     }
 
     /// EXISTS and RECENT when there are new messages; RECENT alone when recent ones were expunged.
@@ -151,7 +184,7 @@ impl Untagged {
 
     fn write_flags(
         &mut self,
-        selected: &Selected,
+        selected: &mut Selected,
         mailbox: &Mailbox,
         keywords: &Keywords,
         turn: &mut Turn<'_>,
@@ -168,13 +201,19 @@ impl Untagged {
                 continue;
             }
             let out = turn.output.bytes();
-            fetch_reply::begin(out, sequence);
-            // RFC 9051, 7.5.2: what was not asked for always has UID.
-            if self.with_uids || selected.enabled.rev2() {
+            let enabled = selected.enabled;
+            selected.begin_fetch(out, sequence, state.uid);
+            // RFC 9051, 7.5.2, and RFC 7162, 3.2.4: what was not asked for always has UID.
+            if (self.with_uids || enabled.condstore() || enabled.rev2()) && !enabled.uid_only() {
                 fetch_reply::uid(out, state.uid.get());
                 fetch_reply::separate(out);
             }
             selected.write_flags(out, state.uid.get(), state.flags, keywords);
+            if enabled.condstore() {
+                fetch_reply::separate(out);
+                fetch_reply::modseq(out, state.modseq.0);
+                selected.client_modseq.send(state.modseq);
+            }
             fetch_reply::end(out);
         }
         Ok(true)

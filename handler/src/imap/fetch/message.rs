@@ -12,7 +12,7 @@ use protocol::imap::reply::fetch::{self as reply, Rfc822Name};
 use protocol::imap::reply::fetch_facts as facts;
 use protocol::imap::syntax::section;
 use store::mailbox::{CellFlags, Cells};
-use store::{Cell, CellIndex, Keywords, RecordReader, Store, StoreError, StoredMessage};
+use store::{Cell, CellIndex, Keywords, ModSeq, RecordReader, Store, StoreError, StoredMessage};
 
 use super::super::object_id;
 use super::super::selected::Selected;
@@ -57,23 +57,25 @@ impl<'a> Message<'a> {
         items: &[FetchItem],
     ) -> Result<Message<'a>, StoreError> {
         let state = cells.flags(index)?;
-        let is_in_flags = |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::Uid);
+        let is_in_flags =
+            |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq);
         let cell = if items.iter().all(is_in_flags) { None } else { Some(cells.cell(index)?) };
         Ok(Message { store, selected, keywords, sequence, state, cell })
     }
 
-    /// Writes the response from item `first` on; what it could not read it counts in `failures`.
+    /// Writes the response from item `first` on, with FLAGS behind the items if `and_flags`; what it could not read it counts in
+    /// `failures`.
     pub(super) fn write(
         &self,
         items: &[FetchItem],
         first: usize,
-        newly_seen: bool,
+        and_flags: bool,
         records: &mut RecordReader<'_>,
         output: &mut Output,
         failures: &mut u32,
     ) -> Written {
         if first == 0 {
-            reply::begin(output.bytes(), self.sequence);
+            self.selected.begin_fetch(output.bytes(), self.sequence, self.state.uid);
         }
         for (index, item) in items.iter().enumerate().skip(first) {
             if index > first && output.is_full() {
@@ -91,12 +93,33 @@ impl<'a> Message<'a> {
                 reply::nil(output.bytes(), item);
             }
         }
-        if newly_seen && !items.contains(&FetchItem::Flags) {
-            reply::separate(output.bytes());
-            self.write_flags(output);
+        if and_flags {
+            self.write_change(items, output);
         }
         reply::end(output.bytes());
         Written::All
+    }
+
+    /// What tells of a change of flags, but for what is among `items` (RFC 7162, 3.2.4).
+    fn write_change(&self, items: &[FetchItem], output: &mut Output) {
+        if !items.contains(&FetchItem::Flags) {
+            reply::separate(output.bytes());
+            self.write_flags(output);
+        }
+        let enabled = self.selected.enabled;
+        if enabled.condstore() && !enabled.uid_only() && !items.contains(&FetchItem::Uid) {
+            reply::separate(output.bytes());
+            reply::uid(output.bytes(), self.state.uid.get());
+        }
+        if enabled.condstore() && !items.contains(&FetchItem::ModSeq) {
+            reply::separate(output.bytes());
+            reply::modseq(output.bytes(), self.state.modseq.0);
+        }
+    }
+
+    /// The message's modseq.
+    pub(super) fn modseq(&self) -> ModSeq {
+        self.state.modseq
     }
 
     fn write_item(
@@ -108,6 +131,7 @@ impl<'a> Message<'a> {
         match item {
             FetchItem::Uid => reply::uid(output.bytes(), self.state.uid.get()),
             FetchItem::Flags => self.write_flags(output),
+            FetchItem::ModSeq => reply::modseq(output.bytes(), self.state.modseq.0),
             FetchItem::InternalDate => {
                 let date = self.cell()?.internal_date;
                 reply::internal_date(output.bytes(), date.seconds, date.zone_minutes);

@@ -1,23 +1,27 @@
-//! FETCH and UID FETCH (RFC 3501, 6.4.5).
+//! FETCH and UID FETCH (RFC 3501, 6.4.5), with CHANGEDSINCE and VANISHED (RFC 7162, 3.1.4.1 and 3.2.6).
 //!
 //! Runs in turns: it writes messages until the output is full, and goes on when that was sent. Flags and dates come from the
 //! cell, ENVELOPE and BODYSTRUCTURE ready-made from the record, content from the bucket: little of it by `pread` into the
 //! output, much of it as a range of the bucket file, which the kernel sends.
 
+mod begin;
 mod message;
 
 use std::sync::Arc;
 
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
-use protocol::imap::command::fetch::{FetchArguments, FetchItem};
+use protocol::imap::command::fetch::FetchItem;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::Condition;
+use protocol::imap::reply::vanished::{self, Vanished};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::SystemFlags;
 use store::txn::{FlagChange, FlagOperation, Outcome};
-use store::{CellIndex, Mailbox, Store, StoreError, Ticket};
+use store::{CellIndex, Mailbox, ModSeq, Store, StoreError, Ticket};
 
 use self::message::{Message, Written};
-use super::ending::Tell;
+use super::ending::{Ending, Tell};
 use super::selected::{Access, Selected};
 use super::untagged::{Known, announce_flags};
 use crate::conversation::Turn;
@@ -26,7 +30,7 @@ use crate::log;
 /// Messages that are marked `\Seen` at a time, before they are sent.
 const SEEN_BATCH: usize = 128;
 
-/// A FETCH on its way.
+/// A FETCH on its way, or the replies of a STORE or of a SELECT.
 pub(crate) struct Fetch {
     /// The command's tag.
     pub(crate) tag: Tag,
@@ -38,60 +42,97 @@ pub(crate) struct Fetch {
     /// The next item of that message; not 0 when the output was full within it.
     next_item: usize,
     numbering: Numbering,
+    /// UIDs of messages that are gone, told before the others.
+    vanished: NumberSet,
+    /// Ranges of them that were told.
+    vanished_told: usize,
     /// Flags that need not be told at its end.
     known: Known,
     marks_seen: bool,
     /// Messages before this one are marked.
     marked_before: u32,
-    /// Messages of the batch that were not seen before, ascending.
-    newly_seen: Vec<CellIndex>,
+    /// Messages whose flags are told besides the items, ascending: those of the batch that were not seen before, or those that STORE
+    /// left as they are.
+    and_flags: Vec<CellIndex>,
     /// The last change of flags.
     pub(crate) ticket: Ticket,
     /// Messages that could not be read.
     failures: u32,
+    /// How the command ends if everything could be read; `None` for an OK that says no more.
+    ending: Option<Ending>,
 }
 
 /// How far a turn came.
 pub(crate) enum Progress {
     /// The output is full.
     OutputFull,
-    /// Every message was answered; how many could not be read.
-    Done {
-        /// Messages of which not everything was answered.
-        failures: u32,
-    },
+    /// Every message was answered.
+    Done,
 }
 
 impl Fetch {
-    /// A FETCH of messages that were found.
-    pub(crate) fn new(tag: Tag, arguments: FetchArguments, sequences: NumberSet, access: Access) -> Fetch {
-        let marks_seen = access == Access::ReadWrite && arguments.items.iter().any(FetchItem::sets_seen);
+    /// The replies to `items` for messages that were found, told as `numbering` says.
+    pub(crate) fn new(
+        tag: Tag,
+        numbering: Numbering,
+        mut items: Vec<FetchItem>,
+        sequences: NumberSet,
+        selected: &Selected,
+    ) -> Fetch {
+        // UIDFETCH says the UID itself (RFC 9586, 3.3).
+        let needs_uid = numbering == Numbering::Uid && !selected.enabled.uid_only();
+        if needs_uid && !items.contains(&FetchItem::Uid) {
+            items.insert(0, FetchItem::Uid);
+        }
+        let marks_seen = selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen);
         let next = sequences.ranges().first().map_or(0, |range| range.0);
         Fetch {
             tag,
-            numbering: arguments.numbering,
+            numbering,
             known: Known::default(),
-            items: arguments.items,
+            items,
             sequences,
             range: 0,
             next,
             next_item: 0,
+            vanished: NumberSet::default(),
+            vanished_told: 0,
             marks_seen,
             marked_before: 0,
-            newly_seen: Vec::new(),
+            and_flags: Vec::new(),
             ticket: Ticket(0),
             failures: 0,
+            ending: None,
         }
     }
 
-    /// The same, for flags of which some need not be told again at its end.
-    pub(crate) fn knowing(self, known: Known) -> Fetch {
-        Fetch { known, ..self }
+    /// The same, with the flags of these messages besides the items; ascending.
+    pub(crate) fn with_flags_of(self, messages: Vec<CellIndex>) -> Fetch {
+        Fetch { and_flags: messages, ..self }
+    }
+
+    /// The same, with `VANISHED (EARLIER)` of these UIDs before.
+    pub(crate) fn after_vanished(self, uids: Vec<(u32, u32)>) -> Fetch {
+        Fetch { vanished: NumberSet::from_ranges(uids), ..self }
+    }
+
+    /// The same, with this end of the command.
+    pub(crate) fn ending_with(self, ending: Ending) -> Fetch {
+        Fetch { ending: Some(ending), ..self }
     }
 
     /// What may be told at its end.
     pub(crate) fn tell(&self) -> Tell {
         Tell::by(self.numbering, self.known.clone())
+    }
+
+    /// The end of the command.
+    pub(crate) fn end(&mut self) -> Ending {
+        if self.failures > 0 {
+            let text = format!("{} messages could not be read", self.failures);
+            return Ending::with(self.tag.clone(), self.tell(), Condition::No, Some(Code::ServerBug), &text);
+        }
+        self.ending.take().unwrap_or_else(|| Ending::ok(self.tag.clone(), self.tell(), "Completed"))
     }
 
     /// Answers messages until the output is full or all are done.
@@ -103,6 +144,27 @@ impl Fetch {
         selected: &mut Selected,
         turn: &mut Turn<'_>,
     ) -> Result<Progress, StoreError> {
+        while let Some(rest) =
+            self.vanished.ranges().get(self.vanished_told..).filter(|rest| !rest.is_empty())
+        {
+            if turn.output.is_full() {
+                return Ok(Progress::OutputFull);
+            }
+            self.vanished_told += vanished::line(turn.output.bytes(), Vanished::Earlier, rest);
+        }
+        let mut highest = ModSeq(0);
+        let progress = self.answer(selected, &mut highest, turn);
+        selected.client_modseq.send(highest);
+        progress
+    }
+
+    /// Answers messages; `highest` becomes the highest modseq that was sent.
+    fn answer(
+        &mut self,
+        selected: &mut Selected,
+        highest: &mut ModSeq,
+        turn: &mut Turn<'_>,
+    ) -> Result<Progress, StoreError> {
         let mailbox = selected.mailbox(&turn.shared.store)?;
         let keywords = mailbox.keywords()?;
         if keywords.iter().count() != selected.announced_keywords {
@@ -111,6 +173,7 @@ impl Fetch {
         let cells = mailbox.cells()?;
         let store: Arc<Store> = Arc::clone(&turn.shared.store);
         let mut records = store.records();
+        let sends_modseq = self.items.contains(&FetchItem::ModSeq);
         while let Some(&(_, last)) = self.sequences.ranges().get(self.range) {
             if self.marks_seen && self.next >= self.marked_before {
                 self.mark_seen(selected, &mailbox, turn)?;
@@ -132,12 +195,15 @@ impl Fetch {
                         continue;
                     }
                 };
-                let newly_seen = self.newly_seen.binary_search(&cell).is_ok();
+                let and_flags = self.and_flags.binary_search(&cell).is_ok();
+                if sends_modseq || and_flags {
+                    *highest = message.modseq().max(*highest);
+                }
                 let first = std::mem::take(&mut self.next_item);
                 let written = message.write(
                     &self.items,
                     first,
-                    newly_seen,
+                    and_flags,
                     &mut records,
                     turn.output,
                     &mut self.failures,
@@ -154,7 +220,7 @@ impl Fetch {
                 self.next = self.sequences.ranges().get(self.range).map_or(0, |range| range.0);
             }
         }
-        Ok(Progress::Done { failures: self.failures })
+        Ok(Progress::Done)
     }
 
     /// Sets `\Seen` on the next messages of the current range that lack it, in one change.
@@ -178,7 +244,7 @@ impl Fetch {
                 unseen.push(cell);
             }
         }
-        self.newly_seen.clear();
+        self.and_flags.clear();
         if unseen.is_empty() {
             return Ok(());
         }
@@ -192,8 +258,8 @@ impl Fetch {
                 turn.announce(committed.ticket, &committed.touched);
                 for outcome in committed.outcomes {
                     if let Outcome::Flags(changed) = outcome {
-                        self.newly_seen.extend(changed.messages.iter().map(|&(cell, ..)| cell));
-                        if !self.newly_seen.is_empty() {
+                        self.and_flags.extend(changed.messages.iter().map(|&(cell, ..)| cell));
+                        if !self.and_flags.is_empty() {
                             self.known.add(changed.modseq);
                         }
                     }

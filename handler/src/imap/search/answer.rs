@@ -14,6 +14,8 @@ use crate::output::Output;
 /// Runs of numbers, both ends included, each ascending.
 type Runs = Vec<(u32, u32)>;
 
+/// What a reply ends with.
+const LINE_END: &[u8] = b"\r\n";
 /// Ranges that are written between two looks at how full the output is.
 const STRIDE: usize = 256;
 
@@ -86,6 +88,21 @@ impl Answer {
         esearch::end(&mut octets);
         pieces.push_back(Piece::Octets(octets));
         Answer { pieces }
+    }
+
+    /// With the highest modseq of the results at the end (RFC 7162, 3.1.6; RFC 4731, 3.2).
+    pub(crate) fn with_modseq(mut self, options: Option<&ResultOptions>, modseq: u64) -> Answer {
+        if let Some(Piece::Octets(octets)) = self.pieces.back_mut() {
+            let end = octets.len().saturating_sub(LINE_END.len());
+            debug_assert_eq!(octets.get(end..), Some(LINE_END));
+            octets.truncate(end);
+            match options {
+                None => reply::search_modseq(octets, modseq),
+                Some(_) => esearch::number(octets, NumberItem::ModSeq, modseq),
+            }
+            octets.extend_from_slice(LINE_END);
+        }
+        self
     }
 
     /// Writes until the output is full; true when all was written.

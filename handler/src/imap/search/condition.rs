@@ -9,7 +9,7 @@ use protocol::imap::command::search::{DateComparison, SearchCharset, SearchKey};
 use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::view::View;
-use store::{Keywords, Mailbox, StoreError};
+use store::{Keywords, Mailbox, ModSeq, StoreError};
 
 use super::super::object_id;
 use super::super::selected::sequences_of_uids;
@@ -197,6 +197,19 @@ impl Condition {
                 .map_or(Condition::False, Condition::ThreadNumber),
             SearchKey::MessageNumber(number) => Condition::MessageNumber(*number),
             SearchKey::ThreadNumber(number) => Condition::ThreadNumber(*number),
+            SearchKey::ModSeq(modseq) => match modseq.checked_sub(1) {
+                None => Condition::True,
+                Some(since) => {
+                    let all = [(1, given.view.exists())];
+                    let changed = given.view.seqs_changed_since(given.mailbox, ModSeq(since), &all)?;
+                    Condition::Among(NumberSet::from_ranges(changed))
+                }
+            },
+            SearchKey::UidAfter(uid) => match uid.checked_add(1) {
+                None => Condition::False,
+                Some(next) => given.among_uids(&NumberSet::from_ranges(vec![(next, u32::MAX)]))?,
+            },
+            SearchKey::UidBefore(uid) => given.among_uids(&NumberSet::from_ranges(vec![(1, uid - 1)]))?,
             SearchKey::Larger(octets) => Condition::SizeFrom(octets.saturating_add(1)),
             SearchKey::Smaller(octets) => Condition::SizeBelow(*octets),
         })

@@ -17,7 +17,8 @@ use protocol::imap::reply::code::Code;
 use protocol::imap::reply::esearch::Correlator;
 use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::sequence_set::NumberSet;
-use store::{Store, StoreError};
+use store::mailbox::Cells;
+use store::{ModSeq, Store, StoreError};
 
 use self::answer::Answer;
 use self::condition::{Condition as Match, Given, charset_name};
@@ -41,6 +42,10 @@ pub(crate) struct Search {
     numbering: Numbering,
     /// What an ESEARCH reply is to say; `None` for a SEARCH reply.
     options: Option<ResultOptions>,
+    /// Whether MODSEQ was a key, so that the reply says the highest one.
+    tells_modseq: bool,
+    /// Whether message numbers must not move before it ends: those of its reply, or of its keys (RFC 3501, 7.4.1; RFC 7162, 3.2.10.2).
+    numbers_stay: bool,
     step: Step,
 }
 
@@ -94,6 +99,10 @@ impl ImapSession {
             let text = "With UTF8=ACCEPT all texts are UTF-8, and SEARCH names no charset";
             return self.refuse(turn, &tag, Condition::Bad, None, text);
         }
+        let tells_modseq = arguments.key.has_modseq();
+        if tells_modseq {
+            self.enable_condstore(turn);
+        }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         let charset = arguments.charset.as_ref();
         let condition = compile(selected, charset, &arguments.key, &turn.shared.store);
@@ -106,8 +115,10 @@ impl ImapSession {
             Ok(condition) => {
                 let finder = Finder::new(condition).until(enough(options.as_ref()));
                 let step = Step::Find(finder);
-                self.running =
-                    Running::Search(Box::new(Search { tag, numbering: arguments.numbering, options, step }));
+                let numbering = arguments.numbering;
+                let numbers_stay = numbering == Numbering::Sequence || arguments.key.has_message_numbers();
+                let search = Search { tag, numbering, options, tells_modseq, numbers_stay, step };
+                self.running = Running::Search(Box::new(search));
                 Flow::Continue
             }
             Err(error) => self.refuse_unsearchable(turn, &tag, &error),
@@ -152,7 +163,10 @@ impl ImapSession {
     }
 
     fn end_search(&mut self, search: Search, turn: &mut Turn<'_>) -> Flow {
-        let tell = Tell::by(search.numbering, Known::default());
+        let tell = match search.numbers_stay {
+            true => Tell::NoExpunge(Known::default()),
+            false => Tell::WithUids(Known::default()),
+        };
         let Step::Tell { failures, is_saved, .. } = search.step else { return Flow::Continue };
         let ending = match (failures, is_saved) {
             (0, Saving::NotAsked) => Ending::ok(search.tag, tell, "SEARCH completed"),
@@ -243,6 +257,23 @@ impl Search {
         Ok(if answer.write(turn.output) { None } else { Some(Next::Output) })
     }
 
+    /// The highest modseq of the results that are told (RFC 4731, 3.2); `None` if there are none.
+    fn highest_modseq(
+        &self,
+        found: &NumberSet,
+        selected: &Selected,
+        cells: &Cells,
+    ) -> Result<Option<ModSeq>, StoreError> {
+        let told = self.options.map_or_else(|| found.clone(), |options| kept(&options, found));
+        let mut highest = None;
+        for &(first, last) in told.ranges() {
+            for (_, cell) in selected.view.cells_in_seq_range(first..=last) {
+                highest = highest.max(Some(cells.flags(cell)?.modseq));
+            }
+        }
+        Ok(highest)
+    }
+
     /// Makes the reply, and saves what is to be saved.
     fn tell(
         &self,
@@ -260,6 +291,7 @@ impl Search {
             is_saved = if is_too_many { Saving::TooMany } else { Saving::Saved };
             selected.saved = if is_too_many { NumberSet::default() } else { uids };
         }
+        let modseq = if self.tells_modseq { self.highest_modseq(&found, selected, &cells)? } else { None };
         let numbers = match self.numbering {
             Numbering::Sequence => found,
             Numbering::Uid => uids_of_sequences(&selected.view, &cells, &found)?,
@@ -272,6 +304,10 @@ impl Search {
                 let correlator = Correlator { tag: &self.tag, mailbox: None };
                 Answer::esearch(correlator, self.numbering, options, runs)
             }
+        };
+        let answer = match modseq {
+            Some(modseq) => answer.with_modseq(self.options.as_ref(), modseq.0),
+            None => answer,
         };
         Ok(Step::Tell { answer, failures, is_saved })
     }

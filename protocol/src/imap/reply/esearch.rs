@@ -26,6 +26,8 @@ pub enum NumberItem {
     Max,
     /// COUNT
     Count,
+    /// MODSEQ (RFC 4731, 3.2): the highest one of the results that are told
+    ModSeq,
 }
 
 /// Changes to the results of an earlier search (RFC 5267 section 4.3).
@@ -55,12 +57,13 @@ pub fn begin(out: &mut Vec<u8>, correlator: Correlator<'_>, numbering: Numbering
     }
 }
 
-/// Appends MIN, MAX or COUNT.
+/// Appends MIN, MAX, COUNT or MODSEQ.
 pub fn number(out: &mut Vec<u8>, item: NumberItem, number: u64) {
     out.extend_from_slice(match item {
         NumberItem::Min => b" MIN ",
         NumberItem::Max => b" MAX ",
         NumberItem::Count => b" COUNT ",
+        NumberItem::ModSeq => b" MODSEQ ",
     });
     text::number(out, number);
 }
