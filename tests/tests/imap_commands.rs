@@ -32,6 +32,7 @@ tests::scripts! {
     preview: "imap/preview.txt",
     qresync: "imap/qresync.txt",
     rename: "imap/rename.txt",
+    response_codes: "imap/response-codes.txt",
     savedate: "imap/savedate.txt",
     search: "imap/search.txt",
     searchres: "imap/searchres.txt",

@@ -63,6 +63,10 @@ impl ImapSession {
                 let ending = Ending::ok(tag.clone(), Tell::Everything, "DELETE completed");
                 self.end_after(tag, ticket, ending.preceded_by(told))
             }
+            // Of INBOX and of a name that only stands above others; others may always be deleted.
+            Err(error @ ChangeError::NotAllowed(_)) if !name.is_inbox() => {
+                self.refuse(turn, &tag, Condition::No, Some(Code::HasChildren), &error.to_string())
+            }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
         }
     }

@@ -7,6 +7,7 @@ use crate::imap::extension::special_use::SpecialUse;
 use crate::imap::syntax::flag::SystemFlags;
 use crate::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, write_mailbox};
 use crate::imap::syntax::name_encoding::NameEncoding;
+use crate::imap::syntax::string;
 
 /// Appends `(` flags `)`, without a line end.
 pub fn flag_list<'a>(out: &mut Vec<u8>, system: SystemFlags, keywords: impl IntoIterator<Item = &'a str>) {
@@ -127,7 +128,8 @@ pub fn list(
         Extended::ChildSubscribed => out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))"),
         Extended::OldName(old_name) => {
             out.extend_from_slice(b" (\"OLDNAME\" (");
-            write_mailbox(out, old_name, encoding);
+            // Only who takes UTF-8 gets it. In quotes, as in the RFC, though it may be an atom.
+            string::write_utf8(out, old_name, encoding);
             out.extend_from_slice(b"))");
         }
     }
