@@ -19,6 +19,9 @@ use super::names::Unfound;
 use super::{Flow, ImapSession, Running};
 use crate::conversation::{Next, Turn};
 
+/// Mailboxes that are opened for their STATUS before other sessions have their turn.
+const OPENED_A_TURN: u32 = 64;
+
 /// One name that will be told.
 struct Line {
     name: String,
@@ -71,13 +74,19 @@ impl ImapSession {
 
     pub(super) fn go_on_list(&mut self, mut list: Box<List>, turn: &mut Turn<'_>) -> Flow {
         let names = self.enabled.names();
+        let mut mailboxes_opened = 0;
         while !turn.output.is_full() {
+            if mailboxes_opened == OPENED_A_TURN {
+                self.running = Running::List(list);
+                return Flow::Wait(Next::Again);
+            }
             let Some(mut line) = list.lines.next() else {
                 let text = if list.kind == ListKind::List { "LIST completed" } else { "LSUB completed" };
                 return self.end(turn, list.tag, Tell::Everything, text);
             };
             let mut status = Vec::new();
             if let Some(id) = line.status_of {
+                mailboxes_opened += 1;
                 let name = (line.name.as_str(), names);
                 if let Err(error) =
                     super::status::write_status(&mut status, turn.shared, id, name, &list.status)
@@ -102,7 +111,11 @@ impl ImapSession {
 }
 
 fn patterns(arguments: &ListArguments) -> Vec<Pattern> {
-    arguments.patterns.iter().map(|pattern| Pattern::new(&arguments.reference, pattern)).collect()
+    // RFC 9051, 6.3.9: empty ones mean nothing in the extended form; in the basic form they have been answered already, or stand
+    // behind a reference.
+    let meant =
+        arguments.patterns.iter().filter(|pattern| arguments.form == ListForm::Basic || !pattern.is_empty());
+    meant.map(|pattern| Pattern::new(&arguments.reference, pattern)).collect()
 }
 
 fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {

@@ -198,3 +198,54 @@ impl LsubArguments {
         Ok(LsubArguments { reference, pattern })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::{Command, Limits, Tagged};
+
+    fn returns(options: &str) -> Option<ListReturn> {
+        let text = format!("a LIST \"\" * RETURN ({options})");
+        match Tagged::parse(text.as_bytes(), &Limits::LOGGED_IN).ok()?.command {
+            Command::List(arguments) => Some(arguments.returns),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn rights_and_metadata_can_be_asked_for() {
+        let asked = returns("MYRIGHTS METADATA (/Shared/Comment \"/private/a b\") SUBSCRIBED");
+        assert!(asked.is_none(), "a space is not in the name of an entry");
+        let asked = returns("MYRIGHTS METADATA (/Shared/Comment \"/private/x\" /shared/comment) SUBSCRIBED");
+        let asked = asked.expect("options");
+        assert!(asked.my_rights && asked.subscribed && !asked.children);
+        assert_eq!(asked.metadata, ["/shared/comment", "/private/x"]);
+        for options in [
+            "METADATA",
+            "METADATA ()",
+            "METADATA (x)",
+            "METADATA /shared/a",
+            "MYRIGHTS ()",
+            "METADATA (/\u{e9})",
+        ] {
+            assert_eq!(returns(options), None, "{options}");
+        }
+    }
+
+    #[test]
+    fn entries_and_patterns_are_limited() {
+        let entries = |count: usize| {
+            let names: Vec<String> = (0..count).map(|number| format!("/shared/{number}")).collect();
+            returns(&format!("METADATA ({})", names.join(" ")))
+        };
+        assert!(entries(ListReturn::ENTRIES_MAX).is_some() && entries(ListReturn::ENTRIES_MAX + 1).is_none());
+        let named = |length: usize| returns(&format!("METADATA (/{})", "x".repeat(length - 1)));
+        assert!(named(ListReturn::ENTRY_LENGTH_MAX).is_some());
+        assert!(named(ListReturn::ENTRY_LENGTH_MAX + 1).is_none());
+        let patterns = |count: usize| {
+            let text = format!("a LIST \"\" ({})", vec!["x"; count].join(" "));
+            Tagged::parse(text.as_bytes(), &Limits::LOGGED_IN).is_ok()
+        };
+        assert!(patterns(ListArguments::PATTERNS_MAX) && !patterns(ListArguments::PATTERNS_MAX + 1));
+    }
+}
