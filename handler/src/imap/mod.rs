@@ -23,7 +23,9 @@ mod refusal;
 mod search;
 mod select;
 mod selected;
+mod sort;
 mod status;
+mod thread;
 mod unauthenticate;
 mod untagged;
 
@@ -43,6 +45,8 @@ use self::list::List;
 use self::login::Login;
 use self::search::Search;
 use self::selected::Selected;
+use self::sort::Sort;
+use self::thread::Thread;
 use crate::conversation::{Next, Turn};
 use crate::log;
 use crate::shared::Shared;
@@ -85,6 +89,10 @@ enum Running {
     Fetch(Box<Fetch>),
     /// SEARCH.
     Search(Box<Search>),
+    /// SORT.
+    Sort(Box<Sort>),
+    /// THREAD.
+    Thread(Box<Thread>),
     /// LIST or LSUB.
     List(Box<List>),
     /// IDLE.
@@ -159,6 +167,8 @@ impl ImapSession {
                 Running::Append(append) => self.go_on_append(append, turn),
                 Running::Fetch(fetch) => self.go_on_fetch(fetch, turn),
                 Running::Search(search) => self.go_on_search(search, turn),
+                Running::Sort(sort) => self.go_on_sort(sort, turn),
+                Running::Thread(thread) => self.go_on_thread(thread, turn),
                 Running::List(list) => self.go_on_list(list, turn),
                 Running::Idle(idle) => self.go_on_idle(idle, turn),
                 Running::Commit(tag, ticket, then) => self.go_on_commit(tag, ticket, then, turn),
@@ -270,6 +280,8 @@ impl ImapSession {
             Command::Unselect => self.unselect(tag, turn),
             Command::Expunge(uids) => self.expunge(tag, uids.as_ref(), turn),
             Command::Search(arguments) => self.begin_search(tag, &arguments, turn),
+            Command::Sort(arguments) => self.begin_sort(tag, arguments, turn),
+            Command::Thread(arguments) => self.begin_thread(tag, &arguments, turn),
             Command::Fetch(arguments) => self.begin_fetch(tag, arguments, turn),
             Command::Store(arguments) => self.store_flags(tag, arguments, turn),
             Command::Copy(arguments) => self.copy(tag, &arguments, copy::Kind::Copy, turn),
@@ -380,6 +392,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Expunge(_) => "EXPUNGE",
         Command::Idle => "IDLE",
         Command::Search(_) => "SEARCH",
+        Command::Sort(_) => "SORT",
+        Command::Thread(_) => "THREAD",
         Command::Fetch(_) => "FETCH",
         Command::Store(_) => "STORE",
         Command::Copy(_) => "COPY",

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{
     ADDRESSES_OFFSET, BLOBS, Blob, ENDS_OFFSET, FLAG_INDEX, FLAG_REPLY, FLAG_SENT, FLAG_SUBJECT_IN_TEXT,
     HEAD_OCTETS, NODE_OCTETS, SUBJECT_OFFSET, VERSION, version_1,
@@ -248,6 +250,13 @@ impl<'a> Record<'a> {
             SortKey::DisplayFrom => self.display_key(0, Blob::FromDisplay, out),
             SortKey::DisplayTo => self.display_key(1, Blob::ToDisplay, out),
         }
+    }
+
+    /// A hash of the base subject as it is compared; `None` if that is empty.
+    pub fn base_subject_hash(&self) -> Option<u64> {
+        let mut key = Vec::new();
+        self.base_subject(&mut key);
+        (!key.is_empty()).then(|| xxh3_64(&key))
     }
 
     /// Does the subject mark a reply or a forwarded message (RFC 5256 2.1)?

@@ -8,6 +8,7 @@ use protocol::imap::Numbering;
 use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
 use protocol::imap::reply::esearch::{self, Correlator, NumberItem};
 use protocol::imap::reply::mailbox as reply;
+use protocol::imap::reply::sort;
 
 use crate::output::Output;
 
@@ -43,6 +44,17 @@ impl Answer {
     pub(crate) fn search(runs: Runs) -> Answer {
         let mut begin = Vec::new();
         reply::search_begin(&mut begin);
+        Answer::numbers(begin, runs)
+    }
+
+    /// `* SORT` with these numbers.
+    pub(crate) fn sort(runs: Runs) -> Answer {
+        let mut begin = Vec::new();
+        sort::sort_begin(&mut begin);
+        Answer::numbers(begin, runs)
+    }
+
+    fn numbers(begin: Vec<u8>, runs: Runs) -> Answer {
         let mut end = Vec::new();
         reply::search_end(&mut end);
         Answer {

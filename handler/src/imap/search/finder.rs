@@ -63,6 +63,11 @@ impl Finder {
         self.failures
     }
 
+    /// Takes what was found.
+    pub(crate) fn take_found(&mut self) -> NumberSet {
+        std::mem::take(&mut self.found)
+    }
+
     /// What was found.
     pub(crate) fn into_found(self) -> NumberSet {
         self.found

@@ -20,7 +20,7 @@ use protocol::imap::syntax::sequence_set::NumberSet;
 use store::mailbox::Cells;
 use store::{ModSeq, Store, StoreError};
 
-use self::answer::Answer;
+pub(crate) use self::answer::{Answer, slice};
 use self::condition::{Condition as Match, Given, charset_name};
 pub(crate) use self::finder::Finder;
 use super::enabled::Extension;
@@ -58,7 +58,7 @@ enum Step {
 
 /// What became of SAVE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Saving {
+pub(crate) enum Saving {
     /// It was not asked for.
     NotAsked,
     /// `$` stands for the results.
@@ -286,10 +286,7 @@ impl Search {
         let mut is_saved = Saving::NotAsked;
         if let Some(options) = self.options.filter(|_| self.saves()) {
             let kept = if failures > 0 { NumberSet::default() } else { kept(&options, &found) };
-            let uids = uids_of_sequences(&selected.view, &cells, &kept)?;
-            let is_too_many = uids.ranges().len() > SAVED_RANGES_MAX;
-            is_saved = if is_too_many { Saving::TooMany } else { Saving::Saved };
-            selected.saved = if is_too_many { NumberSet::default() } else { uids };
+            is_saved = save_results(selected, &kept, &turn.shared.store)?;
         }
         let modseq = if self.tells_modseq { self.highest_modseq(&found, selected, &cells)? } else { None };
         let numbers = match self.numbering {
@@ -311,6 +308,22 @@ impl Search {
         };
         Ok(Step::Tell { answer, failures, is_saved })
     }
+}
+
+/// Has `$` stand for the messages with these sequence numbers.
+///
+/// # Errors
+/// The mailbox cannot be read.
+pub(crate) fn save_results(
+    selected: &mut Selected,
+    kept: &NumberSet,
+    store: &Store,
+) -> Result<Saving, StoreError> {
+    let cells = selected.mailbox(store)?.cells()?;
+    let uids = uids_of_sequences(&selected.view, &cells, kept)?;
+    let is_too_many = uids.ranges().len() > SAVED_RANGES_MAX;
+    selected.saved = if is_too_many { NumberSet::default() } else { uids };
+    Ok(if is_too_many { Saving::TooMany } else { Saving::Saved })
 }
 
 /// What SAVE keeps of the results (RFC 5182, 2.4; RFC 9394, 3.2).

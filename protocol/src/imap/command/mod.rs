@@ -16,7 +16,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use super::extension::{enable, id};
+use super::extension::{enable, id, sort};
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
 use super::syntax::sequence_set::SequenceSet;
@@ -125,6 +125,10 @@ pub enum Command {
     Idle,
     /// SEARCH and UID SEARCH
     Search(search::SearchArguments),
+    /// SORT and UID SORT (RFC 5256)
+    Sort(sort::SortArguments),
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread(sort::ThreadArguments),
     /// FETCH and UID FETCH
     Fetch(fetch::FetchArguments),
     /// STORE and UID STORE
@@ -200,8 +204,8 @@ pub(crate) fn parse_name_kind(cursor: &mut Cursor<'_>) -> Result<NameKind, Fault
     match parse_name(cursor)?.as_bytes() {
         b"APPEND" => Ok(NameKind::Append),
         b"LOGIN" | b"AUTHENTICATE" | b"ID" | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE"
-        | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"STATUS" | b"SEARCH"
-        | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(NameKind::Plain),
+        | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"STATUS" | b"SEARCH" | b"SORT"
+        | b"THREAD" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(NameKind::Plain),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
@@ -216,6 +220,8 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"FETCH" => Command::Fetch(fetch::FetchArguments::parse(cursor, Numbering::Sequence)?),
         b"STORE" => Command::Store(store::StoreArguments::parse(cursor, Numbering::Sequence)?),
         b"SEARCH" => Command::Search(search::SearchArguments::parse(cursor, Numbering::Sequence)?),
+        b"SORT" => Command::Sort(sort::SortArguments::parse(cursor, Numbering::Sequence)?),
+        b"THREAD" => Command::Thread(sort::ThreadArguments::parse(cursor, Numbering::Sequence)?),
         b"COPY" => Command::Copy(copy::CopyArguments::parse(cursor, Numbering::Sequence)?),
         b"MOVE" => Command::Move(copy::CopyArguments::parse(cursor, Numbering::Sequence)?),
         b"UID" => parse_uid_command(cursor)?,
@@ -257,6 +263,8 @@ fn parse_uid_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"FETCH" => Command::Fetch(fetch::FetchArguments::parse(cursor, Numbering::Uid)?),
         b"STORE" => Command::Store(store::StoreArguments::parse(cursor, Numbering::Uid)?),
         b"SEARCH" => Command::Search(search::SearchArguments::parse(cursor, Numbering::Uid)?),
+        b"SORT" => Command::Sort(sort::SortArguments::parse(cursor, Numbering::Uid)?),
+        b"THREAD" => Command::Thread(sort::ThreadArguments::parse(cursor, Numbering::Uid)?),
         b"COPY" => Command::Copy(copy::CopyArguments::parse(cursor, Numbering::Uid)?),
         b"MOVE" => Command::Move(copy::CopyArguments::parse(cursor, Numbering::Uid)?),
         b"EXPUNGE" => {

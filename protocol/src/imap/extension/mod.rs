@@ -26,4 +26,5 @@ pub mod partial;
 pub mod preview;
 pub mod qresync;
 pub mod result_options;
+pub mod sort;
 pub mod special_use;

@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod fetch_facts;
 pub mod mailbox;
 pub mod session;
+pub mod sort;
 pub mod status;
 pub mod text;
 pub mod vanished;
