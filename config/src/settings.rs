@@ -12,6 +12,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,8 @@ pub struct Auth {
     pub remember_seconds: u32,
     /// From where a password may come without TLS.
     pub plaintext: Plaintext,
+    /// Users whose mail is on another server, each with that server: a host, perhaps with a port.
+    pub referrals: BTreeMap<String, String>,
 }
 
 /// From where a password may come without TLS.
@@ -203,7 +206,12 @@ impl Default for Handlers {
 
 impl Default for Auth {
     fn default() -> Self {
-        Auth { users: "/etc/lode/users".into(), remember_seconds: 3600, plaintext: Plaintext::Loopback }
+        Auth {
+            users: "/etc/lode/users".into(),
+            remember_seconds: 3600,
+            plaintext: Plaintext::Loopback,
+            referrals: BTreeMap::new(),
+        }
     }
 }
 

@@ -125,6 +125,17 @@ impl Settings {
         if self.run.user.chars().any(|c| c.is_control() || c.is_whitespace() || c == ':' || c == '/') {
             problems.push("[run] user is not a user name of this system".to_owned());
         }
+        for (user, server) in &self.auth.referrals {
+            if !crate::users::user_name(user).is_ok_and(|name| name == *user) {
+                problems.push(format!("[auth.referrals] has `{user}`, which is no name of a user: write it as the users file does"));
+            }
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '[' | ']' | ':');
+            if server.is_empty() || !server.chars().all(known) {
+                problems.push(format!(
+                    "[auth.referrals] has `{server}`, which is no server: write \"imap.example.org\" or \"imap.example.org:1143\""
+                ));
+            }
+        }
         for domain in &self.lmtp.domains {
             let known = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':');
             if domain.is_empty() || domain.starts_with('.') || !domain.chars().all(known) {

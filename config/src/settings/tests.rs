@@ -32,7 +32,8 @@ fn an_empty_file_is_the_defaults() {
 #[test]
 fn to_text_parses_back() {
     let text = "[listen]\nimap = [\"127.0.0.1:1143\", \"[::1]:1143\"]\nlmtp = [\"unix:/tmp/l\", \"localhost:24\"]\n\
-                [auth]\nplaintext = \"always\"\nremember_seconds = 0\n[lmtp]\ndomains = [\"example.org\"]\n\
+                [auth]\nplaintext = \"always\"\nremember_seconds = 0\n\
+                [auth.referrals]\nann = \"imap.example.org:1143\"\n[lmtp]\ndomains = [\"example.org\"]\n\
                 [quota]\noctets = \"2G\"\nmessages = 1000\n[run]\nuser = \"lode\"\n";
     let settings = parse(text).expect("parses");
     assert_eq!(settings.auth.plaintext, Plaintext::Always);
@@ -108,4 +109,17 @@ fn load_checks_too_and_a_missing_file_says_what_to_do() {
     assert!(matches!(Settings::load(&path), Err(SettingsError::Refused { .. })));
     std::fs::write(&path, Settings::default_text()).expect("written");
     assert_eq!(Settings::load(&path).expect("loads"), Settings::default());
+}
+
+#[test]
+fn referrals_name_users_and_servers() {
+    assert_eq!(
+        problems("[auth.referrals]\nann = \"imap.example.org\"\nbob = \"[::1]:143\"\n"),
+        Vec::<String>::new()
+    );
+    for text in
+        ["Ann = \"imap.example.org\"", "ann = \"\"", "ann = \"imap://x/\"", "ann = \"a b\"", "\"\" = \"x\""]
+    {
+        assert_eq!(problems(&format!("[auth.referrals]\n{text}\n")).len(), 1, "{text}");
+    }
 }

@@ -45,6 +45,10 @@ remember_seconds = 3600
 # Passwords that are not under TLS are taken from this machine only ("loopback") or from everywhere ("always").
 plaintext = "loopback"
 
+[auth.referrals]
+# Users whose mail is on another server. Who logs in as one of them is told where it is (IMAP LOGIN-REFERRALS), for example
+# ann = "imap.example.org"
+
 [lmtp]
 # Domains mail is taken for, for example ["example.org", "example.net"]. Empty takes any domain.
 # A recipient is the user with the full address as name, else the user with the local part as name.

@@ -45,6 +45,8 @@ const TABLE: &[(Shown, Name)] = &[
     (LoginAndUser, Fixed("SASL-IR")),
     (Login, Fixed("AUTH=PLAIN")),
     (Login, Fixed("AUTH=LOGIN")),
+    // Told where it means something: the setting names users who are elsewhere.
+    (Login, Set(|settings| (!settings.auth.referrals.is_empty()).then(|| "LOGIN-REFERRALS".to_owned()))),
     (NoLogin, Fixed("LOGINDISABLED")),
     (User, Fixed("NAMESPACE")),
     (User, Fixed("UIDPLUS")),

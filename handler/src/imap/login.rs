@@ -1,9 +1,10 @@
-//! LOGIN (RFC 3501, 6.2.3) and AUTHENTICATE (6.2.2, RFC 4959) with PLAIN (RFC 4616) and LOGIN.
+//! LOGIN (RFC 3501, 6.2.3) and AUTHENTICATE (6.2.2, RFC 4959) with PLAIN (RFC 4616) and LOGIN; LOGIN-REFERRALS (RFC 2221).
 
 use protocol::imap::Limits;
 use protocol::imap::command::Tag;
 use protocol::imap::command::authenticate::{AuthenticateArguments, SaslLine};
 use protocol::imap::command::session::LoginArguments;
+use protocol::imap::extension::referral;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
 
@@ -144,6 +145,11 @@ impl ImapSession {
                 let text = "Passwords cannot be checked now; try again later";
                 return self.refuse(turn, tag, Condition::No, Some(Code::Unavailable), text);
             }
+        }
+        if let Some(server) = turn.shared.settings().auth.referrals.get(user) {
+            let url = referral::url(user, server);
+            let text = "Your mail is on another server";
+            return self.refuse(turn, tag, Condition::No, Some(Code::Referral(&url)), text);
         }
         let id = match turn.shared.store.ensure_user(user) {
             Ok(id) => id,

@@ -25,6 +25,7 @@ pub mod object_id;
 pub mod partial;
 pub mod preview;
 pub mod qresync;
+pub mod referral;
 pub mod result_options;
 pub mod sort;
 pub mod special_use;

@@ -69,6 +69,8 @@ pub enum Code<'a> {
     ReadOnly,
     /// READ-WRITE
     ReadWrite,
+    /// REFERRAL (RFC 2221): the URL of the user's mail on another server.
+    Referral(&'a str),
     /// SERVERBUG
     ServerBug,
     /// TOOBIG (RFC 4469): the message is too large.
@@ -125,9 +127,9 @@ impl Code<'_> {
                 out.extend_from_slice(charsets.join(" ").as_bytes());
                 out.push(b')');
             }
-            Code::Capability(names) => {
+            Code::Capability(text) | Code::Referral(text) => {
                 out.push(b' ');
-                out.extend_from_slice(names.as_bytes());
+                out.extend_from_slice(text.as_bytes());
             }
             Code::MailboxId(identifier) => {
                 out.extend_from_slice(b" (");
@@ -194,6 +196,7 @@ impl Code<'_> {
             Code::PrivacyRequired => "PRIVACYREQUIRED",
             Code::ReadOnly => "READ-ONLY",
             Code::ReadWrite => "READ-WRITE",
+            Code::Referral(_) => "REFERRAL",
             Code::ServerBug => "SERVERBUG",
             Code::TooBig => "TOOBIG",
             Code::TryCreate => "TRYCREATE",
