@@ -6,7 +6,8 @@
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::command::fetch::FetchItem;
-use protocol::imap::command::store::{StoreArguments, StoreFlags, StoreOperation};
+use protocol::imap::command::store::{StoreArguments, StoreFlags, StoreItem, StoreOperation};
+use protocol::imap::extension::gmail::GmailItem;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::sequence_set::NumberSet;
@@ -110,6 +111,9 @@ impl Stored {
         }
         if !silent {
             items.push(FetchItem::Flags);
+            if self.arguments.change.item == StoreItem::Labels {
+                items.push(FetchItem::Gmail(GmailItem::Labels));
+            }
         }
         if condstore {
             items.push(FetchItem::ModSeq);

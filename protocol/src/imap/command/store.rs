@@ -1,7 +1,7 @@
 //! STORE and UID STORE (RFC 3501 section 6.4.6), with UNCHANGEDSINCE (RFC 7162 section 3.1.3).
 
 use super::Numbering;
-use crate::imap::extension::condstore;
+use crate::imap::extension::{condstore, gmail};
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::flag::Flags;
 use crate::imap::syntax::sequence_set::SequenceSet;
@@ -24,10 +24,21 @@ pub struct StoreArguments {
 pub struct StoreFlags {
     /// What is done with them.
     pub operation: StoreOperation,
+    /// By which name the client calls them.
+    pub item: StoreItem,
     /// Whether no FETCH replies are wanted (`.SILENT`).
     pub silent: bool,
     /// The flags.
     pub flags: Flags,
+}
+
+/// What a STORE changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreItem {
+    /// FLAGS
+    Flags,
+    /// X-GM-LABELS: keywords alone, which are only added or removed.
+    Labels,
 }
 
 /// What is done with the flags of a STORE.
@@ -54,14 +65,22 @@ impl StoreArguments {
         } else {
             StoreOperation::Set
         };
-        let silent = match cursor.keyword()?.as_bytes() {
-            b"FLAGS" => false,
-            b"FLAGS.SILENT" => true,
+        let (item, silent) = match cursor.keyword()?.as_bytes() {
+            b"FLAGS" => (StoreItem::Flags, false),
+            b"FLAGS.SILENT" => (StoreItem::Flags, true),
+            b"X-GM-LABELS" => (StoreItem::Labels, false),
+            b"X-GM-LABELS.SILENT" => (StoreItem::Labels, true),
             _ => return Err(Fault::syntax("Unknown item of STORE")),
         };
         cursor.space()?;
-        let flags = Flags::parse_list_or_bare(cursor)?;
-        let change = StoreFlags { operation, silent, flags };
+        let flags = match item {
+            StoreItem::Flags => Flags::parse_list_or_bare(cursor)?,
+            StoreItem::Labels => gmail::parse_labels(cursor)?,
+        };
+        if item == StoreItem::Labels && operation == StoreOperation::Set {
+            return Err(gmail::SET_LABELS);
+        }
+        let change = StoreFlags { operation, item, silent, flags };
         Ok(StoreArguments { numbering, messages, unchanged_since, change })
     }
 }

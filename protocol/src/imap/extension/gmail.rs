@@ -2,6 +2,8 @@
 //! are those of EMAILID and THREADID (RFC 8474).
 
 use crate::imap::syntax::cursor::{Cursor, Fault, FaultKind};
+use crate::imap::syntax::flag::{Flag, Flags, Keyword};
+use crate::imap::syntax::string;
 
 /// An item of FETCH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,25 @@ impl GmailItem {
 pub(crate) const RAW: Fault =
     Fault { text: "There is no search in the language of X-GM-RAW", kind: FaultKind::Cannot };
 
+/// Labels are some of a message's flags, so that they cannot be set without the others.
+pub(crate) const SET_LABELS: Fault =
+    Fault { text: "Labels can be added and removed, but not set", kind: FaultKind::Cannot };
+
+/// Parses `(` labels `)`, or one label: atoms or strings that keywords may be.
+pub(crate) fn parse_labels(cursor: &mut Cursor<'_>) -> Result<Flags, Fault> {
+    let mut labels = Flags::default();
+    let mut add = |cursor: &mut Cursor<'_>| {
+        let label = Keyword::new(&string::parse_astring(cursor)?)?;
+        labels.insert(Flag::Keyword(label))
+    };
+    if cursor.peek() == Some(b'(') {
+        cursor.list(add)?
+    } else {
+        add(cursor)?
+    }
+    Ok(labels)
+}
+
 /// Takes a space and a number of 64 bits, as X-GM-MSGID and X-GM-THRID have them in SEARCH.
 pub(crate) fn parse_number(cursor: &mut Cursor<'_>) -> Result<u64, Fault> {
     cursor.space()?;
@@ -49,6 +70,17 @@ pub(crate) fn parse_number(cursor: &mut Cursor<'_>) -> Result<u64, Fault> {
 mod tests {
     use super::*;
     use crate::imap::limits::Limits;
+
+    #[test]
+    fn labels_are_keywords() {
+        let parse = |text: &str| parse_labels(&mut Cursor::new(text.as_bytes(), &Limits::LOGGED_IN));
+        let labels = parse("(Todo \"$Later\" todo)").expect("labels").keywords;
+        assert_eq!(labels.iter().map(Keyword::as_str).collect::<Vec<_>>(), ["Todo", "$Later"]);
+        assert_eq!(parse("Todo").expect("a label").keywords.len(), 1);
+        for text in ["(\\Inbox)", "(\"two words\")", "", "(", "(\"\")"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_have_64_bits() {
