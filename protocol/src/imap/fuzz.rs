@@ -2,22 +2,22 @@
 //!
 //! Called by the fuzz target and by the seeded tests. It panics when an invariant is broken.
 
-use super::command::append::AppendHeader;
+use super::command::append::{AppendLiteral, AppendPiece};
 use super::decoder::{Decoded, Decoder, Refusal};
 use super::limits::Limits;
 
 /// What a session saw, for comparing runs with the same octets in other pieces.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The decoder's answer, but for NeedMore and an APPEND.
+    /// The decoder's answer, but for NeedMore and the literals of an APPEND.
     Decoded(Decoded),
-    /// The message of an APPEND.
-    Message(AppendHeader, Vec<u8>),
+    /// A literal of an APPEND.
+    Literal(AppendLiteral, Vec<u8>),
 }
 
 /// Limits so small that arbitrary octets reach them.
 pub const LIMITS: Limits =
-    Limits { line: 400, literals: 100, append: 200, skip: 1000, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
+    Limits { line: 400, literals: 100, append: 200, append_text: 600, skip: 1000, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
 
 /// Decodes `octets`, first whole, then in pieces whose sizes the octets themselves decide.
 pub fn fuzz_entry(octets: &[u8]) {
@@ -26,14 +26,14 @@ pub fn fuzz_entry(octets: &[u8]) {
     assert_eq!(whole, pieces, "the same octets in pieces give the same answers");
 }
 
-/// Feeds `octets` to a decoder in pieces of the sizes that `size` says, given a place. Refuses every second message.
+/// Feeds `octets` to a decoder in pieces of the sizes that `size` says, given a place. Refuses an APPEND at every fourth of its literals.
 pub fn run(octets: &[u8], size: impl Fn(usize) -> usize) -> Vec<Event> {
     let mut session = Session {
         decoder: Decoder::new(LIMITS),
         events: Vec::new(),
         unread: Vec::new(),
         done: 0,
-        messages: 0,
+        literals: 0,
         left: 0,
     };
     let mut fed = 0;
@@ -57,8 +57,8 @@ struct Session {
     unread: Vec<u8>,
     /// How many octets of `unread` are consumed. They are dropped together, so that the time is linear.
     done: usize,
-    /// How many messages were announced.
-    messages: usize,
+    /// How many literals of APPENDs were announced.
+    literals: usize,
     /// How many octets of the last one are to be taken yet.
     left: usize,
 }
@@ -73,7 +73,7 @@ impl Session {
     /// Decodes until there is nothing more.
     fn drain(&mut self) -> Flow {
         loop {
-            if let (true, Some(Event::Message(_, message))) = (self.left > 0, self.events.last_mut()) {
+            if let (true, Some(Event::Literal(_, message))) = (self.left > 0, self.events.last_mut()) {
                 let taken = self.left.min(self.unread.len() - self.done);
                 message.extend_from_slice(&self.unread[self.done..self.done + taken]);
                 self.done += taken;
@@ -92,18 +92,18 @@ impl Session {
                     assert!(kept <= LIMITS.line + LIMITS.literals, "what is kept is limited");
                     return Flow::Read;
                 }
-                Decoded::AppendLiteral(append) => {
-                    assert!(append.length <= LIMITS.append && consumed > 0);
-                    self.messages += 1;
+                Decoded::AppendPiece(AppendPiece::Literal(literal)) => {
+                    assert!(literal.length <= LIMITS.append && consumed > 0);
+                    self.literals += 1;
                     self.left = 0;
-                    if self.messages.is_multiple_of(2) {
+                    if self.literals.is_multiple_of(4) {
                         self.decoder.append_refuse();
-                    } else if append.length == 0 {
+                    } else if literal.length == 0 {
                         self.decoder.append_rest();
                     } else {
-                        self.left = append.length as usize;
+                        self.left = literal.length as usize;
                     }
-                    self.events.push(Event::Message(append.header, Vec::new()));
+                    self.events.push(Event::Literal(literal, Vec::new()));
                     continue;
                 }
                 Decoded::Fatal(_) => {
@@ -114,7 +114,10 @@ impl Session {
                     assert!(fault.text.bytes().all(|octet| matches!(octet, b' '..=b'~')));
                     assert!(consumed > 0, "a refusal makes progress");
                 }
-                Decoded::Command(_) | Decoded::AppendEnd => assert!(consumed > 0, "a command makes progress"),
+                Decoded::AppendBegin(_)
+                | Decoded::AppendPiece(_)
+                | Decoded::Command(_)
+                | Decoded::AppendEnd => assert!(consumed > 0, "a command makes progress"),
                 Decoded::Continue => {}
             }
             self.events.push(Event::Decoded(decoded));
@@ -137,6 +140,15 @@ mod tests {
         b"STORE ",
         b"APPEND ",
         b"append INBOX ",
+        b"REPLACE 1 ",
+        b"UID REPLACE * box ",
+        b"CATENATE (",
+        b"TEXT ",
+        b"URL ",
+        b"UTF8 (",
+        b"~{4}\r\n",
+        b"~{6+}\r\n",
+        b"/INBOX/;UID=1/;SECTION=1.MIME",
         b"LIST ",
         b"LOGIN ",
         b"IDLE",

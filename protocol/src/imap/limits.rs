@@ -9,11 +9,14 @@ use super::syntax::name_encoding::NameEncoding;
 pub struct Limits {
     /// The text of one command outside its literals, line ends included. A longer one ends the session.
     pub line: usize,
-    /// All literals of one command together, but for the message of an APPEND. A synchronising literal beyond it
+    /// All literals of one command together, but for the messages of an APPEND, whose other literals count one by one. A synchronising literal beyond it
     /// is refused with BAD, another is skipped.
     pub literals: usize,
     /// The message of an APPEND. A longer one is refused with NO \[TOOBIG].
     pub append: u64,
+    /// The text of one APPEND with all its messages outside of their octets. More ends the session. Each line of it may be as long as
+    /// [`Limits::line`] says.
+    pub append_text: usize,
     /// What is skipped for a command that was refused, literals and text. A peer that goes beyond it is cut off.
     pub skip: u64,
     /// How deep search keys (parentheses, NOT, OR) may be nested.
@@ -30,6 +33,7 @@ impl Limits {
         line: 8 << 10,
         literals: 4 << 10,
         append: 0,
+        append_text: 8 << 10,
         skip: 64 << 10,
         depth: 4,
         ranges: 64,
@@ -45,6 +49,7 @@ impl Limits {
         line: 64 << 10,
         literals: 64 << 10,
         append: 100 << 20,
+        append_text: 1 << 20,
         skip: 256 << 20,
         depth: 100,
         ranges: 16 << 10,

@@ -24,6 +24,8 @@ pub enum Mutation {
     FolderNotSynced,
     /// Messages are moved, and several changed at once, before that is durable.
     SeveralNotDurableFirst,
+    /// Messages that are put into a mailbox together are not made durable before that.
+    DepositsNotDurableFirst,
     /// Users and mailboxes are seen before they are durable.
     NamesNotDurableFirst,
     /// Recovery puts changes into mailboxes in the order of the logs, not of their modseqs.
@@ -42,7 +44,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 17] = [
+    pub const ALL: [Mutation; 18] = [
         Mutation::SkipJournalSync,
         Mutation::SkipBucketSync,
         Mutation::SkipSyncOfOthers,
@@ -53,6 +55,7 @@ impl Mutation {
         Mutation::CheckpointBeforeSync,
         Mutation::FolderNotSynced,
         Mutation::SeveralNotDurableFirst,
+        Mutation::DepositsNotDurableFirst,
         Mutation::NamesNotDurableFirst,
         Mutation::ReplayUnsorted,
         Mutation::NoReplay,

@@ -122,6 +122,11 @@ fn script(mutation: Mutation, number: u32) -> Vec<Step> {
                 CUTS,
             ]
         }
+        Mutation::DepositsNotDurableFirst => {
+            let what =
+                Operation::Together { to: 0, sizes: vec![900; 6], replaced: None, flags: 0, keywords: 0 };
+            vec![Step::Do { writer: 0, what }, CUTS]
+        }
         Mutation::NamesNotDurableFirst => {
             let made = Operation::CreateMailbox { user: 0, name: 0, special_use: 0 };
             vec![Step::Do { writer: 0, what: made }, CUTS]

@@ -24,6 +24,11 @@ pub(super) fn told(committed: &Committed, faulty: bool) -> Result<Done, Differen
             };
             Done::Delivered(results.iter().map(one).collect())
         }
+        [Outcome::Deposited(done)] => Done::Together(
+            done.uids.iter().map(|uid| uid.get()).collect(),
+            done.modseq.0,
+            done.expunged_modseq.map(|modseq| modseq.0),
+        ),
         [Outcome::Copied(copied)] => Done::Copied(
             copied.uids.iter().map(|(old, new)| (old.get(), new.get())).collect(),
             copied.modseq.0,
@@ -116,6 +121,37 @@ pub(super) fn found_out(
                 return Err(format!("half a delivery: {count} of {} recipients have it", to.len()));
             }
             Ok(Some(Done::Delivered(results)))
+        }
+        Wish::Together { contents, to, replaced, .. } => {
+            let new = added(model, *to, &seen[to]);
+            let gone = match replaced {
+                Some((from, uid)) => gone(&seen[from], &[*uid]),
+                None => Vec::new(),
+            };
+            let is_new = new.len() == contents.len() && gone.len() == usize::from(replaced.is_some());
+            match is_new {
+                _ if new.is_empty() && gone.is_empty() => return Ok(None),
+                false => {
+                    let all = contents.len();
+                    return Err(format!(
+                        "of {all} messages together {} are new, {} gone",
+                        new.len(),
+                        gone.len()
+                    ));
+                }
+                true => {}
+            }
+            if let Some(((uid, ..), _)) =
+                new.iter().zip(contents).find(|((_, _, found), content)| *found != &***content)
+            {
+                return Err(format!("UID {uid} of {to:?} is not the message that was put there"));
+            }
+            let modseq = new.first().map_or(0, |(_, modseq, _)| *modseq);
+            Ok(Some(Done::Together(
+                new.iter().map(|(uid, ..)| *uid).collect(),
+                modseq,
+                gone.first().copied(),
+            )))
         }
         Wish::Copy { from, uids, to, expunge } => {
             let new = added(model, *to, &seen[to]);

@@ -419,14 +419,14 @@ impl Run {
             _ => (),
         }
         let mut draft = None;
-        let mut message = None;
+        let mut messages = Vec::new();
         if let Operation::Deliver { size, same, begun, .. } = what {
             if self.model.mailboxes().is_empty() {
                 return Ok(());
             }
             let writing = self.writers[usize::from(writer)].as_mut();
             let ready = writing.and_then(|writing| if *begun { writing.begun.pop_front() } else { None });
-            message = Some(match ready {
+            messages.push(match ready {
                 Some((begun, octets)) => {
                     draft = Some(begun);
                     octets
@@ -434,7 +434,10 @@ impl Run {
                 None => self.new_message(*size, *same),
             });
         }
-        let Some(wish) = Wish::of(what, &self.model, message) else { return Ok(()) };
+        if let Operation::Together { sizes, .. } = what {
+            messages = sizes.iter().map(|size| self.new_message(*size, false)).collect();
+        }
+        let Some(wish) = Wish::of(what, &self.model, &messages) else { return Ok(()) };
         self.wish(writer, &wish, draft, death)
     }
 

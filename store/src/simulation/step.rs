@@ -61,6 +61,14 @@ pub(super) enum Operation {
         flags: u8,
         keywords: u8,
     },
+    /// Puts several messages into a mailbox together, or one in the place of the message that `replaced` names by mailbox and number.
+    Together {
+        to: u64,
+        sizes: Vec<u32>,
+        replaced: Option<(u64, u64)>,
+        flags: u8,
+        keywords: u8,
+    },
     Copy {
         from: u64,
         messages: Vec<u64>,
@@ -123,7 +131,7 @@ pub(super) const MAILBOX_NAMES: [&str; 10] =
 /// How likely each kind of step is in one run.
 struct Weights {
     steps: [u32; 14],
-    operations: [u32; 13],
+    operations: [u32; 14],
 }
 
 impl Weights {
@@ -138,8 +146,9 @@ impl Weights {
         let mut steps = [200, 8, 3, 60, 6, 5, 4, 2, 0, 2, 3, 10, 8, 2].map(&mut vary);
         steps[0] = 200;
         steps[3] = steps[3].max(15);
-        // Begin, Drop, Deliver, Copy, Move, StoreFlags, Expunge, CreateUser, DeleteUser, CreateMailbox, Rename, Delete, names
-        let mut operations = [6, 2, 60, 16, 12, 24, 14, 3, 2, 10, 6, 5, 8].map(&mut vary);
+        // Begin, Drop, Deliver, Copy, Move, StoreFlags, Expunge, CreateUser, DeleteUser, CreateMailbox, Rename, Delete, Together,
+        // names
+        let mut operations = [6, 2, 60, 16, 12, 24, 14, 3, 2, 10, 6, 5, 12, 8].map(&mut vary);
         operations[2] = operations[2].max(20);
         Weights { steps, operations }
     }
@@ -243,6 +252,17 @@ fn operation(random: &mut Random, weights: &Weights) -> Operation {
         },
         10 => Operation::RenameMailbox { user: random.next(), from: random.next(), to: random.next() as u8 },
         11 => Operation::DeleteMailbox { user: random.next(), mailbox: random.next() },
+        12 => {
+            let replaced = random.once_in(2).then(|| (random.next(), random.next()));
+            let count = if replaced.is_some() { 1 } else { 1 + random.below(5) };
+            Operation::Together {
+                to: random.next(),
+                sizes: (0..count).map(|_| size(random)).collect(),
+                replaced,
+                flags: if random.once_in(3) { flags } else { 0 },
+                keywords: if random.once_in(4) { keywords } else { 0 },
+            }
+        }
         _ => {
             if random.once_in(2) {
                 let (user, name) = (random.next(), random.next() as u8);
@@ -289,5 +309,9 @@ mod tests {
         has(&|step| matches!(step, Step::PowerCut));
         has(&|step| matches!(step, Step::Do { what: Operation::Copy { expunge: true, .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Deliver { to, .. }, .. } if to.len() > 20));
+        has(&|step| matches!(step, Step::Do { what: Operation::Together { replaced: Some(_), .. }, .. }));
+        has(
+            &|step| matches!(step, Step::Do { what: Operation::Together { sizes, .. }, .. } if sizes.len() > 3),
+        );
     }
 }

@@ -7,26 +7,77 @@ use super::model::{CellModel, CellState, Difference, Model, keyword_names};
 use super::step::{KEYWORDS, MAILBOX_NAMES, Operation};
 use crate::change::{SpecialUse, SystemFlags, ZonedTime};
 use crate::draft::Content;
-use crate::error::ChangeError;
+use crate::error::{ChangeError, StoreError};
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::lists::INBOX;
 use crate::store::Store;
-use crate::txn::{Committed, Delivery, FlagChange, FlagOperation};
+use crate::txn::{Committed, Delivery, DepositDelivery, FlagChange, FlagOperation};
 
 /// What is to be done, to whom.
 #[derive(Clone, Debug)]
 pub(super) enum Wish {
-    Deliver { content: Arc<Vec<u8>>, to: Vec<MailboxId>, system: u8, keywords: u8, date: ZonedTime },
-    Copy { from: MailboxId, uids: Vec<u32>, to: MailboxId, expunge: bool },
-    StoreFlags { mailbox: MailboxId, uids: Vec<u32>, how: FlagOperation, system: u8, keywords: u8 },
-    Expunge { mailbox: MailboxId, uids: Vec<u32> },
-    CreateUser { name: String },
-    DeleteUser { user: UserId },
-    CreateMailbox { user: UserId, name: String, special_use: Option<SpecialUse> },
-    RenameMailbox { user: UserId, from: String, to: String },
-    DeleteMailbox { user: UserId, name: String },
-    Subscribe { user: UserId, name: String, subscribed: bool },
-    SpecialUse { user: UserId, name: String, special_use: Option<SpecialUse> },
+    Deliver {
+        content: Arc<Vec<u8>>,
+        to: Vec<MailboxId>,
+        system: u8,
+        keywords: u8,
+        date: ZonedTime,
+    },
+    Together {
+        contents: Vec<Arc<Vec<u8>>>,
+        to: MailboxId,
+        replaced: Option<(MailboxId, u32)>,
+        system: u8,
+        keywords: u8,
+        date: ZonedTime,
+    },
+    Copy {
+        from: MailboxId,
+        uids: Vec<u32>,
+        to: MailboxId,
+        expunge: bool,
+    },
+    StoreFlags {
+        mailbox: MailboxId,
+        uids: Vec<u32>,
+        how: FlagOperation,
+        system: u8,
+        keywords: u8,
+    },
+    Expunge {
+        mailbox: MailboxId,
+        uids: Vec<u32>,
+    },
+    CreateUser {
+        name: String,
+    },
+    DeleteUser {
+        user: UserId,
+    },
+    CreateMailbox {
+        user: UserId,
+        name: String,
+        special_use: Option<SpecialUse>,
+    },
+    RenameMailbox {
+        user: UserId,
+        from: String,
+        to: String,
+    },
+    DeleteMailbox {
+        user: UserId,
+        name: String,
+    },
+    Subscribe {
+        user: UserId,
+        name: String,
+        subscribed: bool,
+    },
+    SpecialUse {
+        user: UserId,
+        name: String,
+        special_use: Option<SpecialUse>,
+    },
 }
 
 fn pick<T: Copy>(some: &[T], number: u64) -> Option<T> {
@@ -34,8 +85,9 @@ fn pick<T: Copy>(some: &[T], number: u64) -> Option<T> {
 }
 
 impl Wish {
-    /// What `operation` means now; `None` if there is nothing that it could mean. `content` is the message of a delivery.
-    pub(super) fn of(operation: &Operation, model: &Model, content: Option<Arc<Vec<u8>>>) -> Option<Wish> {
+    /// What `operation` means now; `None` if there is nothing that it could mean. `contents` are the messages that it
+    /// brings.
+    pub(super) fn of(operation: &Operation, model: &Model, contents: &[Arc<Vec<u8>>]) -> Option<Wish> {
         let mailboxes = model.mailboxes();
         let mailbox = |number: u64| pick(&mailboxes, number);
         let user = |number: u64| pick(&model.users_there(), number);
@@ -58,10 +110,24 @@ impl Wish {
                     seconds: 1_000_000 + i64::from(*flags) * 77,
                     zone_minutes: i16::from(*keywords),
                 },
-                content: content?,
+                content: Arc::clone(contents.first()?),
                 to: to.iter().map(|number| mailbox(*number)).collect::<Option<_>>()?,
                 system: *flags,
                 keywords: *keywords,
+            },
+            Operation::Together { to, replaced, flags, keywords, .. } => Wish::Together {
+                contents: contents.to_vec(),
+                to: mailbox(*to)?,
+                replaced: match replaced {
+                    Some((from, number)) => {
+                        let from = mailbox(*from)?;
+                        Some((from, *messages(from, &[*number])?.first()?))
+                    }
+                    None => None,
+                },
+                system: *flags,
+                keywords: *keywords,
+                date: ZonedTime { seconds: 2_000_000, zone_minutes: i16::from(*flags) },
             },
             Operation::Copy { from, messages: numbers, to, expunge } => {
                 let from = mailbox(*from)?;
@@ -108,7 +174,11 @@ impl Wish {
     }
 
     /// Does it. `content` is the message of a delivery.
-    pub(super) fn perform(&self, store: &Store, content: Option<Content>) -> Result<Committed, ChangeError> {
+    pub(super) fn perform(
+        &self,
+        store: &Arc<Store>,
+        content: Option<Content>,
+    ) -> Result<Committed, ChangeError> {
         let mut txn = store.begin();
         match self {
             Wish::Deliver { to, system, keywords, date, .. } => {
@@ -120,6 +190,31 @@ impl Wish {
                 });
                 if let Some(content) = content {
                     txn.deliver(content, to.collect());
+                }
+            }
+            Wish::Together { contents, to, replaced, system, keywords, date } => {
+                let mut messages = Vec::with_capacity(contents.len());
+                for content in contents {
+                    let mut draft = store.draft()?;
+                    for octets in content.chunks(700) {
+                        draft.write(octets)?;
+                    }
+                    messages.push(DepositDelivery {
+                        deposit: store.deposit(draft.finish()?, *to)?,
+                        flags: SystemFlags(*system),
+                        keywords: keyword_names(*keywords),
+                        internal_date: *date,
+                    });
+                }
+                match replaced {
+                    None => txn.add_deposits(*to, messages),
+                    Some((from, uid)) => {
+                        let cell = *indexes(store, *from, &[*uid])?
+                            .first()
+                            .ok_or(StoreError::NotFound("message"))?;
+                        let message = messages.pop().ok_or(StoreError::NotFound("message"))?;
+                        txn.replace(*from, cell, *to, message);
+                    }
                 }
             }
             Wish::Copy { from, uids, to, expunge } => {
@@ -165,6 +260,9 @@ impl Wish {
     pub(super) fn mailboxes(&self) -> Vec<MailboxId> {
         let mut touched = match self {
             Wish::Deliver { to, .. } => to.clone(),
+            Wish::Together { to, replaced, .. } => {
+                replaced.iter().map(|(from, _)| *from).chain([*to]).collect()
+            }
             Wish::Copy { from, to, .. } => vec![*from, *to],
             Wish::StoreFlags { mailbox, .. } | Wish::Expunge { mailbox, .. } => vec![*mailbox],
             Wish::RenameMailbox { user, from, .. } if from == INBOX => {
@@ -204,6 +302,8 @@ pub(super) enum Receipt {
 pub(super) enum Done {
     /// One a recipient.
     Delivered(Vec<Receipt>),
+    /// New UIDs, their modseq, the modseq of the expunge.
+    Together(Vec<u32>, u64, Option<u64>),
     /// Old and new UIDs, the modseq of the new, the modseq of the expunge.
     Copied(Vec<(u32, u32)>, u64, Option<u64>),
     Flagged(Vec<u32>, u64),
@@ -271,6 +371,29 @@ impl Model {
                     };
                     self.add(*mailbox, *uid, *modseq, cell)?;
                     marks.push(Mark::Added { mailbox: *mailbox, uid: *uid });
+                }
+            }
+            (
+                Wish::Together { contents, to, replaced, system, keywords, date },
+                Done::Together(uids, modseq, expunged),
+            ) => {
+                if uids.len() != contents.len() || expunged.is_some() != replaced.is_some() {
+                    return Err(format!("{wish:?} came to {done:?}"));
+                }
+                for (content, uid) in contents.iter().zip(uids) {
+                    let state = CellState::Live { system: *system, keywords: *keywords, modseq: *modseq };
+                    let cell = CellModel {
+                        content: Arc::clone(content),
+                        internal_date: *date,
+                        added_by: id,
+                        stored_by: id,
+                        states: History::new(id, state),
+                    };
+                    self.add(*to, *uid, *modseq, cell)?;
+                    marks.push(Mark::Added { mailbox: *to, uid: *uid });
+                }
+                if let (Some((from, uid)), Some(modseq)) = (replaced, expunged) {
+                    self.expunge(*from, &[*uid], *modseq, id, &mut marks)?;
                 }
             }
             (Wish::Copy { from, uids, to, .. }, Done::Copied(pairs, modseq, expunged)) => {

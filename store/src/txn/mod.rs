@@ -6,11 +6,13 @@
 //! - `cells`, `names`, `rights`, `room`: the decisions about messages, about mailbox lists, about who may do what, and about limits
 //! - `bring_back`: messages that were expunged, or were in a mailbox that was deleted
 //! - `own`, `equal`: the message of a transaction, and whether it came before
+//! - `deposit`: messages that are stored first, and put into a mailbox together or in the place of another
 //! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
 
 mod adopt;
 mod bring_back;
 mod cells;
+mod deposit;
 pub(crate) mod equal;
 mod names;
 mod outcome;
@@ -22,8 +24,10 @@ mod room;
 mod tests;
 
 pub use adopt::{AdoptedMailbox, AdoptedMessage, AdoptedUser, is_keyword};
+pub use deposit::{Deposit, DepositDelivery};
 pub use outcome::{
-    Appended, Committed, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
+    Appended, Committed, Copied, Delivery, Deposited, FlagChange, FlagOperation, FlagsChanged, Outcome,
+    Refused,
 };
 
 use std::sync::Arc;
@@ -56,6 +60,7 @@ const UNSYNCED_MOST: usize = 1 << 16;
 #[derive(Debug)]
 pub(crate) enum Operation {
     Deliver { to: Vec<Delivery> },
+    AddDeposits { to: MailboxId, messages: Vec<DepositDelivery>, replaced: Option<(MailboxId, CellIndex)> },
     Copy { from: MailboxId, cells: Vec<CellIndex>, to: MailboxId, expunge: bool },
     BringBack { from: MailboxId, messages: Vec<BroughtBack>, to: MailboxId },
     StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange, since: Option<ModSeq> },
@@ -93,6 +98,21 @@ impl<'store> Txn<'store> {
     pub fn deliver(&mut self, content: Content, to: Vec<Delivery>) {
         self.set_content(content);
         self.operations.push(Operation::Deliver { to });
+    }
+
+    /// Puts messages that were stored before into `to`, all or none, in their order. Once a transaction.
+    ///
+    /// Its `commit` fails with `Gone` if one of them has been given back meanwhile, because it was there for so long.
+    pub fn add_deposits(&mut self, to: MailboxId, messages: Vec<DepositDelivery>) {
+        self.operations.push(Operation::AddDeposits { to, messages, replaced: None });
+    }
+
+    /// Puts a message that was stored before into `to`, and expunges the one of `cell` in `from`, of which at no time there is neither.
+    ///
+    /// Its `commit` fails with `NotFound` if that one was expunged meanwhile; and as that of `add_deposits`.
+    pub fn replace(&mut self, from: MailboxId, cell: CellIndex, to: MailboxId, message: DepositDelivery) {
+        let replaced = Some((from, cell));
+        self.operations.push(Operation::AddDeposits { to, messages: vec![message], replaced });
     }
 
     fn set_content(&mut self, content: Content) {
@@ -224,6 +244,7 @@ impl<'store> Txn<'store> {
     pub fn commit(self) -> Result<Committed, ChangeError> {
         let Txn { store, mut content, operations } = self;
         store.check_writable()?;
+        store.sync_deposits(deposits(&operations))?;
         let mut message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
         let mut keys: Vec<LockKey> = operations.iter().flat_map(Operation::keys).collect();
         keys.extend(room::keys(store, &operations));
@@ -242,7 +263,9 @@ impl<'store> Txn<'store> {
                         *own = OwnMessage::new(store, content)?;
                         continue;
                     }
+                    let held_deposits = store.hold_deposits(deposits(&operations))?;
                     let written = write(store, &held, content, message.as_ref(), planned);
+                    drop(held_deposits);
                     if let Some(own) = &message {
                         own.let_go(store);
                     }
@@ -259,6 +282,17 @@ impl<'store> Txn<'store> {
         }
         Err(StoreError::Busy("a mailbox list that others keep changing").into())
     }
+}
+
+/// All deposits that operations put into mailboxes.
+fn deposits(operations: &[Operation]) -> impl Iterator<Item = &Deposit> {
+    operations
+        .iter()
+        .flat_map(|operation| match operation {
+            Operation::AddDeposits { messages, .. } => messages.as_slice(),
+            _ => &[],
+        })
+        .map(|message| &message.deposit)
 }
 
 fn ascending(cells: &[CellIndex]) -> Vec<CellIndex> {

@@ -63,6 +63,19 @@ pub enum Refused {
     Unusable(String),
 }
 
+/// What became of deposits that were put into a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deposited {
+    /// UIDVALIDITY of the mailbox.
+    pub uid_validity: u32,
+    /// The new messages, in the order in which they were given; ascending.
+    pub uids: Vec<Uid>,
+    /// Their modseq.
+    pub modseq: ModSeq,
+    /// The modseq of the expunge of the message that was replaced.
+    pub expunged_modseq: Option<ModSeq>,
+}
+
 /// What COPY and MOVE did. Messages that had been expunged meanwhile are in neither list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
@@ -94,6 +107,8 @@ pub struct FlagsChanged {
 pub enum Outcome {
     /// Of `deliver`: one result a delivery, in their order.
     Delivered(Vec<Result<Appended, Refused>>),
+    /// Of `add_deposits` and `replace`.
+    Deposited(Deposited),
     /// Of `copy` and `move_messages`.
     Copied(Copied),
     /// Of `store_flags`.

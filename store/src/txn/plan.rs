@@ -82,6 +82,10 @@ impl Operation {
             Operation::Copy { from, to, .. } | Operation::BringBack { from, to, .. } => {
                 vec![LockKey::Mailbox(*from), LockKey::Mailbox(*to)]
             }
+            Operation::AddDeposits { to, replaced, .. } => {
+                let from = replaced.iter().map(|(from, _)| LockKey::Mailbox(*from));
+                from.chain([LockKey::Mailbox(*to)]).collect()
+            }
             Operation::StoreFlags { mailbox, .. } | Operation::Expunge { mailbox, .. } => {
                 vec![LockKey::Mailbox(*mailbox)]
             }
@@ -129,6 +133,9 @@ impl<'a> Plan<'a> {
         for operation in operations {
             let outcome = match operation {
                 Operation::Deliver { to } => self.deliver(to)?,
+                Operation::AddDeposits { to, messages, replaced } => {
+                    self.add_deposits(*to, messages, *replaced)?
+                }
                 Operation::Copy { from, cells, to, expunge } => self.copy(*from, cells, *to, *expunge)?,
                 Operation::BringBack { from, messages, to } => self.bring_back(*from, messages, *to)?,
                 Operation::StoreFlags { mailbox, cells, change, since } => {

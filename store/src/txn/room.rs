@@ -37,7 +37,9 @@ pub(super) fn keys(store: &Store, operations: &[Operation]) -> Vec<LockKey> {
     for operation in operations {
         match operation {
             Operation::Deliver { to } => to.iter().for_each(|to| look(to.mailbox.user)),
-            Operation::Copy { to, .. } | Operation::BringBack { to, .. } => look(to.user),
+            Operation::AddDeposits { to, .. }
+            | Operation::Copy { to, .. }
+            | Operation::BringBack { to, .. } => look(to.user),
             _ => (),
         }
     }

@@ -9,6 +9,7 @@ use super::mutate::Mutator;
 use super::{Target, seeds};
 use crate::random::Random;
 use nix::time::{ClockId, clock_gettime};
+use protocol::imap::command::append::AppendPiece;
 use protocol::imap::{Decoded, Decoder, Limits};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -150,7 +151,8 @@ pub fn imap_logged_in(octets: &[u8]) {
         unread = &unread[consumed..];
         match decoded {
             Decoded::NeedMore | Decoded::Fatal(_) => return,
-            Decoded::AppendLiteral(_) => decoder.append_refuse(),
+            Decoded::AppendPiece(AppendPiece::Literal(_)) => decoder.append_refuse(),
+            Decoded::AppendBegin(_) | Decoded::AppendPiece(_) => {}
             Decoded::Continue | Decoded::Command(_) | Decoded::AppendEnd | Decoded::Bad(_) => {}
         }
     }

@@ -70,7 +70,7 @@ pub struct Tagged {
     pub command: Command,
 }
 
-/// Everything a client can ask for. APPEND is missing: it comes as [`crate::imap::Decoded::AppendLiteral`].
+/// Everything a client can ask for. APPEND and REPLACE are missing: they come from [`crate::imap::Decoded::AppendBegin`] on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// CAPABILITY
@@ -157,15 +157,6 @@ impl Command {
     }
 }
 
-/// What a command's name says about how it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NameKind {
-    /// A command whose literals are arguments.
-    Plain,
-    /// APPEND, whose last literal is a message.
-    Append,
-}
-
 const UNKNOWN: Fault = Fault::syntax("Unknown command");
 
 impl Tagged {
@@ -197,15 +188,14 @@ fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
     UpperName::new(name).ok_or(UNKNOWN)
 }
 
-/// Takes the name of a command, of which not all has come yet, and says how to go on.
+/// Takes the name of a command, of which not all has come yet.
 ///
 /// Errors: there is no such command, or it takes no arguments, so that no literal can belong to it.
-pub(crate) fn parse_name_kind(cursor: &mut Cursor<'_>) -> Result<NameKind, Fault> {
+pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     match parse_name(cursor)?.as_bytes() {
-        b"APPEND" => Ok(NameKind::Append),
         b"LOGIN" | b"AUTHENTICATE" | b"ID" | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE"
         | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"STATUS" | b"SEARCH" | b"SORT"
-        | b"THREAD" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(NameKind::Plain),
+        | b"THREAD" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
@@ -250,7 +240,6 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"STARTTLS" => Command::StartTls,
         b"ID" => Command::Id(id::IdParameters::parse(cursor)?),
         b"ENABLE" => Command::Enable(enable::EnableArguments::parse(cursor)?),
-        b"APPEND" => return Err(Fault::syntax("APPEND needs a literal with the message")),
         _ => return Err(UNKNOWN),
     };
     cursor.end()?;

@@ -1,6 +1,6 @@
 //! Every command, as clients send it and as they should not.
 
-use super::append::{AppendHeader, AppendStep};
+use super::append::MessageHeader;
 use super::fetch::{FetchItem, SectionItem};
 use super::list::ListForm;
 use super::search::{DateComparison, SearchCharset, SearchKey};
@@ -271,33 +271,21 @@ fn status_items() {
 }
 
 #[test]
-fn append_headers() {
-    let append = |text: &str| match AppendHeader::parse(&mut Cursor::new(text.as_bytes(), &Limits::LOGGED_IN))
-    {
-        Ok(AppendStep::Message(header)) => Some(header),
-        _ => None,
+fn headers_of_messages() {
+    let parse = |text: &str| {
+        let mut cursor = Cursor::new(text.as_bytes(), &Limits::LOGGED_IN);
+        let header = MessageHeader::parse(&mut cursor)?;
+        cursor.end().map(|()| header)
     };
-    let header = append(" saved-messages (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" ").expect("all there is");
-    assert_eq!(header.mailbox, name("saved-messages"));
-    assert_eq!(header.message.flags.system, SystemFlags::SEEN);
-    assert_eq!(header.message.date.map(|date| date.unix_seconds()), Some(837_596_665));
-    let header = append(" {5}\r\ninbox ").expect("no more than a mailbox");
-    assert_eq!((header.mailbox, header.message), (name("INBOX"), append::MessageHeader::default()));
-    assert!(append(" a () ").is_some());
-    let awaits_mailbox = AppendHeader::parse(&mut Cursor::new(b" ", &Limits::LOGGED_IN));
-    assert!(matches!(awaits_mailbox, Ok(AppendStep::Argument)));
-    for text in [
-        "",
-        " a",
-        " a ()",
-        " a ~",
-        " a \"17-Jul-1996\" ",
-        " a \"17-Jul-1996 02:44:25 -0700\" () ",
-        " a (\\Seen",
-        " a x ",
-        " a () () ",
-    ] {
-        assert!(append(text).is_none(), "{text}");
+    let header = parse(" (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" ").expect("all there is");
+    assert_eq!(header.flags.system, SystemFlags::SEEN);
+    assert_eq!(header.date.map(|date| date.unix_seconds()), Some(837_596_665));
+    assert_eq!(parse(" "), Ok(MessageHeader::default()));
+    assert!(parse(" () ").is_ok());
+    for text in
+        ["", " ()", " \"17-Jul-1996\" ", " \"17-Jul-1996 02:44:25 -0700\" () ", " (\\Seen", " x ", " () () "]
+    {
+        assert!(parse(text).is_err(), "{text}");
     }
 }
 

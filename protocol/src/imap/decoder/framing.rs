@@ -24,7 +24,7 @@ pub(super) enum Found {
 }
 
 impl LineEnd {
-    pub(super) fn starting_at(start: usize) -> LineEnd {
+    pub(super) const fn starting_at(start: usize) -> LineEnd {
         LineEnd { start, scanned: start }
     }
 

@@ -30,19 +30,21 @@
 //! assert_eq!(unread, b"a2 LOG");
 //! ```
 
+mod append;
 mod framing;
 mod skip;
 #[cfg(test)]
 mod tests;
 
+use self::append::Append;
 use self::framing::{LineEnd, Literal};
 use self::skip::Skip;
-use super::command::append::{AppendHeader, AppendStep};
+use super::command::append::{AppendBegin, AppendKind, AppendPiece};
 use super::command::authenticate::SaslLine;
-use super::command::{self, NameKind, Tag, Tagged};
+use super::command::{self, Tag, Tagged};
 use super::extension::idle::IdleLine;
 use super::limits::Limits;
-use super::syntax::cursor::{Cursor, Fault, FaultKind};
+use super::syntax::cursor::{Cursor, Fault};
 use super::syntax::name_encoding::NameEncoding;
 
 /// What the octets so far amount to.
@@ -54,31 +56,21 @@ pub enum Decoded {
     Continue,
     /// A command.
     Command(Tagged),
-    /// An APPEND has reached its message. Either
+    /// An APPEND or REPLACE has begun. Ask again for its pieces; or refuse it: answer NO with the tag, and call
+    /// [`Decoder::append_refuse`], which can be done after every piece.
+    AppendBegin(AppendBegin),
+    /// What comes next in it. Of a [`AppendPiece::Literal`], either
     /// - take it: when it is synchronising, send `+ ` first; take `length` octets from what follows, then call
-    ///   [`Decoder::append_rest`] and ask again for [`Decoded::AppendEnd`], or [`Decoder::append_skip`] if taking it failed;
-    /// - or refuse it: answer NO with the tag, and call [`Decoder::append_refuse`].
-    AppendLiteral(AppendLiteral),
-    /// The APPEND whose message was taken is complete: do it and answer.
+    ///   [`Decoder::append_rest`] and ask again, or [`Decoder::append_skip`] if taking it failed;
+    /// - or refuse the command, as above.
+    AppendPiece(AppendPiece),
+    /// The APPEND or REPLACE is complete: do it and answer.
     AppendEnd,
-    /// A command that cannot be done; it is consumed, or will be skipped. Answer with [`Refusal::write`]. When it comes in
-    /// place of [`Decoded::AppendEnd`], the message that was taken is not to be kept.
+    /// A command that cannot be done; it is consumed, or will be skipped. Answer with [`Refusal::write`]. When it comes after
+    /// [`Decoded::AppendBegin`], it ends that command, and the messages that were taken are not to be kept.
     Bad(Refusal),
     /// Nothing more can be understood: say BYE with this text and close.
     Fatal(&'static str),
-}
-
-/// An APPEND up to its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppendLiteral {
-    /// The command's tag.
-    pub tag: Tag,
-    /// Where the message goes, and what is said about it.
-    pub header: AppendHeader,
-    /// How many octets the message has; at most [`Limits::append`].
-    pub length: u64,
-    /// Whether the client waits for `+ ` before it sends them.
-    pub synchronising: bool,
 }
 
 /// Why a command cannot be done.
@@ -101,10 +93,8 @@ pub struct Decoder {
 enum State {
     /// A command is coming; with a fresh [`Gathering`], nothing of it has come.
     Command(Gathering),
-    /// The session takes the message of an APPEND.
-    Message { tag: Tag, literal: Literal },
-    /// The message was taken, the rest of the line is coming.
-    AfterMessage { tag: Tag, line: LineEnd },
+    /// An APPEND or REPLACE is coming, piece by piece.
+    Append(Box<Append>),
     /// What is left of a command that was refused is coming.
     Skipping(Skip),
     /// The session is to be closed.
@@ -120,8 +110,8 @@ struct Gathering {
     text: usize,
     /// Octets of all literals.
     literals: usize,
-    /// The command's name, once a literal made it necessary to know it.
-    name: Option<(NameKind, usize)>,
+    /// Whether the command's name is known to be of one that literals can belong to, once there was one.
+    takes_literals: bool,
 }
 
 const LINE_TOO_LONG: &str = "A line is too long";
@@ -152,7 +142,7 @@ impl Decoder {
     pub fn is_between_commands(&self, unread: &[u8]) -> bool {
         match &self.state {
             State::Command(_) => unread.is_empty(),
-            State::Skipping(_) | State::Message { .. } | State::AfterMessage { .. } | State::Dead(_) => false,
+            State::Skipping(_) | State::Append(_) | State::Dead(_) => false,
         }
     }
 
@@ -172,8 +162,7 @@ impl Decoder {
         let unread = &unread[consumed..];
         let (more, decoded) = match &self.state {
             State::Command(_) => self.decode_command(unread),
-            State::AfterMessage { .. } => self.decode_after_message(unread),
-            State::Message { .. } => (0, Decoded::NeedMore),
+            State::Append(_) => self.decode_append(unread),
             State::Dead(text) => (0, Decoded::Fatal(text)),
             State::Skipping(_) => (0, Decoded::NeedMore),
         };
@@ -195,6 +184,14 @@ impl Decoder {
                 framing::Found::TooLong => return (0, self.die(LINE_TOO_LONG)),
                 framing::Found::Line(line) => line,
             };
+            if line.start == 0
+                && let Some((kind, arguments)) = AppendKind::of_line(&unread[..line.end])
+                && let Some(tag) = read_tag(unread)
+            {
+                self.state = State::Append(Box::new(Append::new(tag, kind, &self.limits)));
+                let (consumed, decoded) = self.decode_append(&unread[arguments..]);
+                return (arguments + consumed, decoded);
+            }
             let Some(literal) = framing::literal_at_end(&unread[line.start..line.end]) else {
                 self.state = State::Command(Gathering::default());
                 let decoded = match Tagged::parse(&unread[..line.end], &self.limits) {
@@ -220,31 +217,17 @@ impl Decoder {
             return None;
         };
         let head = &unread[..line.end - literal.marker_length];
-        let (kind, arguments) = match gathering.name {
-            Some(name) => name,
-            None => match read_name(head, &self.limits) {
-                Ok(name) => *gathering.name.insert(name),
-                Err(refusal) => return Some(self.refuse_at_literal(line, literal, refusal)),
-            },
-        };
-        if kind == NameKind::Append {
-            let mut cursor = Cursor::new(&head[arguments..], &self.limits);
-            let refusal = match AppendHeader::parse(&mut cursor) {
-                Ok(AppendStep::Argument) => None,
-                Ok(AppendStep::Message(header)) => {
-                    return Some(self.reach_message(unread, line, literal, header));
-                }
-                Err(fault) => Some(Refusal { tag: read_tag(head), fault }),
-            };
-            if let Some(refusal) = refusal {
-                return Some(self.refuse_at_literal(line, literal, refusal));
+        if !gathering.takes_literals {
+            match check_name(head, &self.limits) {
+                Ok(()) => gathering.takes_literals = true,
+                Err(refusal) => return Some(self.refuse_at_literal(line.next, literal, refusal)),
             }
         }
         let room = (self.limits.literals - gathering.literals.min(self.limits.literals)) as u64;
         if literal.length > room {
             let fault = Fault::limit("A literal is too long");
             let refusal = Refusal { tag: read_tag(head), fault };
-            return Some(self.refuse_at_literal(line, literal, refusal));
+            return Some(self.refuse_at_literal(line.next, literal, refusal));
         }
         // Not more than the room, so it fits.
         let length = literal.length as usize;
@@ -254,35 +237,11 @@ impl Decoder {
         literal.synchronising.then_some((0, Decoded::Continue))
     }
 
-    fn reach_message(
-        &mut self,
-        unread: &[u8],
-        line: framing::Line,
-        literal: Literal,
-        header: AppendHeader,
-    ) -> (usize, Decoded) {
-        let Some(tag) = read_tag(unread) else {
-            return (0, self.die("A tag is gone"));
-        };
-        if literal.length > self.limits.append {
-            let fault = Fault { text: "The message is too large", kind: FaultKind::TooBig };
-            return self.refuse_at_literal(line, literal, Refusal { tag: Some(tag), fault });
-        }
-        self.state = State::Message { tag: tag.clone(), literal };
-        let Literal { length, synchronising, .. } = literal;
-        (line.next, Decoded::AppendLiteral(AppendLiteral { tag, header, length, synchronising }))
-    }
-
     /// Refuses a command of which a literal is still to come, or would be.
     ///
     /// After a synchronising literal's size the client waits, and learns from the refusal that it need not send it: the
     /// command is over. A non-synchronising one comes in any case, and the rest of the command behind it (RFC 7888 section 4).
-    fn refuse_at_literal(
-        &mut self,
-        line: framing::Line,
-        literal: Literal,
-        refusal: Refusal,
-    ) -> (usize, Decoded) {
+    fn refuse_at_literal(&mut self, next: usize, literal: Literal, refusal: Refusal) -> (usize, Decoded) {
         self.state = State::Command(Gathering::default());
         if !literal.synchronising {
             match Skip::new(literal.length, self.limits.skip) {
@@ -290,64 +249,7 @@ impl Decoder {
                 None => return (0, self.die(LITERAL_TOO_LONG)),
             }
         }
-        (line.next, Decoded::Bad(refusal))
-    }
-
-    /// All octets of the message of an APPEND were taken: the rest of the command is to be decoded.
-    pub fn append_rest(&mut self) {
-        if let State::Message { tag, .. } = &self.state {
-            self.state = State::AfterMessage { tag: tag.clone(), line: LineEnd::default() };
-        }
-    }
-
-    /// The session has answered NO to an APPEND of which it took nothing, and for which it sent no `+ `.
-    pub fn append_refuse(&mut self) {
-        if let State::Message { literal, .. } = &self.state {
-            let length = literal.length;
-            if literal.synchronising {
-                self.state = State::Command(Gathering::default());
-            } else {
-                self.append_skip(length);
-            }
-        }
-    }
-
-    /// The session has answered NO to an APPEND, `left` octets of whose message will still come.
-    pub fn append_skip(&mut self, left: u64) {
-        if matches!(self.state, State::Message { .. }) {
-            // A message within its limit may be skipped whatever the limit of skipping is.
-            let budget = self.limits.skip.max(left.saturating_add(self.limits.line as u64));
-            self.state = match Skip::new(left, budget) {
-                Some(skip) => State::Skipping(skip),
-                None => State::Dead(LITERAL_TOO_LONG),
-            };
-        }
-    }
-
-    /// Here MULTIAPPEND would find the header of the next message.
-    fn decode_after_message(&mut self, unread: &[u8]) -> (usize, Decoded) {
-        let State::AfterMessage { tag, line } = &mut self.state else {
-            return (0, Decoded::NeedMore);
-        };
-        let line = match line.find(unread, self.limits.line) {
-            framing::Found::Nothing => return (0, Decoded::NeedMore),
-            framing::Found::TooLong => return (0, self.die(LINE_TOO_LONG)),
-            framing::Found::Line(line) => line,
-        };
-        let rest = &unread[line.start..line.end];
-        if rest.iter().all(|&octet| octet == b' ') {
-            self.state = State::Command(Gathering::default());
-            return (line.next, Decoded::AppendEnd);
-        }
-        let fault = Fault::syntax("Expected the end of the command behind the message");
-        let refusal = Refusal { tag: Some(tag.clone()), fault };
-        match framing::literal_at_end(rest) {
-            Some(literal) => self.refuse_at_literal(line, literal, refusal),
-            None => {
-                self.state = State::Command(Gathering::default());
-                (line.next, Decoded::Bad(refusal))
-            }
-        }
+        (next, Decoded::Bad(refusal))
     }
 
     /// Looks for a line of an authentication: call it instead of [`Decoder::decode`] after a `+ ` was sent for AUTHENTICATE.
@@ -388,14 +290,11 @@ fn read_tag(octets: &[u8]) -> Option<Tag> {
     Tag::parse(&mut Cursor::new(octets, &Limits::BEFORE_LOGIN))
 }
 
-/// The name of the command that `head` begins, and where its arguments are.
-fn read_name(head: &[u8], limits: &Limits) -> Result<(NameKind, usize), Refusal> {
+/// Whether literals can belong to the command that `head` begins.
+fn check_name(head: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let mut cursor = Cursor::new(head, limits);
     let Some(tag) = Tag::parse(&mut cursor) else {
         return Err(Refusal { tag: None, fault: Fault::syntax("Expected a tag") });
     };
-    match command::parse_name_kind(&mut cursor) {
-        Ok(kind) => Ok((kind, cursor.position())),
-        Err(fault) => Err(Refusal { tag: Some(tag), fault }),
-    }
+    command::check_takes_literals(&mut cursor).map_err(|fault| Refusal { tag: Some(tag), fault })
 }

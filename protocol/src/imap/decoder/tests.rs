@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::imap::command::Command;
+use crate::imap::command::append::{AppendLiteral, LiteralKind};
 use crate::imap::fuzz::{Event, run};
 
 const SMALL: Limits =
-    Limits { line: 80, literals: 20, append: 100, skip: 200, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
+    Limits { line: 80, literals: 20, append: 100, append_text: 200, skip: 200, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
 
 /// A decoder and what it has not consumed.
 struct Peer {
@@ -48,10 +49,60 @@ impl Peer {
         }
     }
 
-    fn append(&mut self) -> AppendLiteral {
+    fn begin(&mut self) -> AppendBegin {
         match self.next() {
-            Decoded::AppendLiteral(append) => append,
+            Decoded::AppendBegin(begin) => begin,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// An APPEND up to the octets of its first message.
+    fn append(&mut self) -> (AppendBegin, AppendLiteral) {
+        let begin = self.begin();
+        assert!(matches!(self.next(), Decoded::AppendPiece(AppendPiece::Message(_))));
+        (begin, self.literal())
+    }
+
+    fn literal(&mut self) -> AppendLiteral {
+        match self.next() {
+            Decoded::AppendPiece(AppendPiece::Literal(literal)) => literal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All that comes up to the end of an APPEND or its refusal, in short.
+    fn pieces(&mut self) -> String {
+        let mut all = Vec::new();
+        loop {
+            match self.next() {
+                Decoded::AppendBegin(begin) => all.push(format!("{}>", begin.mailbox.as_str())),
+                Decoded::AppendPiece(AppendPiece::Message(header)) => {
+                    all.push(if header.date.is_some() { "M@" } else { "M" }.to_owned());
+                }
+                Decoded::AppendPiece(AppendPiece::Url(url)) => {
+                    all.push(format!("U:{}", String::from_utf8_lossy(&url)));
+                }
+                Decoded::AppendPiece(AppendPiece::Literal(literal)) => {
+                    let taken = self.take(literal.length as usize);
+                    let kind = match literal.kind {
+                        LiteralKind::Text => "T",
+                        LiteralKind::Binary => "B",
+                        LiteralKind::Utf8 => "8",
+                    };
+                    all.push(format!("{kind}:{}", String::from_utf8_lossy(&taken)));
+                    self.decoder.append_rest();
+                }
+                Decoded::AppendEnd => {
+                    all.push(".".to_owned());
+                    return all.join(" ");
+                }
+                Decoded::Bad(refusal) => {
+                    all.push(refusal.fault.text.to_owned());
+                    return all.join(" ");
+                }
+                Decoded::Continue => all.push("+".to_owned()),
+                other => panic!("{other:?} after {all:?}"),
+            }
         }
     }
 
@@ -107,7 +158,7 @@ fn literals_of_commands_that_are_refused_are_skipped() {
         ("a FOO {5+}\r\n", "a BAD Unknown command\r\n"),
         ("a NOOP {5+}\r\n", "a BAD The command takes no arguments\r\n"),
         ("a APPEND (x) {5+}\r\n", "a BAD Expected a string\r\n"),
-        ("a APPEND x (\\Foo) {5+}\r\n", "a BAD Unknown system flag\r\n"),
+        ("a REPLACE 1:2 x {5+}\r\n", "a BAD REPLACE takes one message\r\n"),
         ("{5+}\r\n", "* BAD Expected a tag\r\n"),
         ("a {5+}\r\n", "a BAD Expected a command\r\n"),
     ] {
@@ -165,7 +216,7 @@ fn literals_beyond_the_limits() {
     for sent in [
         "a LOGIN {4294967296+}\r\n",
         "a FOO {201+}\r\n",
-        "a APPEND x {18446744073709551615+}\r\n",
+        "a APPEND {18446744073709551615+}\r\n",
         "a LOGIN {99999999999999999999+}\r\n",
     ] {
         let mut peer = Peer::new(SMALL);
@@ -201,9 +252,11 @@ fn lines_beyond_the_limit() {
 fn a_message_is_taken() {
     let mut peer = Peer::new(SMALL);
     peer.send("A003 APPEND saved-messages (\\Seen) {10}\r\n");
-    let append = peer.append();
-    assert_eq!((append.tag.as_str(), append.length, append.synchronising), ("A003", 10, true));
-    assert_eq!(append.header.mailbox.as_str(), "saved-messages");
+    let (begin, literal) = peer.append();
+    assert_eq!((begin.tag.as_str(), begin.mailbox.as_str()), ("A003", "saved-messages"));
+    let expected =
+        AppendLiteral { kind: LiteralKind::Text, length: 10, synchronising: true, is_part: false };
+    assert_eq!(literal, expected);
     peer.send("a NOOP\r\n\r\n\r\nb NOOP\r\n");
     assert_eq!(peer.next(), Decoded::NeedMore, "the message is not for the decoder");
     assert_eq!(peer.take(10), b"a NOOP\r\n\r\n");
@@ -213,12 +266,79 @@ fn a_message_is_taken() {
 
     peer.send("c APPEND {5}\r\n");
     assert_eq!(peer.next(), Decoded::Continue);
-    let append = peer.send("inbox {3+}\r\nabc \r\n").append();
-    assert_eq!((append.header.mailbox.as_str(), append.length, append.synchronising), ("INBOX", 3, false));
+    let (begin, literal) = peer.send("inbox {3+}\r\nabc \r\n").append();
+    assert_eq!((begin.mailbox.as_str(), literal.length, literal.synchronising), ("INBOX", 3, false));
     assert_eq!(peer.take(3), b"abc");
     peer.decoder.append_rest();
     assert_eq!(peer.next(), Decoded::AppendEnd);
     peer.noop();
+}
+
+#[test]
+fn messages_of_every_form() {
+    for (sent, pieces) in [
+        ("a APPEND x {3+}\r\nabc {0+}\r\n ~{1+}\r\nd\r\n", "x> M T:abc M T: M B:d ."),
+        (
+            "a APPEND x () \"17-Jul-1996 02:44:25 -0700\" {1+}\r\na (\\Seen) {1+}\r\nb\r\n",
+            "x> M@ T:a M T:b .",
+        ),
+        ("a append x utf8 (~{3+}\r\n\u{e9}a) {1+}\r\nb\r\n", "x> M 8:\u{e9}a M T:b ."),
+        ("a APPEND x CATENATE (URL /y/;UID=1)\r\n", "x> M U:/y/;UID=1 ."),
+        ("a APPEND x CATENATE (UTF8 (~{1+}\r\na) URL u)\r\n", "x> M 8:a U:u ."),
+        ("a APPEND x CATENATE (UTF8 (~{1+}\r\na URL u)\r\n", "x> M 8:a Expected ) behind the part"),
+        (
+            "a APPEND x CATENATE ( URL \"u v\" TEXT {2+}\r\nab TEXT ~{1+}\r\nc URL {3+}\r\nd\r\n URL e ) {1+}\r\nf\r\n",
+            "x> M U:u v T:ab B:c U:d\r\n U:e M T:f .",
+        ),
+        ("a APPEND x CATENATE (URL {1}\r\nu)\r\n", "x> M + U:u ."),
+        ("a APPEND {1}\r\nx CATENATE (URL {1}\r\nu URL {1}\r\nv)\r\n", "+ x> M + U:u + U:v ."),
+        ("a UID REPLACE 7 x {1+}\r\na\r\n", "x> M T:a ."),
+        ("a replace * {1}\r\nx {1+}\r\na\r\n", "+ x> M T:a ."),
+        // What is none.
+        ("a APPEND x\r\n", "x> Expected a literal with the message"),
+        ("a APPEND\r\n", "Expected a space and another argument"),
+        ("a APPEND x (\\Foo) {1+}\r\na\r\n", "x> Unknown system flag"),
+        ("a APPEND x text\r\n", "x> M Expected flags, a date or a literal"),
+        ("a APPEND x UTF8 ({1+}\r\na)\r\n", "x> M Expected ~{ behind UTF8 ("),
+        ("a APPEND x UTF8 (~{1+}\r\na\r\n", "x> M 8:a Expected ) behind the message"),
+        ("a APPEND x CATENATE ()\r\n", "x> M Expected TEXT or URL"),
+        ("a APPEND x CATENATE (TEXT a)\r\n", "x> M Expected a literal behind TEXT"),
+        ("a APPEND x CATENATE (URL a\r\n", "x> M U:a Expected a space and another argument"),
+        ("a APPEND x CATENATE (URL a) b\r\n", "x> M U:a M Expected flags, a date or a literal"),
+        ("a APPEND x CATENATE (URL {21+}\r\n123456789012345678901)\r\n", "x> M A literal is too long"),
+        ("a APPEND x CATENATE (URL {1+}\r\n\0)\r\n", "x> M A literal contains NUL"),
+        ("a REPLACE 1 x {1+}\r\na {1+}\r\nb\r\n", "x> M T:a REPLACE takes one message"),
+        ("a REPLACE 0 x {1+}\r\na\r\n", "Invalid set of messages"),
+    ] {
+        let mut peer = Peer::new(SMALL);
+        assert_eq!(peer.send(sent).pieces(), pieces, "{sent}");
+        assert_eq!(peer.next(), Decoded::NeedMore, "{sent}");
+        peer.noop();
+    }
+}
+
+#[test]
+fn all_the_text_of_an_append_is_limited() {
+    let message = " (\\Seen) {1+}\r\na";
+    let sent = |messages: usize| format!("a APPEND x{}\r\n", message.repeat(messages));
+    let mut peer = Peer::new(SMALL);
+    assert!(peer.send(sent(12)).pieces().ends_with("T:a ."));
+    peer.noop();
+    let mut peer = Peer::new(SMALL);
+    peer.send(sent(14));
+    loop {
+        match peer.next() {
+            Decoded::AppendPiece(AppendPiece::Literal(_)) => {
+                peer.take(1);
+                peer.decoder.append_rest();
+            }
+            Decoded::AppendBegin(_) | Decoded::AppendPiece(_) => {}
+            other => {
+                assert_eq!(other, Decoded::Fatal("A line is too long"));
+                break;
+            }
+        }
+    }
 }
 
 #[test]
@@ -237,23 +357,45 @@ fn a_message_is_refused() {
     peer.decoder.append_skip(6);
     peer.send("56789\r\n");
     peer.noop();
-    assert_eq!(peer.send("a APPEND x {101}\r\n").refusal(), "a NO [TOOBIG] The message is too large\r\n");
-    peer.noop();
-    assert_eq!(peer.send("a APPEND x {101+}\r\n").refusal(), "a NO [TOOBIG] The message is too large\r\n");
-    peer.send([b'x'; 101]).send("\r\n");
-    peer.noop();
+    // At the beginning, or between two messages, with more of the line and behind it.
+    for refused_at in 0..6 {
+        let mut peer = Peer::new(Limits { skip: 400, ..SMALL });
+        peer.send("a APPEND x CATENATE (URL u TEXT {5+}\r\n01234 URL {2+}\r\nab) {3+}\r\nabc\r\n");
+        for _ in 0..refused_at {
+            if let Decoded::AppendPiece(AppendPiece::Literal(literal)) = peer.next() {
+                peer.take(literal.length as usize);
+                peer.decoder.append_rest();
+            }
+        }
+        assert!(!matches!(peer.next(), Decoded::AppendEnd | Decoded::NeedMore));
+        peer.decoder.append_refuse();
+        assert_eq!(peer.next(), Decoded::NeedMore);
+        peer.noop();
+    }
+    let refusal = "a NO [TOOBIG] The message is too large\r\n";
+    for (sent, left) in [("{101}\r\n", 0), ("{101+}\r\n", 101), ("CATENATE (TEXT {101+}\r\n", 101)] {
+        peer.send(format!("a APPEND x {sent}")).begin();
+        assert!(matches!(peer.next(), Decoded::AppendPiece(AppendPiece::Message(_))));
+        assert_eq!(peer.refusal(), refusal);
+        if left > 0 {
+            peer.send(vec![b'x'; left]).send("\r\n");
+        }
+        peer.noop();
+    }
 }
 
 #[test]
-fn only_a_line_end_may_follow_a_message() {
-    for (rest, left) in
-        [(" x\r\n", ""), (" {3}\r\n", ""), (" (\\Seen) {3+}\r\n", "abc\r\n"), ("a NOOP\r\n", "")]
-    {
+fn only_a_line_end_or_a_message_may_follow_a_message() {
+    for (rest, left) in [(" x\r\n", ""), (" x {3}\r\n", ""), (" x {3+}\r\n", "abc\r\n"), ("a NOOP\r\n", "")] {
         let mut peer = Peer::new(SMALL);
         peer.send("a APPEND x {1+}\r\nm").append();
         peer.take(1);
         peer.decoder.append_rest();
-        assert_eq!(peer.send(rest).refusal(), "a BAD Expected the end of the command behind the message\r\n");
+        peer.send(rest);
+        if rest.starts_with(' ') {
+            assert!(matches!(peer.next(), Decoded::AppendPiece(AppendPiece::Message(_))));
+        }
+        assert!(peer.refusal().starts_with("a BAD Expected "), "{rest}");
         peer.send(left);
         peer.noop();
     }
@@ -296,7 +438,7 @@ fn a_conversation_in_every_cut_is_the_same() {
     let whole = run(&conversation, |_| usize::MAX);
     let commands = whole.iter().filter(|event| matches!(event, Event::Decoded(Decoded::Command(_)))).count();
     let refusals = whole.iter().filter(|event| matches!(event, Event::Decoded(Decoded::Bad(_)))).count();
-    assert_eq!((commands, refusals, whole.len()), (5, 2, 10), "{whole:?}");
+    assert_eq!((commands, refusals, whole.len()), (5, 2, 14), "{whole:?}");
     for size in 1..60 {
         assert_eq!(run(&conversation, |_| size), whole, "pieces of {size}");
     }

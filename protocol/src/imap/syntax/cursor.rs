@@ -66,6 +66,7 @@ impl UpperName {
 }
 
 /// A place in the octets of a command.
+#[derive(Clone)]
 pub struct Cursor<'a> {
     octets: &'a [u8],
     at: usize,
