@@ -75,6 +75,8 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("QRESYNC")),
     (User, Fixed("UIDONLY")),
     (User, Set(|_| Some(format!("MESSAGELIMIT={}", message_limit::MESSAGES_MAX)))),
+    (User, Fixed("MULTIAPPEND")),
+    (User, Fixed("REPLACE")),
 ];
 
 /// How far a session is.

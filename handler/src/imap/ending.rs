@@ -48,6 +48,8 @@ enum Highest {
 /// The end of a command.
 pub(crate) struct Ending {
     tell: Tell,
+    /// What is told after that.
+    then: Option<Tell>,
     /// What stands before all else; taken once it is written.
     first: Vec<u8>,
     /// What is being told, once that has begun.
@@ -85,12 +87,18 @@ impl Ending {
             reply::tagged(&mut line, &tag, condition, code, text);
             Reply::Line(line)
         };
-        Ending { tell, first: Vec::new(), untagged: None, reply, highest: Highest::IfWrong }
+        Ending { tell, then: None, first: Vec::new(), untagged: None, reply, highest: Highest::IfWrong }
     }
 
     /// With these lines before what happened in the mailbox.
     pub(crate) fn preceded_by(self, first: Vec<u8>) -> Ending {
         Ending { first, ..self }
+    }
+
+    /// As `preceded_by`; and new messages are told before those that are gone.
+    pub(crate) fn with_new_messages_first(self, first: Vec<u8>) -> Ending {
+        let tell = Tell::NoExpunge(Known::default());
+        Ending { first, then: Some(self.tell), tell, ..self }
     }
 
     /// With HIGHESTMODSEQ for a client that has enabled QRESYNC: the command expunged messages.
@@ -174,11 +182,16 @@ fn tell_all(
     selected: &mut Selected,
     turn: &mut Turn<'_>,
 ) -> Result<bool, store::StoreError> {
-    if ending.untagged.is_none() {
-        ending.untagged = Untagged::collect(selected, &ending.tell, turn)?;
-    }
-    match &mut ending.untagged {
-        Some(untagged) => untagged.write(selected, turn),
-        None => Ok(true),
+    loop {
+        if ending.untagged.is_none() {
+            ending.untagged = Untagged::collect(selected, &ending.tell, turn)?;
+        }
+        if let Some(untagged) = &mut ending.untagged
+            && !untagged.write(selected, turn)?
+        {
+            return Ok(false);
+        }
+        let Some(tell) = ending.then.take() else { return Ok(true) };
+        (ending.tell, ending.untagged) = (tell, None);
     }
 }

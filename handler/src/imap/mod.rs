@@ -199,12 +199,12 @@ impl ImapSession {
                 begin_in_table(turn, command_name(&tagged.command));
                 return self.begin(tagged, turn);
             }
-            Decoded::AppendLiteral(literal) => {
-                begin_in_table(turn, "APPEND");
-                return self.begin_append(literal, turn);
+            Decoded::AppendBegin(begin) => {
+                self.bad_commands = 0;
+                return self.begin_append(begin, turn);
             }
-            // Only an APPEND that is running ends.
-            Decoded::AppendEnd => {}
+            // Only an APPEND that is running goes on or ends.
+            Decoded::AppendPiece(_) | Decoded::AppendEnd => {}
             Decoded::Bad(refusal) => {
                 refusal.write(turn.output.bytes());
                 self.bad_commands += 1;

@@ -19,6 +19,8 @@ pub enum Code<'a> {
     AuthorizationFailed,
     /// BADCHARSET, with those that are known.
     BadCharset(&'a [&'a str]),
+    /// BADURL (RFC 4469): this URL of a CATENATE is the first that stands for nothing.
+    BadUrl(&'a [u8]),
     /// CANNOT: it is right, but cannot be done here, ever.
     Cannot,
     /// CAPABILITY: names with spaces between them.
@@ -127,6 +129,10 @@ impl Code<'_> {
                 out.extend_from_slice(charsets.join(" ").as_bytes());
                 out.push(b')');
             }
+            Code::BadUrl(url) => {
+                out.push(b' ');
+                write_url(out, url);
+            }
             Code::Capability(text) | Code::Referral(text) => {
                 out.push(b' ');
                 out.extend_from_slice(text.as_bytes());
@@ -171,6 +177,7 @@ impl Code<'_> {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset(_) => "BADCHARSET",
+            Code::BadUrl(_) => "BADURL",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
@@ -212,6 +219,21 @@ impl Code<'_> {
     }
 }
 
+/// A URL as it may stand in a response code: what may not, and no URL has without percent codes, becomes one.
+fn write_url(out: &mut Vec<u8>, url: &[u8]) {
+    for &octet in url {
+        if matches!(octet, b'!'..=b'~') && octet != b']' {
+            out.push(octet);
+        } else {
+            out.push(b'%');
+            out.extend([octet >> 4, octet & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]));
+        }
+    }
+    if url.is_empty() {
+        out.extend_from_slice(b"\"\"");
+    }
+}
+
 fn separated_number(out: &mut Vec<u8>, number: u32) {
     out.push(b' ');
     text::number(out, u64::from(number));
@@ -239,6 +261,7 @@ mod tests {
         assert_eq!(written(Code::BadCharset(&["US-ASCII", "UTF-8"])), "[BADCHARSET (US-ASCII UTF-8)]");
         assert_eq!(written(Code::MailboxId("F1-2")), "[MAILBOXID (F1-2)]");
         assert_eq!(written(Code::UidNext(4392)), "[UIDNEXT 4392]");
+        assert_eq!(written(Code::BadUrl(b"/a;UID=1/;SECTION=] \r\n")), "[BADURL /a;UID=1/;SECTION=%5D%20%0D%0A]");
         assert_eq!(written(Code::ReadWrite), "[READ-WRITE]");
         assert_eq!(written(Code::HighestModSeq(i64::MAX as u64)), "[HIGHESTMODSEQ 9223372036854775807]");
         assert_eq!(written(Code::Modified(&NumberSet::from_ascending([7, 8, 12]))), "[MODIFIED 7:8,12]");

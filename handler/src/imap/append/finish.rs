@@ -1,0 +1,148 @@
+//! The end of an APPEND or REPLACE: its messages are put into the mailbox, all of them or none.
+
+use protocol::imap::Numbering;
+use protocol::imap::reply::code::Code;
+use protocol::imap::reply::status::{self as reply, Condition};
+use protocol::imap::syntax::sequence_set::NumberSet;
+use store::txn::{Delivery, DepositDelivery, Outcome, Refused};
+use store::{ChangeError, StoreError};
+
+use super::super::ending::{Ending, Tell};
+use super::super::names::Unfound;
+use super::super::untagged::Known;
+use super::super::{Flow, ImapSession, Running};
+use super::{Append, Message, Step};
+use crate::conversation::Turn;
+
+impl ImapSession {
+    /// Stores the message that is coming, if there is one, for all of it is there.
+    pub(super) fn store_message(&mut self, append: &mut Append, turn: &mut Turn<'_>) -> Result<(), Flow> {
+        let (Some(message), Ok(place)) = (append.message.take(), &append.place) else { return Ok(()) };
+        if message.draft.is_empty() {
+            return Err(self.refuse_empty(turn, &append.tag));
+        }
+        let (flags, keywords, internal_date) = (message.flags(place), message.keywords(place), message.internal_date());
+        let store = &turn.shared.store;
+        let stored = message.draft.finish().and_then(|content| store.deposit(content, place.mailbox));
+        match stored {
+            Ok(deposit) => {
+                append.stored.push(DepositDelivery { deposit, flags, keywords, internal_date });
+                Ok(())
+            }
+            Err(error) => Err(self.refuse_store(turn, &append.tag, &error)),
+        }
+    }
+
+    /// The command is complete.
+    pub(super) fn finish_append(&mut self, mut append: Box<Append>, turn: &mut Turn<'_>) -> Flow {
+        let is_single = append.stored.is_empty();
+        if let (true, Ok(place)) = (is_single, &append.place)
+            && place.replaced.is_none()
+            && let Some(message) = append.message.take()
+        {
+            return self.deliver_one(*append, message, turn);
+        }
+        if let Err(flow) = self.store_message(&mut append, turn) {
+            return flow;
+        }
+        let (tag, ticket) = (append.tag.clone(), append.ticket());
+        append.step = Step::Durable;
+        self.running = Running::Commit(tag, ticket, Box::new(Running::Append(append)));
+        Flow::Continue
+    }
+
+    /// A single message needs no more than one change.
+    fn deliver_one(&mut self, append: Append, message: Message, turn: &mut Turn<'_>) -> Flow {
+        let Append { tag, place, .. } = append;
+        let Ok(place) = place else { return Flow::Continue };
+        if message.draft.is_empty() {
+            return self.refuse_empty(turn, &tag);
+        }
+        let delivery = Delivery {
+            mailbox: place.mailbox,
+            flags: message.flags(&place),
+            keywords: message.keywords(&place),
+            internal_date: message.internal_date(),
+        };
+        let content = match message.draft.finish() {
+            Ok(content) => content,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
+        let mut txn = turn.shared.store.begin();
+        txn.deliver(content, vec![delivery]);
+        let committed = match txn.commit() {
+            Ok(committed) => committed,
+            Err(error) => return self.refuse_change(turn, &tag, &error, Code::TryCreate),
+        };
+        turn.announce(committed.ticket, &committed.touched);
+        let appended = committed.outcomes.into_iter().find_map(|outcome| match outcome {
+            Outcome::Delivered(mut results) => results.pop(),
+            _ => None,
+        });
+        match appended {
+            Some(Ok(appended)) => {
+                let uids = NumberSet::from_ascending([appended.uid.get()]);
+                let code = Some(Code::AppendUid(appended.uid_validity, &uids));
+                let text = "APPEND completed";
+                self.end_after_with(tag, Tell::Everything, Condition::Ok, code, text, committed.ticket)
+            }
+            Some(Err(Refused::Unusable(why))) => {
+                crate::log::error!("append refused", mailbox = place.mailbox.key(), why = why);
+                let text = "The mailbox cannot take the message";
+                self.refuse(turn, &tag, Condition::No, Some(Code::ServerBug), text)
+            }
+            Some(Err(Refused::OverQuota(what))) => self.refuse_over_quota(turn, &tag, what),
+            Some(Err(Refused::NoSuchMailbox)) | None => self.refuse_target(turn, &tag, &place.name, &Unfound::NonExistent),
+        }
+    }
+
+    /// All messages are stored and durable.
+    pub(super) fn put_together(&mut self, append: Append, turn: &mut Turn<'_>) -> Flow {
+        let Append { tag, name, place, mut stored, .. } = append;
+        let Ok(place) = place else { return Flow::Continue };
+        let mut txn = turn.shared.store.begin();
+        match (place.replaced, stored.pop()) {
+            (Some((from, cell, _)), Some(message)) => txn.replace(from, cell, place.mailbox, message),
+            (None, Some(last)) => {
+                stored.push(last);
+                txn.add_deposits(place.mailbox, stored);
+            }
+            (_, None) => return self.refuse_empty(turn, &tag),
+        }
+        let committed = match txn.commit() {
+            Ok(committed) => committed,
+            Err(ChangeError::Store(StoreError::NotFound("message"))) => {
+                let text = "The message to replace was expunged meanwhile";
+                return self.refuse(turn, &tag, Condition::No, Some(Code::ExpungeIssued), text);
+            }
+            Err(ChangeError::Store(StoreError::Gone(_))) => {
+                let text = "It took so long that the messages were given up; send them again";
+                return self.refuse(turn, &tag, Condition::No, Some(Code::Unavailable), text);
+            }
+            Err(error) => return self.refuse_change(turn, &tag, &error, Code::TryCreate),
+        };
+        turn.announce(committed.ticket, &committed.touched);
+        let done = committed.outcomes.into_iter().find_map(|outcome| match outcome {
+            Outcome::Deposited(done) => Some(done),
+            _ => None,
+        });
+        let Some(done) = done else { return self.refuse_target(turn, &tag, &place.name, &Unfound::NonExistent) };
+        let uids = NumberSet::from_ascending(done.uids.iter().map(|uid| uid.get()));
+        let code = Some(Code::AppendUid(done.uid_validity, &uids));
+        let text = format!("{name} completed");
+        let ending = match place.replaced {
+            None => Ending::with(tag.clone(), Tell::Everything, Condition::Ok, code, &text),
+            Some((.., numbering)) => {
+                // RFC 8508, 4.3: APPENDUID comes before EXPUNGE; and so does EXISTS, for the new message is there before the old one goes.
+                let mut first = Vec::new();
+                reply::untagged(&mut first, Condition::Ok, code, "The new message is there");
+                let tell = match numbering {
+                    Numbering::Sequence => Tell::Everything,
+                    Numbering::Uid => Tell::WithUids(Known::default()),
+                };
+                Ending::ok(tag.clone(), tell, &text).with_new_messages_first(first).after_expunging()
+            }
+        };
+        self.end_after(tag, committed.ticket, ending)
+    }
+}
