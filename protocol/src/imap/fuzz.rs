@@ -16,8 +16,16 @@ pub enum Event {
 }
 
 /// Limits so small that arbitrary octets reach them.
-pub const LIMITS: Limits =
-    Limits { line: 400, literals: 100, append: 200, append_text: 600, skip: 1000, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
+pub const LIMITS: Limits = Limits {
+    line: 400,
+    literals: 100,
+    append: 200,
+    append_text: 600,
+    skip: 1000,
+    depth: 5,
+    ranges: 8,
+    ..Limits::BEFORE_LOGIN
+};
 
 /// Decodes `octets`, first whole, then in pieces whose sizes the octets themselves decide.
 pub fn fuzz_entry(octets: &[u8]) {

@@ -21,7 +21,8 @@ impl ImapSession {
         if message.draft.is_empty() {
             return Err(self.refuse_empty(turn, &append.tag));
         }
-        let (flags, keywords, internal_date) = (message.flags(place), message.keywords(place), message.internal_date());
+        let (flags, keywords, internal_date) =
+            (message.flags(place), message.keywords(place), message.internal_date());
         let store = &turn.shared.store;
         let stored = message.draft.finish().and_then(|content| store.deposit(content, place.mailbox));
         match stored {
@@ -92,7 +93,9 @@ impl ImapSession {
                 self.refuse(turn, &tag, Condition::No, Some(Code::ServerBug), text)
             }
             Some(Err(Refused::OverQuota(what))) => self.refuse_over_quota(turn, &tag, what),
-            Some(Err(Refused::NoSuchMailbox)) | None => self.refuse_target(turn, &tag, &place.name, &Unfound::NonExistent),
+            Some(Err(Refused::NoSuchMailbox)) | None => {
+                self.refuse_target(turn, &tag, &place.name, &Unfound::NonExistent)
+            }
         }
     }
 
@@ -126,7 +129,9 @@ impl ImapSession {
             Outcome::Deposited(done) => Some(done),
             _ => None,
         });
-        let Some(done) = done else { return self.refuse_target(turn, &tag, &place.name, &Unfound::NonExistent) };
+        let Some(done) = done else {
+            return self.refuse_target(turn, &tag, &place.name, &Unfound::NonExistent);
+        };
         let uids = NumberSet::from_ascending(done.uids.iter().map(|uid| uid.get()));
         let code = Some(Code::AppendUid(done.uid_validity, &uids));
         let text = format!("{name} completed");

@@ -5,8 +5,16 @@ use crate::imap::command::Command;
 use crate::imap::command::append::{AppendLiteral, LiteralKind};
 use crate::imap::fuzz::{Event, run};
 
-const SMALL: Limits =
-    Limits { line: 80, literals: 20, append: 100, append_text: 200, skip: 200, depth: 5, ranges: 8, ..Limits::BEFORE_LOGIN };
+const SMALL: Limits = Limits {
+    line: 80,
+    literals: 20,
+    append: 100,
+    append_text: 200,
+    skip: 200,
+    depth: 5,
+    ranges: 8,
+    ..Limits::BEFORE_LOGIN
+};
 
 /// A decoder and what it has not consumed.
 struct Peer {
@@ -254,8 +262,7 @@ fn a_message_is_taken() {
     peer.send("A003 APPEND saved-messages (\\Seen) {10}\r\n");
     let (begin, literal) = peer.append();
     assert_eq!((begin.tag.as_str(), begin.mailbox.as_str()), ("A003", "saved-messages"));
-    let expected =
-        AppendLiteral { kind: LiteralKind::Text, length: 10, synchronising: true, is_part: false };
+    let expected = AppendLiteral { kind: LiteralKind::Text, length: 10, synchronising: true, is_part: false };
     assert_eq!(literal, expected);
     peer.send("a NOOP\r\n\r\n\r\nb NOOP\r\n");
     assert_eq!(peer.next(), Decoded::NeedMore, "the message is not for the decoder");

@@ -261,7 +261,10 @@ mod tests {
         assert_eq!(written(Code::BadCharset(&["US-ASCII", "UTF-8"])), "[BADCHARSET (US-ASCII UTF-8)]");
         assert_eq!(written(Code::MailboxId("F1-2")), "[MAILBOXID (F1-2)]");
         assert_eq!(written(Code::UidNext(4392)), "[UIDNEXT 4392]");
-        assert_eq!(written(Code::BadUrl(b"/a;UID=1/;SECTION=] \r\n")), "[BADURL /a;UID=1/;SECTION=%5D%20%0D%0A]");
+        assert_eq!(
+            written(Code::BadUrl(b"/a;UID=1/;SECTION=] \r\n")),
+            "[BADURL /a;UID=1/;SECTION=%5D%20%0D%0A]"
+        );
         assert_eq!(written(Code::ReadWrite), "[READ-WRITE]");
         assert_eq!(written(Code::HighestModSeq(i64::MAX as u64)), "[HIGHESTMODSEQ 9223372036854775807]");
         assert_eq!(written(Code::Modified(&NumberSet::from_ascending([7, 8, 12]))), "[MODIFIED 7:8,12]");
