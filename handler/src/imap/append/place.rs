@@ -71,6 +71,11 @@ impl ImapSession {
             self.refuse(turn, tag, Condition::Bad, None, "REPLACE needs a selected mailbox");
             return None;
         };
+        if self.enabled.uid_only() && replaced.numbering == Numbering::Sequence {
+            let text = "Message numbers are not used once UIDONLY is enabled";
+            self.refuse(turn, tag, Condition::Bad, Some(Code::UidRequired), text);
+            return None;
+        }
         if selected.access == Access::ReadOnly {
             let text = "The mailbox was opened with EXAMINE";
             self.refuse(turn, tag, Condition::No, Some(Code::ReadOnly), text);
