@@ -1,0 +1,484 @@
+//! One session: its connection, its model, and how replies change that.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tests::imap::{Imap, Status};
+use tests::server::Server;
+
+use super::model::{self, Flags, Guess, Model, numbers};
+use super::reply::{Untagged, parse};
+use super::{MAILBOXES, Seen, World};
+
+/// What a session enables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) condstore: bool,
+    pub(crate) qresync: bool,
+    pub(crate) uid_only: bool,
+    pub rev2: bool,
+}
+
+impl Kind {
+    /// All kinds that the server knows, some of them twice.
+    pub(crate) fn offered(server: &Server) -> Vec<Kind> {
+        let kind = |condstore, qresync, uid_only, rev2| Kind { condstore, qresync, uid_only, rev2 };
+        let mut kinds = vec![
+            kind(false, false, false, false),
+            kind(false, false, false, false),
+            kind(true, false, false, false),
+            kind(true, true, false, false),
+            kind(true, true, false, false),
+            kind(false, false, true, false),
+            kind(true, true, true, false),
+        ];
+        let reply = server.imap("ann").ok("CAPABILITY");
+        let names = String::from_utf8_lossy(&reply.untagged.concat()).into_owned();
+        if names.split_ascii_whitespace().any(|name| name == "IMAP4rev2") {
+            kinds.extend([
+                kind(false, false, false, true),
+                kind(true, true, false, true),
+                kind(true, true, true, true),
+            ]);
+        }
+        kinds
+    }
+
+    /// The arguments of ENABLE.
+    pub(crate) fn names(self) -> String {
+        let all = [
+            (self.condstore && !self.qresync, "CONDSTORE"),
+            (self.qresync, "QRESYNC"),
+            (self.uid_only, "UIDONLY"),
+            (self.rev2, "IMAP4rev2"),
+        ];
+        let names: Vec<&str> =
+            all.iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| *name).collect();
+        names.join(" ")
+    }
+
+    /// Whether VANISHED takes the place of EXPUNGE.
+    pub(crate) fn vanished(self) -> bool {
+        self.qresync || self.uid_only
+    }
+}
+
+/// What a command allows the server to say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Allowed {
+    /// EXPUNGE and VANISHED: numbers may move.
+    pub(crate) expunge: bool,
+    /// VANISHED (EARLIER).
+    pub(crate) earlier: bool,
+    /// FETCH replies without the UID and MODSEQ that are otherwise due.
+    pub(crate) bare_fetch: bool,
+    /// A tagged NO.
+    pub(crate) no: bool,
+}
+
+/// A command that was sent.
+pub(crate) struct Sent {
+    pub(crate) tag: String,
+    pub(crate) command: String,
+    pub(crate) allowed: Allowed,
+    /// What a silent STORE comes to.
+    pub(crate) guess: Option<Guess>,
+    /// The connection is cut before the reply is read.
+    pub(crate) cut: bool,
+    /// A mailbox that is selected when it succeeds; what was known of it before, if that is to be brought up to date.
+    pub(crate) selects: Option<(usize, Option<Model>)>,
+    /// Leaves the selected state.
+    pub(crate) leaves: bool,
+}
+
+impl Sent {
+    pub(crate) fn new(tag: String, command: &str, allowed: Allowed) -> Sent {
+        let command = command.to_string();
+        Sent { tag, command, allowed, guess: None, cut: false, selects: None, leaves: false }
+    }
+}
+
+/// A session.
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    pub(crate) kind: Kind,
+    pub(crate) imap: Imap,
+    /// The mailbox that is selected, and what is known of it.
+    pub(crate) selected: Option<(usize, Model)>,
+    /// What was known of mailboxes when they were left.
+    pub(crate) cache: [Option<Model>; 2],
+    pub(crate) sent: Option<Sent>,
+    /// Whether the command that was sent is an IDLE that goes on.
+    pub(crate) is_idle: bool,
+    /// The last lines of the conversation, for failures.
+    pub(crate) heard: Vec<String>,
+}
+
+impl Client {
+    pub(crate) fn new(server: &Server, number: usize, kind: Kind) -> Client {
+        let imap = server.imap("ann");
+        let mut client = Client {
+            number,
+            kind,
+            imap,
+            selected: None,
+            cache: [None, None],
+            sent: None,
+            is_idle: false,
+            heard: Vec::new(),
+        };
+        client.enable();
+        client
+    }
+
+    /// Logs in anew, with nothing selected.
+    pub(crate) fn reconnect(&mut self, server: &Server) {
+        self.imap = server.imap("ann");
+        (self.sent, self.is_idle, self.selected) = (None, false, None);
+        self.heard.push("-- connects".to_string());
+        self.enable();
+    }
+
+    fn enable(&mut self) {
+        let names = self.kind.names();
+        if !names.is_empty() {
+            let reply = self.imap.ok(&format!("ENABLE {names}"));
+            let told = reply.untagged.iter().map(|line| String::from_utf8_lossy(line).into_owned());
+            let told: Vec<String> = told.collect();
+            assert!(names.split(' ').all(|name| told[0].contains(name)), "ENABLE {names}: {told:?}");
+        }
+    }
+
+    pub(crate) fn has_selected(&self, mailbox: usize) -> bool {
+        self.selected.as_ref().is_some_and(|(selected, _)| *selected == mailbox)
+    }
+
+    /// Sends a command.
+    pub(crate) fn send(&mut self, command: &str, allowed: Allowed) -> &mut Sent {
+        assert!(self.sent.is_none(), "a command goes on");
+        let tag = self.imap.begin(command).expect("sent");
+        self.note(format!("C: {tag} {command}"));
+        self.sent.insert(Sent::new(tag, command, allowed))
+    }
+
+    pub(crate) fn note(&mut self, line: String) {
+        if self.heard.len() > 400 {
+            self.heard.drain(..200);
+        }
+        self.heard.push(line);
+    }
+
+    /// Sends a command and takes its replies.
+    pub(crate) fn run(&mut self, command: &str, allowed: Allowed, world: &mut World) {
+        self.send(command, allowed);
+        self.finish(world);
+    }
+
+    /// Reads the replies to what was sent.
+    pub(crate) fn finish(&mut self, world: &mut World) {
+        let Some(mut sent) = self.sent.take() else { return };
+        if let Some((mailbox, known)) = &mut sent.selects {
+            // What is said before CLOSED would be of the mailbox before; nothing is.
+            let model = known.take().unwrap_or_default();
+            self.selected = Some((*mailbox, model));
+        }
+        let mut lines = Vec::new();
+        let tagged = loop {
+            let line = self.imap.response().unwrap_or_else(|fault| self.fail(&format!("{fault}"), &sent));
+            let text = String::from_utf8_lossy(&line).into_owned();
+            self.note(format!("S: {text}"));
+            if line.starts_with(b"* ") {
+                lines.push(line);
+                continue;
+            }
+            if line.starts_with(b"+") {
+                continue;
+            }
+            break text;
+        };
+        let Some(rest) = tagged.strip_prefix(&format!("{} ", sent.tag)) else {
+            self.fail(&format!("the tag of {tagged}"), &sent)
+        };
+        let status = match rest.split(' ').next() {
+            Some("OK") => Status::Ok,
+            Some("NO") if sent.allowed.no => Status::No,
+            _ => self.fail("the command was refused", &sent),
+        };
+        let selecting = sent.selects.is_some();
+        let take = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.take_all(&lines, rest, selecting, &mut sent, world);
+        }));
+        if take.is_err() {
+            self.fail("see above", &sent);
+        }
+        if sent.leaves || (selecting && status != Status::Ok) {
+            self.selected = None;
+        }
+    }
+
+    fn take_all(
+        &mut self,
+        lines: &[Vec<u8>],
+        tagged: &str,
+        selecting: bool,
+        sent: &mut Sent,
+        world: &mut World,
+    ) {
+        let mut is_resync = false;
+        if selecting && let Some((_, model)) = &mut self.selected {
+            is_resync = !model.messages.is_empty() || model.uid_validity != 0;
+            if !is_resync {
+                *model = Model { by_uid: self.kind.uid_only, ..Model::default() };
+            }
+        }
+        let mut resync = Resync { is_resync, exists: None };
+        for line in lines {
+            self.take(line, selecting.then_some(&mut resync), sent, world);
+        }
+        if selecting {
+            resync.begin(self);
+        }
+        let Some((_, model)) = &mut self.selected else { return };
+        if let Some(code) = tagged.strip_prefix("OK [HIGHESTMODSEQ ") {
+            model.told = code.split(']').next().and_then(|number| number.parse().ok());
+            assert!(model.told.is_some() && !sent.command.starts_with("CLOSE"), "{tagged}");
+        }
+        let modified = tagged.strip_prefix("OK [MODIFIED ").and_then(|rest| rest.split(']').next());
+        let modified = modified.map(numbers).unwrap_or_default();
+        if let Some(guess) = sent.guess.take().filter(|_| tagged.starts_with("OK")) {
+            for (uid, flags) in guess.flags {
+                let Some(place) = model.place(uid) else { continue };
+                let number = if sent.command.starts_with("UID") { uid } else { place as u32 + 1 };
+                if !modified.contains(&number) {
+                    model.messages[place].flags = Some(flags);
+                }
+            }
+        }
+        if self.kind.condstore {
+            model.tagged();
+        }
+    }
+
+    fn take(&mut self, line: &[u8], mut resync: Option<&mut Resync>, sent: &mut Sent, world: &mut World) {
+        let kind = self.kind;
+        let untagged = parse(line);
+        if let Some(resync) = resync.as_deref_mut()
+            && !matches!(untagged, Untagged::Fetch { .. })
+        {
+            return self.take_select(untagged, resync, world);
+        }
+        if let Some(resync) = resync {
+            resync.begin(self);
+        }
+        if let Untagged::Ok(code, argument) = &untagged {
+            assert!(
+                matches!(code.as_str(), "HIGHESTMODSEQ" | "PERMANENTFLAGS" | "COPYUID" | "UIDNEXT"),
+                "OK [{code}]"
+            );
+            if code == "HIGHESTMODSEQ" {
+                assert!(kind.condstore, "HIGHESTMODSEQ is not enabled");
+                self.selected.as_mut().expect("selected").1.told = argument.parse().ok();
+            }
+            return;
+        }
+        let Some((mailbox, model)) = &mut self.selected else {
+            assert!(matches!(untagged, Untagged::Other), "nothing is selected");
+            return;
+        };
+        match untagged {
+            Untagged::Exists(count) => model.exists(count),
+            Untagged::Recent => assert!(!kind.rev2, "IMAP4rev2 has no RECENT"),
+            Untagged::Expunge(sequence) => {
+                assert!(sent.allowed.expunge && !kind.vanished(), "EXPUNGE now");
+                world.gone[*mailbox].extend(model.expunge(sequence));
+            }
+            Untagged::Vanished(false, set) => {
+                assert!(sent.allowed.expunge && kind.vanished(), "VANISHED now");
+                for uid in numbers(&set) {
+                    model.vanish(uid);
+                    world.gone[*mailbox].insert(uid);
+                }
+            }
+            Untagged::Vanished(true, set) => {
+                assert!(sent.allowed.earlier, "VANISHED (EARLIER) was not asked for");
+                for uid in numbers(&set) {
+                    assert_eq!(model.place(uid), None, "UID {uid} is EARLIER and in view");
+                    world.gone[*mailbox].insert(uid);
+                }
+            }
+            Untagged::Fetch { by_uid, number, items } => {
+                assert_eq!(by_uid, kind.uid_only, "FETCH or UIDFETCH");
+                let items: BTreeMap<String, _> = items.into_iter().collect();
+                let uid = items.get("UID").and_then(tests::value::Value::number).map(|uid| uid as u32);
+                let place = if by_uid {
+                    assert!(uid.is_none_or(|uid| uid == number));
+                    model.place_by_uid(number)
+                } else {
+                    if let Some(uid) = uid {
+                        model.name(number as usize, uid);
+                    }
+                    assert!((1..=model.messages.len()).contains(&(number as usize)), "FETCH {number}");
+                    number as usize - 1
+                };
+                let modseq = items.get("MODSEQ").map(|value| value.items()[0].number().expect("a number"));
+                if kind.condstore && !sent.allowed.bare_fetch {
+                    assert!(by_uid || uid.is_some(), "FETCH without UID");
+                    assert!(modseq.is_some(), "FETCH without MODSEQ");
+                }
+                assert!(kind.condstore || modseq.is_none(), "MODSEQ is not enabled");
+                if let Some(modseq) = modseq {
+                    model.modseq(place, modseq);
+                }
+                if let Some(value) = items.get("FLAGS") {
+                    model.messages[place].flags = Some(model::flags(value));
+                    if let (Some(guess), Some(uid)) = (&mut sent.guess, model.messages[place].uid) {
+                        guess.flags.remove(&uid);
+                    }
+                }
+            }
+            Untagged::Search(found) => {
+                let is_uid = sent.command.starts_with("UID");
+                let exists = model.messages.len() as u32;
+                assert!(is_uid || found.iter().all(|number| (1..=exists).contains(number)), "{found:?}");
+            }
+            Untagged::Ok(..) | Untagged::Other => {}
+        }
+    }
+
+    /// What SELECT says before it tells of messages.
+    fn take_select(&mut self, untagged: Untagged, resync: &mut Resync, world: &mut World) {
+        let Some((mailbox, model)) = &mut self.selected else { return };
+        match untagged {
+            Untagged::Exists(count) => resync.exists = Some(count),
+            Untagged::Ok(code, argument) if code == "UIDVALIDITY" => {
+                let validity = argument.parse().expect("a number");
+                assert!(!resync.is_resync || model.uid_validity == validity, "UIDVALIDITY changed");
+                model.uid_validity = validity;
+            }
+            Untagged::Ok(code, argument) if code == "HIGHESTMODSEQ" => model.told = argument.parse().ok(),
+            Untagged::Ok(code, _) if code == "UNSEEN" => {
+                assert!(!self.kind.uid_only && !self.kind.rev2, "a message number");
+            }
+            Untagged::Ok(..) | Untagged::Other => {}
+            Untagged::Recent => assert!(!self.kind.rev2, "IMAP4rev2 has no RECENT"),
+            Untagged::Vanished(true, set) => {
+                assert!(resync.is_resync, "VANISHED was not asked for");
+                assert!(resync.exists.is_some(), "VANISHED before EXISTS or behind FETCH");
+                for uid in numbers(&set) {
+                    if let Some(place) = model.place(uid) {
+                        model.messages.remove(place);
+                    }
+                    world.gone[*mailbox].insert(uid);
+                }
+            }
+            other => panic!("{other:?} in SELECT"),
+        }
+    }
+
+    /// The model must be what is there.
+    pub(crate) fn compare(&mut self, seen: &[Seen], highest: u64) {
+        let (_, model) = self.selected.as_ref().expect("selected");
+        let told: Vec<(u32, Flags)> = model
+            .messages
+            .iter()
+            .map(|message| (message.uid.expect("a UID"), message.flags.clone().expect("flags")))
+            .collect();
+        let is: Vec<(u32, Flags)> = seen.iter().map(|(uid, flags, _)| (*uid, flags.clone())).collect();
+        let mut wrong = None;
+        if told != is {
+            wrong = Some(format!("told {told:?}\nis {is:?}"));
+        }
+        if self.kind.condstore {
+            let told: Vec<Option<u64>> = model.messages.iter().map(|message| message.modseq).collect();
+            let is: Vec<Option<u64>> = seen.iter().map(|(_, _, modseq)| Some(*modseq)).collect();
+            if told != is {
+                wrong = Some(format!("modseqs told {told:?}\nare {is:?}"));
+            }
+            let is_right =
+                if self.kind.qresync { model.highest == highest } else { model.highest <= highest };
+            if !is_right {
+                wrong = Some(format!("HIGHESTMODSEQ told {}, is {highest}", model.highest));
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.fail(&wrong, &Sent::new(String::new(), "checkpoint", Allowed::default()));
+        }
+    }
+
+    /// Nothing goes on, and everything was told.
+    pub(crate) fn settle(&mut self, world: &mut World) {
+        self.end_idle(world);
+        self.finish(world);
+        if self.selected.is_some() {
+            let everything = Allowed { expunge: true, ..Allowed::default() };
+            self.run("NOOP", everything, world);
+            self.learn(world);
+            assert!(
+                !self.imap.stream().ready(Duration::ZERO),
+                "client {}: more than was asked for",
+                self.number
+            );
+        }
+    }
+
+    /// Fetches what is new.
+    pub(crate) fn learn(&mut self, world: &mut World) {
+        let mut tries = 0;
+        while let Some((_, model)) = &self.selected
+            && model.unknown() > 0
+        {
+            tries += 1;
+            if tries > 5 {
+                self.fail(
+                    "new messages are not there",
+                    &Sent::new(String::new(), "learn", Allowed::default()),
+                );
+            }
+            let items = if self.kind.condstore { "(UID FLAGS MODSEQ)" } else { "(UID FLAGS)" };
+            if self.kind.uid_only {
+                let allowed = Allowed { expunge: true, ..Allowed::default() };
+                self.run(&format!("UID FETCH 1:* {items}"), allowed, world);
+            } else {
+                let first = model.messages.iter().position(|message| message.uid.is_none()).unwrap_or(0) + 1;
+                self.run(&format!("FETCH {first}:* {items}"), Allowed::default(), world);
+            }
+        }
+    }
+
+    /// Ends an IDLE.
+    pub(crate) fn end_idle(&mut self, world: &mut World) {
+        if std::mem::take(&mut self.is_idle) {
+            self.imap.stream().send(b"DONE\r\n").expect("sent");
+            self.note("C: DONE".to_string());
+            self.finish(world);
+        }
+    }
+
+    /// Says what was said before.
+    pub(crate) fn fail(&self, what: &str, sent: &Sent) -> ! {
+        let mailbox = self.selected.as_ref().map(|(mailbox, _)| MAILBOXES[*mailbox]);
+        let heard = &self.heard[self.heard.len().saturating_sub(60)..];
+        panic!(
+            "client {} ({:?}) in {mailbox:?}, {}: {what}\n{}",
+            self.number,
+            self.kind,
+            sent.command,
+            heard.join("\n")
+        )
+    }
+}
+
+/// What SELECT told so far.
+struct Resync {
+    is_resync: bool,
+    exists: Option<usize>,
+}
+
+impl Resync {
+    /// EXISTS counts once what vanished is gone.
+    fn begin(&mut self, client: &mut Client) {
+        if let (Some(exists), Some((_, model))) = (self.exists.take(), &mut client.selected) {
+            model.exists(exists);
+        }
+    }
+}
