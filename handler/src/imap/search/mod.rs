@@ -4,6 +4,7 @@
 //! `condition` is what is looked for, `matching` asks messages, `finder` goes through a mailbox, `answer` writes.
 
 mod answer;
+mod bearing;
 mod condition;
 mod finder;
 mod matching;
@@ -17,16 +18,15 @@ use protocol::imap::reply::code::Code;
 use protocol::imap::reply::esearch::Correlator;
 use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::sequence_set::NumberSet;
-use store::mailbox::Cells;
-use store::{ModSeq, Store, StoreError};
+use store::{Store, StoreError};
 
 pub(crate) use self::answer::{Answer, slice};
+pub(crate) use self::bearing::Bearing;
 use self::condition::{Condition as Match, Given, charset_name};
 pub(crate) use self::finder::Finder;
 use super::enabled::Extension;
-use super::ending::{Ending, Tell};
+use super::ending::Ending;
 use super::selected::{Selected, uids_of_sequences};
-use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::clock;
 use crate::conversation::{Next, Turn};
@@ -42,10 +42,7 @@ pub(crate) struct Search {
     numbering: Numbering,
     /// What an ESEARCH reply is to say; `None` for a SEARCH reply.
     options: Option<ResultOptions>,
-    /// Whether MODSEQ was a key, so that the reply says the highest one.
-    tells_modseq: bool,
-    /// Whether message numbers must not move before it ends: those of its reply, or of its keys (RFC 3501, 7.4.1; RFC 7162, 3.2.10.2).
-    numbers_stay: bool,
+    bearing: Bearing,
     step: Step,
 }
 
@@ -99,8 +96,8 @@ impl ImapSession {
             let text = "With UTF8=ACCEPT all texts are UTF-8, and SEARCH names no charset";
             return self.refuse(turn, &tag, Condition::Bad, None, text);
         }
-        let tells_modseq = arguments.key.has_modseq();
-        if tells_modseq {
+        let bearing = Bearing::of(&arguments.key, arguments.numbering);
+        if bearing.tells_modseq {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
@@ -116,8 +113,7 @@ impl ImapSession {
                 let finder = Finder::new(condition).until(enough(options.as_ref()));
                 let step = Step::Find(finder);
                 let numbering = arguments.numbering;
-                let numbers_stay = numbering == Numbering::Sequence || arguments.key.has_message_numbers();
-                let search = Search { tag, numbering, options, tells_modseq, numbers_stay, step };
+                let search = Search { tag, numbering, options, bearing, step };
                 self.running = Running::Search(Box::new(search));
                 Flow::Continue
             }
@@ -163,10 +159,7 @@ impl ImapSession {
     }
 
     fn end_search(&mut self, search: Search, turn: &mut Turn<'_>) -> Flow {
-        let tell = match search.numbers_stay {
-            true => Tell::NoExpunge(Known::default()),
-            false => Tell::WithUids(Known::default()),
-        };
+        let tell = search.bearing.tell();
         let Step::Tell { failures, is_saved, .. } = search.step else { return Flow::Continue };
         let ending = match (failures, is_saved) {
             (0, Saving::NotAsked) => Ending::ok(search.tag, tell, "SEARCH completed"),
@@ -257,23 +250,6 @@ impl Search {
         Ok(if answer.write(turn.output) { None } else { Some(Next::Output) })
     }
 
-    /// The highest modseq of the results that are told (RFC 4731, 3.2); `None` if there are none.
-    fn highest_modseq(
-        &self,
-        found: &NumberSet,
-        selected: &Selected,
-        cells: &Cells,
-    ) -> Result<Option<ModSeq>, StoreError> {
-        let told = self.options.map_or_else(|| found.clone(), |options| kept(&options, found));
-        let mut highest = None;
-        for &(first, last) in told.ranges() {
-            for (_, cell) in selected.view.cells_in_seq_range(first..=last) {
-                highest = highest.max(Some(cells.flags(cell)?.modseq));
-            }
-        }
-        Ok(highest)
-    }
-
     /// Makes the reply, and saves what is to be saved.
     fn tell(
         &self,
@@ -288,7 +264,8 @@ impl Search {
             let kept = if failures > 0 { NumberSet::default() } else { kept(&options, &found) };
             is_saved = save_results(selected, &kept, &turn.shared.store)?;
         }
-        let modseq = if self.tells_modseq { self.highest_modseq(&found, selected, &cells)? } else { None };
+        let told = self.options.map_or_else(|| found.clone(), |options| kept(&options, &found));
+        let modseq = self.bearing.modseq(&told, selected, &cells)?;
         let numbers = match self.numbering {
             Numbering::Sequence => found,
             Numbering::Uid => uids_of_sequences(&selected.view, &cells, &found)?,
@@ -303,7 +280,7 @@ impl Search {
             }
         };
         let answer = match modseq {
-            Some(modseq) => answer.with_modseq(self.options.as_ref(), modseq.0),
+            Some(modseq) => answer.with_modseq(self.options.as_ref(), modseq),
             None => answer,
         };
         Ok(Step::Tell { answer, failures, is_saved })

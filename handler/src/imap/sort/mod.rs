@@ -21,10 +21,9 @@ use store::StoreError;
 
 use self::gather::{Depth, Facts, Gather, Sink};
 use self::order::{Arranged, Arranging, Tie, need_records};
-use super::ending::{Ending, Tell};
-use super::search::{Answer, Finder, Saving, Unsearchable, compile, save_results, slice};
+use super::ending::Ending;
+use super::search::{Answer, Bearing, Finder, Saving, Unsearchable, compile, save_results, slice};
 use super::selected::Selected;
-use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 
@@ -37,6 +36,7 @@ const STRIDE: usize = 4096;
 pub(crate) struct Sort {
     tag: Tag,
     numbering: Numbering,
+    bearing: Bearing,
     /// What an ESEARCH reply is to say; `None` for a SORT reply.
     options: Option<ResultOptions>,
     criteria: Vec<SortCriterion>,
@@ -70,13 +70,18 @@ impl Sink for Arranging {
 
 impl ImapSession {
     pub(super) fn begin_sort(&mut self, tag: Tag, arguments: SortArguments, turn: &mut Turn<'_>) -> Flow {
-        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         let SortArguments { numbering, options, criteria, charset, key } = arguments;
+        let bearing = Bearing::of(&key, numbering);
+        if bearing.tells_modseq {
+            self.enable_condstore(turn);
+        }
+        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         match compile(selected, Some(&charset), &key, &turn.shared.store) {
             Ok(condition) => {
                 let step = Step::Find(Box::new(Finder::new(condition)));
                 let (sequences, ties) = (Vec::new(), Vec::new());
-                let sort = Sort { tag, numbering, options, criteria, sequences, ties, failures: 0, step };
+                let sort =
+                    Sort { tag, numbering, bearing, options, criteria, sequences, ties, failures: 0, step };
                 self.running = Running::Sort(Box::new(sort));
                 Flow::Continue
             }
@@ -98,7 +103,7 @@ impl ImapSession {
                 Flow::Wait(next)
             }
             Ok(None) => {
-                let tell = Tell::by(sort.numbering, Known::default());
+                let tell = sort.bearing.tell();
                 let Step::Tell(_, saving) = sort.step else { return Flow::Continue };
                 let ending = match (sort.failures, saving) {
                     (0, Saving::NotAsked | Saving::Saved) => Ending::ok(sort.tag, tell, "SORT completed"),
@@ -199,8 +204,18 @@ impl Sort {
         selected: &mut Selected,
         turn: &Turn<'_>,
     ) -> Result<Step, StoreError> {
+        let mut modseq = None;
+        if self.bearing.tells_modseq {
+            let told = kept(self.options.as_ref().unwrap_or(&ResultOptions::ALL), &self.sequences);
+            let cells = selected.mailbox(&turn.shared.store)?.cells()?;
+            modseq = self.bearing.modseq(&told, selected, &cells)?;
+        }
+        let with_modseq = |answer: Answer| match modseq {
+            Some(modseq) => answer.with_modseq(self.options.as_ref(), modseq),
+            None => answer,
+        };
         let Some(options) = &self.options else {
-            return Ok(Step::Tell(Answer::sort(runs), Saving::NotAsked));
+            return Ok(Step::Tell(with_modseq(Answer::sort(runs)), Saving::NotAsked));
         };
         let saving = if self.saves() {
             let kept = if self.failures > 0 { NumberSet::default() } else { kept(options, &self.sequences) };
@@ -210,7 +225,7 @@ impl Sort {
         };
         let answer = if options.wants_reply() {
             let correlator = Correlator { tag: &self.tag, mailbox: None };
-            Answer::esearch(correlator, self.numbering, options, runs)
+            with_modseq(Answer::esearch(correlator, self.numbering, options, runs))
         } else {
             Answer::none()
         };

@@ -27,12 +27,11 @@ use self::messages::{Messages, pack_subject};
 use self::ordered_subject::OrderedSubject;
 use self::references::References;
 use self::tree::{Planting, Telling};
-use super::ending::{Ending, Tell};
-use super::search::{Finder, compile};
+use super::ending::Ending;
+use super::search::{Bearing, Finder, compile};
 use super::selected::Selected;
 use super::sort::TURN_MS;
 use super::sort::gather::{Depth, Facts, Gather, Sink};
-use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 
@@ -43,6 +42,7 @@ const STRIDE: usize = 4096;
 pub(crate) struct Thread {
     tag: Tag,
     numbering: Numbering,
+    bearing: Bearing,
     algorithm: ThreadAlgorithm,
     /// Messages that could not be searched.
     failures: u32,
@@ -166,12 +166,17 @@ impl ImapSession {
         arguments: &ThreadArguments,
         turn: &mut Turn<'_>,
     ) -> Flow {
+        let bearing = Bearing::of(&arguments.key, arguments.numbering);
+        if bearing.tells_modseq {
+            self.enable_condstore(turn);
+        }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         match compile(selected, Some(&arguments.charset), &arguments.key, &turn.shared.store) {
             Ok(condition) => {
                 self.running = Running::Thread(Box::new(Thread {
                     tag,
                     numbering: arguments.numbering,
+                    bearing,
                     algorithm: arguments.algorithm,
                     failures: 0,
                     step: Step::Find(Box::new(Finder::new(condition))),
@@ -190,7 +195,7 @@ impl ImapSession {
                 Flow::Wait(next)
             }
             Ok(None) => {
-                let tell = Tell::by(thread.numbering, Known::default());
+                let tell = thread.bearing.tell();
                 if thread.failures == 0 {
                     return self.end(turn, thread.tag, tell, "THREAD completed");
                 }

@@ -149,6 +149,10 @@ impl Command {
             Command::Search(search) => {
                 search.numbering == Numbering::Sequence || search.key.has_message_numbers()
             }
+            Command::Sort(sort) => sort.numbering == Numbering::Sequence || sort.key.has_message_numbers(),
+            Command::Thread(thread) => {
+                thread.numbering == Numbering::Sequence || thread.key.has_message_numbers()
+            }
             Command::Select(select) | Command::Examine(select) => {
                 select.parameters.qresync.as_ref().is_some_and(|qresync| qresync.sequence_match.is_some())
             }
