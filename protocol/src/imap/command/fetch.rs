@@ -3,6 +3,7 @@
 use super::Numbering;
 use crate::imap::extension::condstore;
 use crate::imap::extension::gmail::GmailItem;
+use crate::imap::extension::partial::PartialRange;
 use crate::imap::extension::preview::Urgency;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::section::{Partial, Section};
@@ -28,6 +29,8 @@ pub struct FetchModifiers {
     pub changed_since: Option<u64>,
     /// VANISHED (RFC 7162 section 3.2.6): also tell which of the UIDs were expunged since then.
     pub vanished: bool,
+    /// PARTIAL (RFC 9394 section 3.3): of the messages that the set names, only those at these places.
+    pub partial: Option<PartialRange>,
 }
 
 /// One fact about a message.
@@ -196,6 +199,11 @@ impl FetchModifiers {
                     modifiers.changed_since = Some(condstore::parse_modseq(cursor)?);
                 }
                 b"VANISHED" => modifiers.vanished = true,
+                b"PARTIAL" if numbering == Numbering::Uid && modifiers.partial.is_none() => {
+                    cursor.space()?;
+                    modifiers.partial = Some(PartialRange::parse(cursor)?);
+                }
+                b"PARTIAL" => return Err(Fault::syntax("PARTIAL goes with UID FETCH, and once")),
                 b"CHANGEDSINCE" => return Err(Fault::syntax("CHANGEDSINCE twice")),
                 _ => return Err(Fault::syntax("Unknown modifier of FETCH")),
             }

@@ -16,7 +16,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use super::extension::{enable, id, sort};
+use super::extension::{context, enable, id, multi_search, sort, uid_batches};
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
 use super::syntax::sequence_set::SequenceSet;
@@ -129,6 +129,12 @@ pub enum Command {
     Sort(sort::SortArguments),
     /// THREAD and UID THREAD (RFC 5256)
     Thread(sort::ThreadArguments),
+    /// ESEARCH (RFC 7377)
+    MultiSearch(multi_search::MultiSearchArguments),
+    /// CANCELUPDATE (RFC 5267)
+    CancelUpdate(context::CancelUpdateArguments),
+    /// UIDBATCHES (RFC 10022)
+    UidBatches(uid_batches::UidBatchesArguments),
     /// FETCH and UID FETCH
     Fetch(fetch::FetchArguments),
     /// STORE and UID STORE
@@ -199,7 +205,8 @@ pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault>
     match parse_name(cursor)?.as_bytes() {
         b"LOGIN" | b"AUTHENTICATE" | b"ID" | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE"
         | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"STATUS" | b"SEARCH" | b"SORT"
-        | b"THREAD" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
+        | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY"
+        | b"MOVE" | b"UID" => Ok(()),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
@@ -216,6 +223,9 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"SEARCH" => Command::Search(search::SearchArguments::parse(cursor, Numbering::Sequence)?),
         b"SORT" => Command::Sort(sort::SortArguments::parse(cursor, Numbering::Sequence)?),
         b"THREAD" => Command::Thread(sort::ThreadArguments::parse(cursor, Numbering::Sequence)?),
+        b"ESEARCH" => Command::MultiSearch(multi_search::MultiSearchArguments::parse(cursor)?),
+        b"CANCELUPDATE" => Command::CancelUpdate(context::CancelUpdateArguments::parse(cursor)?),
+        b"UIDBATCHES" => Command::UidBatches(uid_batches::UidBatchesArguments::parse(cursor)?),
         b"COPY" => Command::Copy(copy::CopyArguments::parse(cursor, Numbering::Sequence)?),
         b"MOVE" => Command::Move(copy::CopyArguments::parse(cursor, Numbering::Sequence)?),
         b"UID" => parse_uid_command(cursor)?,

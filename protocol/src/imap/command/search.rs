@@ -5,6 +5,7 @@ use crate::imap::extension::condstore;
 use crate::imap::extension::gmail;
 use crate::imap::extension::object_id::ObjectId;
 use crate::imap::extension::result_options::ResultOptions;
+use crate::imap::limits::Limits;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::date::Date;
 use crate::imap::syntax::flag::Keyword;
@@ -76,6 +77,10 @@ pub enum SearchKey {
     InternalDate(DateComparison, Date),
     /// SENTBEFORE, SENTON, SENTSINCE: the Date: field's day.
     SentDate(DateComparison, Date),
+    /// FUZZY (RFC 6203): about this.
+    Fuzzy(Box<SearchKey>),
+    /// FILTER (RFC 5466): the keys that are stored under this name, to be put in its place.
+    Filter(String),
     /// OLDER (RFC 5032): the internal date is at least so many seconds ago.
     Older(u32),
     /// YOUNGER (RFC 5032): the internal date is at most so many seconds ago.
@@ -117,18 +122,27 @@ impl SearchArguments {
     pub(crate) fn parse(cursor: &mut Cursor<'_>, numbering: Numbering) -> Result<Self, Fault> {
         cursor.space()?;
         let options = ResultOptions::parse_if_given(cursor)?;
-        let charset = if starts_with_word(cursor.rest(), b"CHARSET") {
-            cursor.take(b"CHARSET".len());
-            cursor.space()?;
-            let name = string::parse_astring(cursor)?;
-            cursor.space()?;
-            Some(SearchCharset::from_name(&name))
-        } else {
-            None
-        };
-        let key = SearchKey::parse_all_of(cursor)?;
+        let (charset, key) = parse_program(cursor)?;
+        if let Some(options) = &options {
+            options.check(&key)?;
+        }
         Ok(SearchArguments { numbering, options, charset, key })
     }
+}
+
+/// Takes `CHARSET name`, if it is there, and the keys.
+pub(crate) fn parse_program(cursor: &mut Cursor<'_>) -> Result<(Option<SearchCharset>, SearchKey), Fault> {
+    let charset = if starts_with_word(cursor.rest(), b"CHARSET") {
+        cursor.take(b"CHARSET".len());
+        cursor.space()?;
+        let name = string::parse_astring(cursor)?;
+        cursor.space()?;
+        Some(SearchCharset::from_name(&name))
+    } else {
+        None
+    };
+    let key = SearchKey::parse_all_of(cursor)?;
+    Ok((charset, key))
 }
 
 fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
@@ -150,6 +164,38 @@ impl SearchCharset {
 }
 
 impl SearchKey {
+    /// The keys that a filter stands for (RFC 5466 section 3.1): UTF-8, with literals in their places.
+    ///
+    /// Errors: they are no whole search keys.
+    pub fn parse_filter(octets: &[u8], limits: &Limits) -> Result<SearchKey, Fault> {
+        let mut cursor = Cursor::new(octets, limits);
+        cursor.skip_spaces();
+        let key = Self::parse_all_of(&mut cursor)?;
+        cursor.end()?;
+        Ok(key)
+    }
+
+    /// Whether some key in it is FUZZY.
+    pub fn has_fuzzy(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Fuzzy(_)))
+    }
+
+    /// Whether some key in it is FILTER.
+    pub fn has_filter(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Filter(_)))
+    }
+
+    /// Whether the key, or a key in it, is one that `is_it` looks for.
+    pub fn any(&self, is_it: &impl Fn(&SearchKey) -> bool) -> bool {
+        is_it(self)
+            || match self {
+                SearchKey::And(keys) => keys.iter().any(|key| key.any(is_it)),
+                SearchKey::Or(keys) => keys.0.any(is_it) || keys.1.any(is_it),
+                SearchKey::Not(key) | SearchKey::Fuzzy(key) => key.any(is_it),
+                _ => false,
+            }
+    }
+
     /// Keys up to the end or a `)`.
     pub(crate) fn parse_all_of(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
         let first = Self::parse(cursor)?;
@@ -177,6 +223,7 @@ impl SearchKey {
         match name.as_bytes() {
             b"NOT" => cursor.nested(Self::parse_not),
             b"OR" => cursor.nested(Self::parse_or),
+            b"FUZZY" => cursor.nested(Self::parse_fuzzy),
             name => Self::parse_leaf(cursor, name),
         }
     }
@@ -194,21 +241,16 @@ impl SearchKey {
         Ok(SearchKey::Not(Box::new(Self::parse(cursor)?)))
     }
 
+    fn parse_fuzzy(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
+        cursor.space()?;
+        Ok(SearchKey::Fuzzy(Box::new(Self::parse(cursor)?)))
+    }
+
     fn parse_or(cursor: &mut Cursor<'_>) -> Result<SearchKey, Fault> {
         cursor.space()?;
         let first = Self::parse(cursor)?;
         cursor.space()?;
         Ok(SearchKey::Or(Box::new((first, Self::parse(cursor)?))))
-    }
-
-    /// Whether the key, or a key in it, is one that `is_it` looks for.
-    pub fn any(&self, is_it: &impl Fn(&SearchKey) -> bool) -> bool {
-        match self {
-            SearchKey::And(keys) => keys.iter().any(|key| key.any(is_it)),
-            SearchKey::Or(keys) => keys.0.any(is_it) || keys.1.any(is_it),
-            SearchKey::Not(key) => key.any(is_it),
-            key => is_it(key),
-        }
     }
 
     /// Whether messages are named by their sequence numbers.
@@ -254,6 +296,7 @@ impl SearchKey {
             b"SENTBEFORE" => SearchKey::SentDate(Before, parse_date(cursor)?),
             b"SENTON" => SearchKey::SentDate(On, parse_date(cursor)?),
             b"SENTSINCE" => SearchKey::SentDate(Since, parse_date(cursor)?),
+            b"FILTER" => SearchKey::Filter(parse_filter_name(cursor)?),
             b"OLDER" => SearchKey::Older(parse_interval(cursor)?),
             b"YOUNGER" => SearchKey::Younger(parse_interval(cursor)?),
             b"SAVEDBEFORE" => SearchKey::SavedDate(Before, parse_date(cursor)?),
@@ -303,6 +346,16 @@ fn parse_date(cursor: &mut Cursor<'_>) -> Result<Date, Fault> {
 fn parse_size(cursor: &mut Cursor<'_>) -> Result<u64, Fault> {
     cursor.space()?;
     cursor.number()
+}
+
+/// An atom without a slash.
+fn parse_filter_name(cursor: &mut Cursor<'_>) -> Result<String, Fault> {
+    cursor.space()?;
+    let name = string::parse_atom(cursor)?;
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.contains('/') => Ok(name.to_owned()),
+        _ => Err(Fault::syntax("Invalid name of a filter")),
+    }
 }
 
 /// Seconds.

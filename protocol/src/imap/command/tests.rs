@@ -412,6 +412,13 @@ fn fetch_modifiers() {
         other => panic!("{text}: {other:?}"),
     };
     assert_eq!(modifiers("FETCH 1 FLAGS"), (None, false));
+    match parse("UID FETCH 1:9 (UID FLAGS) (PARTIAL -1:-30 CHANGEDSINCE 98305)") {
+        Ok(Command::Fetch(fetch)) => {
+            assert_eq!(fetch.modifiers.partial.map(|range| range.resolve(100)), Some(70..100));
+            assert_eq!(fetch.modifiers.changed_since, Some(98_305));
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(modifiers("FETCH 1 (FLAGS) (CHANGEDSINCE 12345)"), (Some(12_345), false));
     assert_eq!(modifiers("uid fetch 1:* flags ( changedsince 1  vanished )"), (Some(1), true));
     assert_eq!(
@@ -421,6 +428,11 @@ fn fetch_modifiers() {
     refuse(&[
         "FETCH 1 FLAGS ()",
         "FETCH 1 FLAGS (CHANGEDSINCE)",
+        "FETCH 1 FLAGS (PARTIAL 1:2)",
+        "UID FETCH 1 FLAGS (PARTIAL)",
+        "UID FETCH 1 FLAGS (PARTIAL 0:2)",
+        "UID FETCH 1 FLAGS (PARTIAL 1:2 PARTIAL 1:2)",
+        "UID FETCH 1 FLAGS (PARTIAL 1:2,4)",
         "FETCH 1 FLAGS (CHANGEDSINCE 0)",
         "FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
         "FETCH 1 FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 2)",
@@ -613,6 +625,24 @@ fn searches_of_the_rfc_and_what_is_none() {
         other => panic!("{other:?}"),
     }
     assert_eq!(
+        search("FUZZY (SUBJECT x FILTER on-the-road)"),
+        SearchKey::Fuzzy(Box::new(SearchKey::And(vec![
+            SearchKey::Header { field: b"subject".to_vec(), text: b"x".to_vec() },
+            SearchKey::Filter("on-the-road".to_owned())
+        ])))
+    );
+    assert!(parse("SEARCH RETURN (RELEVANCY) NOT OR ALL FUZZY SUBJECT a").is_ok());
+    for (octets, is_key) in [
+        (&b"OR SMALLER 5000 FROM \"boss@example.com\""[..], true),
+        (b" SUBJECT {3}\r\nabc ", true),
+        (b"OR SMALLER 5000", false),
+        (b"", false),
+        (b"ALL)", false),
+        (b"SUBJECT {9}\r\nabc", false),
+    ] {
+        assert_eq!(SearchKey::parse_filter(octets, &Limits::LOGGED_IN).is_ok(), is_key);
+    }
+    assert_eq!(
         search("OLDER 1 YOUNGER 4294967295"),
         SearchKey::And(vec![SearchKey::Older(1), SearchKey::Younger(u32::MAX)])
     );
@@ -638,6 +668,13 @@ fn searches_of_the_rfc_and_what_is_none() {
         "SEARCH RETURN (LEAST) ALL",
         "SEARCH CHARSET UTF-8 RETURN (MIN) ALL",
         "SEARCH $,1",
+        "SEARCH FUZZY",
+        "SEARCH FILTER",
+        "SEARCH FILTER a/b",
+        "SEARCH FILTER (a)",
+        "SEARCH FILTER \"a\"",
+        "SEARCH RETURN (RELEVANCY) SUBJECT a",
+        "SEARCH RETURN (RELEVANCY) FILTER a",
         "SEARCH OLDER 0",
         "SEARCH OLDER -5",
         "SEARCH YOUNGER",
@@ -659,7 +696,8 @@ fn with_small_stack(check: impl FnOnce() + Send + 'static) {
 fn nesting_has_a_limit() {
     with_small_stack(|| {
         let depth = Limits::LOGGED_IN.depth as usize;
-        for (opening, closing) in [("(", ")"), ("NOT ", ""), ("OR ALL ", ""), ("(NOT ", ")")] {
+        for (opening, closing) in [("(", ")"), ("NOT ", ""), ("FUZZY ", ""), ("OR ALL ", ""), ("(NOT ", ")")]
+        {
             let levels = if opening == "(NOT " { depth / 2 } else { depth };
             let nested =
                 |levels: usize| format!("SEARCH {}ALL{}", opening.repeat(levels), closing.repeat(levels));

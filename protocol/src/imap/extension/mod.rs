@@ -17,10 +17,13 @@
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub(crate) mod condstore;
+pub mod context;
 pub mod enable;
 pub mod gmail;
 pub mod id;
 pub mod idle;
+pub mod mailbox_filter;
+pub mod multi_search;
 pub mod object_id;
 pub mod partial;
 pub mod preview;
@@ -29,3 +32,4 @@ pub mod referral;
 pub mod result_options;
 pub mod sort;
 pub mod special_use;
+pub mod uid_batches;

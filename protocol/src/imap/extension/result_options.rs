@@ -9,6 +9,7 @@
 //! | RELEVANCY | 6203 |
 
 use super::partial::PartialRange;
+use crate::imap::command::search::SearchKey;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 
 /// An option without an argument.
@@ -74,6 +75,14 @@ impl ResultOptions {
     /// Whether there is an ESEARCH reply: SAVE alone brings none (RFC 5182 section 2.2).
     pub fn wants_reply(&self) -> bool {
         self.partial.is_some() || self.bits != ResultOption::Save.bit()
+    }
+
+    /// Errors: the options cannot be had with this key.
+    pub(crate) fn check(&self, key: &SearchKey) -> Result<(), Fault> {
+        if self.has(ResultOption::Relevancy) && !key.has_fuzzy() {
+            return Err(Fault::syntax("RELEVANCY needs a FUZZY key"));
+        }
+        Ok(())
     }
 
     /// Takes `RETURN (…)` and the space behind it, if that is what comes next.

@@ -1,6 +1,7 @@
 //! Response codes (RFC 3501 section 7.1, RFC 5530, UIDPLUS of RFC 4315, RFC 7162, RFC 9586, RFC 9738).
 
 use super::text;
+use crate::imap::command::Tag;
 use crate::imap::syntax::flag::SystemFlags;
 use crate::imap::syntax::sequence_set::NumberSet;
 
@@ -43,6 +44,8 @@ pub enum Code<'a> {
     HighestModSeq(u64),
     /// HASCHILDREN: the mailbox has children, and so cannot be deleted.
     HasChildren,
+    /// INPROGRESS (RFC 9585): the command goes on. How many things of how many are done; only untagged.
+    InProgress(&'a Tag, u64, Option<u64>),
     /// INUSE: a lock is held by another session.
     InUse,
     /// LIMIT: too many or too large.
@@ -59,6 +62,8 @@ pub enum Code<'a> {
     NoPerm,
     /// NOTSAVED (RFC 5182): the result of a SEARCH could not be saved.
     NotSaved,
+    /// NOUPDATE (RFC 5267): there will be no news of the results of this command.
+    NoUpdate(&'a Tag),
     /// OVERQUOTA
     OverQuota,
     /// PARSE: a message cannot be parsed.
@@ -77,6 +82,8 @@ pub enum Code<'a> {
     ServerBug,
     /// TOOBIG (RFC 4469): the message is too large.
     TooBig,
+    /// TOOFEW (RFC 10022): fewer messages in a batch than a client may ask for.
+    TooFew,
     /// TRYCREATE: there is no such mailbox, but it could be created.
     TryCreate,
     /// UIDNEXT
@@ -87,6 +94,8 @@ pub enum Code<'a> {
     UidNotSticky,
     /// UIDVALIDITY
     UidValidity(u32),
+    /// UNDEFINED-FILTER (RFC 5466): there is no such filter, or none that can be used.
+    UndefinedFilter(&'a str),
     /// UNAVAILABLE: a part of the server does not answer now.
     Unavailable,
     /// UNKNOWN-CTE (RFC 3516): a transfer encoding that cannot be decoded.
@@ -132,6 +141,17 @@ impl Code<'_> {
             Code::BadUrl(url) => {
                 out.push(b' ');
                 write_url(out, url);
+            }
+            Code::InProgress(tag, done, of) => in_progress(out, tag, done, of),
+            Code::NoUpdate(tag) => {
+                // What may be in a tag needs no escape.
+                out.extend_from_slice(b" \"");
+                out.extend_from_slice(tag.as_str().as_bytes());
+                out.push(b'"');
+            }
+            Code::UndefinedFilter(name) => {
+                out.push(b' ');
+                out.extend_from_slice(name.as_bytes());
             }
             Code::Capability(text) | Code::Referral(text) => {
                 out.push(b' ');
@@ -189,6 +209,7 @@ impl Code<'_> {
             Code::ExpungeIssued => "EXPUNGEISSUED",
             Code::HasChildren => "HASCHILDREN",
             Code::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Code::InProgress(..) => "INPROGRESS",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",
@@ -197,6 +218,7 @@ impl Code<'_> {
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
             Code::NotSaved => "NOTSAVED",
+            Code::NoUpdate(_) => "NOUPDATE",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PermanentFlags(..) => "PERMANENTFLAGS",
@@ -206,11 +228,13 @@ impl Code<'_> {
             Code::Referral(_) => "REFERRAL",
             Code::ServerBug => "SERVERBUG",
             Code::TooBig => "TOOBIG",
+            Code::TooFew => "TOOFEW",
             Code::TryCreate => "TRYCREATE",
             Code::UidNext(_) => "UIDNEXT",
             Code::UidNotSticky => "UIDNOTSTICKY",
             Code::UidRequired => "UIDREQUIRED",
             Code::UidValidity(_) => "UIDVALIDITY",
+            Code::UndefinedFilter(_) => "UNDEFINED-FILTER",
             Code::Unavailable => "UNAVAILABLE",
             Code::UnknownCte => "UNKNOWN-CTE",
             Code::Unseen(_) => "UNSEEN",
@@ -232,6 +256,28 @@ fn write_url(out: &mut Vec<u8>, url: &[u8]) {
     if url.is_empty() {
         out.extend_from_slice(b"\"\"");
     }
+}
+
+/// Appends ` ("tag" done of)`. A tag that would end the code is left out (RFC 9585 section 4).
+fn in_progress(out: &mut Vec<u8>, tag: &Tag, done: u64, of: Option<u64>) {
+    out.extend_from_slice(b" (");
+    if tag.as_str().contains(']') {
+        out.extend_from_slice(b"NIL");
+    } else {
+        out.push(b'"');
+        out.extend_from_slice(tag.as_str().as_bytes());
+        out.push(b'"');
+    }
+    out.push(b' ');
+    text::number(out, done);
+    match of {
+        Some(of) => {
+            out.push(b' ');
+            text::number(out, of);
+        }
+        None => out.extend_from_slice(b" NIL"),
+    }
+    out.push(b')');
 }
 
 fn separated_number(out: &mut Vec<u8>, number: u32) {
@@ -271,6 +317,11 @@ mod tests {
         assert_eq!(written(Code::MessageLimit(1000, Some(23_221))), "[MESSAGELIMIT 1000 23221]");
         assert_eq!(written(Code::MessageLimit(1000, None)), "[MESSAGELIMIT 1000]");
         assert_eq!(written(Code::UidRequired), "[UIDREQUIRED]");
+        let (tag, odd) = (Tag::new(b"A1").expect("a tag"), Tag::new(b"A]").expect("a tag"));
+        assert_eq!(written(Code::InProgress(&tag, 175, Some(1000))), "[INPROGRESS (\"A1\" 175 1000)]");
+        assert_eq!(written(Code::InProgress(&odd, 175, None)), "[INPROGRESS (NIL 175 NIL)]");
+        assert_eq!(written(Code::NoUpdate(&tag)), "[NOUPDATE \"A1\"]");
+        assert_eq!(written(Code::UndefinedFilter("on-the-road")), "[UNDEFINED-FILTER on-the-road]");
         assert_eq!(written(Code::Capability("IMAP4rev1 IDLE")), "[CAPABILITY IMAP4rev1 IDLE]");
         let system = SystemFlags::DELETED.union(SystemFlags::SEEN);
         assert_eq!(

@@ -122,6 +122,21 @@ pub fn ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)], goes_on: bool) {
     }
 }
 
+/// Appends ` RELEVANCY (`. [`scores`] may follow, then [`close`] (RFC 6203 section 4).
+pub fn relevancy_begin(out: &mut Vec<u8>) {
+    out.extend_from_slice(b" RELEVANCY (");
+}
+
+/// Appends scores from 1 to 100, with a space before the first if `goes_on`.
+pub fn scores(out: &mut Vec<u8>, scores: &[u8], goes_on: bool) {
+    for (index, &score) in scores.iter().enumerate() {
+        if index > 0 || goes_on {
+            out.push(b' ');
+        }
+        text::number(out, u64::from(score));
+    }
+}
+
 /// Ends the reply.
 pub fn end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
@@ -183,6 +198,19 @@ mod tests {
             close(out);
         });
         assert_eq!(reply, "* ESEARCH (TAG \"A282\") UID REMOVEFROM (0 32768) ADDTO (1 2733 1 2731:2732)\r\n");
+    }
+
+    #[test]
+    fn rfc_6203_example() {
+        let reply = written(None, Numbering::Sequence, |out| {
+            all_begin(out);
+            ranges(out, &[(1, 1), (5, 5), (10, 10)], false);
+            relevancy_begin(out);
+            scores(out, &[4, 99], false);
+            scores(out, &[42], true);
+            close(out);
+        });
+        assert_eq!(reply, "* ESEARCH (TAG \"A282\") ALL 1,5,10 RELEVANCY (4 99 42)\r\n");
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl SequenceSet {
         SequenceSet { ranges: Vec::new() }
     }
 
+    /// The set of these numbers; `None` if there are none.
+    pub fn of(numbers: &NumberSet) -> Option<Self> {
+        (!numbers.is_empty()).then(|| SequenceSet { ranges: numbers.ranges.clone() })
+    }
+
     /// Whether the set is `$`. What is resolved of it here is empty: the session knows what it stands for.
     pub fn is_saved(&self) -> bool {
         self.ranges.is_empty()
@@ -344,6 +349,9 @@ mod tests {
         let saved = parse("$").expect("the saved result");
         assert!(saved.is_saved() && !saved.has_star() && !saved.exceeds(0) && saved.resolve(9).is_empty());
         assert!(!parse("*").expect("a set").is_saved());
+        assert_eq!(SequenceSet::of(&NumberSet::default()), None);
+        let numbers = NumberSet::from_ascending([1, 2, 5]);
+        assert_eq!(SequenceSet::of(&numbers).map(|set| set.resolve(9)), Some(numbers));
         assert!(SequenceSet::parse_numbers(&mut Cursor::new(b"$", &Limits::LOGGED_IN)).is_err());
     }
 
