@@ -92,6 +92,12 @@ pub fn header_values<'a>(header: &'a [u8], name: &'a [u8]) -> impl Iterator<Item
     Fields::new(header).filter(named).map(|field| field.value)
 }
 
+/// All fields whole, name and folded lines, and lines that are no fields: what is to be searched one by one, so that nothing is found where one
+/// field ends and the next begins.
+pub fn header_lines(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Fields::new(header).map(|field| field.raw)
+}
+
 /// The fields that an analysis reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {

@@ -33,7 +33,7 @@ mod tree;
 mod wire;
 
 pub use analysis::Analysis;
-pub use header::{header_fields, header_values};
+pub use header::{header_fields, header_lines, header_values};
 pub use record::{Damaged, Record, encode};
 pub use scan::Scanner;
 pub use section::{Encoding, HeaderKind, Media, PartKind, Section, SectionText, SortKey};

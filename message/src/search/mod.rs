@@ -5,11 +5,13 @@
 
 mod charset;
 mod fold;
+mod fuzzy;
 mod text;
 mod transfer;
 mod words;
 
 pub use charset::decode as decode_charset;
 pub use fold::{Folded, contains_folded, fold};
+pub use fuzzy::{Words, WordsFound};
 pub use text::part_text;
 pub use words::decode_header_text;
