@@ -12,6 +12,7 @@ mod expunge;
 mod fetch;
 mod flags;
 mod idle;
+mod in_progress;
 mod list;
 mod login;
 mod mailboxes;
@@ -26,6 +27,7 @@ mod selected;
 mod sort;
 mod status;
 mod thread;
+mod uid_batches;
 mod unauthenticate;
 mod untagged;
 
@@ -43,7 +45,7 @@ use self::fetch::Fetch;
 use self::idle::Idle;
 use self::list::List;
 use self::login::Login;
-use self::search::Search;
+use self::search::{MultiSearch, Search};
 use self::selected::Selected;
 use self::sort::Sort;
 use self::thread::Thread;
@@ -93,6 +95,8 @@ enum Running {
     Sort(Box<Sort>),
     /// THREAD.
     Thread(Box<Thread>),
+    /// ESEARCH.
+    MultiSearch(Box<MultiSearch>),
     /// LIST or LSUB.
     List(Box<List>),
     /// IDLE.
@@ -169,6 +173,7 @@ impl ImapSession {
                 Running::Search(search) => self.go_on_search(search, turn),
                 Running::Sort(sort) => self.go_on_sort(sort, turn),
                 Running::Thread(thread) => self.go_on_thread(thread, turn),
+                Running::MultiSearch(search) => self.go_on_multi_search(search, turn),
                 Running::List(list) => self.go_on_list(list, turn),
                 Running::Idle(idle) => self.go_on_idle(idle, turn),
                 Running::Commit(tag, ticket, then) => self.go_on_commit(tag, ticket, then, turn),
@@ -272,6 +277,7 @@ impl ImapSession {
             Command::Lsub(arguments) => self.begin_lsub(tag, &arguments, turn),
             Command::Status(arguments) => self.status(tag, &arguments, turn),
             Command::Idle => self.begin_idle(tag, turn),
+            Command::MultiSearch(arguments) => self.begin_multi_search(tag, arguments, turn),
             command if !matches!(self.stage, Stage::Selected(..)) => {
                 let text = format!("{} needs a selected mailbox", command_name(&command));
                 self.refuse(turn, &tag, Condition::Bad, None, &text)
@@ -282,6 +288,8 @@ impl ImapSession {
             Command::Search(arguments) => self.begin_search(tag, &arguments, turn),
             Command::Sort(arguments) => self.begin_sort(tag, arguments, turn),
             Command::Thread(arguments) => self.begin_thread(tag, &arguments, turn),
+            Command::CancelUpdate(arguments) => self.cancel_update(tag, &arguments, turn),
+            Command::UidBatches(arguments) => self.uid_batches(tag, arguments, turn),
             Command::Fetch(arguments) => self.begin_fetch(tag, arguments, turn),
             Command::Store(arguments) => self.store_flags(tag, arguments, turn),
             Command::Copy(arguments) => self.copy(tag, &arguments, copy::Kind::Copy, turn),
@@ -394,6 +402,9 @@ fn command_name(command: &Command) -> &'static str {
         Command::Search(_) => "SEARCH",
         Command::Sort(_) => "SORT",
         Command::Thread(_) => "THREAD",
+        Command::MultiSearch(_) => "ESEARCH",
+        Command::CancelUpdate(_) => "CANCELUPDATE",
+        Command::UidBatches(_) => "UIDBATCHES",
         Command::Fetch(_) => "FETCH",
         Command::Store(_) => "STORE",
         Command::Copy(_) => "COPY",

@@ -14,10 +14,14 @@ use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Rights, Store, StoreEr
 use super::enabled::Enabled;
 use super::modseq::ClientModSeq;
 use super::names::Found;
+use super::search::Contexts;
 
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
 /// forgotten: `\Recent` promises nothing.
 const RECENT_RANGES_MAX: usize = 16;
+
+/// Ranges of UIDs that `$` may have: half a megabyte.
+const SAVED_RANGES_MAX: usize = 64 * 1024;
 
 /// How a mailbox was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(crate) struct Selected {
     _pin: Pin,
     /// UIDs that a search saved last, for `$` (RFC 5182).
     pub(crate) saved: NumberSet,
+    /// Searches whose results are kept up to date (RFC 5267).
+    pub(crate) contexts: Contexts,
     /// UIDs that are recent in this session.
     recent: Vec<Range<u32>>,
     /// How many messages the last RECENT counted.
@@ -80,6 +86,7 @@ impl Selected {
             mailbox: None,
             _pin: pin,
             saved: NumberSet::default(),
+            contexts: Contexts::default(),
             recent: Vec::new(),
             recent_told: 0,
             announced_keywords: 0,
@@ -145,6 +152,13 @@ impl Selected {
             count += self.view.count_uids(mailbox, range.clone())?;
         }
         Ok(count)
+    }
+
+    /// Keeps these UIDs for `$`; false, and nothing is kept, if they are too many ranges.
+    pub(crate) fn save(&mut self, uids: NumberSet) -> bool {
+        let is_kept = uids.ranges().len() <= SAVED_RANGES_MAX;
+        self.saved = if is_kept { uids } else { NumberSet::default() };
+        is_kept
     }
 
     /// The sequence numbers of the messages that are recent in this session.

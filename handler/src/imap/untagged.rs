@@ -12,6 +12,7 @@ use store::view::{Changes, Refresh};
 use store::{CellIndex, Keywords, Mailbox, ModSeq, StoreError};
 
 use super::ending::Tell;
+use super::search::Notices;
 use super::selected::{Access, Selected};
 use crate::conversation::Turn;
 
@@ -67,6 +68,8 @@ pub(crate) struct Untagged {
     flags: usize,
     with_uids: bool,
     known: Known,
+    /// News of searches that are kept up to date.
+    notices: Option<Notices>,
 }
 
 impl Untagged {
@@ -94,6 +97,7 @@ impl Untagged {
         if told.flags_upto == highest && (told.expunged_upto == highest || !expunges) {
             return Ok(None);
         }
+        let exists_before = selected.view.exists();
         let changes = selected.view.refresh(&mailbox, Refresh { expunges })?;
         if changes.is_empty() {
             return Ok(None);
@@ -104,7 +108,17 @@ impl Untagged {
         } else {
             Expunged::Numbers
         };
-        Ok(Some(Untagged { changes, expunged, written: 0, counts_told: false, flags: 0, with_uids, known }))
+        let notices = Notices::new(selected, &changes, exists_before);
+        Ok(Some(Untagged {
+            changes,
+            expunged,
+            written: 0,
+            counts_told: false,
+            flags: 0,
+            with_uids,
+            known,
+            notices,
+        }))
     }
 
     /// Writes until the output is full; true when all was written.
@@ -113,6 +127,9 @@ impl Untagged {
     /// The mailbox is gone or cannot be read.
     pub(crate) fn write(&mut self, selected: &mut Selected, turn: &mut Turn<'_>) -> Result<bool, StoreError> {
         let mailbox = selected.mailbox(&turn.shared.store)?;
+        if let Some(notices) = &mut self.notices {
+            notices.tell_gone(selected, turn.output.bytes());
+        }
         if !self.write_expunged(turn) {
             return Ok(false);
         }
@@ -125,9 +142,14 @@ impl Untagged {
             if keywords.iter().count() != selected.announced_keywords {
                 announce_flags(turn.output.bytes(), selected, &keywords);
             }
-            return self.write_flags(selected, &mailbox, &keywords, turn);
+            if !self.write_flags(selected, &mailbox, &keywords, turn)? {
+                return Ok(false);
+            }
         }
-        Ok(true)
+        match &mut self.notices {
+            Some(notices) => notices.tell_changed(selected, turn),
+            None => Ok(true),
+        }
     }
 
     /// EXPUNGE or VANISHED, until the output is full; true when all was written.

@@ -1,6 +1,7 @@
 //! A whole handler in a test: the test plays the router, and clients over socket pairs.
 
 mod costs;
+mod searches;
 mod sessions;
 
 use std::fmt::Write as _;

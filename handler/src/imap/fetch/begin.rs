@@ -7,6 +7,7 @@ use protocol::imap::syntax::sequence_set::NumberSet;
 use store::ModSeq;
 
 use super::super::enabled::Extension;
+use super::super::search::slice;
 use super::super::selected::{Selected, Unresolved};
 use super::super::{Flow, ImapSession, Running, Stage};
 use super::{Fetch, Progress};
@@ -66,12 +67,19 @@ fn find(
     let FetchArguments { numbering, messages, items, modifiers } = arguments;
     let mailbox = selected.mailbox(&turn.shared.store)?;
     let mut sequences = selected.resolve(&mailbox, numbering, &messages)?;
+    if let Some(partial) = modifiers.partial {
+        let places = partial.resolve(sequences.count());
+        sequences = NumberSet::from_ranges(slice(sequences.ranges(), places));
+    }
     let mut vanished = Vec::new();
     if let Some(since) = modifiers.changed_since.map(ModSeq) {
         let changed = selected.view.seqs_changed_since(&mailbox, since, sequences.ranges())?;
         if modifiers.vanished {
             // `*` reaches to the last UID there ever was: the message that had it may be gone.
-            let uids = messages.resolve(selected.view.uid_upto());
+            let uids = match messages.is_saved() {
+                true => selected.saved.clone(),
+                false => messages.resolve(selected.view.uid_upto()),
+            };
             vanished = selected.view.uids_vanished_since(&mailbox, since, uids.ranges())?;
         }
         sequences = NumberSet::from_ranges(changed);

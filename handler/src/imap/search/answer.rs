@@ -30,6 +30,8 @@ enum Piece {
     Octets(Vec<u8>),
     /// Ranges with commas between them; of how many the first were written.
     Ranges(Runs, usize),
+    /// Scores with spaces between them; of how many the first were written.
+    Scores(Vec<u8>, usize),
     /// Numbers with spaces before them; the run and the number in it that come next.
     Numbers(Runs, usize, u32),
 }
@@ -62,12 +64,13 @@ impl Answer {
         }
     }
 
-    /// `* ESEARCH` with what `options` ask for of these results.
+    /// `* ESEARCH` with what `options` ask for of these results. `scores` are how well each of them fits, for RELEVANCY.
     pub(crate) fn esearch(
         correlator: Correlator<'_>,
         numbering: Numbering,
         options: &ResultOptions,
         runs: Runs,
+        mut scores: Vec<u8>,
     ) -> Answer {
         let mut pieces = VecDeque::new();
         let mut octets = Vec::new();
@@ -84,7 +87,10 @@ impl Answer {
         }
         if let Some(range) = options.partial() {
             esearch::partial_begin(&mut octets, range);
-            let part = slice(&runs, range.resolve(count));
+            let places = range.resolve(count);
+            let place = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(scores.len());
+            scores = scores[place(places.start)..place(places.end)].to_vec();
+            let part = slice(&runs, places);
             if part.is_empty() {
                 esearch::partial_nil(&mut octets);
             } else {
@@ -96,6 +102,12 @@ impl Answer {
             esearch::all_begin(&mut octets);
             pieces.push_back(Piece::Octets(std::mem::take(&mut octets)));
             pieces.push_back(Piece::Ranges(runs, 0));
+        }
+        if options.has(ResultOption::Relevancy) && !scores.is_empty() {
+            esearch::relevancy_begin(&mut octets);
+            pieces.push_back(Piece::Octets(std::mem::take(&mut octets)));
+            pieces.push_back(Piece::Scores(scores, 0));
+            esearch::close(&mut octets);
         }
         esearch::end(&mut octets);
         pieces.push_back(Piece::Octets(octets));
@@ -133,6 +145,12 @@ impl Answer {
                     esearch::ranges(output.bytes(), &runs[*told..end], *told > 0);
                     *told = end;
                     end == runs.len()
+                }
+                Piece::Scores(scores, told) => {
+                    let end = (*told + STRIDE).min(scores.len());
+                    esearch::scores(output.bytes(), &scores[*told..end], *told > 0);
+                    *told = end;
+                    end == scores.len()
                 }
                 Piece::Numbers(runs, run, next) => {
                     write_numbers(output, runs, run, next);

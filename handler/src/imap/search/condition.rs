@@ -4,7 +4,7 @@
 //! A condition is good for one view of one mailbox, and only until the view is refreshed.
 
 use message::HeaderKind;
-use message::search::{Folded, decode_charset};
+use message::search::{Folded, Words, decode_charset};
 use protocol::imap::command::search::{DateComparison, SearchCharset, SearchKey};
 use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
@@ -64,6 +64,8 @@ pub(crate) enum Condition {
 pub(crate) enum Needle {
     /// Anywhere, without regard to case.
     Substring(Folded),
+    /// Its words, wherever they are.
+    Words(Words),
 }
 
 /// What must be looked at to decide a condition, from the cheapest on.
@@ -101,6 +103,15 @@ pub(crate) struct Given<'a> {
     pub(crate) now: i64,
 }
 
+/// How texts are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// As they are.
+    Exact,
+    /// Word by word (FUZZY).
+    Fuzzy,
+}
+
 /// The charset of the texts; those of US-ASCII are UTF-8 too, and clients that say neither mean UTF-8.
 pub(crate) fn charset_name(charset: Option<&SearchCharset>) -> &[u8] {
     match charset {
@@ -129,30 +140,42 @@ impl Given<'_> {
         Ok(Condition::Among(set.resolve(self.view.exists())))
     }
 
-    fn needle(&self, text: &[u8]) -> Needle {
+    fn needle(&self, text: &[u8], comparison: Comparison) -> Needle {
         let decoded = decode_charset(self.charset, text);
-        Needle::Substring(Folded::new(&decoded.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned())))
+        let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
+        match comparison {
+            Comparison::Exact => Needle::Substring(Folded::new(&text)),
+            Comparison::Fuzzy => Needle::Words(Words::new(&text)),
+        }
     }
 }
 
 impl Condition {
-    /// Compiles a key. Its depth was limited by the parser.
+    /// Compiles a key. Its depth was limited by the parser; filters were put in their places before.
     ///
     /// # Errors
     /// The mailbox cannot be read.
     pub(crate) fn compile(key: &SearchKey, given: &Given<'_>) -> Result<Condition, StoreError> {
+        Self::compile_as(key, given, Comparison::Exact)
+    }
+
+    fn compile_as(key: &SearchKey, given: &Given<'_>, how: Comparison) -> Result<Condition, StoreError> {
         Ok(match key {
+            SearchKey::Fuzzy(key) => Self::compile_as(key, given, Comparison::Fuzzy)?,
+            // A filter that is still here means nothing.
+            SearchKey::Filter(_) => Condition::False,
             SearchKey::All => Condition::True,
             SearchKey::And(keys) => {
-                let keys = keys.iter().map(|key| Self::compile(key, given));
+                let keys = keys.iter().map(|key| Self::compile_as(key, given, how));
                 Condition::and(keys.collect::<Result<_, _>>()?)
             }
             SearchKey::Or(keys) => {
-                let mut either = vec![Self::compile(&keys.0, given)?, Self::compile(&keys.1, given)?];
+                let mut either =
+                    vec![Self::compile_as(&keys.0, given, how)?, Self::compile_as(&keys.1, given, how)?];
                 either.sort_by_key(Condition::cost);
                 Condition::Or(either)
             }
-            SearchKey::Not(key) => Condition::Not(Box::new(Self::compile(key, given)?)),
+            SearchKey::Not(key) => Condition::Not(Box::new(Self::compile_as(key, given, how)?)),
             SearchKey::Sequence(set) => given.among(set)?,
             SearchKey::Uid(set) if set.is_saved() => given.among(set)?,
             SearchKey::Uid(set) => given.among_uids(&set.resolve(given.last_uid()?))?,
@@ -170,9 +193,9 @@ impl Condition {
                 };
                 if *wanted { set } else { Condition::Not(Box::new(set)) }
             }
-            SearchKey::Header { field, text } => Self::compile_header(field, text, given),
-            SearchKey::Body(text) => Condition::text(text, given, Condition::Body),
-            SearchKey::Text(text) => Condition::text(text, given, Condition::Text),
+            SearchKey::Header { field, text } => Self::compile_header(field, text, given, how),
+            SearchKey::Body(text) => Condition::text(text, given, how, Condition::Body),
+            SearchKey::Text(text) => Condition::text(text, given, how, Condition::Text),
             SearchKey::InternalDate(comparison, date) => {
                 let (from, until) = days(*comparison, date.days_since_1970());
                 Condition::InternalDay(from, until)
@@ -215,11 +238,11 @@ impl Condition {
         })
     }
 
-    fn compile_header(field: &[u8], text: &[u8], given: &Given<'_>) -> Condition {
+    fn compile_header(field: &[u8], text: &[u8], given: &Given<'_>, how: Comparison) -> Condition {
         if text.is_empty() {
             return Condition::Header(field.to_vec(), None);
         }
-        let needle = given.needle(text);
+        let needle = given.needle(text, how);
         let known = [
             ("subject", HeaderKind::Subject),
             ("from", HeaderKind::From),
@@ -234,11 +257,17 @@ impl Condition {
     }
 
     /// Every text contains the empty one.
-    fn text(text: &[u8], given: &Given<'_>, condition: impl FnOnce(Needle) -> Condition) -> Condition {
-        if text.is_empty() { Condition::True } else { condition(given.needle(text)) }
+    fn text(
+        text: &[u8],
+        given: &Given<'_>,
+        how: Comparison,
+        condition: impl FnOnce(Needle) -> Condition,
+    ) -> Condition {
+        if text.is_empty() { Condition::True } else { condition(given.needle(text, how)) }
     }
 
-    fn and(mut all: Vec<Condition>) -> Condition {
+    /// All of these.
+    pub(crate) fn and(mut all: Vec<Condition>) -> Condition {
         all.sort_by_key(Condition::cost);
         Condition::And(all)
     }

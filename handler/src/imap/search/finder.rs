@@ -28,6 +28,8 @@ pub(crate) struct Finder {
     enough: u64,
     found: NumberSet,
     found_count: u64,
+    /// How well each result fits, if that is asked.
+    scores: Option<Vec<u8>>,
     failures: u32,
 }
 
@@ -44,6 +46,7 @@ impl Finder {
             enough: u64::MAX,
             found: NumberSet::default(),
             found_count: 0,
+            scores: None,
             failures: 0,
         }
     }
@@ -51,6 +54,16 @@ impl Finder {
     /// The same, of which only the first so many results are wanted.
     pub(crate) fn until(self, enough: u64) -> Finder {
         Finder { enough, ..self }
+    }
+
+    /// The same, which also says how well each result fits.
+    pub(crate) fn scoring(self) -> Finder {
+        Finder { scores: Some(Vec::new()), ..self }
+    }
+
+    /// How well each result fits, in their order, from 1 to 100; empty if that was not asked.
+    pub(crate) fn take_scores(&mut self) -> Vec<u8> {
+        self.scores.take().unwrap_or_default()
     }
 
     /// The next sequence number that it will look at: how far it came.
@@ -86,6 +99,9 @@ impl Finder {
     ) -> Result<bool, StoreError> {
         let cells = mailbox.cells()?;
         let mut matcher = Matcher::new(&turn.shared.store, &cells, id);
+        if self.scores.is_some() {
+            matcher = matcher.scoring();
+        }
         let until_ms = turn.shared.now_ms() + TURN_MS;
         let is_done = self.visit(&mut matcher, view, &|| turn.shared.now_ms() >= until_ms);
         self.failures += matcher.failures();
@@ -112,7 +128,7 @@ impl Finder {
                 let mut left = matcher.narrow(&self.cheap, block.messages);
                 let sequence_of = |bit: u64| block.first_sequence + (block.messages & (bit - 1)).count_ones();
                 match &self.costly {
-                    None if left == block.messages && left != 0 => {
+                    None if left == block.messages && left != 0 && self.scores.is_none() => {
                         self.found
                             .push_range(block.first_sequence, block.first_sequence + left.count_ones() - 1);
                         self.found_count += u64::from(left.count_ones());
@@ -136,6 +152,9 @@ impl Finder {
                             if is_met {
                                 self.found.push(sequence_of(bit));
                                 self.found_count += 1;
+                                if let Some(scores) = &mut self.scores {
+                                    scores.push(matcher.score(bit.trailing_zeros()));
+                                }
                             }
                         }
                     }

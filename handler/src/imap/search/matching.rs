@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use message::limits::PART_HEADER_OCTETS_MAX;
-use message::search::{contains_folded, decode_header_text, part_text};
-use message::{Media, PartKind, Record, header_values};
+use message::search::{WordsFound, contains_folded, decode_header_text, part_text};
+use message::{Media, PartKind, Record, header_lines, header_values};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::mailbox::{BlockSummary, Cells};
 use store::view::BlockInView;
@@ -42,6 +42,10 @@ pub(crate) struct Matcher<'a> {
     /// Cells of the block that were read, as bits, and all that were ever read, by their places in their block.
     is_read: u64,
     read: Box<[Option<Cell>; 64]>,
+    /// The place in the block of the message that is asked.
+    place: u32,
+    /// How well words were found in the messages of the block: the sum of scores, and of how many. `None` if nobody asks.
+    scores: Option<Box<[(u32, u32); 64]>>,
     /// Messages of the block that cannot be read: they meet nothing.
     failed: u64,
     /// Messages that cannot be read, in all.
@@ -60,9 +64,23 @@ impl<'a> Matcher<'a> {
             summary: None,
             is_read: 0,
             read: Box::new([None; 64]),
+            place: 0,
+            scores: None,
             failed: 0,
             failures: 0,
         }
+    }
+
+    /// The same, which also finds out how well words were found.
+    pub(crate) fn scoring(self) -> Matcher<'a> {
+        Matcher { scores: Some(Box::new([(0, 0); 64])), ..self }
+    }
+
+    /// How well the message at this place of the block is what was looked for, from 1 to 100.
+    pub(crate) fn score(&self, place: u32) -> u8 {
+        let (sum, count) = self.scores.as_ref().map_or((0, 0), |scores| scores[place as usize]);
+        // What was found without a search by words is exactly what was looked for.
+        sum.checked_div(count).map_or(100, |score| score as u8)
     }
 
     /// Goes to another block.
@@ -71,6 +89,9 @@ impl<'a> Matcher<'a> {
         self.summary = None;
         self.is_read = 0;
         self.failed = 0;
+        if let Some(scores) = &mut self.scores {
+            **scores = [(0, 0); 64];
+        }
         self.store.counters().blocks_searched.add(1);
     }
 
@@ -170,6 +191,7 @@ impl<'a> Matcher<'a> {
         while left != 0 {
             let place = left.trailing_zeros();
             left &= left - 1;
+            self.place = place;
             let (cell, answer) = match self.cell(place) {
                 Ok(cell) => (Some(cell), meets(self, &cell)),
                 Err(error) => (None, Err(error)),
@@ -231,17 +253,26 @@ impl<'a> Matcher<'a> {
             Condition::SizeFrom(octets) => u64::from(cell.size) >= *octets,
             Condition::SizeBelow(octets) => u64::from(cell.size) < *octets,
             Condition::KnownHeader(kind, needle) => {
-                let record = record(&mut self.records, cell)?;
-                Look::new(needle).is_in(record.search_text(*kind))
+                let mut look = Look::new(needle, self.scores.is_some());
+                let is_in = look.is_in(record(&mut self.records, cell)?.search_text(*kind));
+                self.found(&look, is_in)
             }
-            Condition::Header(field, needle) => self.header_contains(cell, field, needle.as_ref())?,
+            Condition::Header(field, None) => self.has_header(cell, field)?,
+            Condition::Header(field, Some(needle)) => {
+                let mut look = Look::new(needle, self.scores.is_some());
+                let is_in = self.header_contains(cell, field, &mut look)?;
+                self.found(&look, is_in)
+            }
             Condition::Body(needle) => {
-                self.body_contains(cell, &mut Look::new(needle), PartHeaders::OfMessages)?
+                let mut look = Look::new(needle, self.scores.is_some());
+                let is_in = self.body_contains(cell, &mut look, PartHeaders::OfMessages)?;
+                self.found(&look, is_in)
             }
             Condition::Text(needle) => {
-                let mut look = Look::new(needle);
-                self.whole_header_contains(cell, &mut look)?
-                    || self.body_contains(cell, &mut look, PartHeaders::All)?
+                let mut look = Look::new(needle, self.scores.is_some());
+                let is_in = self.whole_header_contains(cell, &mut look)?
+                    || self.body_contains(cell, &mut look, PartHeaders::All)?;
+                self.found(&look, is_in)
             }
             // These were taken apart, or answered for the whole block, before.
             Condition::True
@@ -254,34 +285,48 @@ impl<'a> Matcher<'a> {
         })
     }
 
+    /// Whether a needle was found in the end, and how well.
+    fn found(&mut self, look: &Look<'_>, is_in: bool) -> bool {
+        let is_found = is_in || look.is_found();
+        if let (true, Some(scores), Needle::Words(words)) = (is_found, &mut self.scores, look.needle) {
+            let (sum, count) = &mut scores[self.place as usize];
+            *sum += u32::from(words.score(&look.words));
+            *count += 1;
+        }
+        is_found
+    }
+
+    /// The octets of the header that a field may be in.
+    fn header_stretch(&mut self, cell: &Cell, field: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let stretch = record(&mut self.records, cell)?.header_stretch(&[field]);
+        let mut header = Vec::new();
+        if !stretch.is_empty() {
+            let message = self.store.message(cell.message)?;
+            self.store.read_range(&message, stretch, &mut header)?;
+        }
+        Ok(header)
+    }
+
+    fn has_header(&mut self, cell: &Cell, field: &[u8]) -> Result<bool, StoreError> {
+        let header = self.header_stretch(cell, field)?;
+        Ok(header_values(&header, field).next().is_some())
+    }
+
     fn header_contains(
         &mut self,
         cell: &Cell,
         field: &[u8],
-        needle: Option<&Needle>,
+        look: &mut Look<'_>,
     ) -> Result<bool, StoreError> {
-        let stretch = record(&mut self.records, cell)?.header_stretch(&[field]);
-        if stretch.is_empty() {
-            return Ok(false);
-        }
-        let message = self.store.message(cell.message)?;
-        let mut header = Vec::new();
-        self.store.read_range(&message, stretch, &mut header)?;
-        let mut values = header_values(&header, field);
-        Ok(match needle {
-            Some(needle) => {
-                let mut look = Look::new(needle);
-                values.any(|value| look.is_in(&decode_header_text(value)))
-            }
-            None => values.next().is_some(),
-        })
+        let header = self.header_stretch(cell, field)?;
+        Ok(header_values(&header, field).any(|value| look.is_in(&decode_header_text(value))))
     }
 
     fn whole_header_contains(&mut self, cell: &Cell, look: &mut Look<'_>) -> Result<bool, StoreError> {
         let message = self.store.message(cell.message)?;
         let mut header = Vec::new();
         self.store.read_range(&message, 0..u64::from(message.header_size), &mut header)?;
-        Ok(look.is_in(&decode_header_text(&header)))
+        Ok(look.is_in_header(&header))
     }
 
     /// Looks at the decoded text of every part that has text, and at these headers of parts.
@@ -305,7 +350,7 @@ impl<'a> Matcher<'a> {
             // The header of the message itself is not of a part.
             if index > 0 && (is_enclosed || headers == PartHeaders::All) {
                 let header = read(part.header, PART_HEADER_OCTETS_MAX as u64)?;
-                if look.is_in(&decode_header_text(&header)) {
+                if look.is_in_header(&header) {
                     return Ok(true);
                 }
             }
@@ -323,17 +368,37 @@ impl<'a> Matcher<'a> {
 /// A needle that is looked for in the texts of one message.
 struct Look<'n> {
     needle: &'n Needle,
+    words: WordsFound,
+    /// Whether it matters how well it is found.
+    scores: bool,
 }
 
 impl<'n> Look<'n> {
-    fn new(needle: &'n Needle) -> Look<'n> {
-        Look { needle }
+    fn new(needle: &'n Needle, scores: bool) -> Look<'n> {
+        Look { needle, words: WordsFound::default(), scores }
     }
 
-    /// Whether it has been found, this text included.
+    /// Whether it has been found, this text included, and nothing more needs to be looked at.
     fn is_in(&mut self, text: &str) -> bool {
         match self.needle {
             Needle::Substring(folded) => contains_folded(text, folded),
+            Needle::Words(words) => {
+                words.look(text, &mut self.words) && (!self.scores || words.is_best(&self.words))
+            }
+        }
+    }
+
+    /// The same for all fields of a header.
+    fn is_in_header(&mut self, header: &[u8]) -> bool {
+        header_lines(header).any(|line| self.is_in(&decode_header_text(line)))
+    }
+
+    /// Whether it was found, when all texts were looked at.
+    fn is_found(&self) -> bool {
+        match self.needle {
+            Needle::Substring(_) => false,
+            // An empty text has no more words.
+            Needle::Words(words) => words.look("", &mut self.words.clone()),
         }
     }
 }

@@ -1,13 +1,19 @@
 //! SEARCH and UID SEARCH (RFC 3501 and 9051, 6.4.4), with the result options of ESEARCH (RFC 4731), SEARCHRES (RFC 5182) and PARTIAL (RFC
 //! 9394): goes through the messages in turns, then tells what was found.
 //!
-//! `condition` is what is looked for, `matching` asks messages, `finder` goes through a mailbox, `answer` writes.
+//! `condition` is what is looked for, `matching` asks messages, `finder` goes through a mailbox, `answer` writes; `filters` (RFC 5466), `context` (RFC
+//! 5267) and `multi` (RFC 7377) are extensions.
 
 mod answer;
 mod bearing;
 mod condition;
+mod context;
+mod filters;
 mod finder;
 mod matching;
+mod multi;
+
+use std::borrow::Cow;
 
 use message::search::decode_charset;
 use protocol::imap::Numbering;
@@ -16,16 +22,20 @@ use protocol::imap::command::search::{SearchArguments, SearchCharset, SearchKey}
 use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::esearch::Correlator;
-use protocol::imap::reply::status::Condition;
+use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::{Store, StoreError};
 
 pub(crate) use self::answer::{Answer, slice};
 pub(crate) use self::bearing::Bearing;
 use self::condition::{Condition as Match, Given, charset_name};
+use self::context::{Context, without_sequence_numbers};
+pub(crate) use self::context::{Contexts, Notices};
 pub(crate) use self::finder::Finder;
+pub(crate) use self::multi::MultiSearch;
 use super::enabled::Extension;
 use super::ending::Ending;
+use super::in_progress::InProgress;
 use super::selected::{Selected, uids_of_sequences};
 use super::{Flow, ImapSession, Running, Stage};
 use crate::clock;
@@ -33,8 +43,6 @@ use crate::conversation::{Next, Turn};
 
 /// Texts that one search may look for in the content of messages: each decodes them anew.
 const TEXTS_MAX: usize = 32;
-/// Ranges of UIDs that `$` may have: half a megabyte.
-const SAVED_RANGES_MAX: usize = 64 * 1024;
 
 /// A SEARCH on its way.
 pub(crate) struct Search {
@@ -43,6 +51,9 @@ pub(crate) struct Search {
     /// What an ESEARCH reply is to say; `None` for a SEARCH reply.
     options: Option<ResultOptions>,
     bearing: Bearing,
+    /// What is kept of the command for UPDATE.
+    update: Option<Box<Context>>,
+    progress: InProgress,
     step: Step,
 }
 
@@ -50,7 +61,7 @@ enum Step {
     /// Looking at messages.
     Find(Finder),
     /// Telling what was found.
-    Tell { answer: Answer, failures: u32, is_saved: Saving },
+    Tell { answer: Answer, failures: u32, is_saved: Saving, is_update_refused: bool },
 }
 
 /// What became of SAVE.
@@ -69,10 +80,23 @@ pub(crate) enum Saving {
 pub(crate) enum Unsearchable {
     /// The charset is not known.
     Charset,
+    /// A charset was named, with UTF8=ACCEPT (RFC 6855, 3).
+    CharsetInUtf8,
+    /// FILTER goes with UTF-8 only (RFC 5466, 3.1).
+    FilterCharset,
+    /// A filter that cannot be used, by its name.
+    Filter(String),
     /// More texts than are looked for in messages.
     TooManyTexts,
     /// The mailbox cannot be read.
     Store(StoreError),
+}
+
+impl Unsearchable {
+    /// Whether the command is wrong, and so changes nothing.
+    fn is_bad(&self) -> bool {
+        matches!(self, Unsearchable::CharsetInUtf8 | Unsearchable::FilterCharset)
+    }
 }
 
 impl From<StoreError> for Unsearchable {
@@ -92,33 +116,80 @@ impl ImapSession {
             None if self.enabled.has(Extension::Imap4Rev2) => Some(ResultOptions::ALL),
             options => options,
         };
-        if arguments.charset.is_some() && self.enabled.has(Extension::Utf8Accept) {
-            let text = "With UTF8=ACCEPT all texts are UTF-8, and SEARCH names no charset";
-            return self.refuse(turn, &tag, Condition::Bad, None, text);
-        }
-        let bearing = Bearing::of(&arguments.key, arguments.numbering);
+        let asks = |option| options.is_some_and(|options| options.has(option));
+        let key = self.prepare_key(arguments.charset.as_ref(), &arguments.key, turn);
+        let bearing = Bearing::of(key.as_deref().unwrap_or(&arguments.key), arguments.numbering);
         if bearing.tells_modseq {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        let charset = arguments.charset.as_ref();
-        let condition = compile(selected, charset, &arguments.key, &turn.shared.store);
-        let saves = options.is_some_and(|options| options.has(ResultOption::Save));
-        if saves && condition.is_err() {
+        if asks(ResultOption::Update) && selected.contexts.has(&tag) {
+            let text = "An earlier search with this tag is still kept up to date";
+            return self.refuse(turn, &tag, Condition::Bad, None, text);
+        }
+        let begun = key.and_then(|key| {
+            let condition = compile(selected, arguments.charset.as_ref(), &key, &turn.shared.store)?;
+            let mailbox = selected.mailbox(&turn.shared.store)?;
+            let update = match asks(ResultOption::Update) {
+                true => Some(Box::new(Context {
+                    tag: tag.clone(),
+                    numbering: arguments.numbering,
+                    charset: arguments.charset.clone(),
+                    key: without_sequence_numbers(&key, selected, &mailbox)?,
+                    results: NumberSet::default(),
+                })),
+                false => None,
+            };
+            Ok((condition, update))
+        });
+        if asks(ResultOption::Save) && begun.as_ref().is_err_and(|error| !error.is_bad()) {
             // RFC 5182, 2.1: what could not be done leaves nothing saved.
             selected.saved = NumberSet::default();
         }
-        match condition {
-            Ok(condition) => {
-                let finder = Finder::new(condition).until(enough(options.as_ref()));
-                let step = Step::Find(finder);
-                let numbering = arguments.numbering;
-                let search = Search { tag, numbering, options, bearing, step };
-                self.running = Running::Search(Box::new(search));
+        match begun {
+            Ok((condition, update)) => {
+                let mut finder = Finder::new(condition).until(enough(options.as_ref()));
+                if asks(ResultOption::Relevancy) {
+                    finder = finder.scoring();
+                }
+                self.running = Running::Search(Box::new(Search {
+                    tag,
+                    numbering: arguments.numbering,
+                    options,
+                    bearing,
+                    update,
+                    progress: InProgress::new(turn),
+                    step: Step::Find(finder),
+                }));
                 Flow::Continue
             }
             Err(error) => self.refuse_unsearchable(turn, &tag, &error),
         }
+    }
+
+    /// The key with the user's filters in the places of their names.
+    ///
+    /// # Errors
+    /// A filter cannot be used, or the charset not with this key or in this session.
+    pub(super) fn prepare_key<'k>(
+        &self,
+        charset: Option<&SearchCharset>,
+        key: &'k SearchKey,
+        turn: &Turn<'_>,
+    ) -> Result<Cow<'k, SearchKey>, Unsearchable> {
+        if charset.is_some() && self.enabled.has(Extension::Utf8Accept) {
+            return Err(Unsearchable::CharsetInUtf8);
+        }
+        if !key.has_filter() {
+            return Ok(Cow::Borrowed(key));
+        }
+        if matches!(charset, Some(SearchCharset::Other(_))) {
+            return Err(Unsearchable::FilterCharset);
+        }
+        let list = turn.shared.store.mailbox_list(self.user_id()?)?;
+        let replaced =
+            filters::substitute(key, &list).map_err(|undefined| Unsearchable::Filter(undefined.0))?;
+        Ok(replaced.map_or(Cow::Borrowed(key), Cow::Owned))
     }
 
     /// Ends a search that cannot be done.
@@ -132,6 +203,18 @@ impl ImapSession {
             Unsearchable::Charset => {
                 let code = Code::BadCharset(&["US-ASCII", "UTF-8"]);
                 self.refuse(turn, tag, Condition::No, Some(code), "Unknown charset")
+            }
+            Unsearchable::CharsetInUtf8 => {
+                let text = "With UTF8=ACCEPT all texts are UTF-8, and SEARCH names no charset";
+                self.refuse(turn, tag, Condition::Bad, None, text)
+            }
+            Unsearchable::FilterCharset => {
+                let code = Code::BadCharset(&["US-ASCII", "UTF-8"]);
+                self.refuse(turn, tag, Condition::Bad, Some(code), "FILTER needs the charset UTF-8")
+            }
+            Unsearchable::Filter(name) => {
+                let text = "There is no such filter, or it is no search key";
+                self.refuse(turn, tag, Condition::No, Some(Code::UndefinedFilter(name)), text)
             }
             Unsearchable::TooManyTexts => {
                 let text = "Too many texts to look for in messages";
@@ -160,7 +243,18 @@ impl ImapSession {
 
     fn end_search(&mut self, search: Search, turn: &mut Turn<'_>) -> Flow {
         let tell = search.bearing.tell();
-        let Step::Tell { failures, is_saved, .. } = search.step else { return Flow::Continue };
+        let Step::Tell { failures, is_saved, is_update_refused, .. } = search.step else {
+            return Flow::Continue;
+        };
+        if is_update_refused {
+            let code = Code::NoUpdate(&search.tag);
+            reply::untagged(
+                turn.output.bytes(),
+                Condition::No,
+                Some(code),
+                "Too many contexts, or too many gaps",
+            );
+        }
         let ending = match (failures, is_saved) {
             (0, Saving::NotAsked) => Ending::ok(search.tag, tell, "SEARCH completed"),
             (0, Saving::Saved) => Ending::ok(search.tag, tell, "SEARCH completed, result saved"),
@@ -240,11 +334,12 @@ impl Search {
         if let Step::Find(finder) = &mut self.step {
             let mailbox = selected.mailbox(&turn.shared.store)?;
             if !finder.go_on(selected.id, &mailbox, &selected.view, turn)? {
+                let (done, of) = (finder.next() - 1, selected.view.exists());
+                self.progress.tell(turn, &self.tag, u64::from(done), u64::from(of));
                 return Ok(Some(Next::Again));
             }
-            let failures = finder.failures();
-            let found = std::mem::replace(finder, Finder::new(Match::False)).into_found();
-            self.step = self.tell(found, failures, selected, turn)?;
+            let finder = std::mem::replace(finder, Finder::new(Match::False));
+            self.step = self.tell(finder, selected, turn)?;
         }
         let Step::Tell { answer, .. } = &mut self.step else { return Ok(Some(Next::Again)) };
         Ok(if answer.write(turn.output) { None } else { Some(Next::Output) })
@@ -252,17 +347,24 @@ impl Search {
 
     /// Makes the reply, and saves what is to be saved.
     fn tell(
-        &self,
-        found: NumberSet,
-        failures: u32,
+        &mut self,
+        mut finder: Finder,
         selected: &mut Selected,
         turn: &Turn<'_>,
     ) -> Result<Step, StoreError> {
+        let failures = finder.failures();
+        let scores = finder.take_scores();
+        let found = finder.into_found();
         let cells = selected.mailbox(&turn.shared.store)?.cells()?;
         let mut is_saved = Saving::NotAsked;
         if let Some(options) = self.options.filter(|_| self.saves()) {
             let kept = if failures > 0 { NumberSet::default() } else { kept(&options, &found) };
             is_saved = save_results(selected, &kept, &turn.shared.store)?;
+        }
+        let mut is_update_refused = false;
+        if let Some(mut context) = self.update.take() {
+            context.results = uids_of_sequences(&selected.view, &cells, &found)?;
+            is_update_refused = !selected.contexts.add(*context);
         }
         let told = self.options.map_or_else(|| found.clone(), |options| kept(&options, &found));
         let modseq = self.bearing.modseq(&told, selected, &cells)?;
@@ -276,14 +378,14 @@ impl Search {
             Some(options) if !options.wants_reply() => Answer::none(),
             Some(options) => {
                 let correlator = Correlator { tag: &self.tag, mailbox: None };
-                Answer::esearch(correlator, self.numbering, options, runs)
+                Answer::esearch(correlator, self.numbering, options, runs, scores)
             }
         };
         let answer = match modseq {
             Some(modseq) => answer.with_modseq(self.options.as_ref(), modseq),
             None => answer,
         };
-        Ok(Step::Tell { answer, failures, is_saved })
+        Ok(Step::Tell { answer, failures, is_saved, is_update_refused })
     }
 }
 
@@ -298,9 +400,7 @@ pub(crate) fn save_results(
 ) -> Result<Saving, StoreError> {
     let cells = selected.mailbox(store)?.cells()?;
     let uids = uids_of_sequences(&selected.view, &cells, kept)?;
-    let is_too_many = uids.ranges().len() > SAVED_RANGES_MAX;
-    selected.saved = if is_too_many { NumberSet::default() } else { uids };
-    Ok(if is_too_many { Saving::TooMany } else { Saving::Saved })
+    Ok(if selected.save(uids) { Saving::Saved } else { Saving::TooMany })
 }
 
 /// What SAVE keeps of the results (RFC 5182, 2.4; RFC 9394, 3.2).

@@ -225,7 +225,7 @@ impl Sort {
         };
         let answer = if options.wants_reply() {
             let correlator = Correlator { tag: &self.tag, mailbox: None };
-            with_modseq(Answer::esearch(correlator, self.numbering, options, runs))
+            with_modseq(Answer::esearch(correlator, self.numbering, options, runs, Vec::new()))
         } else {
             Answer::none()
         };
