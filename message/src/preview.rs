@@ -65,6 +65,8 @@ fn own_lines(text: &str) -> Vec<&str> {
         }
         if line.starts_with('>') {
             drop_introduction(&mut lines);
+        } else if is_drawn(line) {
+            // It says nothing, and separates what stands above and below it.
         } else if !line.trim().is_empty() {
             lines.push(line);
         } else if lines.last().is_some_and(|last| !last.is_empty()) {
@@ -81,6 +83,12 @@ fn is_end(line: &str) -> bool {
     line == "--"
         || line.starts_with("-----Original Message-----")
         || (line.len() >= 20 && line.bytes().all(|octet| octet == b'_'))
+}
+
+/// Whether a line is drawn with punctuation.
+fn is_drawn(line: &str) -> bool {
+    let line = line.trim();
+    line.len() >= 5 && line.bytes().all(|octet| octet.is_ascii_punctuation() || octet == b' ')
 }
 
 /// Takes away the paragraph before a quote, of at most three lines, if it ends with a colon: "On Monday somebody wrote:".
@@ -200,6 +208,10 @@ mod tests {
         assert_eq!(plain_text(text), "New.");
         assert_eq!(plain_text("Yes.\r\n\r\nA. wrote:\r\n\r\n> old\r\n\r\nAnd no.\r\n"), "Yes. And no.");
         assert_eq!(plain_text("a:\r\nb\r\n> old\r\n"), "a: b");
+        assert_eq!(
+            plain_text("Invoice\r\n=======\r\n* * * *\r\nPay now.\r\n:-)\r\n"),
+            "Invoice Pay now. :-)"
+        );
         assert_eq!(plain_text("Top.\r\n-----Original Message-----\r\nFrom: x\r\n"), "Top.");
         // All of it is quoted: better that than nothing.
         assert_eq!(plain_text("> only this\r\n> > and this\r\n"), "only this and this");
