@@ -1,7 +1,7 @@
 //! Content-Type, Content-Disposition and the other MIME fields (RFC 2045, 2183, 2231), read leniently.
 
 use crate::address::{quoted_end, skip_comment, unescape};
-use crate::{Encoding, Media};
+use crate::{Encoding, Globals, Media};
 
 /// Longest type, subtype or encoding name that is believed (RFC 6838 4.2 allows 127).
 const NAME_OCTETS_MAX: usize = 127;
@@ -213,11 +213,12 @@ impl MediaType {
         (valid(main) && valid(sub)).then(|| MediaType::new(main, sub))
     }
 
-    pub(crate) fn media(&self) -> Media {
+    pub(crate) fn media(&self, globals: Globals) -> Media {
         match (self.main.as_slice(), self.sub.as_slice()) {
             (b"TEXT", b"HTML") => Media::Html,
             (b"TEXT", _) => Media::Text,
             (b"MESSAGE", b"RFC822") => Media::Message,
+            (b"MESSAGE", b"GLOBAL") if globals == Globals::Messages => Media::Message,
             (b"MULTIPART", _) => Media::Multipart,
             _ => Media::Other,
         }

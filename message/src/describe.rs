@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::content::{self, Gathered, MediaType, Parameters};
 use crate::header::{Known, KnownFields};
 use crate::limits::{BOUNDARY_OCTETS_MAX, DESCRIPTION_OCTETS_MAX};
-use crate::{Encoding, Media, wire};
+use crate::{Encoding, Globals, Media, wire};
 
 /// What a part's header says.
 #[derive(Clone, Debug)]
@@ -47,6 +47,7 @@ pub(crate) fn describe(
     fields: &KnownFields<'_>,
     in_digest: bool,
     form: impl FnOnce(Media) -> Form,
+    globals: Globals,
     arena: &mut Vec<u8>,
 ) -> Description {
     let encoding_name = content::encoding_name(fields.first(Known::ContentTransferEncoding));
@@ -69,7 +70,7 @@ pub(crate) fn describe(
     let mut found = Found::default();
     if let Some(parameters) = parameters {
         found = Found::read(parameters, arena);
-    } else if media_type.media() == Media::Text {
+    } else if media_type.media(globals) == Media::Text {
         arena.extend_from_slice(b"(\"CHARSET\" \"US-ASCII\")");
     } else {
         arena.extend_from_slice(b"NIL");
@@ -80,13 +81,13 @@ pub(crate) fn describe(
     }
     let parameters = parameters_start..arena.len();
 
-    if form(media_type.media()) == Form::Opaque {
+    if form(media_type.media(globals)) == Form::Opaque {
         media_type = MediaType::new(b"APPLICATION", b"OCTET-STREAM");
-    } else if media_type.media() == Media::Multipart && found.boundary.is_empty() {
+    } else if media_type.media(globals) == Media::Multipart && found.boundary.is_empty() {
         // Not a valid multipart, so the default of RFC 2045 5.2 holds. It also is what lets a client show it.
         media_type = MediaType::new(b"TEXT", b"PLAIN");
     }
-    let media = media_type.media();
+    let media = media_type.media(globals);
     let pieces = Pieces {
         basic: basic(fields, &media_type, parameters.clone(), &encoding_name, arena),
         extension: extension(fields, media, parameters, arena),
@@ -165,7 +166,7 @@ fn basic(
     out: &mut Vec<u8>,
 ) -> Range<usize> {
     let start = out.len();
-    if media_type.media() == Media::Multipart {
+    if media_type.media(Globals::Parts) == Media::Multipart {
         wire::string(out, &media_type.sub);
         return start..out.len();
     }

@@ -36,5 +36,5 @@ pub use analysis::Analysis;
 pub use header::{header_fields, header_lines, header_values};
 pub use record::{Damaged, Record, encode};
 pub use scan::Scanner;
-pub use section::{Encoding, HeaderKind, Media, PartKind, Section, SectionText, SortKey};
+pub use section::{Encoding, Globals, HeaderKind, Media, PartKind, Section, SectionText, SortKey};
 pub use sent_date::SentDate;

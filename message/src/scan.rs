@@ -6,10 +6,10 @@
 
 use memchr::memmem;
 
-use crate::Analysis;
 use crate::header::is_blank_line;
 use crate::limits::{BOUNDARY_OCTETS_MAX, PART_HEADER_OCTETS_MAX, TOP_HEADER_OCTETS_MAX};
 use crate::tree::{LineEnd, Next, Place, Tree};
+use crate::{Analysis, Globals};
 
 /// A line longer than this is no boundary line: hyphens on both sides, the boundary, and some white space.
 const BOUNDARY_LINE_OCTETS_MAX: u64 = BOUNDARY_OCTETS_MAX as u64 + 128;
@@ -82,8 +82,13 @@ impl Default for Scanner {
 impl Scanner {
     /// A scanner at the start of a message.
     pub fn new() -> Self {
+        Self::with_globals(Globals::default())
+    }
+
+    /// A scanner at the start of a message that takes parts of type message/global for this.
+    pub fn with_globals(globals: Globals) -> Self {
         Scanner {
-            tree: Tree::new(),
+            tree: Tree::new(globals),
             mode: Mode::Header,
             chunk_start: 0,
             counted: Place::default(),

@@ -13,6 +13,16 @@ pub enum PartKind {
     Message,
 }
 
+/// What a part of type message/global is (RFC 6532 3.7): a message with UTF-8 in its headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Globals {
+    /// A part that is not looked into, as IMAP4rev1 has it.
+    #[default]
+    Parts,
+    /// A message with parts of its own, as message/rfc822 is (RFC 9051 7.5.2).
+    Messages,
+}
+
 /// Content-Transfer-Encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::search::part_text;
-use crate::{Analysis, PartKind, Record, Scanner, SectionText, encode, fuzz};
+use crate::{Analysis, Globals, PartKind, Record, Scanner, SectionText, encode, fuzz};
 
 fn analyse(message: &[u8]) -> Analysis {
     let mut scanner = Scanner::new();
@@ -377,4 +377,25 @@ fn extension_data_is_there() {
          (\"inline\" (\"filename*\" \"utf-8''%41\")) (\"en\" \"de\") \"http://x/\") \
          \"RELATED\" (\"boundary\" \"r\" \"Type\" \"text/html\") NIL NIL NIL)"
     );
+}
+
+#[test]
+fn a_global_message_is_a_message_for_who_asks() {
+    let text = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/global\r\n\r\nSubject: inner\r\n\r\nbody\r\n--b--\r\n";
+    let record_with = |globals| {
+        let mut scanner = Scanner::with_globals(globals);
+        scanner.push(text);
+        encode(&scanner.finish())
+    };
+    let (parts, messages) = (record_with(Globals::Parts), record_with(Globals::Messages));
+    let parts = Record::parse(&parts).expect("a record");
+    let messages = Record::parse(&messages).expect("a record");
+    assert!(parts.has_global() && messages.has_global());
+    assert_eq!(parts.body(), b"((\"MESSAGE\" \"GLOBAL\" NIL NIL NIL \"7BIT\" 22) \"MIXED\")");
+    let structure = String::from_utf8_lossy(messages.body()).into_owned();
+    assert!(
+        structure.starts_with("((\"MESSAGE\" \"GLOBAL\" NIL NIL NIL \"7BIT\" 22 (NIL \"inner\""),
+        "{structure}"
+    );
+    assert!(messages.section(&[1, 1]).is_some() && parts.section_range(&[1], SectionText::Header).is_none());
 }

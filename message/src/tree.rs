@@ -9,7 +9,7 @@ use crate::describe::{Form, Pieces, describe};
 use crate::envelope;
 use crate::header::KnownFields;
 use crate::limits::{DESCRIPTION_OCTETS_MAX, NESTING_MAX, PARTS_MAX};
-use crate::{Encoding, Media, PartKind};
+use crate::{Encoding, Globals, Media, PartKind};
 
 /// A part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +72,12 @@ pub(crate) struct Tree {
     arena: Vec<u8>,
     charsets: Vec<Vec<u8>>,
     facts: Facts,
+    globals: Globals,
 }
 
 impl Tree {
     /// A tree with the message itself, whose header comes next.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(globals: Globals) -> Self {
         let mut tree = Tree {
             nodes: Vec::with_capacity(4),
             open: Vec::with_capacity(4),
@@ -85,6 +86,7 @@ impl Tree {
             arena: Vec::with_capacity(512),
             charsets: vec![Vec::new()],
             facts: Facts::default(),
+            globals,
         };
         tree.begin(0);
         tree
@@ -153,7 +155,7 @@ impl Tree {
             Media::Message if !may_enclose => Form::Opaque,
             _ => Form::AsDeclared,
         };
-        let description = describe(&fields, in_digest, form, &mut self.arena);
+        let description = describe(&fields, in_digest, form, self.globals, &mut self.arena);
         let charset = self.charset(description.charset);
 
         let Some(open) = self.open.last_mut() else { return Next::Body };

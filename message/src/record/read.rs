@@ -131,6 +131,14 @@ impl<'a> Record<'a> {
         self.blob(Blob::BodyStructure)
     }
 
+    /// Whether a part may be of type message/global, so that a scanner with [`crate::Globals::Messages`] would find more.
+    pub fn has_global(&self) -> bool {
+        let structure = self.body();
+        let name = b"\"global\"";
+        memchr::memchr_iter(b'"', structure)
+            .any(|at| structure[at..].get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)))
+    }
+
     /// The Date field, if it can be understood.
     pub fn sent(&self) -> Option<SentDate> {
         let zone_minutes = i16::from_le_bytes([self.head[2], self.head[3]]);

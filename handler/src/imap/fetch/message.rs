@@ -2,10 +2,11 @@
 //!
 //! An item that cannot be read becomes NIL, so that what a client gets can always be parsed; the command then ends with NO.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use message::preview;
-use message::{Record, SectionText, header_fields};
+use message::{Globals, Record, Scanner, SectionText, header_fields};
 use protocol::imap::command::fetch::{FetchItem, SectionItem};
 use protocol::imap::extension::gmail::GmailItem;
 use protocol::imap::reply::fetch::{self as reply, Rfc822Name};
@@ -21,6 +22,8 @@ use crate::output::Output;
 
 /// Content up to this many octets is copied into the output; more is sent from the file.
 const COPIED_OCTETS: u64 = 16 * 1024;
+/// How much of a message is read at a time to be scanned.
+const SCANNED_OCTETS: u64 = 256 * 1024;
 /// How much of a header is looked through for fields.
 const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
@@ -32,6 +35,8 @@ pub(super) struct Message<'a> {
     pub(super) sequence: u32,
     state: CellFlags,
     cell: Option<Cell>,
+    /// The record with parts of type message/global taken for messages, once it was needed.
+    with_globals: OnceCell<Vec<u8>>,
 }
 
 /// How far the items of a message came.
@@ -60,7 +65,7 @@ impl<'a> Message<'a> {
         let is_in_flags =
             |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq);
         let cell = if items.iter().all(is_in_flags) { None } else { Some(cells.cell(index)?) };
-        Ok(Message { store, selected, keywords, sequence, state, cell })
+        Ok(Message { store, selected, keywords, sequence, state, cell, with_globals: OnceCell::new() })
     }
 
     /// Writes the response from item `first` on, with FLAGS behind the items if `and_flags`; what it could not read it counts in
@@ -231,9 +236,35 @@ impl<'a> Message<'a> {
         self.store.message(self.cell()?.message)
     }
 
-    fn record<'r>(&self, records: &'r mut RecordReader<'_>) -> Result<Record<'r>, StoreError> {
-        Record::parse(records.record(self.cell()?.message)?)
-            .map_err(|_| StoreError::NotFound("record that can be read"))
+    fn record<'r>(&'r self, records: &'r mut RecordReader<'_>) -> Result<Record<'r>, StoreError> {
+        let unreadable = |_| StoreError::NotFound("record that can be read");
+        let record = Record::parse(records.record(self.cell()?.message)?).map_err(unreadable)?;
+        if !self.selected.enabled.rev2() || !record.has_global() {
+            return Ok(record);
+        }
+        if self.with_globals.get().is_none() {
+            // Nobody else fills it meanwhile.
+            let _ = self.with_globals.set(self.scan_with_globals()?);
+        }
+        let bytes = self.with_globals.get().map_or(&[][..], Vec::as_slice);
+        Record::parse(bytes).map_err(unreadable)
+    }
+
+    /// RFC 9051, 7.5.2: message/global is as message/rfc822, which in IMAP4rev1 it is not. So rare are both that nothing is kept of it: the
+    /// message is read once more.
+    fn scan_with_globals(&self) -> Result<Vec<u8>, StoreError> {
+        let message = self.message()?;
+        let mut scanner = Scanner::with_globals(Globals::Messages);
+        let mut octets = Vec::new();
+        let mut at = 0;
+        while at < message.size {
+            let end = message.size.min(at + SCANNED_OCTETS);
+            octets.clear();
+            self.store.read_range(&message, at..end, &mut octets)?;
+            scanner.push(&octets);
+            at = end;
+        }
+        Ok(message::encode(&scanner.finish()))
     }
 
     fn write_rfc822(
