@@ -59,6 +59,7 @@ tests::scripts! {
     uid: "imap/uid.txt",
     uidbatches: "imap/uidbatches.txt",
     uidonly: "imap/uidonly.txt",
+    utf8_accept: "imap/utf8-accept.txt",
     uidplus: "imap/uidplus.txt",
     unauthenticate: "imap/unauthenticate.txt",
     unselect: "imap/unselect.txt",

@@ -77,6 +77,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("SAVEDATE")),
     (User, Fixed("PREVIEW")),
     (User, Fixed("UNAUTHENTICATE")),
+    (User, Fixed("UTF8=ACCEPT")),
     (User, Fixed("CONDSTORE")),
     (User, Fixed("QRESYNC")),
     (User, Fixed("UIDONLY")),

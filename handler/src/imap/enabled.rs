@@ -33,7 +33,8 @@ pub(crate) enum Extension {
 
 impl Extension {
     /// Those that ENABLE accepts. An extension stands here, and in `capability.rs`, once all of it works.
-    const OFFERED: [Extension; 3] = [Extension::CondStore, Extension::QResync, Extension::UidOnly];
+    const OFFERED: [Extension; 4] =
+        [Extension::CondStore, Extension::QResync, Extension::UidOnly, Extension::Utf8Accept];
 
     /// Its capability.
     pub(crate) fn name(self) -> &'static str {
