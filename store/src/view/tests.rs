@@ -349,7 +349,7 @@ fn an_untold_expunge_holds_the_mark_back_and_no_other_does() {
     let fixture = fixture();
     fill(&fixture.mailbox, 1, 10);
     let mut view = View::open(&fixture.mailbox).expect("a view");
-    let mut change = |uid_value: u32, modseq: u64, expunge: bool| {
+    let change = |uid_value: u32, modseq: u64, expunge: bool| {
         let mut writer = fixture.mailbox.writer().expect("a writer");
         if expunge {
             writer.apply_expunge(uid(uid_value), ModSeq(modseq), 9).expect("expunged");
