@@ -49,6 +49,8 @@ const TABLE: &[(Shown, Name)] = &[
     (Login, Set(|settings| (!settings.auth.referrals.is_empty()).then(|| "LOGIN-REFERRALS".to_owned()))),
     (NoLogin, Fixed("LOGINDISABLED")),
     (User, Fixed("NAMESPACE")),
+    (User, Fixed("ACL")),
+    (User, Fixed("RIGHTS=kxten")),
     (User, Fixed("UIDPLUS")),
     (User, Fixed("ESEARCH")),
     (User, Fixed("ESORT")),

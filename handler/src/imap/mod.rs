@@ -3,6 +3,7 @@
 //! A command that cannot end at once leaves its state in [`Running`]; the next turn goes on with it. The order of replies is the
 //! order of commands: nothing is read while a command runs.
 
+mod acl;
 mod append;
 mod capability;
 mod copy;
@@ -223,6 +224,9 @@ impl ImapSession {
     }
 
     fn begin(&mut self, Tagged { tag, command }: Tagged, turn: &mut Turn<'_>) -> Flow {
+        if let Err(next) = self.review_rights(turn) {
+            return Flow::Wait(next);
+        }
         match command {
             Command::Capability => {
                 let names = capability::names(turn, self.is_authenticated());
@@ -275,6 +279,7 @@ impl ImapSession {
             Command::Unsubscribe(name) => self.subscribe(tag, &name, false, turn),
             Command::List(arguments) => self.begin_list(tag, &arguments, turn),
             Command::Lsub(arguments) => self.begin_lsub(tag, &arguments, turn),
+            Command::Acl(command) => self.acl(tag, &command, turn),
             Command::Status(arguments) => self.status(tag, &arguments, turn),
             Command::Idle => self.begin_idle(tag, turn),
             Command::MultiSearch(arguments) => self.begin_multi_search(tag, arguments, turn),
@@ -394,6 +399,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::List(_) => "LIST",
         Command::Lsub(_) => "LSUB",
         Command::Status(_) => "STATUS",
+        Command::Acl(command) => command.name(),
         Command::Check => "CHECK",
         Command::Close => "CLOSE",
         Command::Unselect => "UNSELECT",

@@ -16,7 +16,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use super::extension::{context, enable, id, multi_search, sort, uid_batches};
+use super::extension::{acl, context, enable, id, multi_search, sort, uid_batches};
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
 use super::syntax::sequence_set::SequenceSet;
@@ -113,6 +113,8 @@ pub enum Command {
     Lsub(list::LsubArguments),
     /// STATUS
     Status(status::StatusArguments),
+    /// SETACL, DELETEACL, GETACL, LISTRIGHTS and MYRIGHTS (RFC 4314)
+    Acl(acl::AclCommand),
     /// CHECK
     Check,
     /// CLOSE
@@ -204,9 +206,11 @@ fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
 pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     match parse_name(cursor)?.as_bytes() {
         b"LOGIN" | b"AUTHENTICATE" | b"ID" | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE"
-        | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"STATUS" | b"SEARCH" | b"SORT"
-        | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY"
-        | b"MOVE" | b"UID" => Ok(()),
+        | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL"
+        | b"GETACL" | b"LISTRIGHTS" | b"MYRIGHTS" | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD"
+        | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => {
+            Ok(())
+        }
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
@@ -245,6 +249,11 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"RENAME" => Command::Rename(mailbox::RenameArguments::parse(cursor)?),
         b"SUBSCRIBE" => Command::Subscribe(mailbox::parse_one(cursor)?),
         b"UNSUBSCRIBE" => Command::Unsubscribe(mailbox::parse_one(cursor)?),
+        b"SETACL" => Command::Acl(acl::AclCommand::parse_set(cursor)?),
+        b"DELETEACL" => Command::Acl(acl::AclCommand::parse_delete(cursor)?),
+        b"GETACL" => Command::Acl(acl::AclCommand::parse_get(cursor)?),
+        b"LISTRIGHTS" => Command::Acl(acl::AclCommand::parse_list(cursor)?),
+        b"MYRIGHTS" => Command::Acl(acl::AclCommand::parse_my(cursor)?),
         b"NAMESPACE" => Command::Namespace,
         b"UNAUTHENTICATE" => Command::Unauthenticate,
         b"CAPABILITY" => Command::Capability,

@@ -16,6 +16,7 @@
 //! | ESEARCH (4731), WITHIN (5032) | `command/search.rs`, `reply/esearch.rs` |
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
+pub mod acl;
 pub(crate) mod condstore;
 pub mod context;
 pub mod enable;

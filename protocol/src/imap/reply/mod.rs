@@ -3,6 +3,7 @@
 //! Every function appends whole lines with their CRLF, unless it says otherwise. Nothing that a client or a message
 //! says can end a line early: texts are cleaned, strings become literals when they must.
 
+pub mod acl;
 pub mod code;
 pub mod esearch;
 pub mod fetch;
