@@ -143,6 +143,8 @@ pub enum Change {
     Keyword { mailbox: MailboxId, bit: u8, name: String },
     /// UIDs below `uid_next` and modseqs up to `highest_modseq` are taken, whether or not messages have them.
     MailboxNumbers { mailbox: MailboxId, uid_next: u32, highest_modseq: ModSeq },
+    /// A reader who is not the owner has seen these messages, or has not: UIDs from the one to the other of each pair, ascending.
+    Seen { mailbox: MailboxId, reader: UserId, modseq: ModSeq, seen: bool, ranges: Vec<(Uid, Uid)> },
     /// There is a user.
     UserCreate { user: UserId, name: String },
     /// A user and all mailboxes are gone.

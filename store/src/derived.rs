@@ -8,6 +8,8 @@
 //! found has an INBOX), deleted mailboxes, deleted users, then mailbox by mailbox, those that only lose messages last: a message
 //! that is moved is never nowhere.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,9 +29,12 @@ use crate::mailbox::{AddOutcome, Mailbox};
 use crate::page::Pages;
 use crate::page::directory::{Directory, MessagePlace};
 use crate::quota::usage::Usages;
+use crate::seen::{self, CachedSeen, Mark, SeenRuns};
 
 /// Lists kept after they were read.
 const CACHED_LISTS: usize = 256;
+/// Readers and mailboxes of others whose marks are kept after they were read.
+const CACHED_SEEN: usize = 256;
 
 /// Which frame changes come from.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +97,7 @@ pub(crate) struct Derived {
     pub(crate) usages: Usages,
     lists: Cache<UserId, CachedList>,
     mailboxes: Cache<MailboxId, Mailbox>,
+    seen: Cache<seen::Key, CachedSeen>,
 }
 
 impl Derived {
@@ -133,6 +139,7 @@ impl Derived {
             usages: Usages::new(disk, epoch),
             lists: Cache::new(CACHED_LISTS),
             mailboxes: Cache::new(open_mailboxes),
+            seen: Cache::new(CACHED_SEEN),
         })
     }
 
@@ -166,6 +173,41 @@ impl Derived {
         let opened = Arc::new(open()?);
         self.mailboxes.replace(mailbox, Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// What a reader has seen of another user's mailbox.
+    pub(crate) fn seen_by(&self, mailbox: MailboxId, reader: UserId) -> Result<Arc<CachedSeen>> {
+        let open = || Ok(CachedSeen::new(&self.disk, &self.cells_path(mailbox)?, (mailbox, reader)));
+        self.seen.get_or((mailbox, reader), open)
+    }
+
+    /// Puts changes of what readers have seen into the files beside the cells of `open`. Under the mailbox's lock.
+    fn apply_seen<'a>(
+        &self,
+        open: &Mailbox,
+        changes: impl Iterator<Item = &'a Change>,
+        pass: Pass,
+    ) -> Result<()> {
+        let mut readers: BTreeMap<UserId, SeenRuns> = BTreeMap::new();
+        for change in changes {
+            let Change::Seen { reader, modseq, seen, ranges, .. } = change else { continue };
+            let runs = match readers.entry(*reader) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => match self.seen_by(open.id(), *reader)?.get() {
+                    // The logs have it; whoever reads it is told that it is damaged.
+                    Err(StoreError::Corrupt { .. }) if pass == Pass::Again => continue,
+                    runs => entry.insert(SeenRuns::clone(&*runs?)),
+                },
+            };
+            for (first, last) in ranges {
+                runs.set(*first, *last, Mark { seen: *seen, modseq: *modseq });
+            }
+        }
+        for (reader, mut runs) in readers {
+            runs.tidy(&|first, last| open.may_have_messages(first, last))?;
+            self.seen_by(open.id(), reader)?.put(&runs)?;
+        }
+        Ok(())
     }
 
     /// Has the user's usage say what is in `open` now. Under the mailbox's lock, whenever its counts were published.
@@ -490,8 +532,14 @@ impl Derived {
         let mut uid_next = 0;
         let mut gone = Vec::new();
         let mut counted_late = Vec::new();
+        let mut seen = Vec::new();
         for (seconds, change) in changes {
             match change {
+                Change::Seen { modseq, ranges, .. } => {
+                    highest_modseq = highest_modseq.max(*modseq);
+                    uid_next = uid_next.max(behind(ranges.last().map(|(_, last)| *last)));
+                    seen.push(change);
+                }
                 Change::Add { added, .. } => {
                     highest_modseq = highest_modseq.max(added.modseq);
                     uid_next = uid_next.max(behind(Some(added.uid)));
@@ -546,6 +594,8 @@ impl Derived {
         for uid in gone {
             writer.apply_gone(uid, highest_modseq)?;
         }
+        // Before whoever reads the published modseq looks for what it brought.
+        self.apply_seen(&open, seen.into_iter(), pass)?;
         writer.publish(highest_modseq, uid_next);
         for message in counted_late {
             if self.disk.mutated(Mutation::CellBeforeCount) {
@@ -593,6 +643,7 @@ pub(crate) fn mailbox_of_cells(change: &Change) -> Option<MailboxId> {
         | Change::Flags { mailbox, .. }
         | Change::Expunge { mailbox, .. }
         | Change::Keyword { mailbox, .. }
+        | Change::Seen { mailbox, .. }
         | Change::MailboxNumbers { mailbox, .. } => Some(*mailbox),
         Change::MailboxSnapshot(snapshot) => Some(snapshot.mailbox),
         _ => None,

@@ -46,6 +46,7 @@ mod pins;
 mod prune;
 mod recovery;
 mod reserve;
+mod seen;
 mod state;
 mod text;
 

@@ -5,7 +5,7 @@
 //! appended and made durable; then the journals go. So a snapshot never says what a power cut may still take back, and a journal is there until
 //! nothing needs it. Buckets stay: they hold the messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::catalog::list_path;
@@ -14,15 +14,18 @@ use crate::checkpoint::Checkpoint;
 use crate::derived::{list_of, mailbox_of_cells};
 use crate::error::{Result, StoreError};
 use crate::gc::Gate;
-use crate::ids::{CellIndex, MailboxId, PageId, Ticket, UserId};
+use crate::ids::{CellIndex, MailboxId, ModSeq, PageId, Ticket, Uid, UserId};
 use crate::locks::LockKey;
 use crate::log::frame::CHANGES_MOST_BYTES;
 use crate::log::logs::{log_path, logs_of_page};
 use crate::log::{FrameHead, LogKind, LogName};
 use crate::recovery;
+use crate::seen;
 use crate::store::Store;
 
 /// Cells in one part of a snapshot.
+/// Changes of what readers have seen in one frame.
+const CHANGES_A_FRAME: usize = 1 << 12;
 const CELLS_A_PART: usize = 1 << 16;
 /// So much is read before it is written, or one mailbox.
 const BATCH_BYTES: usize = 16 << 20;
@@ -162,6 +165,7 @@ impl Store {
             let Some(parts) = self.mailbox_snapshot(*mailbox)? else { continue };
             report.mailboxes += 1;
             batch.extend(parts.into_iter().map(|part| encode(&[part])));
+            batch.extend(self.seen_snapshot(*mailbox)?.chunks(CHANGES_A_FRAME).map(encode));
             if batch.iter().map(Vec::len).sum::<usize>() >= BATCH_BYTES {
                 ticket = self.append_snapshots(&mut batch)?.max(ticket);
             }
@@ -223,6 +227,25 @@ impl Store {
             }))
         };
         Ok(Some((0..parts).map(part).collect()))
+    }
+
+    /// What readers who are not the owner have seen of a mailbox, as changes that say it again.
+    fn seen_snapshot(&self, mailbox: MailboxId) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        let _held = self.take(&[LockKey::Mailbox(mailbox)])?;
+        let cells = self.derived.cells_path(mailbox)?;
+        for reader in seen::readers(&self.derived.disk, &cells)? {
+            let runs = self.derived.seen_by(mailbox, reader)?.get()?;
+            let mut same: BTreeMap<(ModSeq, bool), Vec<(Uid, Uid)>> = BTreeMap::new();
+            for (first, last, mark) in runs.all() {
+                if let (Some(first), Some(last)) = (Uid::new(first), Uid::new(last)) {
+                    same.entry((mark.modseq, mark.seen)).or_default().push((first, last));
+                }
+            }
+            let change = |((modseq, seen), ranges)| Change::Seen { mailbox, reader, modseq, seen, ranges };
+            changes.extend(same.into_iter().map(change));
+        }
+        Ok(changes)
     }
 
     /// Appends a frame that says what the views say already.

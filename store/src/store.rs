@@ -531,9 +531,9 @@ impl Store {
         Ok(Draft::new(self))
     }
 
-    /// Starts a transaction.
+    /// Starts a transaction of whoever owns what it is about.
     pub fn begin(&self) -> Txn<'_> {
-        Txn::new(self)
+        Txn::new(self, None)
     }
 
     /// The highest ticket whose change is durable.

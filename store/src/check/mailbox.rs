@@ -95,6 +95,7 @@ fn examine(check: &Check<'_>, found: &Found, open: &Mailbox, faults: &mut Vec<Fa
             beside_directory(check, &cell, is_dead || cell.expunged, &mut wrong);
         }
     }
+    seen(check, found, open, faults);
     summaries(found, open, &cells, faults);
     usage(check, found, open, faults);
 }
@@ -134,6 +135,22 @@ fn beside_directory(
         }
         // A damaged directory cell is told with the directory.
         Ok(_) | Err(_) => (),
+    }
+}
+
+/// What readers who are not the owner have seen.
+fn seen(check: &Check<'_>, found: &Found, open: &Mailbox, faults: &mut Vec<Fault>) {
+    let disk = &check.store.derived.disk;
+    let readers = crate::seen::readers(disk, open.path()).unwrap_or_default();
+    for reader in readers.into_iter().filter(|_| !found.user_is_deleted) {
+        let key = (found.id, reader);
+        let Err(error) = crate::seen::CachedSeen::new(disk, open.path(), key).get() else { continue };
+        if let Some(fault) =
+            Fault::of_error(FaultKind::Cells, &crate::seen::file::path(open.path(), reader), &error)
+        {
+            let fault = fault.means("a reader cannot open the mailbox of another user", Mend::FromLogs);
+            faults.push(fault.about(Target::Mailbox(found.id)));
+        }
     }
 }
 

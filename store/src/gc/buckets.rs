@@ -1,7 +1,7 @@
 //! Buckets of ended days: those whose messages are all freed are unlinked, thin ones are written anew with what is still held.
 //!
 //! What is dropped with a frame are the Adds of a message that was freed: each of its cells was released, because an Expunge or the end of
-//! the mailbox is durable, so a rebuild without them makes the same mailboxes. Names of keywords are carried over; a bucket with a frame
+//! the mailbox is durable, so a rebuild without them makes the same mailboxes. Names of keywords and what readers have seen are carried over; a bucket with a frame
 //! that says anything else is left as it is.
 //!
 //! Order of rewriting: the new bucket with all frames, synced, its name with it; each message's place, by one exchange; the directory
@@ -90,8 +90,8 @@ fn live_messages(directory: &Directory) -> Result<Live> {
 enum Inside {
     /// Nothing that is needed.
     Nothing,
-    /// These frames are held, and these keywords are named in others.
-    Some { held: Vec<u64>, keywords: Vec<Change> },
+    /// These frames are held, and these names of keywords and marks of readers are in others.
+    Some { held: Vec<u64>, carried: Vec<Change> },
     /// Something that is not for this file to judge.
     Unclear(&'static str),
 }
@@ -119,10 +119,10 @@ pub(super) fn collect(
                 report.unlinked_octets += wanted.allocated;
             }
         }
-        // Only names of keywords, which somebody may still need: rewritten once, and then it is as small as it gets.
+        // Only names and marks, which somebody may still need: rewritten once, and then it is as small as it gets.
         Inside::Some { held, .. } if held.is_empty() && wanted.allocated <= COPY_STEP_BYTES => (),
-        Inside::Some { held, keywords } => {
-            let written = rewrite(store, &reader, &directory, log, &held, &keywords)?;
+        Inside::Some { held, carried } => {
+            let written = rewrite(store, &reader, &directory, log, &held, &carried)?;
             report.rewritten_buckets += 1;
             report.rewritten_octets += wanted.allocated.saturating_sub(written);
         }
@@ -143,7 +143,7 @@ pub(super) fn would_collect(wanted: &Wanted, report: &mut GcReport) {
 
 fn look_inside(reader: &LogReader, directory: &Directory, log: LogName) -> Result<Inside> {
     let mut in_use = live_messages(directory)?.remove(&(log.writer, log.number)).unwrap_or_default();
-    let (mut held, mut keywords) = (Vec::new(), Vec::new());
+    let (mut held, mut carried) = (Vec::new(), Vec::new());
     let mut offset = LOG_HEAD_BYTES;
     while let Some(frame) = reader.frame_at(offset)? {
         offset = frame.end();
@@ -152,7 +152,7 @@ fn look_inside(reader: &LogReader, directory: &Directory, log: LogName) -> Resul
             match change {
                 Change::Message { .. } => (),
                 Change::Add { added, .. } if Some(added.message) == own => (),
-                Change::Keyword { .. } => keywords.push(change.clone()),
+                Change::Keyword { .. } | Change::Seen { .. } => carried.push(change.clone()),
                 _ => return Ok(Inside::Unclear("it says more than who got which message")),
             }
         }
@@ -170,10 +170,10 @@ fn look_inside(reader: &LogReader, directory: &Directory, log: LogName) -> Resul
     if !in_use.is_empty() {
         return Ok(Inside::Unclear("a message that the directory says is in it was not found"));
     }
-    if held.is_empty() && keywords.is_empty() {
+    if held.is_empty() && carried.is_empty() {
         return Ok(Inside::Nothing);
     }
-    Ok(Inside::Some { held, keywords })
+    Ok(Inside::Some { held, carried })
 }
 
 fn own_message(frame: &Frame, log: LogName) -> Option<MessageId> {
@@ -208,13 +208,13 @@ fn rewrite(
     directory: &Directory,
     log: LogName,
     held: &[u64],
-    keywords: &[Change],
+    carried: &[Change],
 ) -> Result<u64> {
     let number = next_number(store, directory, log.page)?;
     let name = LogName { number, writer: store.writer(), ..log };
     let path = log_path(store.pages.root(), name);
     let new = Arc::new(LogFile::create(&store.derived.disk, &path, name, store.derived.epoch)?);
-    let copied = copy_frames(reader, log, &new, held, keywords)
+    let copied = copy_frames(reader, log, &new, held, carried)
         .and_then(|moves| new.sync().map(|()| moves).map_err(StoreError::io(&path, "sync")));
     let moves = match copied {
         Ok(moves) => moves,
@@ -245,12 +245,12 @@ fn copy_frames(
     log: LogName,
     new: &Arc<LogFile>,
     held: &[u64],
-    keywords: &[Change],
+    carried: &[Change],
 ) -> Result<Vec<(u32, MessagePlace, MessagePlace)>> {
     let mut moves = Vec::with_capacity(held.len());
-    if !keywords.is_empty() {
+    if !carried.is_empty() {
         // Of no time: they were there before whatever means them.
-        append(new, &FrameHead::of_changes(new.id(), &[], 0), keywords, &[])?;
+        append(new, &FrameHead::of_changes(new.id(), &[], 0), carried, &[])?;
     }
     for offset in held {
         let gone = || StoreError::corrupt(reader.path(), *offset, "a frame that was there a moment ago");
@@ -288,8 +288,12 @@ fn head_of(new: &LogFile, head: &FrameHead, changes: &[u8]) -> FrameHead {
 /// Copies one frame, its content verified. Returns its offset in the new bucket.
 fn copy_frame(reader: &LogReader, frame: &Frame, new: &Arc<LogFile>) -> Result<u64> {
     let damaged = || StoreError::corrupt(reader.path(), frame.offset, "the content of a message");
-    let changes: Vec<Change> =
-        frame.changes.iter().filter(|change| !matches!(change, Change::Keyword { .. })).cloned().collect();
+    let changes: Vec<Change> = frame
+        .changes
+        .iter()
+        .filter(|change| !matches!(change, Change::Keyword { .. } | Change::Seen { .. }))
+        .cloned()
+        .collect();
     let mut hasher = Xxh3Default::new();
     let mut content = Vec::new();
     let len = frame.head.content_len;

@@ -193,6 +193,10 @@ impl Pass {
     }
 
     fn look(&mut self, store: &Arc<Store>, found: &Found) -> Result<()> {
+        if !self.options.dry_run {
+            let forgotten = store.forget_deleted_readers(found.id, &found.cells);
+            self.or_leave(forgotten)?;
+        }
         let candidate = release::look(store, found, self.cutoff);
         if let Some(candidate) = self.or_leave(candidate)?.flatten() {
             self.candidates.push(candidate);

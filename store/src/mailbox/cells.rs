@@ -27,6 +27,7 @@ use crate::change::ZonedTime;
 use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MessageId, ModSeq, PageId, Uid};
 use crate::mapping::{LINE_BYTES, Line, Region};
+use crate::seen::SeenRuns;
 
 /// How many steps of a search for a UID go by proportion. Then it bisects: UIDs may lie unevenly.
 const GUESSES: u32 = 4;
@@ -38,6 +39,8 @@ const SUMMARY_TRIES: u32 = 20;
 pub struct Cells {
     region: Arc<Region>,
     count: u32,
+    /// What the reader has seen to whom they are shown; `None` for the owner.
+    pub(super) marks: Option<Arc<SeenRuns>>,
 }
 
 /// A block's summary, copied out. Bit *i* of each bitmap tells of cell *i* of the block.
@@ -64,7 +67,7 @@ pub struct BlockSummary {
 impl Cells {
     /// `region` holds `count` cells; the caller made sure of that.
     pub(super) fn new(region: Arc<Region>, count: u32) -> Cells {
-        Cells { region, count }
+        Cells { region, count, marks: None }
     }
 
     /// What they are in.
@@ -98,12 +101,16 @@ impl Cells {
     #[inline]
     pub fn flags(&self, index: CellIndex) -> Result<CellFlags> {
         let read = self.read(index)?;
-        Ok(CellFlags {
+        let mut flags = CellFlags {
             uid: Uid::new(read.uid).ok_or_else(|| self.damaged(index, "a cell has no UID"))?,
             flags: layout::flags_of(read.word, read.keywords),
             modseq: read.modseq,
             expunged: read.is_expunged(),
-        })
+        };
+        if let Some(marks) = &self.marks {
+            Cells::show_flags(marks, &mut flags);
+        }
+        Ok(flags)
     }
 
     /// What changes in a cell, as the head of this file says: whole, or as a patch that does not get on left it.
@@ -153,7 +160,7 @@ impl Cells {
         let bytes = line.copy_out();
         let uid = self.whole_uid(index, &bytes)?;
         let packed = |offset| ZonedTime::unpack(layout::u64_at(&bytes, offset));
-        Ok(Cell {
+        let mut whole = Cell {
             uid,
             flags: layout::flags_of(read.word, read.keywords),
             expunged: read.is_expunged(),
@@ -169,7 +176,11 @@ impl Cells {
                 page: PageId(layout::u32_at(&bytes, cell::PAGE)),
                 index: layout::u32_at(&bytes, cell::DIRECTORY),
             },
-        })
+        };
+        if let Some(marks) = &self.marks {
+            Cells::show_cell(marks, &mut whole);
+        }
+        Ok(whole)
     }
 
     /// The cell of `uid` (perhaps a tombstone), or the place of the first cell with a higher one.
@@ -254,9 +265,13 @@ impl Cells {
     #[inline]
     pub fn block_summary(&self, block: u32) -> Result<BlockSummary> {
         let Some(line) = self.summary_line(block) else { return Ok(BlockSummary::default()) };
-        match read_summary(line) {
-            Some(summary) => Ok(summary),
-            None => self.summary_again(block, line),
+        let summary = match read_summary(line) {
+            Some(summary) => summary,
+            None => self.summary_again(block, line)?,
+        };
+        match &self.marks {
+            None => Ok(summary),
+            Some(marks) => self.show_summary(marks, block, summary),
         }
     }
 

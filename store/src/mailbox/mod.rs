@@ -8,7 +8,7 @@
 //!   gets another file when tombstones are dropped, while nobody has it pinned.
 //! - The file is a view: whatever is wrong with it is reported as `Corrupt` and can be made again from the logs.
 //!
-//! `layout` is the drawing, `sums` its checks, `cells` and `published` reading without locks, `writer` patching, `repair` what
+//! `layout` is the drawing, `sums` its checks, `cells` and `published` reading without locks, `reader` a mailbox of another user, `writer` patching, `repair` what
 //! follows a death or a power cut, `rewrite` dropping tombstones.
 
 mod cells;
@@ -16,6 +16,7 @@ mod examine;
 mod keywords;
 mod layout;
 mod published;
+pub(crate) mod reader;
 mod repair;
 mod rewrite;
 mod sums;
@@ -26,6 +27,7 @@ mod writer;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use crate::change::{Added, Flags, ZonedTime};
@@ -34,6 +36,7 @@ use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, Uid, UserId};
 use crate::mapping::{LINE_BYTES, Line, Mapping, Region};
 use crate::quota::usage;
+use crate::seen::CachedSeen;
 use layout::{header, header_tail};
 
 pub(crate) use cells::low_bits;
@@ -55,7 +58,9 @@ const TRIES_WITHOUT_YIELDING: u32 = 100;
 pub struct Mailbox {
     id: MailboxId,
     uid_validity: u32,
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
+    /// What the reader has seen to whom this is shown; `None` for the owner, whose \Seen is in the cells.
+    seen: Option<Arc<CachedSeen>>,
 }
 
 /// What STATUS and SELECT say, all of one moment.
@@ -152,7 +157,7 @@ impl Mailbox {
         let (temporary, mut mapping) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
         disk.rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
         mapping.renamed(path);
-        Ok(Mailbox { id, uid_validity, mapping })
+        Ok(Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None })
     }
 
     /// Makes a cells file at `path` in place of one that may be there, with what `fill` puts into it. It appears whole or not at all. Under
@@ -166,7 +171,7 @@ impl Mailbox {
         fill: impl FnOnce(&Mailbox) -> Result<()>,
     ) -> Result<Mailbox> {
         let (temporary, mapping) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
-        let mut made = Mailbox { id, uid_validity, mapping };
+        let mut made = Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None };
         let put = (|| {
             fill(&made)?;
             made.mapping.sync()?;
@@ -177,7 +182,9 @@ impl Mailbox {
             let _ = disk.remove_file(&temporary);
             return Err(error);
         }
-        made.mapping.renamed(path);
+        if let Some(mapping) = Arc::get_mut(&mut made.mapping) {
+            mapping.renamed(path);
+        }
         Ok(made)
     }
 
@@ -270,7 +277,8 @@ impl Mailbox {
         if owner != (id.user.0, id.number) {
             return Err(StoreError::corrupt(path, header::USER as u64, "this is another mailbox's file"));
         }
-        Ok(Mailbox { id, uid_validity: layout::u32_at(&bytes, header::UID_VALIDITY), mapping })
+        let uid_validity = layout::u32_at(&bytes, header::UID_VALIDITY);
+        Ok(Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None })
     }
 
     /// Whose cells file there is at `path`.
@@ -372,7 +380,10 @@ impl Mailbox {
         let header = self.header()?;
         Ok(MailboxStatus {
             exists: header.live(),
-            unseen: header.unseen(),
+            unseen: match self.seen {
+                None => header.unseen(),
+                Some(_) => self.unseen_by_reader()?,
+            },
             deleted: header.deleted(),
             size: header.size(),
             uid_next: header.uid_next(),
@@ -396,7 +407,11 @@ impl Mailbox {
         let region = self.mapping.region();
         let bytes = layout::bytes_for(count);
         let region = if region.len() >= bytes { region } else { self.mapping.ensure_len(bytes)? };
-        Ok(Cells::new(region, count))
+        let cells = Cells::new(region, count);
+        Ok(match &self.seen {
+            None => cells,
+            Some(seen) => cells.shown_to(seen.get()?),
+        })
     }
 
     /// Cells, tombstones among them.

@@ -10,6 +10,7 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::fence;
 
@@ -160,7 +161,8 @@ impl Mailbox {
         change_flags(&region, |flags| flags & !ended);
         seal(&region);
         drop((old, region));
-        let made = Mailbox { id: self.id, uid_validity: self.uid_validity, mapping };
+        let made =
+            Mailbox { id: self.id, uid_validity: self.uid_validity, mapping: Arc::new(mapping), seen: None };
         made.recount()?;
         made.mapping.sync()
     }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::change::{Added, Change, Flags, MailboxSnapshot, SnapshotCell};
-use crate::ids::{ModSeq, Uid};
+use crate::ids::{ModSeq, Uid, UserId};
+use crate::seen::{Mark, SeenRuns};
 
 /// A mailbox in the making.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Fold {
     floor: ModSeq,
     /// Parts of snapshots that are not complete yet, by modseq and number of parts.
     parts: BTreeMap<(ModSeq, u32), BTreeMap<u32, Vec<SnapshotCell>>>,
+    /// What readers who are not the owner have seen.
+    seen: BTreeMap<UserId, SeenRuns>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,6 +75,14 @@ impl Fold {
                     if known.is_none_or(|(at, _)| at > *modseq) {
                         *known = Some((*modseq, seconds));
                     }
+                }
+            }
+            Change::Seen { reader, modseq, seen, ranges, .. } => {
+                let mark = Mark { seen: *seen, modseq: *modseq };
+                for (first, last) in ranges {
+                    self.mention(*last, *modseq);
+                    // Snapshots have nothing of this: what was said is said again beside them.
+                    self.seen.entry(*reader).or_default().set(*first, *last, mark);
                 }
             }
             Change::Keyword { bit, name, .. } => {
@@ -156,6 +167,11 @@ impl Fold {
     /// Whether the Add of a message is known.
     pub(crate) fn has_add(&self, uid: Uid) -> bool {
         self.messages.get(&uid.get()).is_some_and(|message| message.added.is_some())
+    }
+
+    /// What each reader who is not the owner has seen.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (UserId, &SeenRuns)> {
+        self.seen.iter().map(|(reader, runs)| (*reader, runs))
     }
 
     /// How many messages are known, at most.

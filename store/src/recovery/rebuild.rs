@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::Path;
 
 use super::fold::Fold;
 use super::scan::{How, read_all};
@@ -18,6 +19,7 @@ use crate::ids::{CellIndex, MailboxId, MessageId, PageId, UserId};
 use crate::lists::MailboxList;
 use crate::mailbox::Mailbox;
 use crate::page::directory::CellState;
+use crate::seen;
 
 /// Mailboxes and lists are taken by hash, in so many parts at most.
 const PARTS: usize = 4096;
@@ -109,6 +111,7 @@ fn weight(change: &Change) -> usize {
     match change {
         Change::Flags { messages, .. } => messages.len().max(1),
         Change::Expunge { uids, .. } => uids.len().max(1),
+        Change::Seen { ranges, .. } => ranges.len().max(1),
         Change::MailboxSnapshot(snapshot) => snapshot.cells.len().max(1),
         _ => 1,
     }
@@ -274,7 +277,22 @@ pub(super) fn make_mailbox(
         made.claim_recent(fold.uid_next() - 1);
         Ok(())
     })?;
+    make_seen(derived, &path, mailbox, fold)?;
     derived.forget(mailbox);
+    Ok(())
+}
+
+/// Puts in place what readers have seen, as the fold says. Files of which the logs know nothing are put aside.
+fn make_seen(derived: &Derived, cells: &Path, mailbox: MailboxId, fold: &Fold) -> Result<()> {
+    let known: BTreeSet<UserId> = fold.seen().map(|(reader, _)| reader).collect();
+    for reader in seen::readers(&derived.disk, cells)?.iter().filter(|reader| !known.contains(reader)) {
+        let path = seen::file::path(cells, *reader);
+        let aside = cells.with_file_name(format!("{}{}.damaged", seen::file::NAME, reader.0));
+        derived.disk.rename(&path, &aside).map_err(StoreError::io(&path, "put aside"))?;
+    }
+    for (reader, runs) in fold.seen() {
+        seen::file::write(&derived.disk, &seen::file::path(cells, reader), (mailbox, reader), runs)?;
+    }
     Ok(())
 }
 

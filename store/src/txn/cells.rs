@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::change::{Added, Change, Flags};
+use crate::change::{Added, Change, Flags, SystemFlags};
 use crate::commit::OtherLog;
 use crate::derived::mailbox_of_cells;
 use crate::disk::Mutation;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, ModSeq, Uid};
+use crate::mailbox::reader::show;
 use crate::mailbox::{Cell, CellFlags, Mailbox};
 use crate::page::PageFile;
 use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
+use crate::txn::acting::{Actor, Ranges};
 use crate::txn::outcome::{
     Appended, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
 };
@@ -49,14 +51,17 @@ impl Plan<'_> {
         let id = delivery.mailbox;
         self.existing(id)?;
         self.admit(id.user, Usage { octets: u64::from(message.size), messages: 1 })?;
-        let names = delivery.keywords.iter().map(String::as_str);
+        let actor = self.acting_in(id)?;
+        let may_write = actor.is_none_or(Actor::may_write);
+        let names = delivery.keywords.iter().filter(|_| may_write).map(String::as_str);
         let keywords = self.keyword_bits(id, names, Make::IfRoom)?;
+        let flags = Flags { system: delivery.flags, keywords };
         let save_seconds = self.store.derived.now();
         let mailbox = self.existing(id)?;
         let added = Added {
             uid: mailbox.next_uid()?,
             modseq: mailbox.next_modseq(),
-            flags: Flags { system: delivery.flags, keywords },
+            flags: actor.map_or(flags, |actor| actor.reached(Flags::default(), flags)),
             internal_date: delivery.internal_date,
             save_seconds,
             sent_date: message.sent_date,
@@ -66,6 +71,12 @@ impl Plan<'_> {
         let uid_validity = mailbox.uid_validity;
         self.changes.push(Change::Add { mailbox: id, added });
         self.touched.push(id);
+        if let Some(actor) = actor
+            && actor.may_see()
+            && flags.system.contains(SystemFlags::SEEN)
+        {
+            self.mark(id, actor, true, added.modseq, vec![(added.uid, added.uid)]);
+        }
         Ok(Appended { mailbox: id, uid_validity, uid: added.uid, modseq: added.modseq })
     }
 
@@ -124,6 +135,12 @@ impl Plan<'_> {
             }
         }
         self.note_others(cells)?;
+        let reading = match self.acting_in(from)? {
+            Some(actor) => Some(self.marks(from, actor)?),
+            None => None,
+        };
+        let actor = self.acting_in(to)?;
+        let mut seen = Ranges::default();
         let save_seconds = self.store.derived.now();
         let modseq = self.existing(to)?.next_modseq();
         let mut uids = Vec::with_capacity(cells.len());
@@ -131,12 +148,28 @@ impl Plan<'_> {
         for cell in cells {
             let uid = self.existing(to)?.next_uid()?;
             let keywords = keywords.get(&cell.flags.keywords).copied().unwrap_or(0);
-            let flags = Flags { system: cell.flags.system, keywords };
+            let mut flags = Flags { system: cell.flags.system, keywords };
+            if let Some(marks) = &reading {
+                show(marks, cell.uid, false, &mut flags, &mut ModSeq::default());
+            }
+            if let Some(actor) = actor {
+                if actor.may_see() && flags.system.contains(SystemFlags::SEEN) {
+                    seen.add_new(uid);
+                }
+                flags = actor.reached(Flags::default(), flags);
+                // The owner has seen what the owner has seen before, wherever somebody puts it.
+                if from.user == to.user {
+                    flags.system.0 |= cell.flags.system.0 & SystemFlags::SEEN.0;
+                }
+            }
             let added = Added { uid, modseq, flags, save_seconds, ..cell.as_added() };
             self.changes.push(Change::Add { mailbox: to, added });
             uids.push((cell.uid, uid));
         }
         self.touched.push(to);
+        if let Some(actor) = actor {
+            self.mark(to, actor, true, modseq, seen.into_vec());
+        }
         let mut expunged_modseq = None;
         if expunge {
             let modseq = self.existing(from)?.next_modseq();
@@ -186,25 +219,52 @@ impl Plan<'_> {
             FlagOperation::Set | FlagOperation::Add => Make::OrRefuse,
             FlagOperation::Remove => Make::Nothing,
         };
+        let actor = self.acting_in(id)?;
+        let marks = match actor {
+            Some(actor) => Some((actor, self.marks(id, actor)?)),
+            None => None,
+        };
+        let may_write = actor.is_none_or(Actor::may_write);
         let keywords_planned = self.changes.len();
-        let keywords = self.keyword_bits(id, change.keywords.iter().map(String::as_str), make)?;
+        let names = change.keywords.iter().filter(|_| may_write).map(String::as_str);
+        let keywords = self.keyword_bits(id, names, make)?;
         let all = mailbox.cells()?;
         let mut changed = Vec::with_capacity(cells.len());
         let mut modseqs_before = Vec::new();
         let mut newer = Vec::new();
+        let mut in_cells = Vec::with_capacity(cells.len());
+        let (mut seen, mut sets_seen) = (Ranges::default(), false);
         for index in cells.iter().filter(|index| index.0 < all.count()) {
             let cell = all.flags(*index)?;
             if cell.expunged {
                 continue;
             }
-            if unchanged_since.is_some_and(|since| is_newer(&cell, since, change, keywords)) {
+            let mut shown = cell;
+            if let Some((_, marks)) = &marks {
+                show(marks, shown.uid, false, &mut shown.flags, &mut shown.modseq);
+            }
+            if unchanged_since.is_some_and(|since| is_newer(&shown, since, change, keywords)) {
                 newer.push((*index, cell.uid));
                 continue;
             }
-            let after = flags_after(cell.flags, change, keywords);
+            let wanted = flags_after(shown.flags, change, keywords);
+            let (mut after, mut own) = (wanted, wanted);
+            if let Some((actor, _)) = &marks {
+                after = actor.reached(cell.flags, wanted);
+                own = if actor.may_see() { wanted } else { shown.flags };
+                if (shown.flags.system.0 ^ own.system.0) & SystemFlags::SEEN.0 != 0 {
+                    seen.add(&all, *index, cell.uid)?;
+                    sets_seen = own.system.contains(SystemFlags::SEEN);
+                }
+            }
             if after != cell.flags {
-                modseqs_before.push(cell.modseq);
-                changed.push((*index, cell.uid, after));
+                in_cells.push((cell.uid, after));
+            }
+            let system = after.system.0 & !SystemFlags::SEEN.0 | own.system.0 & SystemFlags::SEEN.0;
+            let told = Flags { system: SystemFlags(system), ..after };
+            if told != shown.flags {
+                modseqs_before.push(shown.modseq);
+                changed.push((*index, cell.uid, told));
             }
         }
         if changed.is_empty() {
@@ -217,9 +277,13 @@ impl Plan<'_> {
         }
         let plan = self.existing(id)?;
         let modseq = plan.next_modseq();
-        let messages = changed.iter().map(|(_, uid, flags)| (*uid, *flags)).collect();
-        self.changes.push(Change::Flags { mailbox: id, modseq, messages });
-        self.touched.push(id);
+        if !in_cells.is_empty() {
+            self.changes.push(Change::Flags { mailbox: id, modseq, messages: in_cells });
+            self.touched.push(id);
+        }
+        if let Some(actor) = actor {
+            self.mark(id, actor, sets_seen, modseq, seen.into_vec());
+        }
         Ok(Outcome::Flags(FlagsChanged { modseq, messages: changed, modseqs_before, newer }))
     }
 

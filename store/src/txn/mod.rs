@@ -4,11 +4,13 @@
 //! - `outcome`: what callers ask for and learn
 //! - `plan`: reads the views and decides the changes; nothing is changed there
 //! - `cells`, `names`, `rights`, `room`: the decisions about messages, about mailbox lists, about who may do what, and about limits
+//! - `acting`: what of it somebody may do who is not the owner, and whose \Seen it is
 //! - `bring_back`: messages that were expunged, or were in a mailbox that was deleted
 //! - `own`, `equal`: the message of a transaction, and whether it came before
 //! - `deposit`: messages that are stored first, and put into a mailbox together or in the place of another
 //! - `adopt`: users, mailboxes and messages that keep the numbers they had elsewhere
 
+mod acting;
 mod adopt;
 mod bring_back;
 mod cells;
@@ -86,11 +88,13 @@ pub struct Txn<'store> {
     store: &'store Store,
     content: Option<Content>,
     operations: Vec<Operation>,
+    /// Who does it; `None` for the owner of whatever it is about.
+    actor: Option<UserId>,
 }
 
 impl<'store> Txn<'store> {
-    pub(crate) fn new(store: &'store Store) -> Txn<'store> {
-        Txn { store, content: None, operations: Vec::new() }
+    pub(crate) fn new(store: &'store Store, actor: Option<UserId>) -> Txn<'store> {
+        Txn { store, content: None, operations: Vec::new(), actor }
     }
 
     /// Puts a message into mailboxes: its bytes are written once, whatever their number. Once a transaction; a second message
@@ -242,7 +246,7 @@ impl<'store> Txn<'store> {
     /// that nothing was changed (but for an I/O error while the views were patched: then whoever takes a lock next completes the
     /// change).
     pub fn commit(self) -> Result<Committed, ChangeError> {
-        let Txn { store, mut content, operations } = self;
+        let Txn { store, mut content, operations, actor } = self;
         store.check_writable()?;
         store.sync_deposits(deposits(&operations))?;
         let mut message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
@@ -251,7 +255,7 @@ impl<'store> Txn<'store> {
         let mut uncounted = Vec::new();
         for _ in 0..TRIES_MOST {
             let held = store.take(&keys)?;
-            let plan = Plan::new(store, &held, message.as_ref(), &uncounted);
+            let plan = Plan::new(store, &held, message.as_ref(), &uncounted, actor);
             match plan.run(&operations) {
                 Ok(planned) => {
                     if let (Some(own), Some(content)) = (&mut message, &mut content)
@@ -413,6 +417,7 @@ fn append(
 }
 
 /// Whether nobody may see these changes before they are durable, even if others then wait for the locks meanwhile:
+/// - what readers of another user's mailbox have seen, for the file that says it is replaced as a whole, and never ahead of its log;
 /// - users, mailboxes and their names, and names of keywords, for other processes may soon log changes that mean something else
 ///   without them (a name that a rename has made free is given to another mailbox), and sync those first;
 /// - messages that are moved, for after a power cut the view of the one mailbox may have lost them, and that of the other not got
@@ -431,6 +436,7 @@ pub(crate) fn must_be_durable_first(changes: &[Change]) -> bool {
                 | Change::MailboxRename { .. }
                 | Change::MailboxDelete { .. }
                 | Change::Keyword { .. }
+                | Change::Seen { .. }
         )
     };
     let delivers = matches!(changes.first(), Some(Change::Message { .. }));
@@ -457,6 +463,7 @@ fn weight(changes: &[Change]) -> usize {
         .map(|change| match change {
             Change::Flags { messages, .. } => messages.len(),
             Change::Expunge { uids, .. } => uids.len(),
+            Change::Seen { ranges, .. } => ranges.len(),
             _ => 1,
         })
         .sum()

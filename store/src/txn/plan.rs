@@ -58,6 +58,8 @@ pub(super) struct Planned {
 
 /// A transaction's changes in the making.
 pub(super) struct Plan<'a> {
+    /// Who does it; `None` for the owner of whatever it is about.
+    pub(super) actor: Option<UserId>,
     pub(super) store: &'a Store,
     pub(super) held: &'a Held<'a>,
     pub(super) message: Option<&'a OwnMessage>,
@@ -111,8 +113,10 @@ impl<'a> Plan<'a> {
         held: &'a Held<'a>,
         message: Option<&'a OwnMessage>,
         uncounted: &'a [MailboxId],
+        actor: Option<UserId>,
     ) -> Plan<'a> {
         Plan {
+            actor,
             store,
             held,
             message,
