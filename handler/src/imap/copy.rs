@@ -11,7 +11,7 @@ use store::txn::{Copied, Outcome};
 
 use super::ending::{Ending, Tell};
 use super::message_limit::Limited;
-use super::selected::{Access, Unresolved};
+use super::selected::Unresolved;
 use super::untagged::Known;
 use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
@@ -35,14 +35,10 @@ impl ImapSession {
     ) -> Flow {
         let target = self.find(&arguments.mailbox, Right::Insert, turn);
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        if kind == Kind::Move && selected.access == Access::ReadOnly {
-            return self.refuse(
-                turn,
-                &tag,
-                Condition::No,
-                Some(Code::ReadOnly),
-                "The mailbox was opened with EXAMINE",
-            );
+        // MOVE is also STORE of \Deleted and EXPUNGE (RFC 6851, 4.4).
+        let rights = [Right::DeleteMessage, Right::Expunge].into_iter().filter(|_| kind == Kind::Move);
+        if let Some((code, text)) = rights.filter_map(|right| selected.refusal_of(right)).next() {
+            return self.refuse(turn, &tag, Condition::No, Some(code), text);
         }
         let resolved = selected.mailbox(&turn.shared.store).map_err(Unresolved::from).and_then(|mailbox| {
             let sequences = selected.resolve(&mailbox, arguments.numbering, &arguments.messages)?;
@@ -69,7 +65,7 @@ impl ImapSession {
         if cells.is_empty() {
             return self.end(turn, tag, tell, "Nothing to copy");
         }
-        let mut txn = turn.shared.store.begin();
+        let mut txn = turn.shared.store.begin_as(selected.user);
         match kind {
             Kind::Copy => txn.copy(selected.id, &cells, target),
             Kind::Move => txn.move_messages(selected.id, &cells, target),

@@ -6,10 +6,10 @@ use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::sequence_set::SequenceSet;
 use store::change::SystemFlags;
-use store::{CellIndex, ChangeError, StoreError, Ticket};
+use store::{CellIndex, ChangeError, Right, StoreError, Ticket};
 
 use super::ending::{Ending, Tell};
-use super::selected::{Access, Selected, Unresolved};
+use super::selected::{Selected, Unresolved};
 use super::untagged::Known;
 use super::{Flow, ImapSession, Stage, message_limit};
 use crate::conversation::Turn;
@@ -17,14 +17,8 @@ use crate::conversation::Turn;
 impl ImapSession {
     pub(super) fn expunge(&mut self, tag: Tag, uids: Option<&SequenceSet>, turn: &mut Turn<'_>) -> Flow {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        if selected.access == Access::ReadOnly {
-            return self.refuse(
-                turn,
-                &tag,
-                Condition::No,
-                Some(Code::ReadOnly),
-                "The mailbox was opened with EXAMINE",
-            );
+        if let Some((code, text)) = selected.refusal_of(Right::Expunge) {
+            return self.refuse(turn, &tag, Condition::No, Some(code), text);
         }
         match expunge_deleted(selected, uids, turn) {
             Ok(expunged) => {

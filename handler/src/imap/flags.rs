@@ -13,12 +13,12 @@ use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::SystemFlags;
 use store::txn::{FlagChange, FlagOperation, FlagsChanged, Outcome};
-use store::{CellIndex, Mailbox, ModSeq, StoreError, Ticket};
+use store::{CellIndex, Mailbox, ModSeq, Right, StoreError, Ticket};
 
 use super::ending::{Ending, Tell};
 use super::fetch::Fetch;
 use super::message_limit::Limited;
-use super::selected::{Access, Selected, Unresolved};
+use super::selected::{Selected, Unresolved};
 use super::untagged::Known;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::Turn;
@@ -29,14 +29,8 @@ impl ImapSession {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        if selected.access == Access::ReadOnly {
-            return self.refuse(
-                turn,
-                &tag,
-                Condition::No,
-                Some(Code::ReadOnly),
-                "The mailbox was opened with EXAMINE",
-            );
+        if let Some((code, text)) = refusal_of(selected, &arguments.change) {
+            return self.refuse(turn, &tag, Condition::No, Some(code), text);
         }
         let (limited, mailbox) = match find(selected, &arguments, turn) {
             Ok(found) => found,
@@ -46,7 +40,7 @@ impl ImapSession {
         let mut changed = FlagsChanged::default();
         let mut ticket = Ticket(0);
         if !cells.is_empty() {
-            let mut txn = turn.shared.store.begin();
+            let mut txn = turn.shared.store.begin_as(selected.user);
             let change = flag_change(&arguments.change);
             match arguments.unchanged_since {
                 None => txn.store_flags(selected.id, &cells, change),
@@ -69,6 +63,26 @@ impl ImapSession {
             }
             Err(error) => self.refuse_store(turn, &tag, &error),
         }
+    }
+}
+
+/// Why nothing of a change of flags is done, if so: the user has the right to none of the flags. A user who has it to some changes those (RFC 4314, 4).
+fn refusal_of(selected: &Selected, change: &StoreFlags) -> Option<(Code<'static>, &'static str)> {
+    let system = SystemFlags(change.flags.system.0);
+    let all = change.operation == StoreOperation::Set;
+    let others = system.0 & !(SystemFlags::SEEN.0 | SystemFlags::DELETED.0) != 0;
+    let needed = [
+        (Right::Seen, all || system.contains(SystemFlags::SEEN)),
+        (Right::DeleteMessage, all || system.contains(SystemFlags::DELETED)),
+        (Right::Write, all || others || !change.flags.keywords.is_empty()),
+    ];
+    let mut refusals =
+        needed.iter().filter(|(_, named)| *named).map(|(right, _)| selected.refusal_of(*right));
+    match refusals.next() {
+        // Even what changes no flag is refused with EXAMINE.
+        None => selected.refusal_of(Right::Read),
+        Some(None) => None,
+        Some(first) => refusals.try_fold((), |(), other| other.map(|_| ())).and(first),
     }
 }
 

@@ -89,7 +89,7 @@ impl ImapSession {
                 mailboxes_opened += 1;
                 let name = (line.name.as_str(), names);
                 if let Err(error) =
-                    super::status::write_status(&mut status, turn.shared, id, name, &list.status)
+                    super::status::write_status(&mut status, turn.shared, (id, list.user), name, &list.status)
                 {
                     // RFC 9051, 6.3.9.2: then there is no STATUS reply, and LIST says that it cannot be selected.
                     crate::log::warning!("no status", mailbox = line.name, why = error);

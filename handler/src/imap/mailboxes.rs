@@ -8,11 +8,12 @@ use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::mailbox_name::MailboxName;
 use store::change::SpecialUse;
-use store::lists::MailboxList;
+use store::lists::{INBOX, MailboxList};
 use store::txn::{Committed, Outcome};
-use store::{ChangeError, MailboxId, Txn, UserId};
+use store::{ChangeError, MailboxId, Right, Txn};
 
 use super::ending::{Ending, Tell};
+use super::names::{Place, Unfound, permitted};
 use super::{Flow, ImapSession, Stage, object_id};
 use crate::conversation::Turn;
 
@@ -28,12 +29,18 @@ impl ImapSession {
             let text = "A mailbox that messages are put into cannot be that";
             return self.refuse(turn, &tag, Condition::No, Some(Code::UseAttribute), text);
         }
-        let list = match self.user_id().and_then(|user| turn.shared.store.mailbox_list(user)) {
-            Ok(list) => list,
-            Err(error) => return self.refuse_store(turn, &tag, &error),
+        let place = match self.creatable(&arguments.mailbox, turn) {
+            Ok(place) => place,
+            Err(error) => return self.refuse_create(turn, &tag, &error),
         };
-        let special_use = asked.or_else(|| usual_use(name, &list));
-        let committed = self.commit_list(turn, |txn, user| txn.create_mailbox(user, name, special_use));
+        let is_own = self.is_own(&place);
+        if asked.is_some() && !is_own {
+            let text = "Only the owner says what a mailbox is for";
+            return self.refuse(turn, &tag, Condition::No, Some(Code::UseAttribute), text);
+        }
+        let special_use = asked.or_else(|| usual_use(name, &place.list).filter(|_| is_own));
+        let owner = place.owner;
+        let committed = self.commit(turn, |txn| txn.create_mailbox(owner, &place.name, special_use));
         let committed = match committed {
             Ok(committed) => committed,
             Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
@@ -49,8 +56,12 @@ impl ImapSession {
     }
 
     pub(super) fn delete(&mut self, tag: Tag, name: &MailboxName, turn: &mut Turn<'_>) -> Flow {
-        let existing = self.existing_name(name, turn);
-        match self.commit_list(turn, |txn, user| txn.delete_mailbox(user, existing)) {
+        let place = match self.removable(name, turn) {
+            Ok(place) => place,
+            Err(error) => return self.refuse_unfound(turn, &tag, &error),
+        };
+        let (owner, existing) = (place.owner, place.name.as_str());
+        match self.commit(turn, |txn| txn.delete_mailbox(owner, existing)) {
             Ok(Committed { ticket, .. }) => {
                 if let Stage::Selected(_, selected) = &mut self.stage
                     && !selected
@@ -59,12 +70,15 @@ impl ImapSession {
                 {
                     self.deselect(turn);
                 }
-                let told = self.told_name(existing, name.sent_as(), turn);
+                let told = match self.is_own(&place) {
+                    true => self.told_name(existing, name.sent_as(), turn),
+                    false => Vec::new(),
+                };
                 let ending = Ending::ok(tag.clone(), Tell::Everything, "DELETE completed");
                 self.end_after(tag, ticket, ending.preceded_by(told))
             }
             // Of INBOX and of a name that only stands above others; others may always be deleted.
-            Err(error @ ChangeError::NotAllowed(_)) if !name.is_inbox() => {
+            Err(error @ ChangeError::NotAllowed(_)) if place.name != INBOX => {
                 self.refuse(turn, &tag, Condition::No, Some(Code::HasChildren), &error.to_string())
             }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),
@@ -73,11 +87,25 @@ impl ImapSession {
 
     pub(super) fn rename(&mut self, tag: Tag, arguments: &RenameArguments, turn: &mut Turn<'_>) -> Flow {
         let RenameArguments { from, to } = arguments;
-        let existing = self.existing_name(from, turn);
-        match self.commit_list(turn, |txn, user| txn.rename_mailbox(user, existing, to.as_str())) {
+        let (place, target) = match self.removable(from, turn) {
+            Ok(place) => (place, self.creatable(to, turn)),
+            Err(error) => return self.refuse_unfound(turn, &tag, &error),
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => return self.refuse_create(turn, &tag, &error),
+        };
+        let is_own = self.is_own(&place);
+        if place.owner != target.owner || (!is_own && place.name == INBOX) {
+            let text = "A mailbox stays with its owner, and INBOX is the owner's to rename";
+            return self.refuse(turn, &tag, Condition::No, Some(Code::Cannot), text);
+        }
+        let (owner, existing) = (place.owner, place.name.as_str());
+        match self.commit(turn, |txn| txn.rename_mailbox(owner, existing, &target.name)) {
             Ok(Committed { ticket, .. }) => {
                 // INBOX stays where it is, without its messages.
                 let old_name = (!from.is_inbox()).then(|| from.sent_as().unwrap_or(existing));
+                let old_name = old_name.filter(|_| is_own);
                 let told = self.told_name(to.as_str(), old_name, turn);
                 let ending = Ending::ok(tag.clone(), Tell::Everything, "RENAME completed");
                 self.end_after(tag, ticket, ending.preceded_by(told))
@@ -95,7 +123,11 @@ impl ImapSession {
     ) -> Flow {
         let text = if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
         let name = self.existing_name(name, turn);
-        match self.commit_list(turn, |txn, user| txn.subscribe(user, name, subscribed)) {
+        let user = match self.user_id() {
+            Ok(user) => user,
+            Err(error) => return self.refuse_store(turn, &tag, &error),
+        };
+        match self.commit(turn, |txn| txn.subscribe(user, name, subscribed)) {
             Ok(Committed { ticket, .. }) => {
                 self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, text))
             }
@@ -124,14 +156,42 @@ impl ImapSession {
         told
     }
 
-    fn commit_list(
-        &self,
-        turn: &Turn<'_>,
-        change: impl FnOnce(&mut Txn<'_>, UserId),
-    ) -> Result<Committed, ChangeError> {
-        let user = self.user_id()?;
-        let mut txn = turn.shared.store.begin();
-        change(&mut txn, user);
+    fn is_own(&self, place: &Place) -> bool {
+        self.user().is_some_and(|user| user.id == place.owner)
+    }
+
+    /// Where a mailbox of that name would be made: the user may make one there.
+    fn creatable(&self, name: &MailboxName, turn: &Turn<'_>) -> Result<Place, Unfound> {
+        let place = self.place(name.as_str(), turn)?;
+        self.may_create(&place)?;
+        Ok(place)
+    }
+
+    /// Where that name is: the user may delete or rename it, if there is such a mailbox.
+    fn removable(&self, name: &MailboxName, turn: &Turn<'_>) -> Result<Place, Unfound> {
+        let place = self.place_of(name, turn)?;
+        let user = self.user().ok_or(Unfound::NonExistent)?;
+        if place.owner != user.id {
+            let entry = place.entry().ok_or(Unfound::NonExistent)?;
+            permitted(place.rights(entry, user), Right::DeleteMailbox)?;
+        }
+        Ok(place)
+    }
+
+    /// The same words whether there is nothing or the user may not: names of others are not found out so.
+    fn refuse_create(&mut self, turn: &mut Turn<'_>, tag: &Tag, error: &Unfound) -> Flow {
+        match error {
+            Unfound::Store(_) => self.refuse_unfound(turn, tag, error),
+            Unfound::NonExistent | Unfound::NoPermission => {
+                let text = "You have no right to make a mailbox there";
+                self.refuse(turn, tag, Condition::No, Some(Code::NoPerm), text)
+            }
+        }
+    }
+
+    fn commit(&self, turn: &Turn<'_>, change: impl FnOnce(&mut Txn<'_>)) -> Result<Committed, ChangeError> {
+        let mut txn = self.begin_change(turn);
+        change(&mut txn);
         let committed = txn.commit()?;
         turn.announce(committed.ticket, &committed.touched);
         Ok(committed)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use protocol::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, MailboxName};
 use store::lists::{MailboxEntry, MailboxList};
 use store::rights::ANYONE;
-use store::{MailboxId, Right, Rights, StoreError, UserId};
+use store::{MailboxId, Right, Rights, StoreError, Txn, UserId};
 
 use super::{ImapSession, User};
 use crate::conversation::Turn;
@@ -29,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) id: MailboxId,
     /// What the user may do with it.
     pub(crate) rights: Rights,
+    /// Who that user is.
+    pub(crate) user: UserId,
 }
 
 /// Why a name means no mailbox that may be used as was wished.
@@ -87,7 +89,7 @@ impl ImapSession {
         let user = self.user().ok_or(Unfound::NonExistent)?;
         let entry = place.entry().filter(|entry| !entry.placeholder).ok_or(Unfound::NonExistent)?;
         let rights = permitted(place.rights(entry, user), right)?;
-        Ok(Found { id: MailboxId { user: place.owner, number: entry.number }, rights })
+        Ok(Found { id: MailboxId { user: place.owner, number: entry.number }, rights, user: user.id })
     }
 
     /// Where the mailbox of that name is: as the client wrote it if there is one, which is no name that would be made today, and in
@@ -120,6 +122,14 @@ impl ImapSession {
         let owner = decode_user(owner).filter(|owner| owner != ANYONE).ok_or(Unfound::NonExistent)?;
         let owner = store.find_user(&owner)?.filter(|owner| *owner != user.id).ok_or(Unfound::NonExistent)?;
         Ok(Place { owner, list: store.mailbox_list(owner)?, name: rest.to_owned() })
+    }
+
+    /// Starts a transaction of the user.
+    pub(super) fn begin_change<'t>(&self, turn: &'t Turn<'_>) -> Txn<'t> {
+        match self.user() {
+            Some(user) => turn.shared.store.begin_as(user.id),
+            None => turn.shared.store.begin(),
+        }
     }
 
     /// Whether the user could make a mailbox of that name: the names above it allow it (RFC 4314, 4).

@@ -11,7 +11,7 @@ use protocol::imap::reply::mailbox as mailbox_reply;
 use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::mailbox_name::MailboxName;
 use protocol::imap::syntax::sequence_set::NumberSet;
-use store::{Mailbox, ModSeq, Right, StoreError, Ticket, Uid};
+use store::{Mailbox, ModSeq, Right, Rights, StoreError, Ticket, Uid};
 
 use super::enabled::Extension;
 use super::ending::{Ending, Tell};
@@ -94,6 +94,7 @@ impl ImapSession {
         let identifier = object_id::mailbox_id(selected.id, mailbox.uid_validity());
         reply::untagged(out, Condition::Ok, Some(Code::MailboxId(&identifier)), "Identifier of the mailbox");
         let (code, text) = match selected.access {
+            Access::ReadWrite if !may_change(selected.rights) => (Code::ReadOnly, "SELECT completed"),
             Access::ReadWrite => (Code::ReadWrite, "SELECT completed"),
             Access::ReadOnly => (Code::ReadOnly, "EXAMINE completed"),
         };
@@ -138,7 +139,7 @@ impl ImapSession {
     pub(super) fn close(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         let mut ticket = Ticket(0);
-        if selected.access == Access::ReadWrite {
+        if selected.refusal_of(Right::Expunge).is_none() {
             match super::expunge::expunge_deleted(selected, None, turn) {
                 Ok(expunged) => ticket = expunged.ticket,
                 Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
@@ -153,6 +154,13 @@ impl ImapSession {
         self.deselect(turn);
         self.end(turn, tag, Tell::Nothing, "UNSELECT completed")
     }
+}
+
+/// Whether a mailbox is READ-WRITE for who has these rights (RFC 4314, 5.2): \Seen is everybody's own, so it does not count.
+fn may_change(rights: Rights) -> bool {
+    [Right::Insert, Right::Expunge, Right::Write, Right::DeleteMessage]
+        .into_iter()
+        .any(|right| rights.has(right))
 }
 
 /// Ranges of UIDs whose messages vanished, and messages that changed, since a client knew the mailbox (RFC 7162, 3.2.5).

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use protocol::imap::Numbering;
+use protocol::imap::reply::code::Code;
 use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::change::Flags;
 use store::mailbox::Cells;
 use store::view::View;
-use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Rights, Store, StoreError, Uid};
+use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Right, Rights, Store, StoreError, Uid, UserId};
 
 use super::enabled::Enabled;
 use super::modseq::ClientModSeq;
@@ -36,6 +37,8 @@ pub(crate) enum Access {
 pub(crate) struct Selected {
     /// The mailbox.
     pub(crate) id: MailboxId,
+    /// Who selected it.
+    pub(crate) user: UserId,
     /// What the user may do with it, as of the last command.
     pub(crate) rights: Rights,
     /// How it was selected.
@@ -69,15 +72,16 @@ impl Selected {
     /// It is gone, or cannot be read.
     pub(crate) fn open(
         store: &Store,
-        Found { id, rights }: Found,
+        Found { id, rights, user }: Found,
         access: Access,
         enabled: Enabled,
     ) -> Result<Selected, StoreError> {
         let pin = store.pin(id)?;
-        let mailbox = store.mailbox(id)?;
+        let mailbox = store.mailbox_as(id, user)?;
         let view = View::open(&mailbox)?;
         let mut selected = Selected {
             id,
+            user,
             rights,
             access,
             enabled,
@@ -103,10 +107,33 @@ impl Selected {
     pub(crate) fn mailbox(&mut self, store: &Store) -> Result<Arc<Mailbox>, StoreError> {
         let mailbox = match &self.mailbox {
             Some(mailbox) => Arc::clone(mailbox),
-            None => Arc::clone(self.mailbox.insert(store.mailbox(self.id)?)),
+            None => Arc::clone(self.mailbox.insert(store.mailbox_as(self.id, self.user)?)),
         };
         self.view.ensure_cache(&mailbox)?;
         Ok(mailbox)
+    }
+
+    /// Why a command that changes the mailbox is refused, if it is: with EXAMINE nothing is changed, and the user may lack the right.
+    pub(crate) fn refusal_of(&self, right: Right) -> Option<(Code<'static>, &'static str)> {
+        match self.access {
+            Access::ReadOnly => Some((Code::ReadOnly, "The mailbox was opened with EXAMINE")),
+            Access::ReadWrite if self.rights.has(right) => None,
+            Access::ReadWrite => Some((Code::NoPerm, "You have no right to do that in this mailbox")),
+        }
+    }
+
+    /// The system flags that the user may change for good; and whether keywords, too.
+    pub(crate) fn permanent_flags(&self) -> (SystemFlags, bool) {
+        let of = [
+            (SystemFlags::SEEN, Right::Seen),
+            (SystemFlags::DELETED, Right::DeleteMessage),
+            (SystemFlags::ANSWERED, Right::Write),
+            (SystemFlags::FLAGGED, Right::Write),
+            (SystemFlags::DRAFT, Right::Write),
+        ];
+        let allowed = of.iter().filter(|(_, right)| self.refusal_of(*right).is_none());
+        let flags = allowed.fold(0, |all, (flag, _)| all | flag.0);
+        (SystemFlags(flags), self.refusal_of(Right::Write).is_none())
     }
 
     /// Lets go of the open mailbox and of what can be computed again.
@@ -120,8 +147,9 @@ impl Selected {
     pub(crate) fn claim_recent(&mut self, mailbox: &Mailbox) {
         let upto = self.view.uid_upto();
         let range = match self.access {
-            Access::ReadWrite => mailbox.claim_recent(upto),
-            Access::ReadOnly => mailbox.first_recent_uid()..upto.saturating_add(1),
+            // Readers of another user's mailbox do not take what is recent for its owner.
+            Access::ReadWrite if self.id.user == self.user => mailbox.claim_recent(upto),
+            _ => mailbox.first_recent_uid()..upto.saturating_add(1),
         };
         if range.is_empty() {
             return;

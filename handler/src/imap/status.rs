@@ -4,7 +4,7 @@ use protocol::imap::command::Tag;
 use protocol::imap::command::status::{StatusArguments, StatusItem};
 use protocol::imap::reply::mailbox::{self as reply, StatusValue};
 use protocol::imap::syntax::name_encoding::NameEncoding;
-use store::{MailboxId, Right, StoreError};
+use store::{MailboxId, Right, StoreError, UserId};
 
 use super::ending::Tell;
 use super::{Flow, ImapSession, object_id};
@@ -19,7 +19,13 @@ impl ImapSession {
             self.enable_condstore(turn);
         }
         let written = self.find(&arguments.mailbox, Right::Read, turn).and_then(|found| {
-            Ok(write_status(turn.output.bytes(), turn.shared, found.id, (name, names), &arguments.items)?)
+            Ok(write_status(
+                turn.output.bytes(),
+                turn.shared,
+                (found.id, found.user),
+                (name, names),
+                &arguments.items,
+            )?)
         });
         match written {
             Ok(()) => self.end(turn, tag, Tell::Everything, "STATUS completed"),
@@ -28,18 +34,18 @@ impl ImapSession {
     }
 }
 
-/// Appends the STATUS reply of one mailbox.
+/// Appends the STATUS reply of one mailbox, as a user sees it.
 ///
 /// # Errors
 /// The mailbox is gone or cannot be read; nothing is written then.
 pub(super) fn write_status(
     out: &mut Vec<u8>,
     shared: &Shared,
-    id: MailboxId,
+    (id, user): (MailboxId, UserId),
     (name, names): (&str, NameEncoding),
     items: &[StatusItem],
 ) -> Result<(), StoreError> {
-    let mailbox = shared.store.mailbox(id)?;
+    let mailbox = shared.store.mailbox_as(id, user)?;
     let (status, recent) = (mailbox.status()?, mailbox.recent_count()?);
     let identifier = object_id::mailbox_id(id, status.uid_validity);
     let value = |item| {

@@ -13,7 +13,7 @@ use store::{CellIndex, Keywords, Mailbox, ModSeq, StoreError};
 
 use super::ending::Tell;
 use super::search::Notices;
-use super::selected::{Access, Selected};
+use super::selected::Selected;
 use crate::conversation::Turn;
 
 /// Flags that the client need not be told: it made the change itself, or has just been sent them.
@@ -253,13 +253,12 @@ pub(crate) fn announce_flags(out: &mut Vec<u8>, selected: &mut Selected, keyword
         names.extend(PREDEFINED.iter().filter(|name| keywords.find(name).is_none()));
     }
     reply::flags(out, SystemFlags::ALL, names.iter().copied());
-    let permanent = match selected.access {
-        Access::ReadWrite => {
-            let new =
-                if keywords.first_free().is_some() { NewKeywords::Allowed } else { NewKeywords::Refused };
-            Code::PermanentFlags(SystemFlags::ALL, &names, new)
-        }
-        Access::ReadOnly => Code::PermanentFlags(SystemFlags::default(), &[], NewKeywords::Refused),
+    let (system, keeps_keywords) = selected.permanent_flags();
+    let (names, new) = match keeps_keywords {
+        true if keywords.first_free().is_some() => (&names[..], NewKeywords::Allowed),
+        true => (&names[..], NewKeywords::Refused),
+        false => (&[][..], NewKeywords::Refused),
     };
+    let permanent = Code::PermanentFlags(system, names, new);
     status::untagged(out, Condition::Ok, Some(permanent), "Flags that are kept");
 }

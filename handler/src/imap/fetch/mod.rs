@@ -18,11 +18,11 @@ use protocol::imap::reply::vanished::{self, Vanished};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::SystemFlags;
 use store::txn::{FlagChange, FlagOperation, Outcome};
-use store::{CellIndex, Mailbox, ModSeq, Store, StoreError, Ticket};
+use store::{CellIndex, Mailbox, ModSeq, Right, Store, StoreError, Ticket};
 
 use self::message::{Message, Written};
 use super::ending::{Ending, Tell};
-use super::selected::{Access, Selected};
+use super::selected::Selected;
 use super::untagged::{Known, announce_flags};
 use crate::conversation::Turn;
 use crate::log;
@@ -84,7 +84,7 @@ impl Fetch {
         if needs_uid && !items.contains(&FetchItem::Uid) {
             items.insert(0, FetchItem::Uid);
         }
-        let marks_seen = selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen);
+        let marks_seen = selected.refusal_of(Right::Seen).is_none() && items.iter().any(FetchItem::sets_seen);
         let next = sequences.ranges().first().map_or(0, |range| range.0);
         Fetch {
             tag,
@@ -248,7 +248,7 @@ impl Fetch {
         if unseen.is_empty() {
             return Ok(());
         }
-        let mut txn = turn.shared.store.begin();
+        let mut txn = turn.shared.store.begin_as(selected.user);
         let change =
             FlagChange { operation: FlagOperation::Add, system: SystemFlags::SEEN, keywords: Vec::new() };
         txn.store_flags(selected.id, &unseen, change);
