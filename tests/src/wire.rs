@@ -1,4 +1,4 @@
-//! Runs the conversations under `wire/`: one script, one fresh user, any number of connections.
+//! Runs the conversations under `wire/`: one script, a fresh user and another one, any number of connections.
 //!
 //! A script is read line by line:
 //!
@@ -11,6 +11,7 @@
 //! | `let NAME = text` | a variable |
 //! | `create MAILBOX` · `append MAILBOX (FLAGS) NAME` · `deliver NAME` | what is there before |
 //! | `connect 1` · `connect 1 pop3` · `login 1` | opens a connection; `login` also logs the user in and selects nothing |
+//! | `friend 2` | the same as `login 2`, for another user, whose name is `{friend}` |
 //! | `C1: text` | the client sends a line; `{name}` is a variable, `{>name}` a literal (not sent if the server refuses it), `{+name}` a non-synchronising one |
 //! | `D1: name` | the client sends a message with dots stuffed and the closing dot |
 //! | `S1: pattern` | the server says this (see [`crate::pattern`]) |
@@ -19,7 +20,7 @@
 //! | `eof 1` · `close 1` · `pause 1` | the server closes · the client hangs up · nothing may come from the server for 200 ms |
 //!
 //! In IMAP untagged replies may come in any order, and others may come too: each `S1: * …` takes one of those up to the
-//! next tagged reply. In POP3 and LMTP each `S1:` is the very next line. Variables that are always there: `user`, `password`,
+//! next tagged reply. In POP3 and LMTP each `S1:` is the very next line. Variables that are always there: `user`, `friend`, `password`,
 //! `plain` (the SASL PLAIN response), `wrongplain`.
 
 use crate::pattern::{Variables, fill, matches};
@@ -50,7 +51,9 @@ pub struct Stage {
     pub addresses: Addresses,
     /// A user without any mail.
     pub user: String,
-    /// That user's password.
+    /// Another one.
+    pub friend: String,
+    /// The password of both.
     pub password: String,
     /// A name that `differs` lines may use; empty for Lode.
     pub server: String,
@@ -96,6 +99,7 @@ pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
     let plain = |password: &str| base64(format!("\0{}\0{password}", stage.user).as_bytes());
     let variables = [
         ("user", stage.user.clone()),
+        ("friend", stage.friend.clone()),
         ("password", stage.password.clone()),
         ("plain", plain(&stage.password)),
         ("wrongplain", plain("not the password")),
@@ -192,7 +196,8 @@ impl Play<'_> {
             }
             "create" | "append" | "deliver" => self.prepare(word, rest),
             "connect" => self.connect(rest).map(|_| ()),
-            "login" => self.login(rest),
+            "login" => self.login(rest, self.stage.user.clone()),
+            "friend" => self.login(rest, self.stage.friend.clone()),
             "eof" => self.eof(rest),
             "close" => self.connections.remove(rest).map(|_| ()).ok_or(format!("no connection {rest}")),
             "pause" => self.pause(rest),
@@ -249,8 +254,8 @@ impl Play<'_> {
         self.connections.get_mut(name).ok_or(format!("no connection {name}: use connect or login"))
     }
 
-    fn login(&mut self, rest: &str) -> Result<(), String> {
-        let (user, password) = (self.stage.user.clone(), self.stage.password.clone());
+    fn login(&mut self, rest: &str, user: String) -> Result<(), String> {
+        let password = self.stage.password.clone();
         let name = rest.split(' ').next().unwrap_or_default().to_string();
         let commands = match self.connect(rest)?.protocol {
             Protocol::Imap => vec![format!("login LOGIN {user} {password}")],
@@ -462,6 +467,7 @@ pub fn stage(server: &crate::server::Server, user: &str) -> Stage {
     Stage {
         addresses: server.addresses(),
         user: server.user(user),
+        friend: server.user("bob"),
         password: PASSWORD.to_string(),
         server: server.peer().unwrap_or_default().to_string(),
     }

@@ -1,6 +1,8 @@
 //! IMAP command by command and extension by extension: the conversations under `wire/imap`.
 
 tests::scripts! {
+    acl: "imap/acl.txt",
+    acl_rights: "imap/acl-rights.txt",
     append: "imap/append.txt",
     authenticate: "imap/authenticate.txt",
     capability: "imap/capability.txt",
@@ -24,6 +26,7 @@ tests::scripts! {
     inprogress: "imap/inprogress.txt",
     list: "imap/list.txt",
     list_extended: "imap/list-extended.txt",
+    list_myrights: "imap/list-myrights.txt",
     list_status: "imap/list-status.txt",
     literal_plus: "imap/literal-plus.txt",
     login: "imap/login.txt",
@@ -33,6 +36,7 @@ tests::scripts! {
     multisearch: "imap/multisearch.txt",
     names: "imap/names.txt",
     namespace: "imap/namespace.txt",
+    namespace_others: "imap/namespace-others.txt",
     noop_logout: "imap/noop-logout.txt",
     objectid: "imap/objectid.txt",
     partial: "imap/partial.txt",
@@ -47,6 +51,7 @@ tests::scripts! {
     searchres: "imap/searchres.txt",
     select: "imap/select.txt",
     sessions: "imap/sessions.txt",
+    shared_seen: "imap/shared-seen.txt",
     sort: "imap/sort.txt",
     sort_display: "imap/sort-display.txt",
     special_use: "imap/special-use.txt",

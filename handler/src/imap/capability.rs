@@ -51,6 +51,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("NAMESPACE")),
     (User, Fixed("ACL")),
     (User, Fixed("RIGHTS=kxten")),
+    (User, Fixed("LIST-MYRIGHTS")),
     (User, Fixed("UIDPLUS")),
     (User, Fixed("ESEARCH")),
     (User, Fixed("ESORT")),

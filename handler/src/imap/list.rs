@@ -1,21 +1,24 @@
 //! LIST and LSUB (RFC 9051, 6.3.9; RFC 3501, 6.3.8 and 6.3.9; LIST-EXTENDED, RFC 5258; LIST-STATUS, RFC 5819; SPECIAL-USE, RFC
 //! 6154 and RFC 8457).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use protocol::imap::command::Tag;
 use protocol::imap::command::list::{ListArguments, ListForm, LsubArguments};
 use protocol::imap::command::status::StatusItem;
 use protocol::imap::extension::special_use as wire;
 use protocol::imap::pattern::Pattern;
+use protocol::imap::reply::acl as acl_reply;
 use protocol::imap::reply::mailbox::{self as reply, Extended, ListAttribute, ListKind};
 use protocol::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, MailboxName};
 use store::change::SpecialUse;
 use store::lists::{MailboxEntry, MailboxList};
-use store::{MailboxId, StoreError};
+use store::{MailboxId, Rights, StoreError};
 
+use super::acl::wire_letters;
 use super::ending::Tell;
-use super::names::Unfound;
+use super::list_others::Others;
+use super::names::{Unfound, below_other_users};
 use super::{Flow, ImapSession, Running};
 use crate::conversation::{Next, Turn};
 
@@ -23,13 +26,15 @@ use crate::conversation::{Next, Turn};
 const OPENED_A_TURN: u32 = 64;
 
 /// One name that will be told.
-struct Line {
-    name: String,
-    attributes: Vec<ListAttribute>,
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) attributes: Vec<ListAttribute>,
     /// RECURSIVEMATCH found a child that is subscribed to and not told of itself.
-    has_subscribed_child: bool,
+    pub(super) has_subscribed_child: bool,
     /// The mailbox, if STATUS is wanted and it can be selected.
-    status_of: Option<MailboxId>,
+    pub(super) status_of: Option<MailboxId>,
+    /// What the user may do with it, if MYRIGHTS is wanted and it is there.
+    pub(super) rights: Option<Rights>,
 }
 
 /// A list on its way to the client.
@@ -37,6 +42,8 @@ pub(crate) struct List {
     tag: Tag,
     kind: ListKind,
     lines: std::vec::IntoIter<Line>,
+    /// Mailboxes of other users, which follow.
+    others: Option<Box<Others>>,
     status: Vec<StatusItem>,
 }
 
@@ -46,26 +53,47 @@ impl ImapSession {
             reply::list_delimiter(turn.output.bytes());
             return self.end(turn, tag, Tell::Everything, "LIST completed");
         }
-        match self.mailbox_list(turn) {
-            Ok(list) => {
-                let lines = list_lines(&list, arguments).into_iter();
+        match self.listed(arguments, turn) {
+            Ok((lines, others)) => {
                 let status = arguments.returns.status.clone().unwrap_or_default();
                 if status.contains(&StatusItem::HighestModSeq) {
                     self.enable_condstore(turn);
                 }
-                self.running = Running::List(Box::new(List { tag, kind: ListKind::List, lines, status }));
+                let (kind, lines) = (ListKind::List, lines.into_iter());
+                self.running = Running::List(Box::new(List { tag, kind, lines, others, status }));
                 Flow::Continue
             }
-            Err(error) => self.refuse_store(turn, &tag, &error),
+            Err(error) => self.refuse_unfound(turn, &tag, &error),
         }
+    }
+
+    /// The names of the user's own that LIST tells, and what is needed for those of others.
+    fn listed(
+        &self,
+        arguments: &ListArguments,
+        turn: &Turn<'_>,
+    ) -> Result<(Vec<Line>, Option<Box<Others>>), Unfound> {
+        let list = self.mailbox_list(turn)?;
+        let patterns = patterns(arguments);
+        let is_others = |name: &str| below_other_users(name).is_some() && self.sees(name, turn);
+        let (lines, parents) = list_lines(&list, arguments, &patterns, &is_others);
+        let others = match self.user() {
+            Some(user) => Others::of(user, list, arguments, patterns, parents, turn)?,
+            None => None,
+        };
+        Ok((lines, others.map(Box::new)))
     }
 
     pub(super) fn begin_lsub(&mut self, tag: Tag, arguments: &LsubArguments, turn: &mut Turn<'_>) -> Flow {
         match self.mailbox_list(turn) {
             Ok(list) => {
-                let lines = lsub_lines(&list, arguments).into_iter();
-                self.running =
-                    Running::List(Box::new(List { tag, kind: ListKind::Lsub, lines, status: Vec::new() }));
+                let is_there = |name: &str| match below_other_users(name) {
+                    None => list.find(name).is_some_and(|entry| !entry.placeholder),
+                    Some(_) => self.sees(name, turn),
+                };
+                let lines = lsub_lines(&list, arguments, &is_there).into_iter();
+                let (kind, status) = (ListKind::Lsub, Vec::new());
+                self.running = Running::List(Box::new(List { tag, kind, lines, others: None, status }));
                 Flow::Continue
             }
             Err(error) => self.refuse_store(turn, &tag, &error),
@@ -81,6 +109,14 @@ impl ImapSession {
                 return Flow::Wait(Next::Again);
             }
             let Some(mut line) = list.lines.next() else {
+                if let (Some(others), Some(user)) = (&mut list.others, self.user()) {
+                    mailboxes_opened += 1;
+                    match others.next_lines(user, turn) {
+                        Some(lines) => list.lines = lines.into_iter(),
+                        None => list.others = None,
+                    }
+                    continue;
+                }
                 let text = if list.kind == ListKind::List { "LIST completed" } else { "LSUB completed" };
                 return self.end(turn, list.tag, Tell::Everything, text);
             };
@@ -88,9 +124,10 @@ impl ImapSession {
             if let Some(id) = line.status_of {
                 mailboxes_opened += 1;
                 let name = (line.name.as_str(), names);
-                if let Err(error) =
-                    super::status::write_status(&mut status, turn.shared, (id, list.user), name, &list.status)
-                {
+                let written = self.user_id().and_then(|user| {
+                    super::status::write_status(&mut status, turn.shared, (id, user), name, &list.status)
+                });
+                if let Err(error) = written {
                     // RFC 9051, 6.3.9.2: then there is no STATUS reply, and LIST says that it cannot be selected.
                     crate::log::warning!("no status", mailbox = line.name, why = error);
                     line.attributes.push(ListAttribute::NoSelect);
@@ -99,6 +136,9 @@ impl ImapSession {
             let extended = if line.has_subscribed_child { Extended::ChildSubscribed } else { Extended::None };
             let out = turn.output.bytes();
             reply::list(out, list.kind, line.attributes, &line.name, extended, names);
+            if let Some(rights) = line.rights {
+                acl_reply::my_rights(out, &line.name, names, &wire_letters(rights));
+            }
             out.append(&mut status);
         }
         self.running = Running::List(list);
@@ -118,16 +158,23 @@ fn patterns(arguments: &ListArguments) -> Vec<Pattern> {
     meant.map(|pattern| Pattern::new(&arguments.reference, pattern)).collect()
 }
 
-fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
-    let patterns = patterns(arguments);
+/// The lines of the user's own list, and the names above others that RECURSIVEMATCH tells of. Names for which `is_others` are told with those of their owners.
+fn list_lines(
+    list: &MailboxList,
+    arguments: &ListArguments,
+    patterns: &[Pattern],
+    is_others: &dyn Fn(&str) -> bool,
+) -> (Vec<Line>, HashSet<String>) {
     let matches = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
     let selection = arguments.selection;
     let is_selected = |name: &str, entry: Option<&MailboxEntry>| {
         (!selection.subscribed || list.is_subscribed(name))
             && (!selection.special_use || entry.is_some_and(|entry| entry.special_use.is_some()))
     };
+    // A name that means another user's mailbox is no name of the user's own, whatever came into the list from elsewhere.
+    let own = list.entries().iter().filter(|entry| below_other_users(&entry.name).is_none());
     let mut names: BTreeMap<&str, Option<&MailboxEntry>> =
-        list.entries().iter().map(|entry| (entry.name.as_str(), Some(entry))).collect();
+        own.map(|entry| (entry.name.as_str(), Some(entry))).collect();
     if selection.subscribed {
         for name in list.subscriptions() {
             names.entry(name).or_insert(None);
@@ -148,10 +195,14 @@ fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
     let mut lines = Vec::new();
     for (name, entry) in names {
         let by_child = parents.contains_key(name);
-        if !matches(name) || !(is_selected(name, entry) || by_child) {
+        if !matches(name) || !(is_selected(name, entry) || by_child) || is_others(name) {
             continue;
         }
-        let mut attributes = attributes(list, name, entry);
+        let mut attributes = match below_other_users(name) {
+            None => attributes(list, name, entry),
+            Some(_) if by_child => vec![ListAttribute::NonExistent, ListAttribute::HasChildren],
+            Some(_) => vec![ListAttribute::NonExistent, ListAttribute::HasNoChildren],
+        };
         let wants_subscribed = selection.subscribed || arguments.returns.subscribed;
         if wants_subscribed && list.is_subscribed(name) {
             attributes.push(ListAttribute::Subscribed);
@@ -159,14 +210,16 @@ fn list_lines(list: &MailboxList, arguments: &ListArguments) -> Vec<Line> {
         let has_subscribed_child = by_child && selection.subscribed;
         let status_of = entry.filter(|entry| !entry.placeholder && arguments.returns.status.is_some());
         let status_of = status_of.map(|entry| MailboxId { user: list.user(), number: entry.number });
-        lines.push(Line { name: name.to_owned(), attributes, has_subscribed_child, status_of });
+        let wants_rights = arguments.returns.my_rights && entry.is_some() && is_selected(name, entry);
+        let (name, rights) = (name.to_owned(), wants_rights.then_some(Rights::ALL));
+        lines.push(Line { name, attributes, has_subscribed_child, status_of, rights });
     }
-    lines
+    (lines, parents.into_keys().map(str::to_owned).collect())
 }
 
 /// LSUB lists names that were subscribed to; with `%`, a parent of such a name too, as one that cannot be selected. A name
 /// without a mailbox is one that cannot be selected as well (RFC 3501, 6.3.9).
-fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
+fn lsub_lines(list: &MailboxList, arguments: &LsubArguments, is_there: &dyn Fn(&str) -> bool) -> Vec<Line> {
     let pattern = Pattern::new(&arguments.reference, &arguments.pattern);
     let mut names: BTreeMap<&str, bool> = BTreeMap::new();
     for name in list.subscriptions() {
@@ -180,13 +233,10 @@ fn lsub_lines(list: &MailboxList, arguments: &LsubArguments) -> Vec<Line> {
     }
     let line = |(name, is_subscribed): (&str, bool)| Line {
         name: name.to_owned(),
-        attributes: if is_subscribed && list.find(name).is_some_and(|entry| !entry.placeholder) {
-            Vec::new()
-        } else {
-            vec![ListAttribute::NoSelect]
-        },
+        attributes: if is_subscribed && is_there(name) { Vec::new() } else { vec![ListAttribute::NoSelect] },
         has_subscribed_child: false,
         status_of: None,
+        rights: None,
     };
     names.into_iter().map(line).collect()
 }
@@ -205,7 +255,11 @@ impl ImapSession {
         let place = self.place_of(sent, turn)?;
         let is_own = self.user().is_some_and(|user| user.id == place.owner);
         let name = if is_own { place.name.as_str() } else { sent.as_str() };
-        let mut attributes = attributes(&place.list, &place.name, place.entry());
+        let mut attributes = match is_own {
+            true => attributes(&place.list, &place.name, place.entry()),
+            // What is below it is not all for this user to know; LIST tells.
+            false => Vec::new(),
+        };
         if self.mailbox_list(turn)?.is_subscribed(name) {
             attributes.push(ListAttribute::Subscribed);
         }
@@ -258,7 +312,7 @@ fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> V
 }
 
 /// The names above `name`, the nearest first.
-fn ancestors(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices(HIERARCHY_DELIMITER).map(|(at, _)| &name[..at])
 }
 

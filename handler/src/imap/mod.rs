@@ -15,6 +15,7 @@ mod flags;
 mod idle;
 mod in_progress;
 mod list;
+mod list_others;
 mod login;
 mod mailboxes;
 mod message_limit;
@@ -267,7 +268,7 @@ impl ImapSession {
             Command::Enable(arguments) => self.enable(tag, &arguments, turn),
             Command::Unauthenticate => self.unauthenticate(&tag, turn),
             Command::Namespace => {
-                mailbox::namespace_personal_only(turn.output.bytes());
+                mailbox::namespace(turn.output.bytes(), names::OTHER_USERS_PREFIX, self.enabled.names());
                 self.end(turn, tag, Tell::Everything, "NAMESPACE completed")
             }
             Command::Select(arguments) => self.select(tag, arguments, selected::Access::ReadWrite, turn),

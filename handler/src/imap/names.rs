@@ -124,6 +124,13 @@ impl ImapSession {
         Ok(Place { owner, list: store.mailbox_list(owner)?, name: rest.to_owned() })
     }
 
+    /// Whether the name means a mailbox that holds messages and that the user may know of.
+    pub(super) fn sees(&self, name: &str, turn: &Turn<'_>) -> bool {
+        let (Ok(place), Some(user)) = (self.place(name, turn), self.user()) else { return false };
+        let entry = place.entry().filter(|entry| !entry.placeholder);
+        entry.is_some_and(|entry| place.rights(entry, user).has(Right::Lookup))
+    }
+
     /// Starts a transaction of the user.
     pub(super) fn begin_change<'t>(&self, turn: &'t Turn<'_>) -> Txn<'t> {
         match self.user() {

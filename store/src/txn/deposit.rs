@@ -17,6 +17,7 @@ use crate::log::LogFile;
 use crate::mailbox::Cell;
 use crate::quota::Usage;
 use crate::store::Store;
+use crate::txn::acting::{Actor, Ranges};
 use crate::txn::outcome::{Deposited, Outcome};
 use crate::txn::own::OwnMessage;
 use crate::txn::plan::{Make, Plan, Stop};
@@ -170,21 +171,28 @@ impl Plan<'_> {
         if more != Usage::default() {
             self.admit(to.user, more)?;
         }
+        let actor = self.acting_in(to)?;
+        let may_write = actor.is_none_or(Actor::may_write);
         let mut keywords = Vec::with_capacity(messages.len());
         for message in messages {
-            let names = message.keywords.iter().map(String::as_str);
+            let names = message.keywords.iter().filter(|_| may_write).map(String::as_str);
             keywords.push(self.keyword_bits(to, names, Make::IfRoom)?);
         }
         let save_seconds = self.store.derived.now();
         let plan = self.existing(to)?;
         let (uid_validity, modseq) = (plan.uid_validity, plan.next_modseq());
         let mut uids = Vec::with_capacity(messages.len());
+        let mut seen = Ranges::default();
         for (message, keywords) in messages.iter().zip(keywords) {
             let uid = self.existing(to)?.next_uid()?;
+            let flags = Flags { system: message.flags, keywords };
+            if actor.is_some_and(Actor::may_see) && flags.system.contains(SystemFlags::SEEN) {
+                seen.add_new(uid);
+            }
             let added = Added {
                 uid,
                 modseq,
-                flags: Flags { system: message.flags, keywords },
+                flags: actor.map_or(flags, |actor| actor.reached(Flags::default(), flags)),
                 internal_date: message.internal_date,
                 save_seconds,
                 sent_date: message.deposit.sent_date,
@@ -195,6 +203,9 @@ impl Plan<'_> {
             uids.push(uid);
         }
         self.touched.push(to);
+        if let Some(actor) = actor {
+            self.mark(to, actor, true, modseq, seen.into_vec());
+        }
         let mut expunged_modseq = None;
         if let Some((from, cell)) = replaced {
             let modseq = self.existing(from)?.next_modseq();

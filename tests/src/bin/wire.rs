@@ -1,6 +1,6 @@
 //! Runs the scripts under `wire/` against any server: `cargo xtask wire --imap HOST:PORT --user USER --password PASSWORD`.
 //!
-//! Each script needs a user without mail: a `%d` in the user's name becomes the script's number.
+//! Each script needs two users without mail: a `%d` in the user's name becomes the script's number, and that with a `b` behind it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         let stage = Stage {
             addresses,
             user: user.replace("%d", &number.to_string()),
+            friend: user.replace("%d", &format!("{number}b")),
             password: password.clone(),
             server: values.get("server").cloned().unwrap_or_default(),
         };

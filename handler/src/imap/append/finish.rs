@@ -69,7 +69,7 @@ impl ImapSession {
             Ok(content) => content,
             Err(error) => return self.refuse_store(turn, &tag, &error),
         };
-        let mut txn = turn.shared.store.begin();
+        let mut txn = self.begin_change(turn);
         txn.deliver(content, vec![delivery]);
         let committed = match txn.commit() {
             Ok(committed) => committed,
@@ -103,7 +103,7 @@ impl ImapSession {
     pub(super) fn put_together(&mut self, append: Append, turn: &mut Turn<'_>) -> Flow {
         let Append { tag, name, place, mut stored, .. } = append;
         let Ok(place) = place else { return Flow::Continue };
-        let mut txn = turn.shared.store.begin();
+        let mut txn = self.begin_change(turn);
         match (place.replaced, stored.pop()) {
             (Some((from, cell, _)), Some(message)) => txn.replace(from, cell, place.mailbox, message),
             (None, Some(last)) => {

@@ -51,7 +51,7 @@ impl ImapSession {
             None => None,
         };
         match self.find(&begin.mailbox, Right::Insert, turn) {
-            Ok(Found { id, rights }) => {
+            Ok(Found { id, rights, .. }) => {
                 Some(Place { name: begin.mailbox.clone(), mailbox: id, rights, replaced })
             }
             Err(error) => {

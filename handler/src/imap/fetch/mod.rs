@@ -170,13 +170,15 @@ impl Fetch {
         if keywords.iter().count() != selected.announced_keywords {
             announce_flags(turn.output.bytes(), selected, &keywords);
         }
-        let cells = mailbox.cells()?;
+        let mut cells = mailbox.cells()?;
         let store: Arc<Store> = Arc::clone(&turn.shared.store);
         let mut records = store.records();
         let sends_modseq = self.items.contains(&FetchItem::ModSeq);
         while let Some(&(_, last)) = self.sequences.ranges().get(self.range) {
             if self.marks_seen && self.next >= self.marked_before {
                 self.mark_seen(selected, &mailbox, turn)?;
+                // What a reader of another user's mailbox has seen is as of when the cells were asked for.
+                cells = mailbox.cells()?;
             }
             let until = if self.marks_seen { last.min(self.marked_before - 1) } else { last };
             for (sequence, cell) in selected.view.cells_in_seq_range(self.next..=until) {

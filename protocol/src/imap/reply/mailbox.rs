@@ -221,11 +221,25 @@ pub fn search_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the NAMESPACE reply of a server with one personal namespace and no others.
-pub fn namespace_personal_only(out: &mut Vec<u8>) {
+/// Appends the NAMESPACE reply of a server with one personal namespace, which has no prefix, and one of other users (RFC 2342). The
+/// prefix is in UTF-8, and ends with the hierarchy delimiter.
+pub fn namespace(out: &mut Vec<u8>, others: &str, encoding: NameEncoding) {
     out.extend_from_slice(b"* NAMESPACE ((\"\" \"");
     out.push(HIERARCHY_DELIMITER as u8);
-    out.extend_from_slice(b"\")) NIL NIL\r\n");
+    out.extend_from_slice(b"\")) ((");
+    let mut prefix = Vec::with_capacity(others.len() + 2);
+    write_mailbox(&mut prefix, others, encoding);
+    // RFC 9051, 9: a prefix is a string, so never without quotes.
+    if matches!(prefix.first(), Some(b'"' | b'{')) {
+        out.append(&mut prefix);
+    } else {
+        out.push(b'"');
+        out.append(&mut prefix);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b" \"");
+    out.push(HIERARCHY_DELIMITER as u8);
+    out.extend_from_slice(b"\")) NIL\r\n");
 }
 
 #[cfg(test)]
@@ -297,6 +311,8 @@ mod tests {
             )),
             "* LIST () \"/\" \"ü\" (\"OLDNAME\" (\"u\u{308}\"))\r\n"
         );
-        assert_eq!(written(namespace_personal_only), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+        let others = |prefix| written(|out| namespace(out, prefix, NameEncoding::ModifiedUtf7));
+        assert_eq!(others("Other Users/"), "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL\r\n");
+        assert_eq!(others("~/"), "* NAMESPACE ((\"\" \"/\")) ((\"~/\" \"/\")) NIL\r\n");
     }
 }
