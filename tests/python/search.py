@@ -261,8 +261,8 @@ RULES = [
     ),
     (
         "other messages",
-        "Python reads all message/*, of which Lode opens message/rfc822 and message/global alone: the others are no whole messages",
-        lambda r, k, a: is_text(k) and re.search(rb"(?i)content-type:\s*message/(?!rfc822|global)", r.octets),
+        "Python reads all message/*, of which Lode opens message/rfc822 alone: the others are no whole messages",
+        lambda r, k, a: is_text(k) and re.search(rb"(?i)content-type:\s*message/(?!rfc822)", r.octets),
     ),
     (
         "uuencode",
