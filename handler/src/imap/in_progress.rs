@@ -6,7 +6,7 @@ use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
 
-use crate::conversation::Turn;
+use crate::conversation::{Next, Turn};
 
 /// How long a command is silent at most, in milliseconds. RFC 9585, 4 recommends 10 to 15 seconds.
 const SILENCE_MS: u64 = 10_000;
@@ -26,6 +26,13 @@ impl InProgress {
     pub(crate) fn tell(&mut self, turn: &mut Turn<'_>, tag: &Tag, done: u64, of: u64) {
         let now_ms = turn.shared.now_ms();
         self.write(turn.output.bytes(), now_ms, tag, done, of);
+    }
+
+    /// The same for a command that waits for `next` now, and so is silent, or not.
+    pub(crate) fn tell_of(&mut self, turn: &mut Turn<'_>, tag: &Tag, next: Next, done: u32, of: u32) {
+        if next == Next::Again {
+            self.tell(turn, tag, u64::from(done), u64::from(of));
+        }
     }
 
     fn write(&mut self, out: &mut Vec<u8>, now_ms: u64, tag: &Tag, done: u64, of: u64) {

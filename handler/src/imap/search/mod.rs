@@ -180,6 +180,19 @@ impl ImapSession {
         if charset.is_some() && self.enabled.has(Extension::Utf8Accept) {
             return Err(Unsearchable::CharsetInUtf8);
         }
+        self.with_filters(charset, key, turn)
+    }
+
+    /// The same for commands that always name a charset.
+    ///
+    /// # Errors
+    /// A filter cannot be used, or not with the charset.
+    pub(super) fn with_filters<'k>(
+        &self,
+        charset: Option<&SearchCharset>,
+        key: &'k SearchKey,
+        turn: &Turn<'_>,
+    ) -> Result<Cow<'k, SearchKey>, Unsearchable> {
         if !key.has_filter() {
             return Ok(Cow::Borrowed(key));
         }

@@ -20,7 +20,7 @@ use protocol::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, MailboxName};
 use protocol::imap::syntax::name_encoding::NameEncoding;
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::view::View;
-use store::{Mailbox, MailboxId, Pin, Right, StoreError};
+use store::{Mailbox, MailboxId, Pin, Right, StoreError, UserId};
 
 use super::answer::Answer;
 use super::condition::{Condition as Match, Given, charset_name};
@@ -39,6 +39,8 @@ use crate::log;
 /// An ESEARCH on its way.
 pub(crate) struct MultiSearch {
     tag: Tag,
+    /// Who asks: everybody has a `\Seen` of their own.
+    user: UserId,
     options: ResultOptions,
     charset: Option<SearchCharset>,
     key: SearchKey,
@@ -99,8 +101,9 @@ impl ImapSession {
                 None => Err(Unsearchable::Charset),
             }
         });
-        let prepared = prepared.and_then(|key| Ok((key, self.source_mailboxes(&sources, turn)?)));
-        let (key, sources) = match prepared {
+        let prepared =
+            prepared.and_then(|key| Ok((self.user_id()?, key, self.source_mailboxes(&sources, turn)?)));
+        let (user, key, sources) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 let is_lost = options.has(ResultOption::Save) && !error.is_bad();
@@ -112,6 +115,7 @@ impl ImapSession {
         };
         self.running = Running::MultiSearch(Box::new(MultiSearch {
             tag,
+            user,
             options,
             charset,
             key,
@@ -218,11 +222,7 @@ impl ImapSession {
         let name = if selected.id.user == user.id {
             entry.name.clone()
         } else {
-            let users = turn.shared.store.users()?;
-            match users.iter().find(|(id, _)| *id == selected.id.user) {
-                Some((_, owner)) => name_of(owner, &entry.name),
-                None => return Ok(None),
-            }
+            name_of(&turn.shared.store.user_name(selected.id.user)?, &entry.name)
         };
         Ok(Some((selected.id, name)))
     }
@@ -336,7 +336,7 @@ impl MultiSearch {
                 (selected.mailbox(store)?, selected.view.clone(), condition)
             }
             None => {
-                let mailbox = store.mailbox(id)?;
+                let mailbox = store.mailbox_as(id, self.user)?;
                 let view = View::open(&mailbox)?;
                 let given = Given {
                     mailbox: &mailbox,

@@ -22,6 +22,7 @@ use store::StoreError;
 use self::gather::{Depth, Facts, Gather, Sink};
 use self::order::{Arranged, Arranging, Tie, need_records};
 use super::ending::Ending;
+use super::in_progress::InProgress;
 use super::search::{Answer, Bearing, Finder, Saving, Unsearchable, compile, save_results, slice};
 use super::selected::Selected;
 use super::{Flow, ImapSession, Running, Stage};
@@ -46,6 +47,7 @@ pub(crate) struct Sort {
     ties: Vec<Tie>,
     /// Messages that could not be searched.
     failures: u32,
+    progress: InProgress,
     step: Step,
 }
 
@@ -71,17 +73,28 @@ impl Sink for Arranging {
 impl ImapSession {
     pub(super) fn begin_sort(&mut self, tag: Tag, arguments: SortArguments, turn: &mut Turn<'_>) -> Flow {
         let SortArguments { numbering, options, criteria, charset, key } = arguments;
-        let bearing = Bearing::of(&key, numbering);
+        let filtered = self.with_filters(Some(&charset), &key, turn);
+        let bearing = Bearing::of(filtered.as_deref().unwrap_or(&key), numbering);
         if bearing.tells_modseq {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        match compile(selected, Some(&charset), &key, &turn.shared.store) {
+        match filtered.and_then(|key| compile(selected, Some(&charset), &key, &turn.shared.store)) {
             Ok(condition) => {
                 let step = Step::Find(Box::new(Finder::new(condition)));
                 let (sequences, ties) = (Vec::new(), Vec::new());
-                let sort =
-                    Sort { tag, numbering, bearing, options, criteria, sequences, ties, failures: 0, step };
+                let sort = Sort {
+                    tag,
+                    numbering,
+                    bearing,
+                    options,
+                    criteria,
+                    sequences,
+                    ties,
+                    failures: 0,
+                    progress: InProgress::new(turn),
+                    step,
+                };
                 self.running = Running::Sort(Box::new(sort));
                 Flow::Continue
             }
@@ -99,6 +112,8 @@ impl ImapSession {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         match sort.go_on(selected, turn) {
             Ok(Some(next)) => {
+                let done = sort.done(selected);
+                sort.progress.tell_of(turn, &sort.tag, next, done, selected.view.exists());
                 self.running = Running::Sort(sort);
                 Flow::Wait(next)
             }
@@ -129,6 +144,14 @@ impl ImapSession {
 }
 
 impl Sort {
+    /// How many of the messages of the mailbox have been searched.
+    fn done(&self, selected: &Selected) -> u32 {
+        match &self.step {
+            Step::Find(finder) => finder.next() - 1,
+            _ => selected.view.exists(),
+        }
+    }
+
     fn saves(&self) -> bool {
         self.options.is_some_and(|options| options.has(ResultOption::Save))
     }

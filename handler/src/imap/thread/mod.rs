@@ -28,6 +28,7 @@ use self::ordered_subject::OrderedSubject;
 use self::references::References;
 use self::tree::{Planting, Telling};
 use super::ending::Ending;
+use super::in_progress::InProgress;
 use super::search::{Bearing, Finder, compile};
 use super::selected::Selected;
 use super::sort::TURN_MS;
@@ -46,6 +47,7 @@ pub(crate) struct Thread {
     algorithm: ThreadAlgorithm,
     /// Messages that could not be searched.
     failures: u32,
+    progress: InProgress,
     step: Step,
 }
 
@@ -166,12 +168,14 @@ impl ImapSession {
         arguments: &ThreadArguments,
         turn: &mut Turn<'_>,
     ) -> Flow {
-        let bearing = Bearing::of(&arguments.key, arguments.numbering);
+        let charset = Some(&arguments.charset);
+        let key = self.with_filters(charset, &arguments.key, turn);
+        let bearing = Bearing::of(key.as_deref().unwrap_or(&arguments.key), arguments.numbering);
         if bearing.tells_modseq {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        match compile(selected, Some(&arguments.charset), &arguments.key, &turn.shared.store) {
+        match key.and_then(|key| compile(selected, charset, &key, &turn.shared.store)) {
             Ok(condition) => {
                 self.running = Running::Thread(Box::new(Thread {
                     tag,
@@ -179,6 +183,7 @@ impl ImapSession {
                     bearing,
                     algorithm: arguments.algorithm,
                     failures: 0,
+                    progress: InProgress::new(turn),
                     step: Step::Find(Box::new(Finder::new(condition))),
                 }));
                 Flow::Continue
@@ -191,6 +196,8 @@ impl ImapSession {
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         match thread.go_on(selected, turn) {
             Ok(Some(next)) => {
+                let done = thread.done(selected);
+                thread.progress.tell_of(turn, &thread.tag, next, done, selected.view.exists());
                 self.running = Running::Thread(thread);
                 Flow::Wait(next)
             }
@@ -209,6 +216,14 @@ impl ImapSession {
 }
 
 impl Thread {
+    /// How many of the messages of the mailbox have been searched.
+    fn done(&self, selected: &Selected) -> u32 {
+        match &self.step {
+            Step::Find(finder) => finder.next() - 1,
+            _ => selected.view.exists(),
+        }
+    }
+
     /// Goes on until it must wait; `None` when all is told.
     fn go_on(&mut self, selected: &mut Selected, turn: &mut Turn<'_>) -> Result<Option<Next>, StoreError> {
         let shared = turn.shared;
