@@ -216,6 +216,25 @@ impl Client {
         }
     }
 
+    /// Reads some of the replies to what was sent, and takes them: those that came before the connection was lost.
+    pub(crate) fn hear_some(&mut self, lines: usize, world: &mut World) {
+        let Some(mut sent) = self.sent.take() else { return };
+        for _ in 0..lines {
+            if !self.imap.stream().ready(Duration::from_millis(1)) {
+                return;
+            }
+            let line = self.imap.response().unwrap_or_else(|fault| self.fail(&format!("{fault}"), &sent));
+            if line.starts_with(b"+") {
+                continue;
+            }
+            if !line.starts_with(b"* ") {
+                return;
+            }
+            self.note(format!("S: {} (and then the connection is lost)", String::from_utf8_lossy(&line)));
+            self.take(&line, None, &mut sent, world);
+        }
+    }
+
     fn take_all(
         &mut self,
         lines: &[Vec<u8>],

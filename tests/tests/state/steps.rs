@@ -56,7 +56,13 @@ impl Client {
                 _ => self.select(if random.below(2) == 0 { mailbox } else { 1 - mailbox }, random),
             },
             92..96 => {
-                self.store(&model, random);
+                match random.below(5) {
+                    0 => self.expunge(&model, random),
+                    1 => self.fetch(&model, random),
+                    2 => self.copy("MOVE", &model, random),
+                    3 => drop(self.send("NOOP", EXPUNGE)),
+                    _ => self.store(&model, random),
+                }
                 self.sent.as_mut().expect("a command").cut = true;
             }
             96..98 => {
@@ -72,10 +78,15 @@ impl Client {
         if self.is_idle && random.below(2) == 0 {
             return;
         }
+        if self.is_idle && random.below(4) == 0 {
+            self.is_idle = false;
+            self.sent.as_mut().expect("IDLE").cut = true;
+        }
         self.end_idle(world);
         if self.sent.as_ref().is_some_and(|sent| sent.cut) {
             // The server may have done it, or not.
             std::thread::sleep(Duration::from_micros(random.below(2000) as u64));
+            self.hear_some(random.below(6), world);
             let selected = self.selected.take();
             self.reconnect_with(server, selected);
         }
