@@ -17,6 +17,7 @@ pub mod search;
 mod address;
 mod analysis;
 mod content;
+mod decoded;
 mod describe;
 mod envelope;
 mod header;
@@ -33,6 +34,7 @@ mod tree;
 mod wire;
 
 pub use analysis::Analysis;
+pub use decoded::TransferDecoder;
 pub use header::{header_fields, header_lines, header_values};
 pub use record::{Damaged, Record, encode};
 pub use scan::Scanner;

@@ -6,6 +6,7 @@
 mod acl;
 mod append;
 mod capability;
+mod content;
 mod copy;
 mod enabled;
 mod ending;

@@ -14,4 +14,6 @@ pub use charset::decode as decode_charset;
 pub use fold::{Folded, contains_folded, fold};
 pub use fuzzy::{Words, WordsFound};
 pub use text::part_text;
+pub use transfer::Base64;
+pub(crate) use transfer::quoted_printable;
 pub use words::decode_header_text;

@@ -2,14 +2,14 @@
 
 /// A base64 decoder that can be fed in pieces.
 #[derive(Debug, Default)]
-pub(super) struct Base64 {
+pub struct Base64 {
     bits: u32,
     bit_count: u32,
 }
 
 impl Base64 {
     /// Decodes a piece. White space and foreign octets are passed over; padding ends a group, and more may follow it.
-    pub(super) fn decode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn decode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         out.reserve(piece.len() / 4 * 3 + 3);
         for &octet in piece {
             let value = VALUES[usize::from(octet)];
@@ -44,7 +44,7 @@ const VALUES: [u8; 256] = {
 };
 
 /// Decodes quoted-printable. An invalid escape stands for itself.
-pub(super) fn quoted_printable(encoded: &[u8]) -> Vec<u8> {
+pub(crate) fn quoted_printable(encoded: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len());
     for line in encoded.split_inclusive(|&octet| octet == b'\n') {
         // White space at the end of a line was added on the way (RFC 2045 6.7).

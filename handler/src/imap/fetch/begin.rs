@@ -48,6 +48,11 @@ impl ImapSession {
                 self.running = Running::Fetch(fetch);
                 Flow::Wait(Next::Output)
             }
+            Ok(Progress::Again) => {
+                self.running = Running::Fetch(fetch);
+                Flow::Wait(Next::Again)
+            }
+            Ok(Progress::Broken) => Flow::Wait(Next::Close),
             Ok(Progress::Done) => {
                 let ending = fetch.end();
                 self.end_after(fetch.tag, fetch.ticket, ending)

@@ -6,17 +6,19 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use message::preview;
-use message::{Globals, Record, Scanner, SectionText, header_fields};
+use message::{Globals, Record, Scanner};
 use protocol::imap::command::fetch::{FetchItem, SectionItem};
 use protocol::imap::extension::gmail::GmailItem;
 use protocol::imap::reply::fetch::{self as reply, Rfc822Name};
 use protocol::imap::reply::fetch_facts as facts;
-use protocol::imap::syntax::section;
 use store::mailbox::{CellFlags, Cells};
 use store::{Cell, CellIndex, Keywords, ModSeq, RecordReader, Store, StoreError, StoredMessage};
 
+use super::super::content::{self, Content};
 use super::super::object_id;
 use super::super::selected::Selected;
+use super::Failures;
+use super::binary::{Begun, Binary};
 use crate::log;
 use crate::output::Output;
 
@@ -24,8 +26,6 @@ use crate::output::Output;
 const COPIED_OCTETS: u64 = 16 * 1024;
 /// How much of a message is read at a time to be scanned.
 const SCANNED_OCTETS: u64 = 256 * 1024;
-/// How much of a header is looked through for fields.
-const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message that is being answered.
 pub(super) struct Message<'a> {
@@ -40,10 +40,11 @@ pub(super) struct Message<'a> {
 }
 
 /// How far the items of a message came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     /// The output is full before this item.
     Before(usize),
+    /// This item is to be decoded.
+    Binary(usize, Box<Binary>),
     /// All of them.
     All,
 }
@@ -77,7 +78,7 @@ impl<'a> Message<'a> {
         and_flags: bool,
         records: &mut RecordReader<'_>,
         output: &mut Output,
-        failures: &mut u32,
+        failures: &mut Failures,
     ) -> Written {
         if first == 0 {
             self.selected.begin_fetch(output.bytes(), self.sequence, self.state.uid);
@@ -90,12 +91,19 @@ impl<'a> Message<'a> {
                 reply::separate(output.bytes());
             }
             let mark = output.mark();
-            if let Err(error) = self.write_item(item, records, output) {
-                let mailbox = self.selected.id.key();
-                log::error!("message not readable", mailbox = mailbox, uid = self.state.uid, why = error);
-                *failures += 1;
+            let written = match Binary::begin(item, || self.message(), || self.record(records), output) {
+                Ok(Some(Begun::Binary(binary))) => return Written::Binary(index, binary),
+                Ok(Some(Begun::UnknownEncoding)) => {
+                    failures.unknown_encoding = true;
+                    continue;
+                }
+                Ok(Some(Begun::Written)) => continue,
+                Ok(None) => self.write_item(item, records, output),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
                 output.reset_to(mark);
-                reply::nil(output.bytes(), item);
+                self.write_failed(item, &error, output, failures);
             }
         }
         if and_flags {
@@ -103,6 +111,20 @@ impl<'a> Message<'a> {
         }
         reply::end(output.bytes());
         Written::All
+    }
+
+    /// An item that cannot be read.
+    pub(super) fn write_failed(
+        &self,
+        item: &FetchItem,
+        error: &StoreError,
+        output: &mut Output,
+        failures: &mut Failures,
+    ) {
+        let mailbox = self.selected.id.key();
+        log::error!("message not readable", mailbox = mailbox, uid = self.state.uid, why = error);
+        failures.count += 1;
+        reply::nil(output.bytes(), item);
     }
 
     /// What tells of a change of flags, but for what is among `items` (RFC 7162, 3.2.4).
@@ -162,6 +184,8 @@ impl<'a> Message<'a> {
                 self.write_rfc822(&message, Rfc822Name::Text, range, output)?;
             }
             FetchItem::Section(item) => self.write_section(item, records, output)?,
+            // `Binary` has these.
+            FetchItem::Binary(_) | FetchItem::BinarySize(_) => {}
             FetchItem::EmailId => {
                 facts::email_id(output.bytes(), &object_id::email_id(self.cell()?.message));
             }
@@ -286,54 +310,22 @@ impl<'a> Message<'a> {
         output: &mut Output,
     ) -> Result<(), StoreError> {
         let message = self.message()?;
-        let (text, fields) = match &item.section.text {
-            None => (SectionText::Whole, None),
-            Some(section::SectionText::Header) => (SectionText::Header, None),
-            Some(section::SectionText::Text) => (SectionText::Text, None),
-            Some(section::SectionText::Mime) => (SectionText::Mime, None),
-            Some(section::SectionText::HeaderFields(fields)) => (SectionText::Header, Some((fields, false))),
-            Some(section::SectionText::HeaderFieldsNot(fields)) => {
-                (SectionText::Header, Some((fields, true)))
-            }
-        };
-        let header_size = u64::from(message.header_size);
-        let range = match (item.section.part.as_slice(), text) {
-            // These need no record.
-            ([], SectionText::Whole) => Some(0..message.size),
-            ([], SectionText::Header) => Some(0..header_size),
-            ([], SectionText::Text) => Some(header_size..message.size),
-            (part, text) => self.record(records)?.section_range(part, text),
-        };
-        let Some(mut range) = range else {
+        let content = content::locate(self.store, &message, &item.section, || self.record(records))?;
+        let Some(mut content) = content else {
             reply::section_nil(output.bytes(), item);
             return Ok(());
         };
-        let Some((fields, except)) = fields else {
-            if let Some(partial) = item.partial {
-                range.start = range.start.saturating_add(partial.start).min(range.end);
-                range.end = range.start.saturating_add(partial.length).min(range.end);
-            }
-            reply::section_header(output.bytes(), item, range.end - range.start);
-            return self.write_range(&message, range, output);
-        };
-        let names: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-        if item.section.part.is_empty() && !except {
-            range = self.record(records)?.header_stretch(&names);
-        }
-        range.end = range.end.min(range.start + HEADER_OCTETS_MAX);
-        let mut header = Vec::new();
-        self.store.read_range(&message, range, &mut header)?;
-        let mut cut = Vec::new();
-        header_fields(&header, &names, except, &mut cut);
-        let mut content = cut.as_slice();
         if let Some(partial) = item.partial {
-            let start = usize::try_from(partial.start).unwrap_or(usize::MAX).min(content.len());
-            let length = usize::try_from(partial.length).unwrap_or(usize::MAX).min(content.len() - start);
-            content = &content[start..start + length];
+            content = content.cut(partial.start, partial.length);
         }
-        reply::section_header(output.bytes(), item, content.len() as u64);
-        output.bytes().extend_from_slice(content);
-        Ok(())
+        reply::section_header(output.bytes(), item, content.len());
+        match content {
+            Content::Range(range) => self.write_range(&message, range, output),
+            Content::Fields(fields) => {
+                output.bytes().extend_from_slice(&fields);
+                Ok(())
+            }
+        }
     }
 
     /// The octets of a literal: this range of the message.

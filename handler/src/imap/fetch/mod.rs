@@ -5,6 +5,7 @@
 //! output, much of it as a range of the bucket file, which the kernel sends.
 
 mod begin;
+mod binary;
 mod message;
 
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use store::change::SystemFlags;
 use store::txn::{FlagChange, FlagOperation, Outcome};
 use store::{CellIndex, Mailbox, ModSeq, Right, Store, StoreError, Ticket};
 
+use self::binary::Binary;
 use self::message::{Message, Written};
+use super::content::decoding::Sent;
 use super::ending::{Ending, Tell};
 use super::selected::Selected;
 use super::untagged::{Known, announce_flags};
@@ -56,14 +59,28 @@ pub(crate) struct Fetch {
     and_flags: Vec<CellIndex>,
     /// The last change of flags.
     pub(crate) ticket: Ticket,
-    /// Messages that could not be read.
-    failures: u32,
+    /// The item that is being decoded, of the message and at the place of `next_item`.
+    binary: Option<Box<Binary>>,
+    failures: Failures,
     /// How the command ends if everything could be read; `None` for an OK that says no more.
     ending: Option<Ending>,
 }
 
+/// What could not be answered.
+#[derive(Default)]
+struct Failures {
+    /// Items of messages that could not be read.
+    count: u32,
+    /// A part has an encoding that is not known (RFC 3516, 4.3).
+    unknown_encoding: bool,
+}
+
 /// How far a turn came.
 pub(crate) enum Progress {
+    /// There is more to do, but others should have their turn.
+    Again,
+    /// The message that was promised cannot be read on: nothing right can be said any more.
+    Broken,
     /// The output is full.
     OutputFull,
     /// Every message was answered.
@@ -101,7 +118,8 @@ impl Fetch {
             marked_before: 0,
             and_flags: Vec::new(),
             ticket: Ticket(0),
-            failures: 0,
+            binary: None,
+            failures: Failures::default(),
             ending: None,
         }
     }
@@ -128,8 +146,12 @@ impl Fetch {
 
     /// The end of the command.
     pub(crate) fn end(&mut self) -> Ending {
-        if self.failures > 0 {
-            let text = format!("{} messages could not be read", self.failures);
+        if self.failures.count == 0 && self.failures.unknown_encoding {
+            let text = "A part has an encoding that is not known";
+            return Ending::with(self.tag.clone(), self.tell(), Condition::No, Some(Code::UnknownCte), text);
+        }
+        if self.failures.count > 0 {
+            let text = format!("{} messages could not be read", self.failures.count);
             return Ending::with(self.tag.clone(), self.tell(), Condition::No, Some(Code::ServerBug), &text);
         }
         self.ending.take().unwrap_or_else(|| Ending::ok(self.tag.clone(), self.tell(), "Completed"))
@@ -193,7 +215,7 @@ impl Fetch {
                     Err(error) => {
                         let mailbox = selected.id.key();
                         log::error!("cell not readable", mailbox = mailbox, sequence = sequence, why = error);
-                        self.failures += 1;
+                        self.failures.count += 1;
                         continue;
                     }
                 };
@@ -201,19 +223,46 @@ impl Fetch {
                 if sends_modseq || and_flags {
                     *highest = message.modseq().max(*highest);
                 }
-                let first = std::mem::take(&mut self.next_item);
-                let written = message.write(
-                    &self.items,
-                    first,
-                    and_flags,
-                    &mut records,
-                    turn.output,
-                    &mut self.failures,
-                );
-                if let Written::Before(item) = written {
-                    self.next = sequence;
-                    self.next_item = item;
-                    return Ok(Progress::OutputFull);
+                let mut first = std::mem::take(&mut self.next_item);
+                loop {
+                    if let Some(mut binary) = self.binary.take() {
+                        let progress = match binary.run(&store, turn.output) {
+                            Ok(Sent::All) => None,
+                            Ok(Sent::Again) => Some(Progress::Again),
+                            Ok(Sent::OutputFull) => Some(Progress::OutputFull),
+                            Err(error) if binary.has_promised() => {
+                                let mailbox = selected.id.key();
+                                log::error!("reply cut short", mailbox = mailbox, why = error);
+                                return Ok(Progress::Broken);
+                            }
+                            Err(error) => {
+                                let (item, failures) = (&self.items[first], &mut self.failures);
+                                message.write_failed(item, &error, turn.output, failures);
+                                None
+                            }
+                        };
+                        if let Some(progress) = progress {
+                            (self.next, self.next_item, self.binary) = (sequence, first, Some(binary));
+                            return Ok(progress);
+                        }
+                        first += 1;
+                    }
+                    let written = message.write(
+                        &self.items,
+                        first,
+                        and_flags,
+                        &mut records,
+                        turn.output,
+                        &mut self.failures,
+                    );
+                    match written {
+                        Written::All => break,
+                        Written::Before(item) => {
+                            (self.next, self.next_item) = (sequence, item);
+                            return Ok(Progress::OutputFull);
+                        }
+                        Written::Binary(item, binary) => (first, self.binary) = (item, Some(binary)),
+                    }
                 }
             }
             self.next = until + 1;

@@ -60,6 +60,10 @@ pub enum FetchItem {
     Rfc822Text,
     /// BODY\[…] and BODY.PEEK\[…]
     Section(SectionItem),
+    /// BINARY\[…] and BINARY.PEEK\[…] (RFC 3516): the content of a part without its transfer encoding. The section is a part.
+    Binary(SectionItem),
+    /// BINARY.SIZE\[…] (RFC 3516): its length. The section is a part.
+    BinarySize(Section),
     /// EMAILID (RFC 8474)
     EmailId,
     /// THREADID (RFC 8474)
@@ -88,7 +92,7 @@ impl FetchItem {
     pub fn sets_seen(&self) -> bool {
         match self {
             FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
-            FetchItem::Section(item) => !item.peek,
+            FetchItem::Section(item) | FetchItem::Binary(item) => !item.peek,
             _ => false,
         }
     }
@@ -109,6 +113,9 @@ impl FetchItem {
             b"RFC822" => FetchItem::Rfc822,
             b"RFC822.HEADER" => FetchItem::Rfc822Header,
             b"RFC822.TEXT" => FetchItem::Rfc822Text,
+            b"BINARY" => FetchItem::Binary(SectionItem::parse(cursor, false)?.of_part()?),
+            b"BINARY.PEEK" => FetchItem::Binary(SectionItem::parse(cursor, true)?.of_part()?),
+            b"BINARY.SIZE" => FetchItem::BinarySize(Section::parse(cursor)?.of_part()?),
             b"EMAILID" => FetchItem::EmailId,
             b"THREADID" => FetchItem::ThreadId,
             b"SAVEDATE" => FetchItem::SaveDate,
@@ -146,6 +153,10 @@ impl SectionItem {
         let section = Section::parse(cursor)?;
         let partial = if cursor.peek() == Some(b'<') { Some(Partial::parse(cursor)?) } else { None };
         Ok(SectionItem { section, partial, peek })
+    }
+
+    fn of_part(self) -> Result<SectionItem, Fault> {
+        Ok(SectionItem { section: self.section.of_part()?, ..self })
     }
 }
 

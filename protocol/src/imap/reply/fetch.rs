@@ -108,6 +108,8 @@ pub fn nil(out: &mut Vec<u8>, item: &FetchItem) {
         FetchItem::Rfc822Header => b"RFC822.HEADER NIL",
         FetchItem::Rfc822Text => b"RFC822.TEXT NIL",
         FetchItem::Section(item) => return section_nil(out, item),
+        FetchItem::Binary(item) => return super::binary::nil(out, item),
+        FetchItem::BinarySize(section) => return super::binary::size(out, section, 0),
         FetchItem::EmailId => b"EMAILID NIL",
         FetchItem::ThreadId => b"THREADID NIL",
         FetchItem::SaveDate => b"SAVEDATE NIL",

@@ -23,6 +23,12 @@ pub fn literal_header(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"}\r\n");
 }
 
+/// Appends `~{length}` and a line end; the octets of the literal8 (RFC 3516), any at all, are to follow.
+pub fn literal8_header(out: &mut Vec<u8>, length: u64) {
+    out.push(b'~');
+    literal_header(out, length);
+}
+
 /// Appends human-readable text: what is not printable ASCII becomes `?`. Empty text becomes a dot, for a status line must
 /// have some.
 pub fn human(out: &mut Vec<u8>, text: &str) {

@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, Fault};
 use super::string;
+use crate::imap::limits::Limits;
 
 /// A section of a message. Empty `part` and no `text`: the whole message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,6 +60,19 @@ impl Section {
         cursor.skip_spaces();
         cursor.expect(b']', "Expected ] after a section")?;
         Ok(section)
+    }
+
+    /// The section of the text between the brackets, for those who have it from elsewhere.
+    pub(crate) fn from_text(text: &[u8], limits: &Limits) -> Result<Section, Fault> {
+        let bracketed = [b"[".as_slice(), text, b"]"].concat();
+        let mut cursor = Cursor::new(&bracketed, limits);
+        let section = Section::parse(&mut cursor)?;
+        if cursor.is_at_end() { Ok(section) } else { Err(Fault::syntax("More behind a section")) }
+    }
+
+    /// The same, if it is a part or the whole message (RFC 3516, `section-binary`).
+    pub(crate) fn of_part(self) -> Result<Section, Fault> {
+        if self.text.is_none() { Ok(self) } else { Err(Fault::syntax("Only a part can be decoded")) }
     }
 
     /// Appends the section as a reply names it, with its brackets.
