@@ -9,6 +9,7 @@
 //! | `differs NAME: reason` | the server of that name is known to fail this script from somewhere on |
 //! | `mail NAME`, then `\| …` lines | a message (CRLF line ends) under that name |
 //! | `let NAME = text` | a variable |
+//! | `octets NAME = hex` | a variable of octets, two hex digits each, spaces between them as one likes |
 //! | `create MAILBOX` · `append MAILBOX (FLAGS) NAME` · `deliver NAME` | what is there before |
 //! | `connect 1` · `connect 1 pop3` · `login 1` | opens a connection; `login` also logs the user in and selects nothing |
 //! | `friend 2` | the same as `login 2`, for another user, whose name is `{friend}` |
@@ -158,6 +159,13 @@ pub fn scripts() -> Vec<String> {
     found
 }
 
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().filter(|digit| *digit != ' ').map(|digit| Some(digit.to_digit(16)? as u8)).collect();
+    let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
 impl Play<'_> {
     fn line(&mut self, line: &str, block: Vec<u8>) -> Result<(), String> {
         let trimmed = line.trim_end();
@@ -192,6 +200,11 @@ impl Play<'_> {
                 let (name, value) = rest.split_once(" = ").ok_or("let NAME = text")?;
                 let value = fill(value, &self.variables);
                 self.variables.insert(name.to_string(), value);
+                Ok(())
+            }
+            "octets" => {
+                let (name, value) = rest.split_once(" = ").ok_or("octets NAME = hex")?;
+                self.variables.insert(name.to_string(), from_hex(value).ok_or("that is no hex")?);
                 Ok(())
             }
             "create" | "append" | "deliver" => self.prepare(word, rest),

@@ -85,6 +85,10 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("QRESYNC")),
     (User, Fixed("UIDONLY")),
     (User, Set(|_| Some(format!("MESSAGELIMIT={}", message_limit::MESSAGES_MAX)))),
+    (User, Set(|settings| Some(format!("APPENDLIMIT={}", settings.limits.message_bytes)))),
+    (User, Fixed("BINARY")),
+    (User, Fixed("CATENATE")),
+    (User, Fixed("URL-PARTIAL")),
     (User, Fixed("MULTIAPPEND")),
     (User, Fixed("REPLACE")),
 ];

@@ -33,6 +33,7 @@ mod thread;
 mod uid_batches;
 mod unauthenticate;
 mod untagged;
+mod url;
 
 use protocol::imap::command::{Command, Tag, Tagged};
 use protocol::imap::reply::code::Code;

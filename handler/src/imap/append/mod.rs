@@ -6,8 +6,10 @@
 //!
 //! - `place`: where the messages go, and which one goes for them
 //! - `octets`: takes what is in literals
+//! - `catenate`: takes what URLs stand for
 //! - `finish`: puts the messages into the mailbox
 
+mod catenate;
 mod finish;
 mod octets;
 mod place;
@@ -21,6 +23,7 @@ use store::change::{SystemFlags, ZonedTime};
 use store::txn::DepositDelivery;
 use store::{Draft, Right, Ticket};
 
+use self::catenate::Copying;
 use self::octets::Coming;
 use self::place::Place;
 use super::{Flow, ImapSession, Running, goodbye};
@@ -57,6 +60,8 @@ enum Step {
     Piece,
     /// Octets of the message.
     Octets(Coming),
+    /// Octets of another message.
+    Copy(Copying),
     /// All messages are stored and durable: the mailbox can have them.
     Durable,
 }
@@ -84,6 +89,7 @@ impl ImapSession {
         match std::mem::replace(&mut append.step, Step::Piece) {
             Step::Piece => {}
             Step::Octets(coming) => return self.take_octets(append, coming, turn),
+            Step::Copy(copying) => return self.copy_octets(append, copying, turn),
             Step::Durable => return self.put_together(*append, turn),
         }
         for _ in 0..MESSAGES_IN_A_ROW {
@@ -103,11 +109,7 @@ impl ImapSession {
                     }
                     return match piece {
                         AppendPiece::Literal(literal) => self.begin_octets(append, literal, turn),
-                        AppendPiece::Url(url) => {
-                            self.decoder.append_refuse();
-                            let code = Some(Code::BadUrl(&url));
-                            self.refuse(turn, &append.tag, Condition::No, code, "The URL names nothing here")
-                        }
+                        AppendPiece::Url(url) => self.begin_copy(append, &url, turn),
                         AppendPiece::Message(_) => Flow::Continue,
                     };
                 }

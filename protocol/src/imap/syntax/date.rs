@@ -96,6 +96,42 @@ impl Date {
 }
 
 impl DateTime {
+    /// The moment that RFC 3339 writes so: `2026-11-23T04:05:06Z`, or with a fraction, which is passed over, or a zone.
+    pub(crate) fn parse_rfc3339(text: &str) -> Option<DateTime> {
+        let octets = text.as_bytes();
+        let number = |at: usize, length: usize| -> Option<u32> {
+            let digits = octets.get(at..at + length)?;
+            digits.iter().try_fold(0, |number, digit| Some(number * 10 + char::from(*digit).to_digit(10)?))
+        };
+        let has = |at: usize, octet: u8| octets.get(at).is_some_and(|there| there.eq_ignore_ascii_case(&octet));
+        let date = Date::new(number(0, 4)? as u16, number(5, 2)? as u8, number(8, 2)? as u8)?;
+        let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+        let is_framed = has(4, b'-') && has(7, b'-') && has(10, b'T') && has(13, b':') && has(16, b':');
+        if !is_framed || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let mut zone = octets.get(19..)?;
+        if let Some(fraction) = zone.strip_prefix(b".") {
+            let digits = fraction.iter().take_while(|octet| octet.is_ascii_digit()).count();
+            zone = fraction.get(digits..).filter(|_| digits > 0)?;
+        }
+        let zone_minutes = match zone {
+            [b'Z' | b'z'] => 0,
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let at = octets.len() - 5;
+                let (hours, minutes) = (number(at, 2)?, number(at + 3, 2)?);
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
+                // At most 1,439.
+                let minutes = (hours * 60 + minutes) as i16;
+                if *sign == b'-' { -minutes } else { minutes }
+            }
+            _ => return None,
+        };
+        Some(DateTime { date, second_of_day: hour * 3600 + minute * 60 + second, zone_minutes })
+    }
+
     /// Seconds since 1970 in UTC, negative before it.
     pub fn unix_seconds(self) -> i64 {
         self.date.unix_seconds() + i64::from(self.second_of_day) - i64::from(self.zone_minutes) * 60
