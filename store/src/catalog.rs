@@ -56,6 +56,16 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the users' folders.
+    pub fn users_folder(&self) -> &Path {
+        &self.users
+    }
+
     /// Opens the catalog file, or makes an empty one. `users` is the folder of the users' folders.
     pub fn open(disk: &Disk, catalog: &Path, users: &Path) -> Result<Catalog> {
         let file = disk.open_or_create(catalog).map_err(StoreError::io(catalog, "open"))?;

@@ -60,6 +60,19 @@ impl Checkpoint {
         self.page > now.page
     }
 
+    /// This one, saying no more than `before` of what is in the views, and no less.
+    pub(crate) fn no_further_than(mut self, before: &Checkpoint) -> Checkpoint {
+        for log in &mut self.logs {
+            if let Some(from) = before.replay_from(log.name) {
+                log.position = log.position.min(from);
+            }
+        }
+        let others = before.logs.iter().filter(|log| self.position(log.name).is_none());
+        let others: Vec<LogPosition> = others.copied().collect();
+        self.logs.extend(others);
+        self
+    }
+
     /// The checkpoint of `writer` in the partition's folder. A missing or damaged one means that everything is replayed, which is slow but
     /// right.
     pub(crate) fn read(disk: &Disk, partition: &Path, writer: u16) -> Result<Checkpoint> {

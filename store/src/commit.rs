@@ -18,11 +18,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockE
 use std::thread::Thread;
 
 use crate::counters::Counters;
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::error::{CommitError, StoreError};
 use crate::ids::Ticket;
-use crate::locks::Locks;
-use crate::log::{LogFile, Logs};
+use crate::locks::{Locks, Syncs};
+use crate::log::logs::write_again;
+use crate::log::{LogFile, LogName, LogReader, Logs};
 use crate::store::DurableCallback;
 
 /// Threads that sync: a disk does a few syncs at once in little more than the time of one.
@@ -31,8 +32,33 @@ pub(crate) const THREADS: usize = 4;
 /// A log of another writer. It is opened by who needs it, so that a lack of descriptors refuses one change, and fails no sync.
 #[derive(Clone, Debug)]
 pub(crate) struct OtherLog {
+    pub(crate) name: LogName,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<DiskFile>,
+    /// Where the frames begin that are needed.
+    pub(crate) frames: Vec<u64>,
+}
+
+impl OtherLog {
+    /// Makes the frames durable that are needed.
+    fn sync(&self, disk: &Disk, locks: &Locks) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(StoreError::io(&self.path, "sync"))?;
+        // Asked afterwards: whoever opened the file before another's sync failed is told of it by the system as well.
+        if locks.syncs() == Syncs::Trusted {
+            return Ok(());
+        }
+        let Some(reader) = LogReader::open(disk, &self.path, self.name)? else {
+            // What was moved elsewhere is durable there.
+            return Ok(());
+        };
+        for offset in &self.frames {
+            let frame = reader.frame_at(*offset)?;
+            let frame =
+                frame.ok_or_else(|| StoreError::corrupt(&self.path, *offset, "a frame that was there"))?;
+            write_again(disk, &self.path, *offset..frame.end())?;
+        }
+        Ok(())
+    }
 }
 
 /// The state that sessions and the commit threads share.
@@ -160,8 +186,13 @@ impl Committer {
         }
         for other in others {
             // One that is on its way to the disk may have begun before the frame in question was there.
-            if !queue.waiting.iter().any(|dirty| dirty.file.path() == other.path) {
-                queue.waiting.push_back(Dirty { file: Syncable::Theirs(other), first_ticket });
+            let waits = queue.waiting.iter_mut().find_map(|dirty| match &mut dirty.file {
+                Syncable::Theirs(known) if known.path == other.path => Some(known),
+                _ => None,
+            });
+            match waits {
+                Some(known) => known.frames.extend(other.frames),
+                None => queue.waiting.push_back(Dirty { file: Syncable::Theirs(other), first_ticket }),
             }
         }
         let wake = queue.idle > 0 && queue.has_work();
@@ -286,7 +317,7 @@ impl Committer {
 
     /// Syncs what was taken from the queue, and tells of the tickets that are durable by that.
     fn make_durable(&self, dirty: Dirty, logs: &Logs) {
-        let synced = if self.failure().is_none() { self.sync_one(&dirty.file) } else { Ok(()) };
+        let synced = if self.failure().is_none() { self.sync_one(&dirty.file, logs) } else { Ok(()) };
         if let Err(reason) = synced {
             self.fail(reason, logs);
         }
@@ -314,7 +345,7 @@ impl Committer {
         }
     }
 
-    fn sync_one(&self, what: &Syncable) -> Result<(), String> {
+    fn sync_one(&self, what: &Syncable, logs: &Logs) -> Result<(), String> {
         self.counters.syncs.add(1);
         let delay_ms = self.pretend_delay_ms.load(Ordering::Relaxed);
         if delay_ms > 0 {
@@ -325,7 +356,9 @@ impl Committer {
                 Err(std::io::Error::from_raw_os_error(libc::EIO))
             }
             Syncable::Ours(log) => log.sync(),
-            Syncable::Theirs(log) => log.file.sync_data(),
+            Syncable::Theirs(log) => {
+                return log.sync(logs.disk(), &self.locks).map_err(|error| error.to_string());
+            }
         };
         synced.map_err(|error| format!("syncing {} failed: {error}", what.path().display()))
     }
@@ -333,17 +366,33 @@ impl Committer {
     /// Makes `log` durable at once, for a change that nobody may see before.
     pub(crate) fn sync_now(&self, log: &Arc<LogFile>, logs: &Logs) -> Result<(), StoreError> {
         self.check_writable()?;
-        self.sync_one(&Syncable::Ours(Arc::clone(log))).map_err(|reason| {
+        self.sync_one(&Syncable::Ours(Arc::clone(log)), logs).map_err(|reason| {
             self.fail(reason.clone(), logs);
             self.announce();
             StoreError::Failed(reason)
         })
     }
 
-    /// A sync of everything has failed: logs of processes that have died may be what was lost, and nobody else gets to know.
-    pub(crate) fn note_failed_sync(&self, error: &std::io::Error) {
-        if matches!(error.raw_os_error(), Some(libc::EIO | libc::ENOSPC | libc::EDQUOT)) {
-            self.locks.note_failed_sync();
+    /// What became of a sync of something else than this process's logs: if it has failed, what any process wrote may be what was lost, and nobody
+    /// else gets to know.
+    pub(crate) fn note_sync<T>(&self, synced: Result<T, StoreError>) -> Result<T, StoreError> {
+        synced.inspect_err(|error| {
+            if let StoreError::Io { error, .. } = error
+                && matches!(error.raw_os_error(), Some(libc::EIO | libc::ENOSPC | libc::EDQUOT))
+            {
+                self.locks.note_failed_sync();
+            }
+        })
+    }
+
+    /// An error if a sync has failed in any process: nothing is declared to be on the disk then, and nothing is destroyed.
+    pub(crate) fn check_syncs(&self) -> Result<(), StoreError> {
+        match self.locks.syncs() {
+            Syncs::Trusted => self.check_writable(),
+            Syncs::Doubtful => {
+                let what = "a sync has failed; stop all that have the store open, and start again";
+                Err(StoreError::Failed(what.to_string()))
+            }
         }
     }
 

@@ -29,6 +29,16 @@ use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, PageId, UserId};
 use crate::log::{LogKind, LogName};
 
+/// Whether a sync that goes well means that what was written before is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syncs {
+    /// It does.
+    Trusted,
+    /// A sync has failed, or it is not known that none has: the system may have dropped what it could not write, and believe that it is written.
+    /// Only octets that are written once more are written by the next sync.
+    Doubtful,
+}
+
 /// Number of locks. Mailboxes share them by hash.
 pub(crate) const STRIPES: usize = 1024;
 
@@ -153,6 +163,18 @@ impl Locks {
         Locks::map(path, &file, id).map(Some)
     }
 
+    /// What the file at `path` says of syncs, for who has the store to itself; all that is known is what the one made under `id` says. It is removed: if
+    /// whoever makes the next one does not come to it, nothing is known.
+    pub(crate) fn take_word(path: &Path, id: u64) -> Result<Syncs> {
+        let syncs = Locks::open(path, id)?.map_or(Syncs::Doubtful, |locks| locks.syncs());
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io(path, "remove")(error))
+            }
+            _ => Ok(syncs),
+        }
+    }
+
     fn map(path: &Path, file: &File, id: u64) -> Result<Locks> {
         let length = const { NonZeroUsize::new(FILE_BYTES).expect("not 0") };
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -176,6 +198,11 @@ impl Locks {
     /// Whether a sync has failed, in any process, since the file was made. Nothing that cannot be undone may rest on a change then.
     pub(crate) fn has_failed_syncs(&self) -> bool {
         self.failed_syncs().load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether syncs are to be trusted.
+    pub(crate) fn syncs(&self) -> Syncs {
+        if self.has_failed_syncs() { Syncs::Doubtful } else { Syncs::Trusted }
     }
 
     fn failed_syncs(&self) -> &AtomicU32 {

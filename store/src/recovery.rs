@@ -18,6 +18,7 @@
 //! - `lost`: which messages a power cut took
 //! - `fold`: one mailbox made from its changes
 //! - `rebuild`: all that is missing, in passes
+//! - `views`: views that a sync was believed to have written
 //! - `again`: one view of a store that is in use
 
 mod again;
@@ -25,6 +26,7 @@ pub(crate) mod fold;
 mod lost;
 mod rebuild;
 pub(crate) mod scan;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -37,7 +39,7 @@ use crate::derived::{Derived, Pass, Source, list_of, mailbox_of_cells};
 use crate::disk::Mutation;
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, UserId};
-use crate::locks::LockKey;
+use crate::locks::{LockKey, Syncs};
 use crate::log::frame::{FrameHead, LOG_HEAD_BYTES};
 use crate::log::logs::{log_path, logs_of_page, write_again};
 use crate::log::reader::{Frame, Search};
@@ -47,13 +49,13 @@ use crate::page::directory::Directory;
 use scan::{How, read_log};
 
 /// Replays. The caller has the store to itself. A view that turns out to be missing or damaged is made again from the logs.
-pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Result<()> {
+pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool, syncs: Syncs) -> Result<()> {
     let was_cut_short = derived.is_rebuild_owed();
     if is_directory_missing(derived)? {
         derived.begin_rebuild()?;
     }
     let everything = derived.is_rebuild_owed();
-    let mut replay = Replay::new(partition, derived, power_cut, everything);
+    let mut replay = Replay::new(partition, derived, power_cut, syncs, everything);
     let survey = if everything {
         let verify_before_epoch = derived.epoch;
         let mut survey = rebuild::survey(derived, verify_before_epoch)?;
@@ -71,7 +73,8 @@ pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Resul
     }
     if power_cut {
         replay.mark_lost()?;
-    } else {
+    }
+    if !power_cut || syncs == Syncs::Doubtful {
         replay.make_durable()?;
     }
     replay.apply()?;
@@ -87,6 +90,9 @@ pub(crate) fn run(partition: &Path, derived: &Derived, power_cut: bool) -> Resul
         rebuild::mailboxes(derived, &survey, &wanted)?;
         rebuild::agree(derived)?;
         rebuild::recount(derived)?;
+    }
+    if syncs == Syncs::Doubtful {
+        views::put_again(derived)?;
     }
     replay.checkpoint()?;
     if everything { derived.end_rebuild() } else { Ok(()) }
@@ -186,6 +192,7 @@ struct Replay<'a> {
     partition: &'a Path,
     derived: &'a Derived,
     power_cut: bool,
+    syncs: Syncs,
     /// Everything that is missing is made again, so that nothing is made here.
     everything: bool,
     /// Mailboxes that turn out to be damaged or missing: they are made from all logs.
@@ -200,16 +207,23 @@ struct Replay<'a> {
     /// Messages whose frames were read, by page.
     messages: BTreeMap<PageId, BTreeSet<u32>>,
     frames: u64,
-    /// Parts of journals that were read, one frame at least each.
-    journals: Vec<(LogName, Range<u64>)>,
+    /// Parts of logs that were read and are to be written once more, one frame at least each: of journals, and of buckets if syncs are doubtful.
+    parts: Vec<(LogName, Range<u64>)>,
 }
 
 impl<'a> Replay<'a> {
-    fn new(partition: &'a Path, derived: &'a Derived, power_cut: bool, everything: bool) -> Replay<'a> {
+    fn new(
+        partition: &'a Path,
+        derived: &'a Derived,
+        power_cut: bool,
+        syncs: Syncs,
+        everything: bool,
+    ) -> Replay<'a> {
         Replay {
             partition,
             derived,
             power_cut,
+            syncs,
             everything,
             again: BTreeSet::new(),
             checkpoints: BTreeMap::new(),
@@ -219,7 +233,7 @@ impl<'a> Replay<'a> {
             mailboxes: BTreeMap::new(),
             messages: BTreeMap::new(),
             frames: 0,
-            journals: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -256,8 +270,9 @@ impl<'a> Replay<'a> {
         if self.power_cut && !read.is_packed && read.epoch < self.derived.epoch && !read.holes.is_empty() {
             self.void(name, &read)?;
         }
-        if name.kind == LogKind::Journal && !read.is_packed && read.end > from {
-            self.journals.push((name, from..read.end));
+        let is_doubtful = name.kind == LogKind::Journal || self.syncs == Syncs::Doubtful;
+        if is_doubtful && !read.is_packed && read.end > from {
+            self.parts.push((name, from..read.end));
         }
         self.ends.entry(name.writer).or_default().push(LogPosition { name, position: read.end });
         Ok(())
@@ -283,7 +298,7 @@ impl<'a> Replay<'a> {
             return Ok(());
         }
         let disk = &self.derived.disk;
-        for (name, part) in &self.journals {
+        for (name, part) in &self.parts {
             write_again(disk, &log_path(self.derived.pages.root(), *name), part.clone())?;
         }
         disk.sync_file_system(self.partition).map_err(StoreError::io(self.partition, "sync"))
@@ -476,7 +491,8 @@ impl<'a> Replay<'a> {
 
     /// All of it is in the views now: nothing of it is replayed again.
     fn checkpoint(&self) -> Result<()> {
-        if self.frames == 0 && !self.power_cut && !self.everything {
+        let is_trusted = self.syncs == Syncs::Trusted;
+        if self.frames == 0 && !self.power_cut && !self.everything && is_trusted {
             return Ok(());
         }
         self.derived.disk.sync_file_system(self.partition).map_err(StoreError::io(self.partition, "sync"))?;

@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
+use crate::locks::{Locks, Syncs};
 use crate::reserve::with_reserve;
 use crate::text::{with_crc, without_crc};
 
@@ -82,6 +83,15 @@ impl State {
             locks_id,
             locks_path: locks_path.to_path_buf(),
         }
+    }
+
+    /// Whether syncs are to be trusted by the first opener in the boot `boot_id`. What the system had in memory is gone after another boot, and on the disk
+    /// when the store was closed; else it is known from the locks file, which says so once.
+    pub(crate) fn syncs(&self, boot_id: &str) -> Result<Syncs> {
+        if self.boot_id != boot_id || self.left == Left::Clean {
+            return Ok(Syncs::Trusted);
+        }
+        Locks::take_word(&self.locks_path, self.locks_id)
     }
 
     pub(crate) fn write(&self, disk: &Disk, folder: &Path) -> Result<()> {

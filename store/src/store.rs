@@ -24,7 +24,7 @@ use crate::gc;
 use crate::gc::background::Expunged;
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::lists::MailboxList;
-use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
+use crate::locks::{Held, Intent, LockKey, Locks, Stripe, Syncs};
 use crate::log::logs::{log_path, write_again};
 use crate::log::{LogReader, Logs};
 use crate::mailbox::{Mailbox, Raised};
@@ -183,7 +183,9 @@ impl Store {
             Opened::First(claim) => {
                 Pins::remove_all(&runtime_dir)?;
                 let locks_id = options.disk.random_number()?;
-                let begun = State::read(&options.disk, folder)?.map_or(
+                let before = State::read(&options.disk, folder)?;
+                let syncs = before.as_ref().map_or(Ok(Syncs::Trusted), |before| before.syncs(&boot_id))?;
+                let begun = before.map_or(
                     State { boot_id: boot_id.clone(), epoch: 1, left: Left::Open, locks_id, locks_path },
                     |before| {
                         let after = before.taken_over(&boot_id, locks_id, &runtime_dir.join("locks"));
@@ -199,7 +201,7 @@ impl Store {
                     begun.write(&options.disk, folder)?;
                 }
                 let derived = open_derived(begun.epoch)?;
-                recovery::run(&partition, &derived, power_cut)?;
+                recovery::run(&partition, &derived, power_cut, syncs)?;
                 let locks = Locks::create(&begun.locks_path, locks_id)?;
                 State { left: Left::Open, ..begun }.write(&options.disk, folder)?;
                 claim.share()?;
@@ -242,6 +244,8 @@ impl Store {
             writer.number(),
             derived.epoch,
             &checkpoint,
+            locks.syncs(),
+            &|| locks.note_failed_sync(),
             Disk::today,
         )?;
         let logs = Arc::new(logs);
@@ -281,8 +285,10 @@ impl Store {
             threads: Mutex::new(Vec::new()),
             closed: RwLock::new(false),
         });
-        if checkpoint.is_ahead_of(&store.logs.positions()) {
-            store.checkpoint()?;
+        let now = store.logs.positions();
+        if checkpoint.is_ahead_of(&now) {
+            let page_set_back = now.no_further_than(&checkpoint);
+            page_set_back.write(&store.derived.disk, &store.partition, store.writer())?;
         }
         make_reserve(&store.derived.disk, &store.folder);
         if options.background == Background::Threads {
@@ -341,17 +347,21 @@ impl Store {
         }
         self.committer.check_writable()?;
         self.logs.cut_ahead();
+        if self.locks.has_failed_syncs() {
+            // What is in the views is put on the disk by the recovery of who opens the store when all have left it.
+            return self.claim.give_up();
+        }
         self.checkpoints.write()?;
         if self.claim.is_last(&self.folder, self.locks.id())? {
             // What others that died left half-done is in the views before all is declared to be.
             for stripe in Stripe::all() {
                 take_and_repair(&self.locks, &self.derived, &[stripe])?;
             }
-            self.derived
-                .disk
-                .sync_file_system(&self.partition)
-                .map_err(StoreError::io(&self.partition, "sync"))?;
-            if let Some(state) = State::read(&self.derived.disk, &self.folder)? {
+            let synced = self.derived.disk.sync_file_system(&self.partition);
+            self.committer.note_sync(synced.map_err(StoreError::io(&self.partition, "sync")))?;
+            if !self.locks.has_failed_syncs()
+                && let Some(state) = State::read(&self.derived.disk, &self.folder)?
+            {
                 State { left: Left::Clean, ..state }.write(&self.derived.disk, &self.folder)?;
             }
             self.claim.give_up()?;
@@ -493,7 +503,8 @@ impl Store {
         let before = open.epoch();
         let mut keep = recovery::keeper(&self.derived);
         let (epoch, now) = (self.derived.epoch, self.derived.now());
-        let report = open.after_power_cut(epoch, 0, ModSeq(0), now, Raised::Durably, &mut keep)?;
+        let report = open.after_power_cut(epoch, 0, ModSeq(0), now, Raised::Durably, &mut keep);
+        let report = self.committer.note_sync(report)?;
         self.derived.keep_usage(open)?;
         // Who only reads after a failed sync need not write.
         if self.committer.check_writable().is_ok() {

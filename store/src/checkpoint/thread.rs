@@ -102,10 +102,10 @@ impl CheckpointThread {
         }
     }
 
-    /// Writes a checkpoint now. None after a failed sync: what the logs hold can no longer be vouched for.
+    /// Writes a checkpoint now. None after a failed sync in any process: what logs and views hold can no longer be vouched for.
     pub(crate) fn write(&self) -> Result<()> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.committer.check_writable()?;
+        self.committer.check_syncs()?;
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Frames before these positions are in the views; then the views, as they are at least now, go to the disk.
         let checkpoint = self.logs.positions();
@@ -113,10 +113,8 @@ impl CheckpointThread {
             checkpoint.write(&self.disk, &self.partition, self.writer)?;
         }
         let synced = self.disk.sync_file_system(&self.partition);
-        synced
-            .inspect_err(|error| self.committer.note_failed_sync(error))
-            .map_err(StoreError::io(&self.partition, "sync"))?;
-        self.committer.check_writable()?;
+        self.committer.note_sync(synced.map_err(StoreError::io(&self.partition, "sync")))?;
+        self.committer.check_syncs()?;
         self.synced.store(number, Ordering::SeqCst);
         checkpoint.write(&self.disk, &self.partition, self.writer)?;
         make_reserve(&self.disk, self.partition.parent().unwrap_or(&self.partition));

@@ -191,7 +191,7 @@ fn is_at(place: &MessagePlace, log: LogName, offset: u64) -> bool {
 fn unlink(store: &Store, directory: &Directory, log: LogName) -> Result<bool> {
     let Some(_gate) = Gate::exclusive(&store.runtime_dir, GATE_WAIT_MOST)? else { return Ok(false) };
     // What says that its messages are freed, or elsewhere, lasts longer than the bucket.
-    directory.sync()?;
+    store.committer.note_sync(directory.sync())?;
     let path = log_path(store.pages.root(), log);
     let disk = &store.derived.disk;
     disk.remove_file(&path)

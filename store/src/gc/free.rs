@@ -98,7 +98,7 @@ pub(super) fn free(
         }
     }
     if !to_punch.is_empty() {
-        directory.sync()?;
+        store.committer.note_sync(directory.sync())?;
         for some in to_punch.chunks(PUNCHED_AT_ONCE) {
             let Some(_gate) = Gate::exclusive(&store.runtime_dir, GATE_WAIT_MOST)? else { break };
             freed.punched_octets += punch(store, &directory, page, some)?;
@@ -167,7 +167,8 @@ fn punch(store: &Store, directory: &Directory, page: PageId, indexes: &[u32]) ->
             }
             Ok(octets)
         };
-        punched += punch_all().map_err(StoreError::io(&path, "give back space of"))?;
+        let punched_here = punch_all().map_err(StoreError::io(&path, "give back space of"));
+        punched += store.committer.note_sync(punched_here)?;
     }
     indexes.iter().try_for_each(|index| directory.mark_punched(*index))?;
     Ok(punched)

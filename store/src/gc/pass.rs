@@ -420,9 +420,5 @@ impl Pass {
 
 /// Nothing is destroyed after a sync has failed anywhere: what made it needless may be lost.
 pub(crate) fn check_syncs(store: &Store) -> Result<()> {
-    if store.locks.has_failed_syncs() {
-        let what = "a sync has failed; stop all that have the store open, and start again";
-        return Err(StoreError::Failed(what.to_string()));
-    }
-    store.check_writable()
+    store.committer.check_syncs()
 }

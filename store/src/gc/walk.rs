@@ -125,7 +125,9 @@ fn open_deleted(store: &Store, found: &Found) -> Result<Option<Arc<Mailbox>>> {
     if open.epoch() < store.derived.epoch {
         let mut keep = recovery::keeper(&store.derived);
         let seconds = store.derived.now();
-        open.after_power_cut(store.derived.epoch, 0, ModSeq(0), seconds, Raised::Durably, &mut keep)?;
+        let epoch = store.derived.epoch;
+        let raised = open.after_power_cut(epoch, 0, ModSeq(0), seconds, Raised::Durably, &mut keep);
+        store.committer.note_sync(raised)?;
     }
     Ok(Some(Arc::new(open)))
 }

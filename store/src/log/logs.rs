@@ -12,9 +12,10 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::checkpoint::{Checkpoint, LogPosition};
 use crate::date::{page_name, parse_page_name};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
+use crate::locks::Syncs;
 use crate::log::file::LogFile;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
 use crate::log::reader::LogReader;
@@ -108,13 +109,17 @@ impl State {
 
 impl Logs {
     /// The logs of `writer`, going on where an earlier process left them. `checkpoint` is that process's last one: what lies
-    /// before its positions need not be read. Every frame of these logs must be in the views already.
+    /// before its positions need not be read. Every frame of these logs must be in the views already. `syncs` says whether they are to be trusted; `on_failed_sync` is
+    /// called if one fails here.
+    #[expect(clippy::too_many_arguments, reason = "what a process is opened with, part by part")]
     pub(crate) fn open(
         disk: &Disk,
         pages: &Path,
         writer: u16,
         epoch: u32,
         checkpoint: &Checkpoint,
+        syncs: Syncs,
+        on_failed_sync: &dyn Fn(),
         today: fn(&Disk) -> PageId,
     ) -> Result<Logs> {
         let logs = Logs {
@@ -152,11 +157,18 @@ impl Logs {
         for name in names.into_iter().rev() {
             let path = log_path(pages, name);
             // An earlier process may have been killed before it synced what others have seen since.
-            let synced = disk.open(&path).and_then(|file| file.sync_data());
-            // One that fails may have lost what no later one writes.
-            if synced.is_err()
-                && let Err(error) = write_again(disk, &path, LOG_HEAD_BYTES..u64::MAX)
-            {
+            let synced = match syncs {
+                Syncs::Trusted => disk
+                    .open(&path)
+                    .and_then(|file| file.sync_data())
+                    .inspect_err(|_| on_failed_sync())
+                    .is_ok(),
+                Syncs::Doubtful => false,
+            };
+            // What a sync that failed has lost no later one writes. What is before the checkpoint was on the disk then.
+            let unproven = checkpoint.replay_from(name).unwrap_or(LOG_HEAD_BYTES)..u64::MAX;
+            if !synced && let Err(error) = write_again(disk, &path, unproven) {
+                on_failed_sync();
                 failed = Some(error);
             }
             if name.page < page {
@@ -192,6 +204,11 @@ impl Logs {
                 Err(error)
             }
         }
+    }
+
+    /// The disk that they are on.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Makes the names of these logs durable. The process that made one may have been killed before it did; and so may one that made the
@@ -419,6 +436,12 @@ fn later_pages(disk: &Disk, pages: &Path, page: PageId) -> Result<Vec<PageId>> {
 /// Makes a part of a log durable, as far as it goes, that its owner did not sync, or could not: octets of a failed sync are written by the
 /// next one only if they are put there once more.
 pub(crate) fn write_again(disk: &Disk, path: &Path, part: Range<u64>) -> Result<()> {
+    let file = put_again(disk, path, part)?;
+    file.sync_data().map_err(StoreError::io(path, "sync"))
+}
+
+/// As `write_again`, for who syncs the file later.
+pub(crate) fn put_again(disk: &Disk, path: &Path, part: Range<u64>) -> Result<DiskFile> {
     const STEP_BYTES: u64 = 1 << 20;
     let again = || {
         let file = disk.open_writable(path)?;
@@ -430,9 +453,9 @@ pub(crate) fn write_again(disk: &Disk, path: &Path, part: Range<u64>) -> Result<
             file.write_all_at(&octets, at)?;
             at += octets.len() as u64;
         }
-        file.sync_data()
+        Ok(file)
     };
-    again().map_err(StoreError::io(path, "sync"))
+    again().map_err(StoreError::io(path, "write"))
 }
 
 /// The file of a log.

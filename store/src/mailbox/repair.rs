@@ -80,7 +80,11 @@ impl Mailbox {
         if report.has_wrong_cells && !self.has_lost_cells() {
             // From the next line on nothing else may say so, on the disk neither.
             change_flags(&region, |flags| flags | header_tail::FLAG_CELLS_LOST);
-            self.mapping.sync_with_names()?;
+            if let Err(error) = self.mapping.sync_with_names() {
+                // Whoever tries again must not take it for durable.
+                change_flags(&region, |flags| flags & !header_tail::FLAG_CELLS_LOST);
+                return Err(error);
+            }
         }
         let kept = compact(&region, count, &mut report)?;
         count_publication(&region, |line| line.store_u32::<{ header::CELLS_USED }>(kept, Release));

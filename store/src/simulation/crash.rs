@@ -173,11 +173,15 @@ impl World {
         std::mem::replace(&mut self.room, room)
     }
 
-    /// The so-manieth sync of a file from now on fails; 0: none.
+    /// The so-manieth sync of a file from now on fails, and if that is an even one, so does the next of the whole disk; 0: none.
     pub(super) fn fail_sync(&mut self, after: u32) {
-        match after {
-            0 => self.disk.forget_failures(),
-            after => self.disk.fail(Call::Sync, u64::from(after), Failure::Io),
+        if after == 0 {
+            self.disk.forget_failures();
+            return;
+        }
+        self.disk.fail(Call::Sync, u64::from(after), Failure::Io);
+        if after.is_multiple_of(2) {
+            self.disk.fail(Call::SyncFileSystem, 1, Failure::Io);
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) enum Step {
     Full { room: u64 },
     /// The disk has room again.
     Room,
-    /// The so-manieth sync of a file from now fails.
+    /// The so-manieth sync of a file from now fails; if that is an even one, the next sync of the whole disk does, too.
     FailSync { after: u32 },
     /// So many power cuts that could come now are looked at; the run goes on as if there was none.
     Cuts { count: u32 },

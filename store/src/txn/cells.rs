@@ -9,9 +9,11 @@ use crate::derived::mailbox_of_cells;
 use crate::disk::Mutation;
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, ModSeq, Uid};
+use crate::log::{LogKind, LogName};
 use crate::mailbox::reader::show;
 use crate::mailbox::{Cell, CellFlags, Mailbox};
 use crate::page::PageFile;
+use crate::page::directory::MessagePlace;
 use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
 use crate::txn::acting::{Actor, Ranges};
@@ -197,10 +199,13 @@ impl Plan<'_> {
                 }
                 let file = PageFile::Bucket { page, writer: place.writer, number: place.bucket };
                 let path = self.store.pages.path(file);
-                if self.others.iter().all(|known| known.path != path)
-                    && !self.store.checkpoints_of_others.covers(page, &place)?
-                {
-                    self.others.push(OtherLog { path, file: self.store.pages.file(file)? });
+                if let Some(known) = self.others.iter_mut().find(|known| known.path == path) {
+                    known.frames.push(place.frame_offset);
+                } else if !self.store.checkpoints_of_others.covers(page, &place)? {
+                    let MessagePlace { writer, bucket: number, frame_offset, .. } = place;
+                    let name = LogName { page, kind: LogKind::Bucket, writer, number };
+                    let file = self.store.pages.file(file)?;
+                    self.others.push(OtherLog { name, path, file, frames: vec![frame_offset] });
                 }
             }
         }

@@ -28,7 +28,10 @@ fn head(log: &LogFile, content: &[u8]) -> FrameHead {
 fn a_new_day_has_new_logs_and_a_message_that_began_yesterday_is_not_forgotten() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = |checkpoint: &Checkpoint| {
-        Arc::new(Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, day).expect("readable"))
+        Arc::new(
+            Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, Syncs::Trusted, &|| (), day)
+                .expect("readable"),
+        )
     };
     let logs = open(&Checkpoint::default());
     let bucket = logs.bucket().expect("space");
@@ -75,7 +78,10 @@ fn a_clock_that_was_set_back_loses_no_frame_and_takes_no_name_twice() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let open = |checkpoint: &Checkpoint| {
-        Arc::new(Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, clock).expect("readable"))
+        Arc::new(
+            Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, Syncs::Trusted, &|| (), clock)
+                .expect("readable"),
+        )
     };
     let logs = open(&Checkpoint::default());
     let later = logs.bucket().expect("space");
@@ -114,8 +120,10 @@ fn leases_are_bounded_and_their_buckets_are_used_again() {
     }
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let checkpoint = Checkpoint::default();
-    let logs =
-        Arc::new(Logs::open(&Disk::real(), folder.path(), 7, 1, &checkpoint, today).expect("readable"));
+    let logs = Arc::new(
+        Logs::open(&Disk::real(), folder.path(), 7, 1, &checkpoint, Syncs::Trusted, &|| (), today)
+            .expect("readable"),
+    );
     for _ in 0..2 {
         let leases: Vec<Lease> = (0..logs.leases_most).map(|_| logs.lease().expect("space")).collect();
         assert!(matches!(logs.lease(), Err(StoreError::Busy(_))));
