@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::*;
 use store::ids::UserId;
 use store::txn::Outcome;
-use store::{ChangeError, StoreError, WriterChoice};
+use store::{ChangeError, StoreError, Ticket, WriterChoice};
 
 #[test]
 fn what_another_process_has_open_of_a_deleted_user_takes_no_more_mail() {
@@ -157,7 +157,9 @@ fn a_store_that_is_closed_while_changes_run_keeps_what_it_acknowledged() {
                     })
                 })
                 .collect();
-            std::thread::sleep(std::time::Duration::from_millis(2 + round));
+            while store.durable_ticket() < Ticket(4 * (1 + round)) {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             store.close().expect("closed");
             writers.into_iter().flat_map(|writer| writer.join().expect("ended")).collect()
         });

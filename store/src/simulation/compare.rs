@@ -260,8 +260,9 @@ fn beginning(content: &[u8]) -> String {
 fn compare_cell(model: &Model, known: &CellModel, seen: Option<&SeenCell>) -> Result<(), Difference> {
     let possible: Vec<CellState> = known.states.possible(&model.unacknowledged).copied().collect();
     if let Some(seen) = seen {
-        // Octets that a failed sync has left behind may be missing after a power cut, whatever was synced since.
-        let may_be_damaged = model.sync_failed && model.unacknowledged.contains(known.stored_by);
+        // Octets that a failed sync has left behind may be missing after a power cut, whatever was synced since, where nobody was told that they last.
+        let is_open = |by| model.unacknowledged.contains(by);
+        let may_be_damaged = model.sync_failed && is_open(known.stored_by) && is_open(known.added_by);
         compare_constant(may_be_damaged, known, seen)?;
         if seen.state.is_live() {
             if possible.contains(&seen.state) {

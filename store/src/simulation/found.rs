@@ -194,16 +194,6 @@ fn a_cell_that_came_to_the_disk_without_its_header_is_not_met_again_after_the_ne
     });
 }
 
-/// One run of its own: what was found with that seed, and with these steps of it.
-fn holds_again(name: &str, seed: u64, steps: &[Step]) {
-    let memory = PathBuf::from("/dev/shm");
-    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    let folder = base.join(format!("lode-found-{name}-{}", std::process::id()));
-    if let Err(stop) = run(seed, steps, &folder, None).1 {
-        panic!("seed {seed}: {stop:?}");
-    }
-}
-
 fn copy(writer: u8) -> Step {
     Step::Do { writer, what: Operation::Copy { from: 0, messages: vec![0], to: 0, expunge: false } }
 }
@@ -231,14 +221,4 @@ fn a_copy_lasts_of_what_another_could_not_sync() {
 #[test]
 fn a_copy_lasts_of_what_was_not_synced_when_all_had_left_the_store() {
     holds("all", sync_fails_and_the_message_is_copied(1, 1));
-}
-
-#[test]
-fn a_log_whose_head_could_not_be_synced_does_not_keep_the_store_from_being_opened() {
-    for seed in [500_223, 500_224, 500_225, 500_226] {
-        let begin = [user(1, 0), Step::FailSync { after: 2 }];
-        let one = || Step::Do { writer: 0, what: delivery(&[0]) };
-        let steps: Vec<Step> = begin.into_iter().chain([one(), one(), Step::Cuts { count: 40 }]).collect();
-        holds_again("head", seed, &steps);
-    }
 }

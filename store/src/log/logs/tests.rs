@@ -138,3 +138,23 @@ fn leases_are_bounded_and_their_buckets_are_used_again() {
         logs.leases_most + 1
     );
 }
+
+#[test]
+fn a_log_whose_head_cannot_be_read_is_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let today: fn(&Disk) -> PageId = |_| PageId(200);
+    let open = || {
+        let checkpoint = Checkpoint::default();
+        let syncs = Syncs::Trusted;
+        Logs::open(&Disk::real(), folder.path(), 7, 1, &checkpoint, syncs, &|| (), today).expect("readable")
+    };
+    let name = open().bucket().expect("space").name();
+    // What a failed sync leaves of one that was being made: a part of the head.
+    let path = log_path(folder.path(), name);
+    let mut octets = std::fs::read(&path).expect("there");
+    octets[14..].fill(0);
+    std::fs::write(&path, &octets).expect("space");
+    let logs = open();
+    assert_eq!(logs.positions().position(name), Some(LOG_HEAD_BYTES));
+    assert_eq!(logs.bucket().expect("space").name(), LogName { number: name.number + 1, ..name });
+}
