@@ -16,13 +16,16 @@ pub(crate) struct Kind {
     pub(crate) condstore: bool,
     pub(crate) qresync: bool,
     pub(crate) uid_only: bool,
-    pub rev2: bool,
+    pub(crate) rev2: bool,
+    /// Another user, who has rights in the mailboxes and `\Seen` flags alone (RFC 4314, 4).
+    pub(crate) guest: bool,
 }
 
 impl Kind {
     /// All kinds that the server knows, some of them twice.
     pub(crate) fn offered(server: &Server) -> Vec<Kind> {
-        let kind = |condstore, qresync, uid_only, rev2| Kind { condstore, qresync, uid_only, rev2 };
+        let kind =
+            |condstore, qresync, uid_only, rev2| Kind { condstore, qresync, uid_only, rev2, guest: false };
         let mut kinds = vec![
             kind(false, false, false, false),
             kind(false, false, false, false),
@@ -41,7 +44,26 @@ impl Kind {
                 kind(true, true, true, true),
             ]);
         }
+        if names.split_ascii_whitespace().any(|name| name == "ACL") {
+            let guests = [
+                kind(false, false, false, false),
+                kind(true, true, false, false),
+                kind(true, true, true, false),
+            ];
+            kinds.extend(guests.map(|kind| Kind { guest: true, ..kind }));
+        }
         kinds
+    }
+
+    /// Who it is.
+    pub(crate) fn user(self) -> &'static str {
+        if self.guest { "bob" } else { "ann" }
+    }
+
+    /// A mailbox as this user calls it, in quotes.
+    pub(crate) fn mailbox(self, number: usize) -> String {
+        let before = if self.guest { "Other Users/ann/" } else { "" };
+        format!("\"{before}{}\"", MAILBOXES[number])
     }
 
     /// The arguments of ENABLE.
@@ -116,7 +138,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(server: &Server, number: usize, kind: Kind) -> Client {
-        let imap = server.imap("ann");
+        let imap = server.imap(kind.user());
         let mut client = Client {
             number,
             kind,
@@ -133,7 +155,7 @@ impl Client {
 
     /// Logs in anew, with nothing selected.
     pub(crate) fn reconnect(&mut self, server: &Server) {
-        self.imap = server.imap("ann");
+        self.imap = server.imap(self.kind.user());
         (self.sent, self.is_idle, self.selected) = (None, false, None);
         self.heard.push("-- connects".to_string());
         self.enable();

@@ -1,4 +1,4 @@
-//! Many sessions with what they have enabled, on two mailboxes, each with a model of what the server told it.
+//! Many sessions with what they have enabled, of the owner and of a guest, on two mailboxes, each with a model of what the server told it.
 //!
 //! A model is made of untagged replies alone, which are read strictly: what a session must not be sent, or must not be sent now, fails. At
 //! checkpoints every model must be what a new session fetches. Sessions lose their connection at any time and go on from what they
@@ -38,9 +38,9 @@ pub(crate) struct World {
 type Seen = (u32, Flags, u64);
 
 /// What is in a mailbox: UIDVALIDITY, HIGHESTMODSEQ and the messages.
-fn truth(server: &Server, mailbox: &str) -> (u32, u64, Vec<Seen>) {
-    let mut imap = server.imap("ann");
-    let reply = imap.ok(&format!("EXAMINE {mailbox} (CONDSTORE)"));
+fn truth(server: &Server, kind: Kind, mailbox: usize) -> (u32, u64, Vec<Seen>) {
+    let mut imap = server.imap(kind.user());
+    let reply = imap.ok(&format!("EXAMINE {} (CONDSTORE)", kind.mailbox(mailbox)));
     let validity = reply.code_number("UIDVALIDITY", 0).expect("UIDVALIDITY");
     let highest = reply.code("HIGHESTMODSEQ").expect("HIGHESTMODSEQ")[0].parse().expect("a number");
     if reply.exists() == Some(0) {
@@ -56,7 +56,17 @@ fn truth(server: &Server, mailbox: &str) -> (u32, u64, Vec<Seen>) {
 
 /// All models are what is there.
 fn check(server: &Server, clients: &mut [Client], world: &mut World) {
-    let all = || MAILBOXES.map(|mailbox| truth(server, mailbox));
+    // The owner's kind and a guest's, if there are guests.
+    let mut kinds: Vec<Kind> = Vec::new();
+    for client in clients.iter() {
+        if kinds.iter().all(|kind| kind.guest != client.kind.guest) {
+            kinds.push(client.kind);
+        }
+    }
+    let all = || -> Vec<_> {
+        let each = kinds.iter().flat_map(|kind| (0..MAILBOXES.len()).map(move |number| (*kind, number)));
+        each.map(|(kind, number)| (kind.guest, number, truth(server, kind, number))).collect()
+    };
     let mut before = all();
     // A command of a connection that was cut may still be going on.
     let mut tries = 0;
@@ -72,15 +82,18 @@ fn check(server: &Server, clients: &mut [Client], world: &mut World) {
         assert!(tries < 100, "the mailboxes change while nobody changes them");
         before = now;
     };
-    for (number, (mailbox, (_, highest, seen))) in MAILBOXES.iter().zip(truths).enumerate() {
+    for (guest, number, (_, highest, seen)) in truths {
         for (uid, ..) in &seen {
+            let mailbox = MAILBOXES[number];
             assert!(
                 !world.gone[number].contains(uid),
                 "{mailbox}: UID {uid} was told to be gone, and is there"
             );
         }
         for client in clients.iter_mut().filter(|client| client.has_selected(number)) {
-            client.compare(&seen, highest);
+            if client.kind.guest == guest {
+                client.compare(&seen, highest);
+            }
         }
     }
 }
@@ -95,6 +108,7 @@ fn what_sessions_were_told_is_what_is_there() {
     if server.skip_on_peer("all of the extensions") {
         return;
     }
+    let kinds = Kind::offered(&server);
     let mut setup = server.imap("ann");
     for mailbox in MAILBOXES {
         setup.ok(&format!("CREATE {mailbox}"));
@@ -102,10 +116,14 @@ fn what_sessions_were_told_is_what_is_there() {
             setup.append_ok(mailbox, "", &mail::small(&format!("{mailbox}-{count}")));
         }
     }
+    if kinds.iter().any(|kind| kind.guest) {
+        for mailbox in MAILBOXES {
+            setup.ok(&format!("SETACL {mailbox} bob lrswipkxte"));
+        }
+    }
     drop(setup);
     let mut random = Random::new(seed);
     let mut world = World::default();
-    let kinds = Kind::offered(&server);
     let mut clients: Vec<Client> =
         kinds.iter().enumerate().map(|(number, kind)| Client::new(&server, number, *kind)).collect();
     let end = Instant::now() + time;

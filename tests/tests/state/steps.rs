@@ -121,7 +121,7 @@ impl Client {
         if let Some((selected, model)) = self.selected.take() {
             self.remember(selected, model);
         }
-        let mut command = format!("SELECT {}", MAILBOXES[mailbox]);
+        let mut command = format!("SELECT {}", self.kind.mailbox(mailbox));
         let known = self.cache[mailbox].take().filter(|_| random.below(8) != 0);
         if let Some(model) = &known {
             command += &format!(" (QRESYNC ({} {}", model.uid_validity, model.highest);
@@ -208,14 +208,14 @@ impl Client {
     fn append(&mut self, random: &mut Random) {
         let message = mail::small(&format!("{:x}", random.bits()));
         let message = String::from_utf8(message).expect("ASCII");
-        let mailbox = MAILBOXES[random.below(MAILBOXES.len())];
+        let mailbox = self.kind.mailbox(random.below(MAILBOXES.len()));
         let flags = ["", "\\Seen", "\\Deleted", "$One"][random.below(4)];
         self.send(&format!("APPEND {mailbox} ({flags}) {{{}+}}\r\n{message}", message.len()), EXPUNGE);
     }
 
     fn copy(&mut self, name: &str, model: &Model, random: &mut Random) {
         let set = self.messages(name, model, random);
-        let mailbox = MAILBOXES[random.below(MAILBOXES.len())];
+        let mailbox = self.kind.mailbox(random.below(MAILBOXES.len()));
         self.send(&format!("{set} {mailbox}"), Allowed { no: true, ..EXPUNGE });
     }
 
