@@ -19,6 +19,8 @@ use crate::log;
 
 /// A part's text beyond this many octets is not searched.
 const SEARCHED_OCTETS: u64 = 4 * 1024 * 1024;
+/// Nor are parts behind so many octets of text in one message: whoever sends more must not hold up others.
+const MESSAGE_OCTETS: u64 = 16 * 1024 * 1024;
 const DAY_SECONDS: i64 = 86_400;
 
 /// Which headers of parts are looked at.
@@ -345,6 +347,7 @@ impl<'a> Matcher<'a> {
             store.read_range(&message, range.start..end, &mut octets).map(|()| octets)
         };
         let mut follows_message = false;
+        let mut left = MESSAGE_OCTETS;
         for (index, part) in record.parts().enumerate() {
             let is_enclosed = std::mem::replace(&mut follows_message, part.kind == PartKind::Message);
             // The header of the message itself is not of a part.
@@ -355,7 +358,8 @@ impl<'a> Matcher<'a> {
                 }
             }
             if matches!(part.media, Media::Text | Media::Html) {
-                let body = read(part.body, SEARCHED_OCTETS)?;
+                let body = read(part.body, SEARCHED_OCTETS.min(left))?;
+                left -= body.len() as u64;
                 if look.is_in(&part_text(&body, part.encoding, part.charset, part.media)) {
                     return Ok(true);
                 }

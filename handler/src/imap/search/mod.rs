@@ -86,6 +86,8 @@ pub(crate) enum Unsearchable {
     FilterCharset,
     /// A filter that cannot be used, by its name.
     Filter(String),
+    /// A filter has message numbers, and UIDONLY is enabled (RFC 9586, 3).
+    MessageNumbers,
     /// More texts than are looked for in messages.
     TooManyTexts,
     /// The mailbox cannot be read.
@@ -95,7 +97,8 @@ pub(crate) enum Unsearchable {
 impl Unsearchable {
     /// Whether the command is wrong, and so changes nothing.
     fn is_bad(&self) -> bool {
-        matches!(self, Unsearchable::CharsetInUtf8 | Unsearchable::FilterCharset)
+        use Unsearchable::{CharsetInUtf8, FilterCharset, MessageNumbers};
+        matches!(self, CharsetInUtf8 | FilterCharset | MessageNumbers)
     }
 }
 
@@ -202,6 +205,9 @@ impl ImapSession {
         let list = turn.shared.store.mailbox_list(self.user_id()?)?;
         let replaced =
             filters::substitute(key, &list).map_err(|undefined| Unsearchable::Filter(undefined.0))?;
+        if self.enabled.uid_only() && replaced.as_ref().is_some_and(SearchKey::has_message_numbers) {
+            return Err(Unsearchable::MessageNumbers);
+        }
         Ok(replaced.map_or(Cow::Borrowed(key), Cow::Owned))
     }
 
@@ -228,6 +234,10 @@ impl ImapSession {
             Unsearchable::Filter(name) => {
                 let text = "There is no such filter, or it is no search key";
                 self.refuse(turn, tag, Condition::No, Some(Code::UndefinedFilter(name)), text)
+            }
+            Unsearchable::MessageNumbers => {
+                let text = "The filter has message numbers, which are not used once UIDONLY is enabled";
+                self.refuse(turn, tag, Condition::Bad, Some(Code::UidRequired), text)
             }
             Unsearchable::TooManyTexts => {
                 let text = "Too many texts to look for in messages";

@@ -157,6 +157,7 @@ impl Command {
             Command::Search(search) => {
                 search.numbering == Numbering::Sequence || search.key.has_message_numbers()
             }
+            Command::MultiSearch(search) => search.key.has_message_numbers(),
             Command::Sort(sort) => sort.numbering == Numbering::Sequence || sort.key.has_message_numbers(),
             Command::Thread(thread) => {
                 thread.numbering == Numbering::Sequence || thread.key.has_message_numbers()

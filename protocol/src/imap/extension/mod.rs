@@ -15,7 +15,10 @@
 //! | CONDSTORE (7162): modifiers of FETCH and STORE, MODSEQ in SEARCH | `condstore.rs`, called from the command |
 //! | QRESYNC (7162): parameters of SELECT | `qresync.rs` |
 //! | MULTIAPPEND (3502), CATENATE (4469), BINARY (3516) | `command/append.rs`, `decoder/` |
-//! | ESEARCH (4731), WITHIN (5032) | `command/search.rs`, `reply/esearch.rs` |
+//! | ESEARCH (4731), WITHIN (5032), SEARCH=FUZZY (6203), FILTERS (5466) | `command/search.rs`, `result_options.rs`, `reply/esearch.rs` |
+//! | PARTIAL (9394) of SEARCH and UID FETCH | `partial.rs` |
+//! | CONTEXT=SEARCH (5267) | `result_options.rs`, `context.rs`, `reply/esearch.rs` |
+//! | INPROGRESS (9585) | `reply/code.rs` |
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub mod acl;

@@ -109,6 +109,9 @@ impl SortArguments {
             return Err(Fault::syntax("Expected a sort criterion"));
         }
         let (charset, key) = parse_search(cursor)?;
+        if let Some(options) = &options {
+            options.check(&key)?;
+        }
         Ok(SortArguments { numbering, options, criteria, charset, key })
     }
 }
