@@ -5,6 +5,7 @@
 use super::command::append::{AppendLiteral, AppendPiece};
 use super::decoder::{Decoded, Decoder, Refusal};
 use super::limits::Limits;
+use super::syntax::name_encoding::NameEncoding;
 
 /// What a session saw, for comparing runs with the same octets in other pieces.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,17 +28,26 @@ pub const LIMITS: Limits = Limits {
     ..Limits::BEFORE_LOGIN
 };
 
-/// Decodes `octets`, first whole, then in pieces whose sizes the octets themselves decide.
+/// Decodes `octets`, first whole, then in pieces whose sizes the octets themselves decide; and as a session does that has enabled
+/// UTF-8, for which ASCII means the same.
 pub fn fuzz_entry(octets: &[u8]) {
     let whole = run(octets, |_| usize::MAX);
     let pieces = run(octets, |index| 1 + usize::from(octets[index % octets.len()] % 7));
     assert_eq!(whole, pieces, "the same octets in pieces give the same answers");
+    let utf8 = run_with(Limits { names: NameEncoding::Utf8, ..LIMITS }, octets, |_| usize::MAX);
+    if octets.is_ascii() && !octets.contains(&b'&') {
+        assert_eq!(whole, utf8, "ASCII is the same in both encodings of names");
+    }
 }
 
 /// Feeds `octets` to a decoder in pieces of the sizes that `size` says, given a place. Refuses an APPEND at every fourth of its literals.
 pub fn run(octets: &[u8], size: impl Fn(usize) -> usize) -> Vec<Event> {
+    run_with(LIMITS, octets, size)
+}
+
+fn run_with(limits: Limits, octets: &[u8], size: impl Fn(usize) -> usize) -> Vec<Event> {
     let mut session = Session {
-        decoder: Decoder::new(LIMITS),
+        decoder: Decoder::new(limits),
         events: Vec::new(),
         unread: Vec::new(),
         done: 0,
