@@ -27,6 +27,7 @@ tests::scripts! {
     id: "imap/id.txt",
     idle: "imap/idle.txt",
     inprogress: "imap/inprogress.txt",
+    imap4rev2: "imap/imap4rev2.txt",
     list: "imap/list.txt",
     list_extended: "imap/list-extended.txt",
     list_myrights: "imap/list-myrights.txt",

@@ -38,6 +38,7 @@ use Shown::{Always, Login, LoginAndUser, NoLogin, User};
 /// All capabilities, in the order in which they are told.
 const TABLE: &[(Shown, Name)] = &[
     (Always, Fixed("IMAP4rev1")),
+    (Always, Fixed("IMAP4rev2")),
     (Always, Fixed("LITERAL+")),
     (Always, Fixed("ID")),
     (Always, Fixed("ENABLE")),

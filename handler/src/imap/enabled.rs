@@ -33,8 +33,13 @@ pub(crate) enum Extension {
 
 impl Extension {
     /// Those that ENABLE accepts. An extension stands here, and in `capability.rs`, once all of it works.
-    const OFFERED: [Extension; 4] =
-        [Extension::CondStore, Extension::QResync, Extension::UidOnly, Extension::Utf8Accept];
+    const OFFERED: [Extension; 5] = [
+        Extension::CondStore,
+        Extension::QResync,
+        Extension::UidOnly,
+        Extension::Imap4Rev2,
+        Extension::Utf8Accept,
+    ];
 
     /// Its capability.
     pub(crate) fn name(self) -> &'static str {
