@@ -23,7 +23,7 @@ use crate::error::{Result, StoreError};
 use crate::ids::{MessageId, PageId};
 use crate::log::frame::FRAME_HEAD_BYTES;
 use crate::page::PageFile;
-use crate::page::directory::{CellState, MessagePlace, RecordPlace};
+use crate::page::directory::{CellState, Directory, MessagePlace, RecordPlace};
 use crate::store::Store;
 pub use range::FileRange;
 pub(crate) use range::KnownDamage;
@@ -100,11 +100,7 @@ impl Store {
     ///
     /// Errors: `Gone` if its content was given back to the disk, `NotFound` if it never was durable.
     pub fn message(&self, id: MessageId) -> Result<StoredMessage> {
-        match self.pages.directory(id.page)?.place_and_state(id.index)? {
-            Some((place, CellState::InUse)) => Ok(StoredMessage::new(id, &place)),
-            Some(_) => Err(StoreError::Gone(id)),
-            None => Err(StoreError::NotFound("message")),
-        }
+        stored_message(&*self.pages.directory(id.page)?, id)
     }
 
     /// Appends the octets `range` of a message to `into` (clipped to the message), verified: whole blocks are read, by one `pread`.
@@ -246,6 +242,7 @@ impl Store {
     pub fn records(&self) -> RecordReader<'_> {
         RecordReader {
             store: self,
+            directory: None,
             file: None,
             start: 0,
             window: Vec::new(),
@@ -298,6 +295,14 @@ impl Store {
     }
 }
 
+fn stored_message(directory: &Directory, id: MessageId) -> Result<StoredMessage> {
+    match directory.place_and_state(id.index)? {
+        Some((place, CellState::InUse)) => Ok(StoredMessage::new(id, &place)),
+        Some(_) => Err(StoreError::Gone(id)),
+        None => Err(StoreError::NotFound("message")),
+    }
+}
+
 fn reading(path: &Path, offset: u64, error: io::Error) -> StoreError {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         StoreError::corrupt(path, offset, "the file ends within what it should hold")
@@ -309,6 +314,8 @@ fn reading(path: &Path, offset: u64, error: io::Error) -> StoreError {
 /// Reads the records of many messages, with read-ahead: one `pread` serves the records of neighbours.
 pub struct RecordReader<'store> {
     store: &'store Store,
+    /// The directory of the page that was asked for last.
+    directory: Option<(PageId, Arc<Directory>)>,
     /// The file that the window is of.
     file: Option<PageFile>,
     /// The window's place in the file.
@@ -338,8 +345,13 @@ impl RecordReader<'_> {
     fn load(&mut self, id: MessageId) -> Result<()> {
         self.single = None;
         self.store.counters.record_reads.add(1);
-        let place = self.store.pages.directory(id.page)?.record(id.index)?;
-        let message = self.store.message(id)?;
+        let directory = match self.directory.take() {
+            Some((page, directory)) if page == id.page => directory,
+            _ => self.store.pages.directory(id.page)?,
+        };
+        let place = directory.record(id.index)?;
+        let message = stored_message(&directory, id)?;
+        self.directory = Some((id.page, directory));
         let found = match place {
             Some(place) if place.len <= RECORD_MOST_BYTES => self.find(id, &place),
             _ => None,

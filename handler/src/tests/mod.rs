@@ -3,6 +3,7 @@
 mod costs;
 mod searches;
 mod sessions;
+mod sort_speed;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};

@@ -96,8 +96,8 @@ impl Pages {
     /// The directory of `page`, which is made if it is missing.
     pub(crate) fn directory(&self, page: PageId) -> Result<Arc<Directory>> {
         let counted_epoch = self.counted_epoch.load(Ordering::Relaxed);
-        let folder = self.folder(page);
-        self.directories.get_or(page, || Directory::open_or_create(&self.disk, &folder, page, counted_epoch))
+        self.directories
+            .get_or(page, || Directory::open_or_create(&self.disk, &self.folder(page), page, counted_epoch))
     }
 
     /// Forgets a bucket that was unlinked; whoever uses it keeps it.

@@ -24,14 +24,12 @@ use self::order::{Arranged, Arranging, Tie, need_records};
 use super::ending::Ending;
 use super::in_progress::InProgress;
 use super::search::{Answer, Bearing, Finder, Saving, Unsearchable, compile, save_results, slice};
-use super::selected::Selected;
+use super::selected::{Selected, sequences_of_uids};
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 
 /// How long SORT and THREAD may keep a worker before others have their turn, in milliseconds.
 pub(crate) const TURN_MS: u64 = 15;
-/// Messages whose UIDs are looked up between two looks at the clock.
-const STRIDE: usize = 4096;
 
 /// A SORT on its way.
 pub(crate) struct Sort {
@@ -41,8 +39,8 @@ pub(crate) struct Sort {
     /// What an ESEARCH reply is to say; `None` for a SORT reply.
     options: Option<ResultOptions>,
     criteria: Vec<SortCriterion>,
-    /// What was found, as far as it is in order: as sequence numbers.
-    sequences: Vec<u32>,
+    /// What was found is told by these: in order, but for ties.
+    numbers: Vec<u32>,
     /// What is not in order yet.
     ties: Vec<Tie>,
     /// Messages that could not be searched.
@@ -58,8 +56,8 @@ enum Step {
     Read(Box<Gather>, Arranging, Tie),
     /// Putting them in order.
     Arrange(Arranged, Tie),
-    /// Looking up their numbers: of so many messages it was done, and these they are, in runs.
-    Number(usize, Vec<(u32, u32)>),
+    /// All are in order.
+    Arranged,
     /// Telling them.
     Tell(Answer, Saving),
 }
@@ -82,14 +80,14 @@ impl ImapSession {
         match filtered.and_then(|key| compile(selected, Some(&charset), &key, &turn.shared.store)) {
             Ok(condition) => {
                 let step = Step::Find(Box::new(Finder::new(condition)));
-                let (sequences, ties) = (Vec::new(), Vec::new());
+                let (numbers, ties) = (Vec::new(), Vec::new());
                 let sort = Sort {
                     tag,
                     numbering,
                     bearing,
                     options,
                     criteria,
-                    sequences,
+                    numbers,
                     ties,
                     failures: 0,
                     progress: InProgress::new(turn),
@@ -172,14 +170,14 @@ impl Sort {
                     let found = finder.take_found();
                     // The messages themselves come with the first order.
                     let count = usize::try_from(found.count()).unwrap_or(usize::MAX);
-                    self.sequences = vec![0; count];
+                    self.numbers = vec![0; count];
                     self.read(found, Tie { places: 0..count, same_octets: 0 });
                 }
                 Step::Read(gather, arranging, _) => {
                     if !gather.go_on(selected, turn, arranging, &is_time_up)? {
                         return Ok(Some(Next::Again));
                     }
-                    let step = std::mem::replace(&mut self.step, Step::Number(0, Vec::new()));
+                    let step = std::mem::replace(&mut self.step, Step::Arranged);
                     let Step::Read(_, arranging, tie) = step else { continue };
                     self.step = Step::Arrange(arranging.arrange(), tie);
                 }
@@ -187,23 +185,18 @@ impl Sort {
                     if !arranged.go_on(&is_time_up) {
                         return Ok(Some(Next::Again));
                     }
-                    let step = std::mem::replace(&mut self.step, Step::Number(0, Vec::new()));
+                    let step = std::mem::replace(&mut self.step, Step::Arranged);
                     let Step::Arrange(arranged, tie) = step else { continue };
-                    arranged.finish(&mut self.sequences, tie.places, &mut self.ties);
+                    arranged.finish(&mut self.numbers, tie.places, &mut self.ties);
                     if let Some(tie) = self.ties.pop() {
-                        let tied = &mut self.sequences[tie.places.clone()];
+                        let tied = &mut self.numbers[tie.places.clone()];
                         tied.sort_unstable();
                         let tied = NumberSet::from_ascending(tied.iter().copied());
+                        let tied = self.sequences(&tied, selected, turn)?;
                         self.read(tied, tie);
                     }
                 }
-                Step::Number(done, runs) => {
-                    if !number(&self.sequences, self.numbering, selected, turn, done, runs, &is_time_up)? {
-                        return Ok(Some(Next::Again));
-                    }
-                    let runs = std::mem::take(runs);
-                    self.step = self.tell(runs, selected, turn)?;
-                }
+                Step::Arranged => self.step = self.tell(selected, turn)?,
                 Step::Tell(answer, _) => {
                     return Ok(if answer.write(turn.output) { None } else { Some(Next::Output) });
                 }
@@ -216,20 +209,33 @@ impl Sort {
 
     fn read(&mut self, messages: NumberSet, tie: Tie) {
         let depth = if need_records(&self.criteria) { Depth::Records } else { Depth::Cells };
-        let arranging = Arranging::new(self.criteria.clone(), tie.same_octets);
+        let arranging = Arranging::new(self.numbering, self.criteria.clone(), tie.same_octets);
         self.step = Step::Read(Box::new(Gather::new(messages, depth)), arranging, tie);
     }
 
-    /// Makes the reply, and saves what is to be saved.
-    fn tell(
-        &mut self,
-        runs: Vec<(u32, u32)>,
+    /// The sequence numbers of messages that are told by these numbers.
+    fn sequences(
+        &self,
+        numbers: &NumberSet,
         selected: &mut Selected,
         turn: &Turn<'_>,
-    ) -> Result<Step, StoreError> {
+    ) -> Result<NumberSet, StoreError> {
+        match self.numbering {
+            Numbering::Sequence => Ok(numbers.clone()),
+            Numbering::Uid => {
+                let mailbox = selected.mailbox(&turn.shared.store)?;
+                sequences_of_uids(&selected.view, &mailbox, numbers)
+            }
+        }
+    }
+
+    /// Makes the reply, and saves what is to be saved.
+    fn tell(&mut self, selected: &mut Selected, turn: &Turn<'_>) -> Result<Step, StoreError> {
+        let runs = runs(&self.numbers);
         let mut modseq = None;
         if self.bearing.tells_modseq {
-            let told = kept(self.options.as_ref().unwrap_or(&ResultOptions::ALL), &self.sequences);
+            let told = kept(self.options.as_ref().unwrap_or(&ResultOptions::ALL), &self.numbers);
+            let told = self.sequences(&told, selected, turn)?;
             let cells = selected.mailbox(&turn.shared.store)?.cells()?;
             modseq = self.bearing.modseq(&told, selected, &cells)?;
         }
@@ -241,7 +247,8 @@ impl Sort {
             return Ok(Step::Tell(with_modseq(Answer::sort(runs)), Saving::NotAsked));
         };
         let saving = if self.saves() {
-            let kept = if self.failures > 0 { NumberSet::default() } else { kept(options, &self.sequences) };
+            let kept = if self.failures > 0 { NumberSet::default() } else { kept(options, &self.numbers) };
+            let kept = self.sequences(&kept, selected, turn)?;
             save_results(selected, &kept, &turn.shared.store)?
         } else {
             Saving::NotAsked
@@ -256,53 +263,33 @@ impl Sort {
     }
 }
 
-/// Looks up the numbers that the reply has; true when all are.
-fn number(
-    sequences: &[u32],
-    numbering: Numbering,
-    selected: &mut Selected,
-    turn: &Turn<'_>,
-    done: &mut usize,
-    runs: &mut Vec<(u32, u32)>,
-    is_time_up: &dyn Fn() -> bool,
-) -> Result<bool, StoreError> {
-    let mailbox = selected.mailbox(&turn.shared.store)?;
-    let cells = mailbox.cells()?;
-    while let Some(&sequence) = sequences.get(*done) {
-        let number = match numbering {
-            Numbering::Sequence => sequence,
-            Numbering::Uid => match selected.view.cell_of_seq(sequence) {
-                Some(cell) => cells.uid(cell)?.get(),
-                None => return Err(StoreError::NotFound("message")),
-            },
-        };
+/// Numbers in this order as runs of those that follow each other.
+fn runs(numbers: &[u32]) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
         match runs.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
             _ => runs.push((number, number)),
         }
-        *done += 1;
-        if done.is_multiple_of(STRIDE) && is_time_up() {
-            return Ok(false);
-        }
     }
-    Ok(true)
+    runs
 }
 
 /// What SAVE keeps of messages in this order (RFC 5182, 2.4; RFC 9394, 3.2).
-fn kept(options: &ResultOptions, sequences: &[u32]) -> NumberSet {
+fn kept(options: &ResultOptions, numbers: &[u32]) -> NumberSet {
     use ResultOption::{All, Count, Max, Min};
     let (min, max) = (options.has(Min), options.has(Max));
     let is_part = min || max || options.partial().is_some();
-    let single = |&sequence: &u32| (sequence, sequence);
+    let single = |&number: &u32| (number, number);
     if !is_part || options.has(All) || options.has(Count) {
-        return NumberSet::from_ranges(sequences.iter().map(single).collect());
+        return NumberSet::from_ranges(numbers.iter().map(single).collect());
     }
     let mut ranges = Vec::new();
     if let Some(range) = options.partial() {
-        let all: Vec<(u32, u32)> = sequences.iter().map(single).collect();
+        let all: Vec<(u32, u32)> = numbers.iter().map(single).collect();
         ranges = slice(&all, range.resolve(all.len() as u64));
     }
-    ranges.extend(sequences.first().filter(|_| min).map(single));
-    ranges.extend(sequences.last().filter(|_| max).map(single));
+    ranges.extend(numbers.first().filter(|_| min).map(single));
+    ranges.extend(numbers.last().filter(|_| max).map(single));
     NumberSet::from_ranges(ranges)
 }

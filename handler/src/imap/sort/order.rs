@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use message::{Record, SortKey as TextKey};
+use protocol::imap::Numbering;
 use protocol::imap::extension::sort::{Direction, SortCriterion, SortKey};
 
 use super::gather::Facts;
@@ -93,11 +94,13 @@ struct Entry {
     head: u64,
     /// Where in the arena the length of the others is, with [`CUT`], and behind it they.
     rest: u32,
-    sequence: u32,
+    /// What it is told by. Of what is equal to the end the smaller comes first.
+    number: u32,
 }
 
 /// Messages that are given one after the other, then put in order.
 pub(crate) struct Arranging {
+    numbering: Numbering,
     criteria: Vec<SortCriterion>,
     /// The octets of the criteria that the window has.
     window: Range<usize>,
@@ -124,9 +127,10 @@ pub(crate) struct Tie {
 
 impl Arranging {
     /// For messages whose criteria are the same in the first `same_octets`.
-    pub(crate) fn new(criteria: Vec<SortCriterion>, same_octets: usize) -> Arranging {
+    pub(crate) fn new(numbering: Numbering, criteria: Vec<SortCriterion>, same_octets: usize) -> Arranging {
         let octets = if same_octets == 0 { FIRST_WINDOW_OCTETS } else { NEXT_WINDOW_OCTETS };
         Arranging {
+            numbering,
             criteria,
             window: same_octets..same_octets + octets,
             entries: Vec::new(),
@@ -151,7 +155,11 @@ impl Arranging {
         let length = others.len() as u16 | if is_cut { CUT } else { 0 };
         self.arena.extend_from_slice(&length.to_le_bytes());
         self.arena.extend_from_slice(others);
-        self.entries.push(Entry { head: u64::from_be_bytes(head), rest, sequence: facts.sequence });
+        let number = match self.numbering {
+            Numbering::Sequence => facts.sequence,
+            Numbering::Uid => facts.uid,
+        };
+        self.entries.push(Entry { head: u64::from_be_bytes(head), rest, number });
     }
 
     /// Ends adding.
@@ -169,18 +177,18 @@ impl Arranged {
                 one.head
                     .cmp(&other.head)
                     .then_with(|| rest(arena, one).0.cmp(rest(arena, other).0))
-                    .then(one.sequence.cmp(&other.sequence))
+                    .then(one.number.cmp(&other.number))
             },
             is_time_up,
         )
     }
 
-    /// Writes the sequence numbers in order to `places` of `sequences`, and appends the ties among them.
-    pub(crate) fn finish(self, sequences: &mut [u32], places: Range<usize>, ties: &mut Vec<Tie>) {
+    /// Writes the numbers in order to `places` of `numbers`, and appends the ties among them.
+    pub(crate) fn finish(self, numbers: &mut [u32], places: Range<usize>, ties: &mut Vec<Tie>) {
         let entries = self.steps.into_items();
         let mut tie_start = 0;
         for (index, entry) in entries.iter().enumerate() {
-            sequences[places.start + index] = entry.sequence;
+            numbers[places.start + index] = entry.number;
             let (others, is_cut) = rest(&self.arena, entry);
             let goes_on = is_cut
                 && entries
@@ -241,7 +249,7 @@ mod tests {
         let mut sequences: Vec<u32> = messages.iter().map(|(facts, _)| facts.sequence).collect();
         let mut ties = vec![Tie { places: 0..messages.len(), same_octets: 0 }];
         while let Some(tie) = ties.pop() {
-            let mut arranging = Arranging::new(criteria.to_vec(), tie.same_octets);
+            let mut arranging = Arranging::new(Numbering::Uid, criteria.to_vec(), tie.same_octets);
             let mut tied = sequences[tie.places.clone()].to_vec();
             tied.sort_unstable();
             for sequence in tied {

@@ -207,7 +207,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as usize % limit
         };
-        for nodes in [2, 5, 300, 2000] {
+        for (nodes, cuts) in [(2, 3), (5, 3), (300, 3), (2000, 100)] {
             let mut ancestry = Ancestry::default();
             // One long chain to begin with, so that walking does not do.
             let mut parents = vec![NONE; nodes];
@@ -220,7 +220,7 @@ mod tests {
             }
             for _ in 0..20_000 {
                 let node = below(nodes) as u32;
-                if below(3) == 0 {
+                if below(cuts) == 0 {
                     ancestry.cut(node);
                     parents[node as usize] = NONE;
                 } else if parents[node as usize] == NONE {
