@@ -201,6 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn sets_have_a_limit() {
+        use crate::imap::syntax::cursor::FaultKind;
+        let many =
+            (1..=Limits::LOGGED_IN.ranges + 1).map(|n| (2 * n).to_string()).collect::<Vec<_>>().join(",");
+        for text in [format!(" (QRESYNC (1 2 {many}))"), format!(" (QRESYNC (1 2 ({many} 1)))")] {
+            assert_eq!(parse(&text).map_err(|fault| fault.kind), Err(FaultKind::Limit));
+        }
+        let most = many.rsplit_once(',').expect("many").0;
+        let parsed = parse(&format!(" (QRESYNC (1 2 1:9 ({most} {most})))")).expect("as many as may be");
+        let pairs = parsed.qresync.and_then(|qresync| qresync.sequence_match).expect("given");
+        assert_eq!(pairs.stretches().len(), Limits::LOGGED_IN.ranges);
+        // However many numbers are meant, no more is kept than was written.
+        let all = parse(" (QRESYNC (1 2 1:4294967295 (1:4294967295 1:4294967295)))").expect("right");
+        assert_eq!(
+            all.qresync.and_then(|qresync| qresync.sequence_match).expect("given").stretches().len(),
+            1
+        );
+    }
+
+    #[test]
     fn stretches_pair_numbers_however_they_are_written() {
         let parse_set = |text: &str| {
             SequenceSet::parse(&mut Cursor::new(text.as_bytes(), &Limits::LOGGED_IN)).expect("a set")

@@ -103,7 +103,8 @@ impl DateTime {
             let digits = octets.get(at..at + length)?;
             digits.iter().try_fold(0, |number, digit| Some(number * 10 + char::from(*digit).to_digit(10)?))
         };
-        let has = |at: usize, octet: u8| octets.get(at).is_some_and(|there| there.eq_ignore_ascii_case(&octet));
+        let has =
+            |at: usize, octet: u8| octets.get(at).is_some_and(|there| there.eq_ignore_ascii_case(&octet));
         let date = Date::new(number(0, 4)? as u16, number(5, 2)? as u8, number(8, 2)? as u8)?;
         let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
         let is_framed = has(4, b'-') && has(7, b'-') && has(10, b'T') && has(13, b':') && has(16, b':');

@@ -89,7 +89,8 @@ const URLAUTH: &str = ";urlauth=";
 pub fn rump(url: &[u8]) -> &[u8] {
     let lower = url.to_ascii_lowercase();
     let start = lower.windows(URLAUTH.len()).position(|window| window == URLAUTH.as_bytes());
-    let colon = start.and_then(|start| url[start..].iter().position(|&octet| octet == b':').map(|at| start + at));
+    let colon =
+        start.and_then(|start| url[start..].iter().position(|&octet| octet == b':').map(|at| start + at));
     &url[..colon.unwrap_or(url.len())]
 }
 

@@ -201,9 +201,10 @@ impl MessageUrl {
 
     /// The octets that FETCH would have to be asked for.
     pub fn section_item(&self) -> SectionItem {
-        let partial = self
-            .partial
-            .map(|partial| Partial { start: partial.start, length: partial.length.unwrap_or(i64::MAX as u64) });
+        let partial = self.partial.map(|partial| Partial {
+            start: partial.start,
+            length: partial.length.unwrap_or(i64::MAX as u64),
+        });
         SectionItem { section: self.section.clone(), partial, peek: true }
     }
 }
@@ -219,11 +220,12 @@ impl Server {
             return Err(NotAUrl);
         }
         // What is said of how to log in does not matter to who is.
-        let user = user.map(|user| user.split(';').next().unwrap_or_default()).filter(|user| !user.is_empty());
+        let user =
+            user.map(|user| user.split(';').next().unwrap_or_default()).filter(|user| !user.is_empty());
         let user = match user {
-            Some(user) => Some(
-                percent::decode(user).and_then(|user| String::from_utf8(user).ok()).ok_or(NotAUrl)?,
-            ),
+            Some(user) => {
+                Some(percent::decode(user).and_then(|user| String::from_utf8(user).ok()).ok_or(NotAUrl)?)
+            }
             None => None,
         };
         Ok(Server { user, host: host.to_owned() })
