@@ -156,6 +156,58 @@ fn neomutt_reads_flags_saves_and_quits() {
 }
 
 #[test]
+fn neomutt_comes_back_with_qresync() {
+    let Some(neomutt) = tool::program("neomutt", "neomutt") else { return };
+    let Some(script) = tool::program("script", "bsdutils") else { return };
+    let server = Server::start();
+    let mut imap = server.imap("ann");
+    imap.ok("CREATE Saved");
+    for index in 0..5 {
+        imap.append_ok("INBOX", "", &mail::small(&format!("m{index}")));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("imap://127.0.0.1:{}", server.addresses().imap.port());
+    fs::create_dir(folder.path().join("cache")).expect("a folder for the cache");
+    // What it said and heard, from a run in which these keys are typed.
+    let run = |name: &str, keys: &str| -> String {
+        let (settings, log) = (folder.path().join(name), folder.path().join(format!("{name}.log")));
+        let text = format!(
+            "set imap_user = \"{user}\"\nset imap_pass = \"{PASSWORD}\"\nset ssl_starttls = no\nset ssl_force_tls = no\n\
+             set imap_condstore = yes\nset imap_qresync = yes\nset header_cache = \"{cache}\"\n\
+             set folder = \"{url}/\"\nset spoolfile = \"{url}/INBOX\"\nset record = \"\"\nset trash = \"\"\nset confirmappend = no\nset confirmcreate = no\n\
+             set quit = yes\nset wait_key = no\nset move = no\nset sort = mailbox-order\npush '{keys}<quit>'\n",
+            user = server.user("ann"),
+            cache = folder.path().join("cache").display(),
+        );
+        fs::write(&settings, text).expect("settings written");
+        let (program, settings, log_file) = (neomutt.display(), settings.display(), log.display());
+        let command = format!("{program} -n -d 3 -l {log_file} -F {settings} -f {url}/INBOX");
+        let mut command_line = Command::new(&script);
+        let arguments = ["-q", "-e", "-c", &command, "/dev/null"];
+        command_line.args(arguments).env("TERM", "vt100").env("HOME", folder.path());
+        let said = tool::run(&mut command_line, b"", Duration::from_secs(60));
+        assert!(said.success, "{}\n{}", said.text(), said.err);
+        // It counts its logs.
+        let log = fs::read(format!("{log_file}0")).or_else(|_| fs::read(&log)).expect("a log");
+        String::from_utf8_lossy(&log).into_owned()
+    };
+    run("first", "");
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 4,5 +FLAGS.SILENT (\\Deleted)");
+    imap.ok("EXPUNGE");
+    imap.ok("STORE 2 +FLAGS.SILENT (\\Flagged)");
+    imap.append_ok("INBOX", "", &mail::small("new"));
+    let log = run("second", "<tag-pattern>~F<enter><tag-prefix><copy-message>=Saved<enter>");
+    // This neomutt loses count when it hears VANISHED (EARLIER), from whatever server, and begins anew; what it has then is right.
+    for line in ["(CHANGEDSINCE ", " VANISHED)", "cmd_parse_vanished", "/UIDSEQSET 1:3,6"] {
+        assert!(log.contains(line), "not in neomutt's log: {line}\n{log}");
+    }
+    assert_eq!(imap.ok("SELECT Saved").exists(), Some(1));
+    let saved = imap.ok("FETCH 1 BODY.PEEK[]").fetches();
+    assert_eq!(saved[0].item("BODY[]").and_then(|value| value.octets()), Some(mail::small("m1").as_slice()));
+}
+
+#[test]
 fn curl_reads_and_appends() {
     let Some(curl) = tool::program("curl", "curl") else { return };
     let server = Server::start();
