@@ -10,6 +10,7 @@ use protocol::imap::extension::special_use as wire;
 use protocol::imap::pattern::Pattern;
 use protocol::imap::reply::acl as acl_reply;
 use protocol::imap::reply::mailbox::{self as reply, Extended, ListAttribute, ListKind};
+use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, MailboxName};
 use store::change::SpecialUse;
 use store::lists::{MailboxEntry, MailboxList};
@@ -52,6 +53,11 @@ impl ImapSession {
         if arguments.form == ListForm::Basic && arguments.patterns.iter().all(String::is_empty) {
             reply::list_delimiter(turn.output.bytes());
             return self.end(turn, tag, Tell::Everything, "LIST completed");
+        }
+        if !arguments.returns.metadata.is_empty() {
+            // RFC 9051, 6.3.9: what is not announced (RFC 9590) is not done by halves.
+            let text = "LIST returns no METADATA";
+            return self.refuse(turn, &tag, Condition::Bad, None, text);
         }
         match self.listed(arguments, turn) {
             Ok((lines, others)) => {
