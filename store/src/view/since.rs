@@ -69,7 +69,7 @@ impl View {
     /// (sequence number, UID, count), in each of which both ascend by one, the last message that has that number now. 0 if there is none.
     pub fn last_matching_uid(&self, mailbox: &Mailbox, stretches: &[(u32, u32, u32)]) -> Result<u32> {
         let cells = mailbox.cells()?;
-        let exists = self.exists();
+        let exists = self.exists;
         for &(first_seq, first_uid, count) in stretches.iter().rev() {
             // UIDs ascend at least as fast as numbers, so that among the messages of a stretch those that are where they were stand
             // together: behind them are only higher UIDs, before them lower ones.
