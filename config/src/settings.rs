@@ -113,6 +113,8 @@ pub struct Auth {
     pub remember_seconds: u32,
     /// From where a password may come without TLS.
     pub plaintext: Plaintext,
+    /// Users who submit mail for others: submission servers that may read what a URL made for `submit+` stands for.
+    pub submitters: Vec<String>,
     /// Users whose mail is on another server, each with that server: a host, perhaps with a port.
     pub referrals: BTreeMap<String, String>,
 }
@@ -211,6 +213,7 @@ impl Default for Auth {
             remember_seconds: 3600,
             plaintext: Plaintext::Loopback,
             referrals: BTreeMap::new(),
+            submitters: Vec::new(),
         }
     }
 }

@@ -72,5 +72,6 @@ tests::scripts! {
     uidplus: "imap/uidplus.txt",
     unauthenticate: "imap/unauthenticate.txt",
     unselect: "imap/unselect.txt",
+    url_auth: "imap/urlauth.txt",
     within: "imap/within.txt",
 }

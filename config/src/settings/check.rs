@@ -125,6 +125,11 @@ impl Settings {
         if self.run.user.chars().any(|c| c.is_control() || c.is_whitespace() || c == ':' || c == '/') {
             problems.push("[run] user is not a user name of this system".to_owned());
         }
+        for user in &self.auth.submitters {
+            if !crate::users::user_name(user).is_ok_and(|name| name == *user) {
+                problems.push(format!("[auth] submitters has `{user}`, which is no name of a user: write it as the users file does"));
+            }
+        }
         for (user, server) in &self.auth.referrals {
             if !crate::users::user_name(user).is_ok_and(|name| name == *user) {
                 problems.push(format!("[auth.referrals] has `{user}`, which is no name of a user: write it as the users file does"));

@@ -32,7 +32,7 @@ fn an_empty_file_is_the_defaults() {
 #[test]
 fn to_text_parses_back() {
     let text = "[listen]\nimap = [\"127.0.0.1:1143\", \"[::1]:1143\"]\nlmtp = [\"unix:/tmp/l\", \"localhost:24\"]\n\
-                [auth]\nplaintext = \"always\"\nremember_seconds = 0\n\
+                [auth]\nplaintext = \"always\"\nremember_seconds = 0\nsubmitters = [\"submit\"]\n\
                 [auth.referrals]\nann = \"imap.example.org:1143\"\n[lmtp]\ndomains = [\"example.org\"]\n\
                 [quota]\noctets = \"2G\"\nmessages = 1000\n[run]\nuser = \"lode\"\n";
     let settings = parse(text).expect("parses");

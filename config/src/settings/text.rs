@@ -44,6 +44,8 @@ users = "/etc/lode/users"
 remember_seconds = 3600
 # Passwords that are not under TLS are taken from this machine only ("loopback") or from everywhere ("always").
 plaintext = "loopback"
+# Users as whom submission servers log in: they may read what users let them send by URL (IMAP URLAUTH, `submit+`).
+submitters = []
 
 [auth.referrals]
 # Users whose mail is on another server. Who logs in as one of them is told where it is (IMAP LOGIN-REFERRALS), for example

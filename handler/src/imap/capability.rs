@@ -92,6 +92,8 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("URL-PARTIAL")),
     (User, Fixed("MULTIAPPEND")),
     (User, Fixed("REPLACE")),
+    (User, Fixed("URLAUTH")),
+    (User, Fixed("URLAUTH=BINARY")),
 ];
 
 /// How far a session is.

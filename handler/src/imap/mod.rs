@@ -34,6 +34,7 @@ mod uid_batches;
 mod unauthenticate;
 mod untagged;
 mod url;
+mod urlauth;
 
 use protocol::imap::command::{Command, Tag, Tagged};
 use protocol::imap::reply::code::Code;
@@ -53,6 +54,7 @@ use self::search::{MultiSearch, Search};
 use self::selected::Selected;
 use self::sort::Sort;
 use self::thread::Thread;
+use self::urlauth::UrlFetch;
 use crate::conversation::{Next, Turn};
 use crate::log;
 use crate::shared::Shared;
@@ -103,6 +105,8 @@ enum Running {
     MultiSearch(Box<MultiSearch>),
     /// LIST or LSUB.
     List(Box<List>),
+    /// URLFETCH.
+    UrlFetch(Box<UrlFetch>),
     /// IDLE.
     Idle(Box<Idle>),
     /// The change of a command is made and not durable yet.
@@ -179,6 +183,7 @@ impl ImapSession {
                 Running::Thread(thread) => self.go_on_thread(thread, turn),
                 Running::MultiSearch(search) => self.go_on_multi_search(search, turn),
                 Running::List(list) => self.go_on_list(list, turn),
+                Running::UrlFetch(fetch) => self.go_on_url_fetch(fetch, turn),
                 Running::Idle(idle) => self.go_on_idle(idle, turn),
                 Running::Commit(tag, ticket, then) => self.go_on_commit(tag, ticket, then, turn),
                 Running::Ending(ending) => self.go_on_ending(ending, turn),
@@ -284,6 +289,9 @@ impl ImapSession {
             Command::Lsub(arguments) => self.begin_lsub(tag, &arguments, turn),
             Command::Acl(command) => self.acl(tag, &command, turn),
             Command::Status(arguments) => self.status(tag, &arguments, turn),
+            Command::GenUrlAuth(arguments) => self.generate_urls(tag, arguments, turn),
+            Command::UrlFetch(arguments) => self.begin_url_fetch(tag, arguments),
+            Command::ResetKey(arguments) => self.reset_key(tag, &arguments, turn),
             Command::Idle => self.begin_idle(tag, turn),
             Command::MultiSearch(arguments) => self.begin_multi_search(tag, arguments, turn),
             command if !matches!(self.stage, Stage::Selected(..)) => {
@@ -407,6 +415,9 @@ fn command_name(command: &Command) -> &'static str {
         Command::Close => "CLOSE",
         Command::Unselect => "UNSELECT",
         Command::Expunge(_) => "EXPUNGE",
+        Command::GenUrlAuth(_) => "GENURLAUTH",
+        Command::UrlFetch(_) => "URLFETCH",
+        Command::ResetKey(_) => "RESETKEY",
         Command::Idle => "IDLE",
         Command::Search(_) => "SEARCH",
         Command::Sort(_) => "SORT",

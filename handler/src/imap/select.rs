@@ -87,6 +87,7 @@ impl ImapSession {
         }
         let uid_validity = Some(Code::UidValidity(mailbox.uid_validity()));
         reply::untagged(out, Condition::Ok, uid_validity, "UIDs are valid");
+        reply::untagged(out, Condition::Ok, Some(Code::UrlMech), "How URLs are authorized");
         let uid_next = Some(Code::UidNext(selected.view.uid_upto() + 1));
         reply::untagged(out, Condition::Ok, uid_next, "Predicted next UID");
         let highest = Some(Code::HighestModSeq(selected.view.parked().expunged_upto.0));

@@ -16,7 +16,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use super::extension::{acl, context, enable, id, multi_search, sort, uid_batches};
+use super::extension::{acl, context, enable, id, multi_search, sort, uid_batches, urlauth};
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
 use super::syntax::sequence_set::SequenceSet;
@@ -123,6 +123,12 @@ pub enum Command {
     Unselect,
     /// EXPUNGE, or UID EXPUNGE (RFC 4315) with its UIDs.
     Expunge(Option<SequenceSet>),
+    /// GENURLAUTH (RFC 4467)
+    GenUrlAuth(urlauth::GenUrlAuthArguments),
+    /// URLFETCH (RFC 4467, RFC 5524)
+    UrlFetch(urlauth::UrlFetchArguments),
+    /// RESETKEY (RFC 4467)
+    ResetKey(urlauth::ResetKeyArguments),
     /// IDLE (RFC 2177): go on with [`crate::imap::Decoder::decode_idle`].
     Idle,
     /// SEARCH and UID SEARCH
@@ -206,12 +212,11 @@ fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
 /// Errors: there is no such command, or it takes no arguments, so that no literal can belong to it.
 pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     match parse_name(cursor)?.as_bytes() {
-        b"LOGIN" | b"AUTHENTICATE" | b"ID" | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE"
-        | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL"
-        | b"GETACL" | b"LISTRIGHTS" | b"MYRIGHTS" | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD"
-        | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => {
-            Ok(())
-        }
+        b"LOGIN" | b"AUTHENTICATE" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY" | b"ID" | b"ENABLE"
+        | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE"
+        | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL" | b"GETACL" | b"LISTRIGHTS" | b"MYRIGHTS"
+        | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES"
+        | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
@@ -237,6 +242,9 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"EXPUNGE" => Command::Expunge(None),
         b"NOOP" => Command::Noop,
         b"CHECK" => Command::Check,
+        b"GENURLAUTH" => Command::GenUrlAuth(urlauth::GenUrlAuthArguments::parse(cursor)?),
+        b"URLFETCH" => Command::UrlFetch(urlauth::UrlFetchArguments::parse(cursor)?),
+        b"RESETKEY" => Command::ResetKey(urlauth::ResetKeyArguments::parse(cursor)?),
         b"IDLE" => Command::Idle,
         b"SELECT" => Command::Select(mailbox::SelectArguments::parse(cursor)?),
         b"EXAMINE" => Command::Examine(mailbox::SelectArguments::parse(cursor)?),

@@ -14,11 +14,13 @@
 //! | UIDPLUS's APPENDUID and COPYUID (4315) | `reply/code.rs` |
 //! | CONDSTORE (7162): modifiers of FETCH and STORE, MODSEQ in SEARCH | `condstore.rs`, called from the command |
 //! | QRESYNC (7162): parameters of SELECT | `qresync.rs` |
-//! | MULTIAPPEND (3502), CATENATE (4469), BINARY (3516) | `command/append.rs`, `decoder/` |
 //! | ESEARCH (4731), WITHIN (5032), SEARCH=FUZZY (6203), FILTERS (5466) | `command/search.rs`, `result_options.rs`, `reply/esearch.rs` |
 //! | PARTIAL (9394) of SEARCH and UID FETCH | `partial.rs` |
 //! | CONTEXT=SEARCH (5267) | `result_options.rs`, `context.rs`, `reply/esearch.rs` |
 //! | INPROGRESS (9585) | `reply/code.rs` |
+//! | MULTIAPPEND (3502), CATENATE (4469), REPLACE (8508), literal8 of BINARY (3516), UTF8 of APPEND (6855) | `command/append.rs`, `decoder/append.rs` |
+//! | BINARY of FETCH (3516) | `command/fetch.rs`, `reply/binary.rs` |
+//! | URLs of CATENATE and URLAUTH (5092) | `url/` |
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub mod acl;
@@ -39,3 +41,4 @@ pub mod result_options;
 pub mod sort;
 pub mod special_use;
 pub mod uid_batches;
+pub mod urlauth;

@@ -102,6 +102,8 @@ pub enum Code<'a> {
     UnknownCte,
     /// UNSEEN: the sequence number of the first message that is not seen.
     Unseen(u32),
+    /// URLMECH (RFC 4467): the mechanisms by which URLs are authorized, INTERNAL alone.
+    UrlMech,
     /// USEATTR (RFC 6154): this special use cannot be.
     UseAttribute,
 }
@@ -238,6 +240,7 @@ impl Code<'_> {
             Code::Unavailable => "UNAVAILABLE",
             Code::UnknownCte => "UNKNOWN-CTE",
             Code::Unseen(_) => "UNSEEN",
+            Code::UrlMech => "URLMECH INTERNAL",
             Code::UseAttribute => "USEATTR",
         }
     }

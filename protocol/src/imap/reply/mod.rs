@@ -14,4 +14,5 @@ pub mod session;
 pub mod sort;
 pub mod status;
 pub mod text;
+pub mod urlauth;
 pub mod vanished;

@@ -125,6 +125,11 @@ impl MessageUrl {
             None => (false, *rest),
         };
         let at = path.find(';').ok_or(NotAUrl)?;
+        // A colon in the first segment would be that of a scheme (RFC 3986, `path-noscheme`).
+        let first_segment = path[..at].split('/').next().unwrap_or_default();
+        if !is_absolute && first_segment.contains(':') {
+            return Err(NotAUrl);
+        }
         let (name, mut parameters) = path.split_at(at);
         let validity = take_word(&mut parameters, ";UIDVALIDITY=");
         let uid_validity = match validity {
