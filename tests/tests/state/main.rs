@@ -8,6 +8,8 @@
 //! that they race in the server; what these races come to is not in the seed. `LODE_STATE_MINUTES` makes a long run.
 
 mod client;
+mod hear;
+mod kind;
 mod model;
 mod reply;
 mod steps;
@@ -19,7 +21,8 @@ use tests::mail;
 use tests::random::{Random, seed};
 use tests::server::{Options, Server};
 
-use self::client::{Client, Kind};
+use self::client::Client;
+use self::kind::Kind;
 use self::model::Flags;
 
 /// The mailboxes that all sessions use.
