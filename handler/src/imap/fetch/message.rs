@@ -24,6 +24,8 @@ use crate::output::Output;
 
 /// Content up to this many octets is copied into the output; more is sent from the file.
 const COPIED_OCTETS: u64 = 16 * 1024;
+/// A message that is larger is not read once more for the sake of parts of type message/global: that would keep others from their turn.
+const GLOBALS_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 /// How much of a message is read at a time to be scanned.
 const SCANNED_OCTETS: u64 = 256 * 1024;
 
@@ -263,7 +265,7 @@ impl<'a> Message<'a> {
     fn record<'r>(&'r self, records: &'r mut RecordReader<'_>) -> Result<Record<'r>, StoreError> {
         let unreadable = |_| StoreError::NotFound("record that can be read");
         let record = Record::parse(records.record(self.cell()?.message)?).map_err(unreadable)?;
-        if !self.selected.enabled.rev2() || !record.has_global() {
+        if !self.selected.enabled.rev2() || !record.has_global() || record.size() > GLOBALS_OCTETS_MAX {
             return Ok(record);
         }
         if self.with_globals.get().is_none() {
