@@ -15,7 +15,7 @@ use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
 use protocol::imap::extension::sort::{SortArguments, SortCriterion};
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::esearch::Correlator;
-use protocol::imap::reply::status::Condition;
+use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::StoreError;
 
@@ -118,6 +118,11 @@ impl ImapSession {
             Ok(None) => {
                 let tell = sort.bearing.tell();
                 let Step::Tell(_, saving) = sort.step else { return Flow::Continue };
+                if sort.options.is_some_and(|options| options.has(ResultOption::Update)) {
+                    let text = "Orders are not kept up to date, only the results of SEARCH";
+                    let code = Some(Code::NoUpdate(&sort.tag));
+                    reply::untagged(turn.output.bytes(), Condition::No, code, text);
+                }
                 let ending = match (sort.failures, saving) {
                     (0, Saving::NotAsked | Saving::Saved) => Ending::ok(sort.tag, tell, "SORT completed"),
                     (0, Saving::TooMany) => {
