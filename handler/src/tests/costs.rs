@@ -115,6 +115,7 @@ fn a_search_touches_no_more_than_its_keys_need() {
         "more than the first is not looked for"
     );
     assert_eq!(touched("SEARCH RETURN (PARTIAL 3:70) ALL"), (2, 0, 0, false));
+    assert_eq!(touched("SEARCH RETURN (PARTIAL 1:2 MIN) HEADER X-Odd 1"), (1, 4, 4, true), "nor opened");
     assert_eq!(touched("SEARCH BODY text FLAGGED LARGER 1"), (4, 1, 1, true), "one message is opened");
     assert_eq!(touched("SEARCH BODY text ANSWERED"), (4, 0, 0, false), "none is opened");
     assert_eq!(touched("SEARCH 1:5 HEADER X-Odd 1"), (1, 5, 5, true));

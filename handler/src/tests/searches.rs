@@ -83,6 +83,42 @@ fn filters_of_the_user_stand_in_the_place_of_their_names() {
 }
 
 #[test]
+fn the_last_results_are_found_from_the_end() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    client.append("INBOX", b"Subject: x\r\n\r\ny\r\n");
+    client.ok("SELECT INBOX");
+    for _ in 0..14 {
+        client.ok("COPY 1:* INBOX");
+        client.ok("NOOP");
+    }
+    // Three windows and more of 16,384 messages.
+    client.ok("STORE 5,4096:4098,8193,12288:12289,16000 +FLAGS.SILENT (\\Flagged)");
+    let counters = rig.shared.store.counters();
+    let mut asked = |command: &str| {
+        let before = counters.blocks_searched.get();
+        let answer = client.ok(command);
+        let told = untagged(&answer)[0].split(") ").skip(1).collect::<Vec<_>>().join(") ");
+        (told, counters.blocks_searched.get() - before)
+    };
+    assert_eq!(asked("SEARCH RETURN (MAX) FLAGGED"), ("MAX 16000".to_owned(), 64));
+    assert_eq!(
+        asked("SEARCH RETURN (PARTIAL -1:-2) FLAGGED"),
+        ("PARTIAL (-1:-2 12289,16000)".to_owned(), 64)
+    );
+    assert_eq!(asked("SEARCH RETURN (PARTIAL -2:-4) FLAGGED").0, "PARTIAL (-2:-4 8193,12288:12289)");
+    assert_eq!(asked("SEARCH RETURN (PARTIAL -4:-9) FLAGGED").0, "PARTIAL (-4:-9 5,4096:4098,8193)");
+    assert_eq!(asked("SEARCH RETURN (PARTIAL -9:-12) FLAGGED").0, "PARTIAL (-9:-12 NIL)");
+    assert_eq!(
+        asked("SEARCH RETURN (PARTIAL -1:-2 MAX) FLAGGED NOT 16000").0,
+        "MAX 12289 PARTIAL (-1:-2 12288:12289)"
+    );
+    assert_eq!(asked("SEARCH RETURN (PARTIAL -1:-2 MIN) FLAGGED").0, "MIN 5 PARTIAL (-1:-2 12289,16000)");
+    assert_eq!(asked("SEARCH RETURN (MAX) 1:3 FLAGGED").0, "");
+    assert_eq!(asked("SEARCH RETURN (MAX) 1:5 FLAGGED"), ("MAX 5".to_owned(), 1));
+}
+
+#[test]
 fn batches_have_as_many_messages_as_was_asked_and_leave_no_gap() {
     let rig = Rig::start();
     let mut client = rig.imap("ann");

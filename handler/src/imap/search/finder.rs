@@ -15,6 +15,20 @@ use crate::conversation::Turn;
 /// How long a search may keep a worker before others have their turn, in milliseconds.
 const TURN_MS: u64 = 20;
 
+/// Messages of a window, where only the last results are wanted: windows are looked at from the last to the first.
+const WINDOW: u32 = 4096;
+
+/// Which results somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All.
+    All,
+    /// So many, the first of them.
+    First(u64),
+    /// So many, the last of them.
+    Last(u64),
+}
+
 /// A search of one mailbox on its way. The view must not be refreshed meanwhile.
 pub(crate) struct Finder {
     /// What opens no bucket, and what else must hold.
@@ -24,8 +38,12 @@ pub(crate) struct Finder {
     only: Option<NumberSet>,
     /// The next sequence number to look at.
     next: u32,
-    /// After so many results nobody asks for more.
-    enough: u64,
+    wanted: Wanted,
+    /// The sequence numbers that are looked at now, where windows are.
+    window: Option<(u32, u32)>,
+    /// What was found in later windows.
+    later: NumberSet,
+    /// What was found, but for `later`.
     found: NumberSet,
     found_count: u64,
     /// How well each result fits, if that is asked.
@@ -43,7 +61,9 @@ impl Finder {
             costly,
             only,
             next: 1,
-            enough: u64::MAX,
+            wanted: Wanted::All,
+            window: None,
+            later: NumberSet::default(),
             found: NumberSet::default(),
             found_count: 0,
             scores: None,
@@ -51,9 +71,9 @@ impl Finder {
         }
     }
 
-    /// The same, of which only the first so many results are wanted.
-    pub(crate) fn until(self, enough: u64) -> Finder {
-        Finder { enough, ..self }
+    /// The same, of which only some results are wanted. Of those there may be more in the end, all the same.
+    pub(crate) fn wanting(self, wanted: Wanted) -> Finder {
+        Finder { wanted, ..self }
     }
 
     /// The same, which also says how well each result fits.
@@ -66,9 +86,12 @@ impl Finder {
         self.scores.take().unwrap_or_default()
     }
 
-    /// The next sequence number that it will look at: how far it came.
-    pub(crate) fn next(&self) -> u32 {
-        self.next
+    /// How many of the messages of the mailbox it has been by.
+    pub(crate) fn done(&self, view: &View) -> u32 {
+        match self.window {
+            Some((first, last)) => view.exists() - last + (self.next - first),
+            None => self.next - 1,
+        }
     }
 
     /// Messages that could not be read so far; they are not among the results.
@@ -109,16 +132,59 @@ impl Finder {
     }
 
     fn visit(&mut self, matcher: &mut Matcher<'_>, view: &View, is_time_up: &dyn Fn() -> bool) -> bool {
-        let exists = view.exists();
+        let Wanted::Last(enough) = self.wanted else {
+            return self.visit_to(view.exists(), matcher, view, is_time_up);
+        };
+        loop {
+            let (first, last) = match self.window {
+                Some(window) => window,
+                None => self.enter_window(view.exists()),
+            };
+            if !self.visit_to(last, matcher, view, is_time_up) {
+                return false;
+            }
+            let found = std::mem::take(&mut self.found);
+            self.later = found.union(&self.later);
+            if first == 1 || self.found_count >= enough {
+                self.found = std::mem::take(&mut self.later);
+                return true;
+            }
+            self.enter_window(first - 1);
+            if is_time_up() {
+                return false;
+            }
+        }
+    }
+
+    /// Whether more of the first results are not wanted.
+    fn has_enough(&self) -> bool {
+        matches!(self.wanted, Wanted::First(enough) if self.found_count >= enough)
+    }
+
+    /// Goes to the window that ends with `last`.
+    fn enter_window(&mut self, last: u32) -> (u32, u32) {
+        let first = last.saturating_sub(WINDOW - 1).max(1);
+        self.next = first;
+        *self.window.insert((first, last))
+    }
+
+    /// Visits what is left of the messages up to `upto`.
+    fn visit_to(
+        &mut self,
+        upto: u32,
+        matcher: &mut Matcher<'_>,
+        view: &View,
+        is_time_up: &dyn Fn() -> bool,
+    ) -> bool {
         // Something is done in every turn, however slow it is.
         let mut has_looked = false;
         let ranges = match &self.only {
-            Some(only) => only.clip(self.next, exists).to_vec(),
-            None => vec![(1, exists)],
+            Some(only) => only.clip(self.next, upto).to_vec(),
+            None => vec![(1, upto)],
         };
         for (first, last) in ranges {
-            for block in view.blocks_in_seq_range(first.max(self.next)..=last.min(exists)) {
-                if self.found_count >= self.enough {
+            for block in view.blocks_in_seq_range(first.max(self.next)..=last.min(upto)) {
+                if self.has_enough() {
                     return true;
                 }
                 if has_looked && is_time_up() {
@@ -144,6 +210,9 @@ impl Finder {
                                         self.next = sequence_of(bit);
                                         return false;
                                     }
+                                    if self.has_enough() {
+                                        return true;
+                                    }
                                     has_looked = true;
                                     matcher.narrow(costly, bit) != 0
                                 }
@@ -163,7 +232,7 @@ impl Finder {
                 self.next = block.first_sequence + block.messages.count_ones();
             }
         }
-        self.next = exists.saturating_add(1);
+        self.next = upto.saturating_add(1);
         true
     }
 }

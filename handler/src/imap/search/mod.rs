@@ -19,6 +19,7 @@ use message::search::decode_charset;
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::command::search::{SearchArguments, SearchCharset, SearchKey};
+use protocol::imap::extension::partial::{PartialRange, Reach};
 use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::esearch::Correlator;
@@ -32,6 +33,7 @@ use self::condition::{Condition as Match, Given, charset_name};
 use self::context::{Context, without_sequence_numbers};
 pub(crate) use self::context::{Contexts, Notices};
 pub(crate) use self::finder::Finder;
+use self::finder::Wanted;
 pub(crate) use self::multi::MultiSearch;
 use super::enabled::Extension;
 use super::ending::Ending;
@@ -151,7 +153,7 @@ impl ImapSession {
         }
         match begun {
             Ok((condition, update)) => {
-                let mut finder = Finder::new(condition).until(enough(options.as_ref()));
+                let mut finder = Finder::new(condition).wanting(wanted(options.as_ref()));
                 if asks(ResultOption::Relevancy) {
                     finder = finder.scoring();
                 }
@@ -294,22 +296,21 @@ impl ImapSession {
     }
 }
 
-/// How many results are enough for a reply that says no more than this.
-fn enough(options: Option<&ResultOptions>) -> u64 {
-    use ResultOption::{All, Context, Count, Max, Min, Relevancy, Save, Update};
-    let has = |option| options.is_some_and(|options| options.has(option));
-    if [All, Count, Max, Relevancy, Update].into_iter().any(has) {
-        return u64::MAX;
+/// Which results a reply needs that says no more than this.
+fn wanted(options: Option<&ResultOptions>) -> Wanted {
+    use ResultOption::{All, Count, Max, Min, Relevancy, Update};
+    let Some(options) = options else { return Wanted::All };
+    if [All, Count, Relevancy, Update].into_iter().any(|option| options.has(option)) {
+        return Wanted::All;
     }
-    let first = u64::from(has(Min));
-    match options.and_then(ResultOptions::partial) {
-        Some(range) => range.last_from_first().map_or(u64::MAX, |last| last.max(first)),
-        None if has(Min) => first,
-        // SAVE or CONTEXT alone mean all.
-        None => {
-            debug_assert!(options.is_none() || has(Save) || has(Context));
-            u64::MAX
-        }
+    let ends = options.partial().map(PartialRange::reach);
+    match (options.has(Min), ends, options.has(Max)) {
+        (true, None, false) => Wanted::First(1),
+        (_, Some(Reach::FromFirst(count)), false) => Wanted::First(count),
+        (false, None, true) => Wanted::Last(1),
+        (false, Some(Reach::FromLast(count)), _) => Wanted::Last(count),
+        // Both ends; or SAVE or CONTEXT alone, which mean all.
+        _ => Wanted::All,
     }
 }
 
@@ -357,7 +358,7 @@ impl Search {
         if let Step::Find(finder) = &mut self.step {
             let mailbox = selected.mailbox(&turn.shared.store)?;
             if !finder.go_on(selected.id, &mailbox, &selected.view, turn)? {
-                let (done, of) = (finder.next() - 1, selected.view.exists());
+                let (done, of) = (finder.done(&selected.view), selected.view.exists());
                 self.progress.tell(turn, &self.tag, u64::from(done), u64::from(of));
                 return Ok(Some(Next::Again));
             }

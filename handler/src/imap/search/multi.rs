@@ -26,7 +26,7 @@ use super::answer::Answer;
 use super::condition::{Condition as Match, Given, charset_name};
 use super::context::{Context, without_sequence_numbers};
 use super::finder::Finder;
-use super::{TEXTS_MAX, Unsearchable, compile, enough, kept};
+use super::{TEXTS_MAX, Unsearchable, compile, kept, wanted};
 use crate::clock;
 use crate::conversation::{Next, Turn};
 use crate::imap::ending::{Ending, Tell};
@@ -355,7 +355,7 @@ impl MultiSearch {
         if condition.texts() > TEXTS_MAX {
             return Err(Unsearchable::TooManyTexts);
         }
-        let mut finder = Finder::new(condition).until(enough(Some(&self.options)));
+        let mut finder = Finder::new(condition).wanting(wanted(Some(&self.options)));
         if self.options.has(ResultOption::Relevancy) {
             finder = finder.scoring();
         }

@@ -150,7 +150,7 @@ impl Sort {
     /// How many of the messages of the mailbox have been searched.
     fn done(&self, selected: &Selected) -> u32 {
         match &self.step {
-            Step::Find(finder) => finder.next() - 1,
+            Step::Find(finder) => finder.done(&selected.view),
             _ => selected.view.exists(),
         }
     }

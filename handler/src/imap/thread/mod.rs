@@ -219,7 +219,7 @@ impl Thread {
     /// How many of the messages of the mailbox have been searched.
     fn done(&self, selected: &Selected) -> u32 {
         match &self.step {
-            Step::Find(finder) => finder.next() - 1,
+            Step::Find(finder) => finder.done(&selected.view),
             _ => selected.view.exists(),
         }
     }

@@ -16,6 +16,15 @@ pub struct PartialRange {
     bounds: (u32, u32),
 }
 
+/// How many results must be known for a [`PartialRange`]: what lies behind them does not change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// So many, the first of them.
+    FromFirst(u64),
+    /// So many, the last of them.
+    FromLast(u64),
+}
+
 /// An end of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -47,9 +56,13 @@ impl PartialRange {
         }
     }
 
-    /// The last place that is meant, if places are counted from the first result: what comes behind it need not be known.
-    pub fn last_from_first(self) -> Option<u64> {
-        (self.counted_from == End::First).then(|| u64::from(self.bounds.0.max(self.bounds.1)))
+    /// How many results must be known, and from which end.
+    pub fn reach(self) -> Reach {
+        let count = u64::from(self.bounds.0.max(self.bounds.1));
+        match self.counted_from {
+            End::First => Reach::FromFirst(count),
+            End::Last => Reach::FromLast(count),
+        }
     }
 
     /// Appends the range as it was sent.
@@ -91,6 +104,13 @@ mod tests {
         {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_farther_bound_says_how_many_must_be_known() {
+        let reach = |text| parse(text).expect(text).reach();
+        assert_eq!(reach("500:400"), Reach::FromFirst(500));
+        assert_eq!(reach("-1:-100"), Reach::FromLast(100));
     }
 
     #[test]
