@@ -61,7 +61,7 @@ pub(crate) struct Search {
 
 enum Step {
     /// Looking at messages.
-    Find(Finder),
+    Find(Box<Finder>),
     /// Telling what was found.
     Tell { answer: Answer, failures: u32, is_saved: Saving, is_update_refused: bool },
 }
@@ -164,7 +164,7 @@ impl ImapSession {
                     bearing,
                     update,
                     progress: InProgress::new(turn),
-                    step: Step::Find(finder),
+                    step: Step::Find(Box::new(finder)),
                 }));
                 Flow::Continue
             }
@@ -362,7 +362,7 @@ impl Search {
                 self.progress.tell(turn, &self.tag, u64::from(done), u64::from(of));
                 return Ok(Some(Next::Again));
             }
-            let finder = std::mem::replace(finder, Finder::new(Match::False));
+            let finder = std::mem::replace(&mut **finder, Finder::new(Match::False));
             self.step = self.tell(finder, selected, turn)?;
         }
         let Step::Tell { answer, .. } = &mut self.step else { return Ok(Some(Next::Again)) };

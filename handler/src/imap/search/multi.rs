@@ -67,7 +67,7 @@ struct Current {
 }
 
 enum Step {
-    Find(Finder),
+    Find(Box<Finder>),
     Tell(Answer),
 }
 
@@ -359,7 +359,7 @@ impl MultiSearch {
         if self.options.has(ResultOption::Relevancy) {
             finder = finder.scoring();
         }
-        Ok(Current { mailbox, view, _pin: pin, step: Step::Find(finder) })
+        Ok(Current { mailbox, view, _pin: pin, step: Step::Find(Box::new(finder)) })
     }
 
     /// Makes the reply of a mailbox that was searched.
@@ -367,7 +367,7 @@ impl MultiSearch {
         let Some(current) = &mut self.current else { return Ok(()) };
         let (id, name) = &self.sources[self.next - 1];
         let finder = match &mut current.step {
-            Step::Find(finder) => std::mem::replace(finder, Finder::new(Match::False)),
+            Step::Find(finder) => std::mem::replace(&mut **finder, Finder::new(Match::False)),
             Step::Tell(_) => return Ok(()),
         };
         self.failures += finder.failures();
