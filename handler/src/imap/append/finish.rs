@@ -11,6 +11,7 @@ use super::super::ending::{Ending, Tell};
 use super::super::names::Unfound;
 use super::super::untagged::Known;
 use super::super::{Flow, ImapSession, Running};
+use super::binary::Then;
 use super::{Append, Message, Step};
 use crate::conversation::Turn;
 
@@ -36,6 +37,9 @@ impl ImapSession {
 
     /// The command is complete.
     pub(super) fn finish_append(&mut self, mut append: Box<Append>, turn: &mut Turn<'_>) -> Flow {
+        if append.message.as_ref().is_some_and(|message| message.has_nul) {
+            return self.begin_conversion(append, Then::End, turn);
+        }
         let is_single = append.stored.is_empty();
         if let (true, Ok(place)) = (is_single, &append.place)
             && place.replaced.is_none()

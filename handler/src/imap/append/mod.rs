@@ -7,8 +7,10 @@
 //! - `place`: where the messages go, and which one goes for them
 //! - `octets`: takes what is in literals
 //! - `catenate`: takes what URLs stand for
+//! - `binary`: what has NUL in it is stored in base64
 //! - `finish`: puts the messages into the mailbox
 
+mod binary;
 mod catenate;
 mod finish;
 mod octets;
@@ -23,6 +25,7 @@ use store::change::{SystemFlags, ZonedTime};
 use store::txn::DepositDelivery;
 use store::{Draft, Right, Ticket};
 
+use self::binary::{Conversion, Then};
 use self::catenate::Copying;
 use self::octets::Coming;
 use self::place::Place;
@@ -45,6 +48,8 @@ pub(crate) struct Append {
     stored: Vec<DepositDelivery>,
     /// The one that is coming.
     message: Option<Message>,
+    /// What is said about that one, while it is written anew.
+    header: Option<MessageHeader>,
     step: Step,
 }
 
@@ -52,6 +57,8 @@ pub(crate) struct Append {
 struct Message {
     header: MessageHeader,
     draft: Draft,
+    /// Whether a literal8 of it has NUL.
+    has_nul: bool,
 }
 
 /// What is awaited.
@@ -62,6 +69,8 @@ enum Step {
     Octets(Coming),
     /// Octets of another message.
     Copy(Copying),
+    /// The message that has come is being written anew.
+    Convert(Box<Conversion>),
     /// All messages are stored and durable: the mailbox can have them.
     Durable,
 }
@@ -80,7 +89,8 @@ impl ImapSession {
         let refusal = turn.output.bytes().split_off(mark);
         let place = place.ok_or(refusal);
         let tag = begin.tag;
-        let append = Append { tag, name, place, stored: Vec::new(), message: None, step: Step::Piece };
+        let append =
+            Append { tag, name, place, stored: Vec::new(), message: None, header: None, step: Step::Piece };
         self.running = Running::Append(Box::new(append));
         Flow::Continue
     }
@@ -90,6 +100,7 @@ impl ImapSession {
             Step::Piece => {}
             Step::Octets(coming) => return self.take_octets(append, coming, turn),
             Step::Copy(copying) => return self.copy_octets(append, copying, turn),
+            Step::Convert(conversion) => return self.convert(append, conversion, turn),
             Step::Durable => return self.put_together(*append, turn),
         }
         for _ in 0..MESSAGES_IN_A_ROW {
@@ -97,6 +108,9 @@ impl ImapSession {
             turn.input.consume(consumed);
             match decoded {
                 Decoded::AppendPiece(AppendPiece::Message(header)) => {
+                    if append.message.as_ref().is_some_and(|message| message.has_nul) {
+                        return self.begin_conversion(append, Then::Message(header), turn);
+                    }
                     if let Err(flow) = self.begin_message(&mut append, header, turn) {
                         return flow;
                     }
@@ -148,7 +162,7 @@ impl ImapSession {
         }
         match turn.shared.store.draft() {
             Ok(draft) => {
-                append.message = Some(Message { header, draft });
+                append.message = Some(Message { header, draft, has_nul: false });
                 Ok(())
             }
             Err(error) => {

@@ -79,11 +79,13 @@ impl ImapSession {
         let wanted = usize::try_from(coming.left).unwrap_or(usize::MAX);
         let taken = &unread[..unread.len().min(wanted)];
         let count = taken.len();
-        let has_nul = coming.kind != LiteralKind::Binary && taken.contains(&0);
-        let written = if has_nul { Ok(()) } else { message.draft.write(taken) };
+        let has_nul = taken.contains(&0);
+        message.has_nul |= has_nul;
+        let is_refused = has_nul && coming.kind != LiteralKind::Binary;
+        let written = if is_refused { Ok(()) } else { message.draft.write(taken) };
         turn.input.consume(count);
         coming.left -= count as u64;
-        if has_nul {
+        if is_refused {
             self.decoder.append_skip(coming.left);
             let text = "NUL may only be in a literal8, ~{n}";
             return self.refuse(turn, &append.tag, Condition::Bad, None, text);
