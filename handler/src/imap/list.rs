@@ -274,6 +274,19 @@ impl ImapSession {
         Ok(())
     }
 
+    /// The LIST reply that tells how a mailbox of the user's own is called that the client called something else; only with IMAP4rev2
+    /// (RFC 9051, 6.3.12).
+    pub(super) fn told_as_sent(&self, sent: &MailboxName, turn: &Turn<'_>) -> Vec<u8> {
+        let mut told = Vec::new();
+        if let Some(old_name) = sent.sent_as()
+            && let Ok(place) = self.place_of(sent, turn)
+            && self.user().is_some_and(|user| user.id == place.owner)
+        {
+            self.tell_name(&mut told, &place.name, old_name, turn);
+        }
+        told
+    }
+
     /// Appends the LIST reply of one name as the list is now, with OLDNAME if it was called, or was, something else; only with
     /// IMAP4rev2 does a client expect it without having asked.
     pub(super) fn tell_name(&self, out: &mut Vec<u8>, name: &str, old_name: &str, turn: &Turn<'_>) {

@@ -89,7 +89,9 @@ impl ImapSession {
                 let uids = NumberSet::from_ascending([appended.uid.get()]);
                 let code = Some(Code::AppendUid(appended.uid_validity, &uids));
                 let text = "APPEND completed";
-                self.end_after_with(tag, Tell::Everything, Condition::Ok, code, text, committed.ticket)
+                let ending = Ending::with(tag.clone(), Tell::Everything, Condition::Ok, code, text)
+                    .preceded_by(self.told_as_sent(&place.name, turn));
+                self.end_after(tag, committed.ticket, ending)
             }
             Some(Err(Refused::Unusable(why))) => {
                 crate::log::error!("append refused", mailbox = place.mailbox.key(), why = why);
@@ -140,7 +142,8 @@ impl ImapSession {
         let code = Some(Code::AppendUid(done.uid_validity, &uids));
         let text = format!("{name} completed");
         let ending = match place.replaced {
-            None => Ending::with(tag.clone(), Tell::Everything, Condition::Ok, code, &text),
+            None => Ending::with(tag.clone(), Tell::Everything, Condition::Ok, code, &text)
+                .preceded_by(self.told_as_sent(&place.name, turn)),
             Some((.., numbering)) => {
                 // RFC 8508, 4.3: APPENDUID comes before EXPUNGE; and so does EXISTS, for the new message is there before the old one goes.
                 let mut first = Vec::new();
