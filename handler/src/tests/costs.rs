@@ -130,6 +130,37 @@ fn a_search_touches_no_more_than_its_keys_need() {
 }
 
 #[test]
+fn orders_and_threads_come_from_cells_and_records() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    for number in 0..200 {
+        let message = format!(
+            "Message-ID: <{number}@x>\r\nReferences: <{}@x>\r\nSubject: {number}\r\n\r\ntext\r\n",
+            number / 2
+        );
+        client.append("INBOX", message.as_bytes());
+    }
+    client.ok("SELECT INBOX");
+    let counters = rig.shared.store.counters();
+    let before = (counters.preads.get(), counters.record_reads.get(), counters.bucket_bytes_read.get());
+    client.ok("UID SORT (REVERSE DATE ARRIVAL SIZE) UTF-8 ALL");
+    let after = (counters.preads.get(), counters.record_reads.get(), counters.bucket_bytes_read.get());
+    assert_eq!(before, after, "no record and no bucket is read");
+    for command in [
+        "UID SORT (SUBJECT FROM TO CC DISPLAYFROM DISPLAYTO) UTF-8 ALL",
+        "UID THREAD ORDEREDSUBJECT UTF-8 ALL",
+        "UID THREAD REFERENCES UTF-8 ALL",
+    ] {
+        let (preads, records) = (counters.preads.get(), counters.record_reads.get());
+        client.ok(command);
+        assert_eq!(counters.bucket_bytes_read.get(), before.2, "no bucket is read: {command}");
+        assert_eq!(counters.record_reads.get(), records + 200, "each record once: {command}");
+        let preads = counters.preads.get() - preads;
+        assert!(preads <= 8, "neighbours are read together, not by {preads} reads: {command}");
+    }
+}
+
+#[test]
 fn envelopes_come_from_the_records_and_few_reads() {
     let rig = Rig::start();
     let mut client = rig.imap("ann");
