@@ -7,7 +7,6 @@
 //!
 //! What is equal to the end keeps the order of the mailbox.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use message::{Record, SortKey as TextKey};
@@ -216,7 +215,11 @@ fn rest<'a>(arena: &'a [u8], entry: &Entry) -> (&'a [u8], bool) {
 
 /// How two messages compare: for tests.
 #[cfg(test)]
-fn compare(criteria: &[SortCriterion], one: &(Facts, Vec<u8>), other: &(Facts, Vec<u8>)) -> Ordering {
+fn compare(
+    criteria: &[SortCriterion],
+    one: &(Facts, Vec<u8>),
+    other: &(Facts, Vec<u8>),
+) -> std::cmp::Ordering {
     let octets = |(facts, record): &(Facts, Vec<u8>)| {
         let mut out = Vec::new();
         push_criteria(criteria, facts, Record::parse(record).ok().as_ref(), &mut out);

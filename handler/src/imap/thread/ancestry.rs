@@ -211,11 +211,11 @@ mod tests {
             let mut ancestry = Ancestry::default();
             // One long chain to begin with, so that walking does not do.
             let mut parents = vec![NONE; nodes];
-            for node in 0..nodes {
+            for (node, parent) in (0..).zip(&mut parents) {
                 ancestry.push();
-                if node > 0 && node < nodes / 2 {
-                    ancestry.link(node as u32 - 1, node as u32);
-                    parents[node] = node as u32 - 1;
+                if node > 0 && (node as usize) < nodes / 2 {
+                    ancestry.link(node - 1, node);
+                    *parent = node - 1;
                 }
             }
             for _ in 0..20_000 {

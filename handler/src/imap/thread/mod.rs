@@ -67,7 +67,7 @@ enum Step {
 /// An algorithm that has all it needs.
 enum Joining {
     OrderedSubject(OrderedSubject),
-    References(References),
+    References(Box<References>),
 }
 
 /// What was read.
@@ -99,7 +99,7 @@ impl Reading {
 
     fn join(self) -> (Joining, Messages) {
         let joining = match self.links {
-            Some(links) => Joining::References(References::new(links.finish(), &self.messages)),
+            Some(links) => Joining::References(Box::new(References::new(links.finish(), &self.messages))),
             None => Joining::OrderedSubject(OrderedSubject::new()),
         };
         (joining, self.messages)
