@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) subscriptions: Vec<String>,
     /// The limits of the user's mail.
     pub(crate) limits: store::Limits,
+    /// What is said of the user.
+    pub(crate) attributes: Vec<(String, Vec<u8>)>,
 }
 
 impl Facts {
@@ -54,6 +56,7 @@ impl Facts {
                 .collect(),
             subscriptions: snapshot.subscriptions.clone(),
             limits: snapshot.limits,
+            attributes: snapshot.attributes.clone(),
         }
     }
 
@@ -73,12 +76,21 @@ impl Facts {
                         uid_next: 1,
                         highest_modseq: store::ids::ModSeq(1),
                         keywords: Vec::new(),
+                        attributes: Vec::new(),
                     };
                     self.mailboxes.push((mailbox.number, facts));
                 }
                 Change::MailboxNumbers { mailbox, uid_next, highest_modseq } => {
                     if let Some(facts) = self.mailbox_mut(mailbox.number) {
                         (facts.uid_next, facts.highest_modseq) = (uid_next, highest_modseq);
+                    }
+                }
+                Change::Attribute { mailbox: None, name, value: Some(value), .. } => {
+                    self.attributes.push((name, value));
+                }
+                Change::Attribute { mailbox: Some(number), name, value: Some(value), .. } => {
+                    if let Some(facts) = self.mailbox_mut(number) {
+                        facts.attributes.push((name, value));
                     }
                 }
                 Change::Keyword { mailbox, bit, name } if is_keyword(&name) => {
@@ -437,7 +449,13 @@ fn adopt_user(store: &Arc<Store>, name: &str, facts: &Facts, tried: &str) -> Res
         mailboxes: facts.mailboxes.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
         subscriptions: facts.subscriptions.clone(),
         limits: facts.limits,
+        attributes: facts.attributes.clone(),
     };
+    let everybody = format!("{}{}", store::rights::ACL, store::rights::ANYONE);
+    let mut said = facts.mailboxes.iter().flat_map(|(_, mailbox)| &mailbox.attributes);
+    if said.any(|(name, _)| *name == everybody) {
+        store.ensure_user(store::rights::ANYONE).map_err(Failure::because(tried))?;
+    }
     let committed =
         change(store, |change| change.adopt_user(user.clone())).map_err(Failure::because(tried))?;
     match committed.outcomes.first() {

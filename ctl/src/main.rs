@@ -1,5 +1,6 @@
 //! The `lode` command: a table of contents. One file a verb.
 
+mod acl;
 mod backup;
 mod check;
 mod config_file;
@@ -58,6 +59,8 @@ enum Verb {
     Mailbox(mailbox::Verb),
     #[command(subcommand)]
     Quota(quota::Verb),
+    #[command(subcommand)]
+    Acl(acl::Verb),
     Undelete(history::UndeleteArguments),
     Restore(restore::Arguments),
     Gc(gc::Arguments),
@@ -90,6 +93,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::User(verb) => user::run(&verb, config),
         Verb::Mailbox(verb) => mailbox::run(&verb, config),
         Verb::Quota(verb) => quota::run(&verb, config),
+        Verb::Acl(verb) => acl::run(&verb, config),
         Verb::Undelete(arguments) => history::undelete(&arguments, config),
         Verb::Restore(arguments) => restore::run(&arguments, config),
         Verb::Gc(arguments) => gc::run(&arguments, config),

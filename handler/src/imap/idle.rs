@@ -31,6 +31,9 @@ impl ImapSession {
         if turn.shared.is_shutting_down() {
             return Flow::Wait(goodbye(turn, "The server is being stopped"));
         }
+        if let Err(next) = self.review_rights(turn) {
+            return Flow::Wait(next);
+        }
         match self.tell_while_idle(&mut idle, turn) {
             Ok(true) => {}
             Ok(false) => {

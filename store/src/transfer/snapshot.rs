@@ -10,9 +10,11 @@ use std::time::Duration;
 use crate::error::{Result, StoreError};
 use crate::gc::gate::Gate;
 use crate::ids::{CellIndex, MailboxId, ModSeq, UserId};
+use crate::lists::MailboxList;
 use crate::locks::LockKey;
 use crate::mailbox::{Cell, Cells, Mailbox};
 use crate::quota::Limits;
+use crate::rights::{ACL, SHARED, decode, encode};
 use crate::store::Store;
 use crate::txn::{AdoptedMailbox, AdoptedUser};
 
@@ -32,6 +34,8 @@ pub struct UserSnapshot {
     pub subscriptions: Vec<String>,
     /// The limits of the user's mail.
     pub limits: Limits,
+    /// What is said of the user.
+    pub attributes: Vec<(String, Vec<u8>)>,
     open: Vec<Arc<Mailbox>>,
     /// No message is given up meanwhile.
     _gate: Gate,
@@ -79,6 +83,7 @@ impl UserSnapshot {
                         uid_next: 1,
                         highest_modseq: ModSeq(1),
                         keywords: Vec::new(),
+                        attributes: exported(&list, Some(entry.number)),
                     },
                     messages: 0,
                     octets: 0,
@@ -104,6 +109,7 @@ impl UserSnapshot {
                 mailboxes,
                 subscriptions: wanted_subscriptions.cloned().collect(),
                 limits: list.limits(),
+                attributes: exported(&list, None),
                 open,
                 _gate: gate,
             });
@@ -118,6 +124,7 @@ impl UserSnapshot {
             mailboxes: self.mailboxes.iter().map(|mailbox| mailbox.facts.clone()).collect(),
             subscriptions: self.subscriptions.clone(),
             limits: self.limits,
+            attributes: self.attributes.clone(),
         }
     }
 
@@ -134,6 +141,16 @@ impl UserSnapshot {
         let count = cells.count_up_to(mailbox.facts.uid_next.saturating_sub(1))?;
         Ok(SnapshotCells { cells, count, upto: mailbox.facts.highest_modseq, next: 0 })
     }
+}
+
+/// What is said of a mailbox, or of the user, as it is understood elsewhere: users by their names, for their numbers mean nothing there.
+fn exported(list: &MailboxList, mailbox: Option<u32>) -> Vec<(String, Vec<u8>)> {
+    let told = list.attributes(mailbox).filter(|(name, _)| !name.starts_with(SHARED));
+    told.map(|(name, value)| {
+        let value = if name.starts_with(ACL) { encode(decode(value).0, None) } else { value.to_vec() };
+        (name.to_string(), value)
+    })
+    .collect()
 }
 
 /// Walks the cells of a mailbox as of a snapshot.

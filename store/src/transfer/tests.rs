@@ -35,6 +35,9 @@ fn made(store: &Arc<Store>) -> UserId {
     txn.create_mailbox(user, "A/b", None);
     txn.subscribe(user, "A/b", true);
     txn.set_quota(user, Limits { octets: Limit::Most(1 << 40), messages: Limit::Default });
+    txn.set_attribute(user, None, "meta/private/comment", Some(b"hers"));
+    txn.set_attribute(user, None, "shared/7", Some(b""));
+    txn.set_attribute(user, Some(1), "acl/bob", Some(b"lrs 17"));
     txn.commit().expect("made");
     let inbox = MailboxId { user, number: 1 };
     for number in 0..5 {
@@ -116,6 +119,12 @@ fn what_is_written_is_read() {
     assert_eq!(creates.count(), 4);
     assert!(facts.iter().any(|fact| matches!(fact, Change::MailboxNumbers { uid_next: 7, .. })));
     assert!(facts.iter().any(|fact| matches!(fact, Change::Keyword { name, .. } if name == "$Work")));
+    let said = facts.iter().filter_map(|fact| match fact {
+        Change::Attribute { mailbox, name, value, .. } => Some((*mailbox, name.as_str(), value.as_deref())),
+        _ => None,
+    });
+    let want = [(None, "meta/private/comment", Some(&b"hers"[..])), (Some(1), "acl/bob", Some(&b"lrs"[..]))];
+    assert_eq!(said.collect::<Vec<_>>(), want, "numbers of users stay behind");
     let uids: Vec<(u32, u32)> = items
         .iter()
         .filter_map(|item| match item {

@@ -60,6 +60,14 @@ impl<W: Write> ExportWriter<W> {
             let change = Change::Subscribe { user, list_version: 1, name: name.clone(), subscribed: true };
             put_change(&change, &mut records);
         }
+        let attribute = |mailbox, (name, value): &(String, Vec<u8>)| Change::Attribute {
+            user,
+            list_version: 1,
+            mailbox,
+            name: name.clone(),
+            value: Some(value.clone()),
+        };
+        snapshot.attributes.iter().for_each(|said| put_change(&attribute(None, said), &mut records));
         writer.put_records(&records)?;
         for some in snapshot.mailboxes.chunks(MAILBOXES_A_FRAME) {
             records.clear();
@@ -81,6 +89,8 @@ impl<W: Write> ExportWriter<W> {
                     let keyword = Change::Keyword { mailbox: id, bit: *bit, name: name.clone() };
                     put_change(&keyword, &mut records);
                 }
+                let said = facts.attributes.iter();
+                said.for_each(|said| put_change(&attribute(Some(id.number), said), &mut records));
             }
             writer.put_records(&records)?;
         }

@@ -14,6 +14,7 @@ use crate::lists::{INBOX, MailboxEntry, MailboxList, plan_adopt, plan_create, pl
 use crate::locks::LockKey;
 use crate::mailbox::{Keywords, MODSEQS_SKIPPED, UIDS_SKIPPED};
 use crate::quota::Limits;
+use crate::rights::{ACL, RightsChange, decode, encode, subject};
 use crate::txn::names::{inbox_of, made_mailboxes};
 use crate::txn::outcome::{Appended, Outcome, Refused};
 use crate::txn::plan::{Plan, Stop};
@@ -40,6 +41,8 @@ pub struct AdoptedMailbox {
     pub highest_modseq: ModSeq,
     /// The names of its keywords, with their bits.
     pub keywords: Vec<(u8, String)>,
+    /// What is said of it: rights of others, annotations ([`MailboxList::attributes`]). Rights name users by their names alone.
+    pub attributes: Vec<(String, Vec<u8>)>,
 }
 
 impl AdoptedMailbox {
@@ -61,6 +64,8 @@ pub struct AdoptedUser {
     pub subscriptions: Vec<String>,
     /// The limits of the user's mail.
     pub limits: Limits,
+    /// What is said of the user.
+    pub attributes: Vec<(String, Vec<u8>)>,
 }
 
 /// Where a message goes that keeps its UID.
@@ -134,7 +139,43 @@ impl Plan<'_> {
             }
         }
         self.lists.insert(user, list);
+        for (name, value) in &wanted.attributes {
+            self.set_attribute(user, None, name, Some(value))?;
+        }
+        for mailbox in &wanted.mailboxes {
+            self.adopt_attributes(user, mailbox)?;
+        }
         Ok(Outcome::Created(inbox))
+    }
+
+    /// Says of a mailbox, which is in the list now, what was said of it elsewhere. Rights of users who are not here are kept for when they are.
+    fn adopt_attributes(&mut self, user: UserId, wanted: &AdoptedMailbox) -> Result<(), Stop> {
+        if wanted.attributes.is_empty() {
+            return Ok(());
+        }
+        let number = self.list(user)?.find(&wanted.name).map(|entry| entry.number);
+        let number = number.ok_or(ChangeError::NoSuchMailbox)?;
+        let mut given = Vec::new();
+        for (name, value) in &wanted.attributes {
+            let identifier = name.strip_prefix(ACL);
+            let whom = identifier.map_or(Ok(None), |identifier| self.store.find_user(subject(identifier)))?;
+            match (identifier, whom) {
+                (Some(_), Some(whom)) if whom == user => {}
+                (Some(identifier), Some(whom)) => given.push((identifier, decode(value).0, whom)),
+                (Some(_), None) => {
+                    let value = encode(decode(value).0, None);
+                    self.set_attribute(user, Some(number), name, Some(&value))?;
+                }
+                (None, _) => {
+                    self.set_attribute(user, Some(number), name, Some(value))?;
+                }
+            }
+        }
+        self.need(given.iter().map(|(_, _, whom)| LockKey::List(*whom)))?;
+        for (identifier, rights, _) in given {
+            self.set_rights(MailboxId { user, number }, identifier, RightsChange::Set(rights))?;
+        }
+        Ok(())
     }
 
     pub(super) fn adopt_mailbox(&mut self, user: UserId, wanted: &AdoptedMailbox) -> Result<Outcome, Stop> {
@@ -151,6 +192,7 @@ impl Plan<'_> {
         self.change_list(user, changes);
         let (mailbox, _) = made.last().ok_or(ChangeError::NotAllowed("a mailbox that holds nothing"))?;
         self.fill_later(*mailbox, &wanted)?;
+        self.adopt_attributes(user, &wanted)?;
         Ok(Outcome::Created(*mailbox))
     }
 

@@ -23,6 +23,7 @@ fn adopted(name: &str, uid_validity: u32) -> AdoptedMailbox {
         uid_next: 1000,
         highest_modseq: ModSeq(5000),
         keywords: vec![(3, "$Work".to_string())],
+        attributes: Vec::new(),
     }
 }
 
@@ -34,6 +35,7 @@ fn ann() -> AdoptedUser {
         mailboxes: vec![adopted("INBOX", 100), upper, adopted("Lists/rust", 65), sent],
         subscriptions: vec!["INBOX".to_string(), "Lists/rust".to_string(), "Gone".to_string()],
         limits: Limits { octets: Limit::Most(1 << 30), messages: Limit::Default },
+        attributes: vec![("meta/private/comment".to_string(), b"hers".to_vec())],
     }
 }
 
@@ -217,9 +219,36 @@ fn an_inbox_that_did_not_come_along_gets_a_uidvalidity_that_no_other_has() {
         mailboxes,
         subscriptions: Vec::new(),
         limits: Limits::default(),
+        attributes: Vec::new(),
     };
     let mut txn = store.begin();
     txn.adopt_user(user);
     let [Outcome::Created(inbox)] = txn.commit().expect("made").outcomes[..] else { panic!() };
     assert!(store.mailbox(inbox).expect("there").uid_validity() > now + 59);
+}
+
+#[test]
+fn what_was_said_elsewhere_is_said_here_and_rights_find_their_users() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), 0);
+    let bob = store.ensure_user("bob").expect("made");
+    let mut user = ann();
+    user.mailboxes[2].attributes =
+        [("acl/bob", "lrs"), ("acl/cy", "lr"), ("acl/ann", "l"), ("meta/shared/comment", "x")]
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .to_vec();
+    let mut txn = store.begin();
+    txn.adopt_user(user);
+    txn.commit().expect("adopted");
+    let ann = store.find_user("ann").expect("found").expect("there");
+    let list = store.mailbox_list(ann).expect("a list");
+    let number = list.find("Lists/rust").expect("there").number;
+    assert_eq!(list.attribute(None, "meta/private/comment"), Some(&b"hers"[..]));
+    let said: Vec<_> = list.attributes(Some(number)).map(|(name, _)| name).collect();
+    assert_eq!(said, ["acl/bob", "acl/cy", "meta/shared/comment"]);
+    assert_eq!(list.rights_of(number, bob, "bob").letters(), "lrs");
+    assert_eq!(store.mailbox_list(bob).expect("a list").owners().collect::<Vec<_>>(), [ann]);
+    // Who comes later has the rights by the name.
+    let cy = store.ensure_user("cy").expect("made");
+    assert_eq!(list.rights_of(number, cy, "cy").letters(), "lr");
 }
