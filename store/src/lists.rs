@@ -178,6 +178,12 @@ impl MailboxList {
         self.attributes.of(mailbox)
     }
 
+    /// All attributes, the user's own first: mailbox, name, value.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn all_attributes(&self) -> impl Iterator<Item = (Option<u32>, &str, &[u8])> {
+        self.attributes.all()
+    }
+
     /// How many attributes there are of the user and of all mailboxes, and how many octets their names and values have together.
     pub fn attribute_sums(&self) -> (usize, usize) {
         (self.attributes.len(), self.attributes.octets())

@@ -200,3 +200,35 @@ fn demo_serves_real_mail_and_says_how_to_read_it() {
         }
     }
 }
+
+#[test]
+fn rights_are_set_and_shown_while_the_server_runs() {
+    let server = Server::start();
+    if server.skip_on_peer("lode acl") {
+        return;
+    }
+    let name = server.user("ann");
+    let box_of_ann = format!("\"Other Users/{name}/INBOX\"");
+    let mut bob = server.imap("bob");
+    assert!(!bob.command(&format!("SELECT {box_of_ann}")).expect("answered").text.starts_with("OK"));
+    let of_ann = ["--user", "ann", "--mailbox", "INBOX"];
+    server.lode(&[&["acl", "set"], &of_ann[..], &["bob", "lr"]].concat());
+    server.lode(&[&["acl", "set"], &of_ann[..], &["bob", "+sd"]].concat());
+    server.lode(&[&["acl", "set"], &of_ann[..], &["bob", "-e"]].concat());
+    server.lode(&[&["acl", "set"], &of_ann[..], &["--", "-anyone", "t"]].concat());
+    let shown = server.lode(&[&["acl", "list"], &of_ann[..], &["--json"]].concat());
+    for wanted in ["\"identifier\": \"bob\"", "\"rights\": \"lrst\"", "\"identifier\": \"-anyone\""] {
+        assert!(shown.contains(wanted), "{shown}");
+    }
+    bob.ok(&format!("SELECT {box_of_ann}"));
+    let said = tool::run(
+        &mut server.lode_command(&[&["acl", "set"], &of_ann[..], &["bob", "lq"]].concat()),
+        b"",
+        Duration::from_secs(30),
+    );
+    assert!(!said.success && said.err.contains("lrswipkxtean"), "{}", said.err);
+    server.lode(&[&["acl", "delete"], &of_ann[..], &["bob"]].concat());
+    let shown = server.lode(&["acl", "list", "--user", "ann"]);
+    assert!(!shown.contains("bob"), "{shown}");
+    assert!(!bob.command(&format!("EXAMINE {box_of_ann}")).expect("answered").text.starts_with("OK"));
+}

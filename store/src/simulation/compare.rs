@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::history::{DURABLE, History, Mark};
 use super::model::{CellModel, CellState, Difference, MailboxModel, Model, UserModel};
 use super::observe::{DAMAGED, Seen, SeenCell, check_references, check_usage};
+use super::resolve::is_same_list;
 use crate::ids::{MailboxId, UserId};
 use crate::lists::MailboxList;
 use crate::store::Store;
@@ -65,7 +66,7 @@ pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Diffe
     whole.compare_users(model)?;
     for (user, list) in &whole.lists {
         let known = &model.users[user];
-        if list.entries() != known.list.entries() || list.subscriptions() != known.list.subscriptions() {
+        if !is_same_list(list, &known.list) {
             return Err(format!("the list of {} is {list:?}, and was shown as {:?}", known.name, known.list));
         }
     }
@@ -88,6 +89,7 @@ pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Diffe
             }
         }
         compare_unknown(known, seen).map_err(|what| format!("{name}: {what}"))?;
+        compare_marks(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
         known.uid_next = seen.uid_next;
         known.highest_modseq = seen.highest_modseq;
     }
@@ -110,6 +112,7 @@ pub(super) fn compare_recovered(model: &Model, whole: &Whole) -> Result<(), Diff
                 .map_err(|what| format!("{name}: UID {uid}: {what}"))?;
         }
         compare_unknown(known, seen).map_err(|what| format!("{name}: {what}"))?;
+        compare_marks(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
     }
     compare_transactions(model, whole)
 }
@@ -127,6 +130,9 @@ pub(super) fn settle(model: &mut Model, whole: &Whole) {
         }
         for (name, history) in &mut known.subscriptions {
             history.settle(list.is_subscribed(name));
+        }
+        for ((mailbox, name), history) in &mut known.attributes {
+            history.settle(list.attribute(*mailbox, name).map(<[u8]>::to_vec));
         }
     }
     for (id, seen) in &whole.mailboxes {
@@ -156,6 +162,7 @@ pub(super) fn model_of(whole: &Whole) -> Model {
     settle(&mut model, whole);
     for (id, seen) in &whole.mailboxes {
         let Some(known) = model.mailbox_mut(*id) else { continue };
+        known.seen.clone_from(&seen.marks);
         for (uid, cell) in &seen.cells {
             let cell = CellModel {
                 content: Arc::new(cell.content.clone()),
@@ -199,6 +206,17 @@ fn compare_list(model: &Model, known: &UserModel, list: &MailboxList) -> Result<
             return Err(format!("{name} is subscribed, and never was"));
         }
     }
+    for (mailbox, name, _) in list.all_attributes() {
+        if !known.attributes.contains_key(&(mailbox, name.to_string())) {
+            return Err(format!("{name} is said of {mailbox:?}, and never was"));
+        }
+    }
+    for ((mailbox, name), history) in &known.attributes {
+        let value = list.attribute(*mailbox, name).map(<[u8]>::to_vec);
+        if !is_possible(model, history, &value) {
+            return Err(format!("{name} of {mailbox:?} is {value:?}"));
+        }
+    }
     for (name, history) in &known.subscriptions {
         let subscribed = list.is_subscribed(name);
         if !is_possible(model, history, &subscribed) {
@@ -210,6 +228,20 @@ fn compare_list(model: &Model, known: &UserModel, list: &MailboxList) -> Result<
 
 fn is_possible<T: PartialEq>(model: &Model, history: &History<T>, state: &T) -> bool {
     history.possible(&model.unacknowledged).any(|possible| possible == state)
+}
+
+/// What readers who are there have seen of messages that are there: it lasts as soon as it is shown.
+fn compare_marks(whole: &Whole, known: &MailboxModel, seen: &Seen) -> Result<(), Difference> {
+    let is_told = |(reader, uid): &&(UserId, u32)| {
+        let is_live = seen.cells.get(uid).is_some_and(|cell| cell.state.is_live());
+        is_live && whole.users.iter().any(|(user, _)| user == reader)
+    };
+    let expected: Vec<_> = known.seen.iter().filter(is_told).collect();
+    let found: Vec<_> = seen.marks.iter().filter(is_told).collect();
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("readers have seen {found:?}, and should have seen {expected:?}"))
 }
 
 fn compare_numbers(known: &MailboxModel, seen: &Seen) -> Result<(), Difference> {

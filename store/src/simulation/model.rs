@@ -1,7 +1,7 @@
 //! The plain model of a store: for every user, mailbox and message, the states that were shown since the last that was acknowledged. No files,
 //! no locks, no recovery; what it says is what clients were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::history::{DURABLE, History, Mark, Transaction, TransactionId, Unacknowledged};
@@ -33,6 +33,8 @@ pub(super) struct UserModel {
     pub(super) list: Arc<MailboxList>,
     pub(super) special_uses: BTreeMap<u32, History<Option<SpecialUse>>>,
     pub(super) subscriptions: BTreeMap<String, History<bool>>,
+    /// By mailbox, or the user's own, and name.
+    pub(super) attributes: BTreeMap<(Option<u32>, String), History<Option<Vec<u8>>>>,
     /// The mailboxes that are there.
     pub(super) mailboxes: BTreeMap<u32, MailboxModel>,
 }
@@ -45,6 +47,8 @@ pub(super) struct MailboxModel {
     pub(super) uid_next: u32,
     pub(super) highest_modseq: u64,
     pub(super) cells: BTreeMap<u32, CellModel>,
+    /// Readers who are not the owner, and UIDs of what they have seen; perhaps of messages that are gone.
+    pub(super) seen: BTreeSet<(UserId, u32)>,
 }
 
 /// A message in a mailbox.
@@ -77,7 +81,13 @@ impl CellState {
 
 impl MailboxModel {
     pub(super) fn new(uid_validity: u32) -> MailboxModel {
-        MailboxModel { uid_validity, uid_next: 1, highest_modseq: 1, cells: BTreeMap::new() }
+        MailboxModel {
+            uid_validity,
+            uid_next: 1,
+            highest_modseq: 1,
+            cells: BTreeMap::new(),
+            seen: BTreeSet::new(),
+        }
     }
 
     /// UIDs of the messages that are there.
@@ -135,6 +145,7 @@ impl Model {
             list: Arc::new(MailboxList::empty(user)),
             special_uses: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            attributes: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
         };
         self.users.insert(user, known);
@@ -160,6 +171,20 @@ impl Model {
                 }
             }
         }
+        // What is said of a mailbox goes with it, and mailboxes go for good as soon as that is shown.
+        known
+            .attributes
+            .retain(|(mailbox, _), _| mailbox.is_none_or(|number| list.by_number(number).is_some()));
+        for (mailbox, name, _) in list.all_attributes() {
+            let key = (mailbox, name.to_string());
+            known.attributes.entry(key).or_insert_with(|| History::new(DURABLE, None));
+        }
+        for ((mailbox, name), history) in &mut known.attributes {
+            let value = list.attribute(*mailbox, name).map(<[u8]>::to_vec);
+            if *history.now() != value {
+                history.push(id, value);
+            }
+        }
         for name in list.subscriptions() {
             known.subscriptions.entry(name.clone()).or_insert_with(|| History::new(DURABLE, false));
         }
@@ -177,6 +202,7 @@ impl Model {
             known.there = false;
             known.mailboxes.clear();
             known.subscriptions.clear();
+            known.attributes.clear();
             known.special_uses.clear();
         }
     }

@@ -1,9 +1,9 @@
 //! Reads what an open store shows, for comparing with the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{self, Difference, keyword_bits};
-use crate::change::ZonedTime;
+use crate::change::{SystemFlags, ZonedTime};
 use crate::check::{CheckOptions, Fault, FaultKind};
 use crate::error::StoreError;
 use crate::gc::walk::{open_held, walk};
@@ -24,6 +24,8 @@ pub(super) struct Seen {
     pub(super) uid_next: u32,
     pub(super) highest_modseq: u64,
     pub(super) cells: BTreeMap<u32, SeenCell>,
+    /// Readers who are not the owner, and UIDs of what they have seen.
+    pub(super) marks: BTreeSet<(UserId, u32)>,
 }
 
 /// What it shows of a message. Octets are of those that are there alone.
@@ -50,6 +52,7 @@ impl Seen {
             uid_next: open.uid_next().map_err(said)?,
             highest_modseq: open.highest_modseq().map_err(said)?.0,
             cells: BTreeMap::new(),
+            marks: BTreeSet::new(),
         };
         let mut last = 0;
         let [mut exists, mut unseen, mut deleted, mut size] = [0u64; 4];
@@ -83,6 +86,7 @@ impl Seen {
             let holds = cell.holds_reference();
             seen.cells.insert(uid, SeenCell { state, internal_date, message, holds, content });
         }
+        seen.marks = marks(store, id).map_err(|error| format!("{}: readers: {error}", name()))?;
         let status = open.status().map_err(said)?;
         let says =
             [u64::from(status.exists), u64::from(status.unseen), u64::from(status.deleted), status.size];
@@ -92,6 +96,33 @@ impl Seen {
         }
         Ok(seen)
     }
+}
+
+/// What readers who are not the owner have seen; each is shown as many as there are.
+fn marks(store: &Store, id: MailboxId) -> Result<BTreeSet<(UserId, u32)>, Difference> {
+    let told = |error: StoreError| error.to_string();
+    let mut marks = BTreeSet::new();
+    for reader in crate::seen::readers(&store.derived.disk, &store.derived.cells_path(id).map_err(told)?)
+        .map_err(told)?
+    {
+        let open = store.mailbox_as(id, reader).map_err(told)?;
+        let (cells, status) = (open.cells().map_err(told)?, open.status().map_err(told)?);
+        let mut seen = 0;
+        for index in (0..cells.count()).map(CellIndex) {
+            let cell = cells.flags(index).map_err(told)?;
+            if !cell.expunged && cell.flags.system.contains(SystemFlags::SEEN) {
+                marks.insert((reader, cell.uid.get()));
+                seen += 1;
+            }
+            if cell.modseq > status.highest_modseq {
+                return Err(format!("a mark of UID {} has modseq {}", cell.uid, cell.modseq.0));
+            }
+        }
+        if status.exists - status.unseen != seen {
+            return Err(format!("{seen} are seen, and {} of {} are not", status.unseen, status.exists));
+        }
+    }
+    Ok(marks)
 }
 
 /// All octets of a message, which must be as many as the cell says.

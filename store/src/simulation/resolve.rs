@@ -8,7 +8,8 @@ use super::observe::Seen;
 use super::wish::{Done, Receipt, Wish};
 use crate::ids::{MailboxId, UserId};
 use crate::lists::{
-    INBOX, MailboxList, RenamePlan, plan_create, plan_delete, plan_rename, plan_special_use, plan_subscribe,
+    INBOX, MailboxList, RenamePlan, plan_attribute, plan_create, plan_delete, plan_rename, plan_special_use,
+    plan_subscribe,
 };
 use crate::store::Store;
 use crate::txn::{Appended, Committed, Outcome, Refused};
@@ -58,6 +59,9 @@ pub(super) fn list_after(model: &Model, wish: &Wish, now_seconds: u32) -> Option
         Wish::DeleteMailbox { name, .. } => plan_delete(list, name, now_seconds),
         Wish::Subscribe { name, subscribed, .. } => plan_subscribe(list, name, *subscribed),
         Wish::SpecialUse { name, special_use, .. } => plan_special_use(list, name, *special_use),
+        Wish::Attribute { mailbox, name, value, .. } => {
+            plan_attribute(list, *mailbox, name, value.as_deref())
+        }
         _ => return None,
     };
     let mut after = MailboxList::clone(list);
@@ -65,9 +69,11 @@ pub(super) fn list_after(model: &Model, wish: &Wish, now_seconds: u32) -> Option
     Some(after)
 }
 
-/// Whether two lists say the same of names and what is below them.
+/// Whether two lists say the same of names, of what is below them, and of mailboxes.
 pub(super) fn is_same_list(one: &MailboxList, other: &MailboxList) -> bool {
-    one.entries() == other.entries() && one.subscriptions() == other.subscriptions()
+    one.entries() == other.entries()
+        && one.subscriptions() == other.subscriptions()
+        && one.all_attributes().eq(other.all_attributes())
 }
 
 /// Finds out whether an operation that was cut short happened. All locks that it held were taken since, so what it left half-done is done.
@@ -186,6 +192,15 @@ pub(super) fn found_out(
                     Ok(Some(Done::Flagged(wanted.iter().map(|(uid, _)| *uid).collect(), *modseq)))
                 }
                 Some(_) => Err(format!("half a STORE: {} of {} messages", modseqs.len(), wanted.len())),
+            }
+        }
+        Wish::MarkSeen { reader, mailbox, uids, seen: mark } => {
+            let wanted = model.marks_changed(*reader, *mailbox, uids, *mark);
+            let now = |uid: &&u32| seen[mailbox].marks.contains(&(*reader, **uid)) == *mark;
+            match wanted.iter().filter(now).count() {
+                0 => Ok(None),
+                all if all == wanted.len() => Ok(Some(Done::Flagged(wanted, seen[mailbox].highest_modseq))),
+                some => Err(format!("half a change of marks: {some} of {} messages", wanted.len())),
             }
         }
         Wish::Expunge { mailbox, uids } => {

@@ -539,6 +539,7 @@ impl Run {
             | Wish::RenameMailbox { .. }
             | Wish::DeleteMailbox { .. }
             | Wish::Subscribe { .. }
+            | Wish::Attribute { .. }
             | Wish::SpecialUse { .. } => list_after(&self.model, wish, now_seconds).is_none(),
             _ => false,
         };

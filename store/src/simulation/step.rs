@@ -116,6 +116,20 @@ pub(super) enum Operation {
         mailbox: u64,
         special_use: u8,
     },
+    /// Something is said of a mailbox, or of the user.
+    Attribute {
+        user: u64,
+        mailbox: u64,
+        name: u8,
+        value: u8,
+    },
+    /// A user has seen messages of another one's mailbox, or has not.
+    MarkSeen {
+        reader: u64,
+        mailbox: u64,
+        messages: Vec<u64>,
+        seen: bool,
+    },
 }
 
 /// Writers that a run has at most.
@@ -124,6 +138,9 @@ pub(super) const WRITERS: u8 = 3;
 pub(super) const USER_NAMES: u8 = 4;
 /// Keywords that there are to choose from, as bits of a step's number.
 pub(super) const KEYWORDS: [&str; 6] = ["$a", "$b", "$c", "$Forwarded", "$Junk", "work"];
+/// Names of attributes that there are to choose from.
+pub(super) const ATTRIBUTE_NAMES: [&str; 4] =
+    ["acl/anyone", "acl/anyone", "meta/private/comment", "meta/shared/comment"];
 /// Names of mailboxes that there are to choose from.
 pub(super) const MAILBOX_NAMES: [&str; 10] =
     ["a", "b", "c", "a/x", "a/y", "b/x", "a/x/z", "INBOX/in", "Work", "Work/2026"];
@@ -131,7 +148,7 @@ pub(super) const MAILBOX_NAMES: [&str; 10] =
 /// How likely each kind of step is in one run.
 struct Weights {
     steps: [u32; 14],
-    operations: [u32; 14],
+    operations: [u32; 16],
 }
 
 impl Weights {
@@ -147,8 +164,8 @@ impl Weights {
         steps[0] = 200;
         steps[3] = steps[3].max(15);
         // Begin, Drop, Deliver, Copy, Move, StoreFlags, Expunge, CreateUser, DeleteUser, CreateMailbox, Rename, Delete, Together,
-        // names
-        let mut operations = [6, 2, 60, 16, 12, 24, 14, 3, 2, 10, 6, 5, 12, 8].map(&mut vary);
+        // names, attributes, seen
+        let mut operations = [6, 2, 60, 16, 12, 24, 14, 3, 2, 10, 6, 5, 12, 8, 8, 12].map(&mut vary);
         operations[2] = operations[2].max(20);
         Weights { steps, operations }
     }
@@ -263,6 +280,18 @@ fn operation(random: &mut Random, weights: &Weights) -> Operation {
                 keywords: if random.once_in(4) { keywords } else { 0 },
             }
         }
+        14 => Operation::Attribute {
+            user: random.next(),
+            mailbox: random.next(),
+            name: random.next() as u8,
+            value: random.next() as u8,
+        },
+        15 => Operation::MarkSeen {
+            reader: random.next(),
+            mailbox: random.next(),
+            messages: some(random, 20),
+            seen: !random.once_in(3),
+        },
         _ => {
             if random.once_in(2) {
                 let (user, name) = (random.next(), random.next() as u8);
@@ -309,6 +338,8 @@ mod tests {
         has(&|step| matches!(step, Step::PowerCut));
         has(&|step| matches!(step, Step::Do { what: Operation::Copy { expunge: true, .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Deliver { to, .. }, .. } if to.len() > 20));
+        has(&|step| matches!(step, Step::Do { what: Operation::Attribute { .. }, .. }));
+        has(&|step| matches!(step, Step::Do { what: Operation::MarkSeen { .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Together { replaced: Some(_), .. }, .. }));
         has(
             &|step| matches!(step, Step::Do { what: Operation::Together { sizes, .. }, .. } if sizes.len() > 3),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::history::{DURABLE, History, Mark, TransactionId};
 use super::model::{CellModel, CellState, Difference, Model, keyword_names};
-use super::step::{KEYWORDS, MAILBOX_NAMES, Operation};
+use super::step::{ATTRIBUTE_NAMES, KEYWORDS, MAILBOX_NAMES, Operation};
 use crate::change::{SpecialUse, SystemFlags, ZonedTime};
 use crate::draft::Content;
 use crate::error::{ChangeError, StoreError};
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::lists::INBOX;
+use crate::rights::Right;
 use crate::store::Store;
 use crate::txn::{Committed, Delivery, DepositDelivery, FlagChange, FlagOperation};
 
@@ -77,6 +78,18 @@ pub(super) enum Wish {
         user: UserId,
         name: String,
         special_use: Option<SpecialUse>,
+    },
+    Attribute {
+        user: UserId,
+        mailbox: Option<u32>,
+        name: String,
+        value: Option<Vec<u8>>,
+    },
+    MarkSeen {
+        reader: UserId,
+        mailbox: MailboxId,
+        uids: Vec<u32>,
+        seen: bool,
     },
 }
 
@@ -165,6 +178,24 @@ impl Wish {
             Operation::Subscribe { user: number, name, subscribed } => {
                 Wish::Subscribe { user: user(*number)?, name: new_name(*name), subscribed: *subscribed }
             }
+            Operation::Attribute { user: number, mailbox, name, value } => {
+                let user = user(*number)?;
+                let list = &model.users[&user].list;
+                let place = (mailbox % (list.entries().len() as u64 + 1)) as usize;
+                let name = ATTRIBUTE_NAMES[usize::from(*name) % ATTRIBUTE_NAMES.len()].to_string();
+                let value = match (name.starts_with("acl/"), value) {
+                    (_, 0..40) => None,
+                    (true, _) => Some(b"lrs".to_vec()),
+                    (false, value) => Some(vec![*value; usize::from(*value) * 3]),
+                };
+                let mailbox = list.entries().get(place).map(|entry| entry.number);
+                Wish::Attribute { user, mailbox, name, value }
+            }
+            Operation::MarkSeen { reader, mailbox: number, messages: numbers, seen } => {
+                let mailbox = mailbox(*number)?;
+                let reader = user(*reader).filter(|reader| *reader != mailbox.user)?;
+                Wish::MarkSeen { reader, mailbox, uids: messages(mailbox, numbers)?, seen: *seen }
+            }
             Operation::SpecialUse { user: number, mailbox, special_use } => {
                 let user = user(*number)?;
                 let special_use = SpecialUse::from_number(*special_use);
@@ -179,7 +210,10 @@ impl Wish {
         store: &Arc<Store>,
         content: Option<Content>,
     ) -> Result<Committed, ChangeError> {
-        let mut txn = store.begin();
+        let mut txn = match self {
+            Wish::MarkSeen { reader, .. } => store.begin_as(*reader),
+            _ => store.begin(),
+        };
         match self {
             Wish::Deliver { to, system, keywords, date, .. } => {
                 let to = to.iter().map(|mailbox| Delivery {
@@ -239,6 +273,14 @@ impl Wish {
             Wish::DeleteMailbox { user, name } => txn.delete_mailbox(*user, name),
             Wish::Subscribe { user, name, subscribed } => txn.subscribe(*user, name, *subscribed),
             Wish::SpecialUse { user, name, special_use } => txn.special_use(*user, name, *special_use),
+            Wish::Attribute { user, mailbox, name, value } => {
+                txn.set_attribute(*user, *mailbox, name, value.as_deref());
+            }
+            Wish::MarkSeen { mailbox, uids, seen, .. } => {
+                let operation = if *seen { FlagOperation::Add } else { FlagOperation::Remove };
+                let change = FlagChange { operation, system: SystemFlags::SEEN, keywords: Vec::new() };
+                txn.store_flags(*mailbox, &indexes(store, *mailbox, uids)?, change);
+            }
         }
         txn.commit()
     }
@@ -251,6 +293,7 @@ impl Wish {
             | Wish::RenameMailbox { user, .. }
             | Wish::DeleteMailbox { user, .. }
             | Wish::Subscribe { user, .. }
+            | Wish::Attribute { user, .. }
             | Wish::SpecialUse { user, .. } => Some(*user),
             _ => None,
         }
@@ -264,7 +307,9 @@ impl Wish {
                 replaced.iter().map(|(from, _)| *from).chain([*to]).collect()
             }
             Wish::Copy { from, to, .. } => vec![*from, *to],
-            Wish::StoreFlags { mailbox, .. } | Wish::Expunge { mailbox, .. } => vec![*mailbox],
+            Wish::StoreFlags { mailbox, .. }
+            | Wish::MarkSeen { mailbox, .. }
+            | Wish::Expunge { mailbox, .. } => vec![*mailbox],
             Wish::RenameMailbox { user, from, .. } if from == INBOX => {
                 vec![MailboxId { user: *user, number: 1 }]
             }
@@ -341,6 +386,32 @@ impl Model {
             CellState::Gone { .. } => None,
         });
         changed.collect()
+    }
+
+    /// Messages that a reader's mark changes: those that are there, if the reader may mark any.
+    pub(super) fn marks_changed(&self, reader: UserId, id: MailboxId, uids: &[u32], seen: bool) -> Vec<u32> {
+        let (Some(owner), Some(known)) = (self.users.get(&id.user), self.mailbox(id)) else {
+            return Vec::new();
+        };
+        let name = self.users.get(&reader).map_or("", |user| &user.name);
+        if !owner.list.rights_of(id.number, reader, name).has(Right::Seen) {
+            return Vec::new();
+        }
+        let live = known.live();
+        let is_changed = |uid: &u32| live.contains(uid) && known.seen.contains(&(reader, *uid)) != seen;
+        uids.iter().copied().filter(is_changed).collect()
+    }
+
+    /// What a reader has seen is durable before it is shown.
+    fn mark(&mut self, reader: UserId, id: MailboxId, uids: &[u32], seen: bool) {
+        let Some(known) = self.mailbox_mut(id) else { return };
+        for uid in uids {
+            if seen {
+                known.seen.insert((reader, *uid));
+            } else {
+                known.seen.remove(&(reader, *uid));
+            }
+        }
     }
 
     /// Takes in what an operation on messages did, as made by `id`. The traces that it leaves.
@@ -420,6 +491,18 @@ impl Model {
                     self.push(*mailbox, uid, id, state);
                     marks.push(Mark::Flagged { mailbox: *mailbox, uid, modseq: *modseq });
                 }
+            }
+            (Wish::MarkSeen { reader, mailbox, uids, seen }, Done::Flagged(changed, modseq)) => {
+                let expected = self.marks_changed(*reader, *mailbox, uids, *seen);
+                if expected != *changed {
+                    return Err(format!(
+                        "marks of UIDs {changed:?} changed, and of {expected:?} they should"
+                    ));
+                }
+                if !expected.is_empty() {
+                    self.raise(*mailbox, *modseq)?;
+                }
+                self.mark(*reader, *mailbox, &expected, *seen);
             }
             (Wish::Expunge { mailbox, uids }, Done::Expunged(gone, modseq)) => {
                 if uids != gone {

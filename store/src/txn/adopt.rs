@@ -143,13 +143,13 @@ impl Plan<'_> {
             self.set_attribute(user, None, name, Some(value))?;
         }
         for mailbox in &wanted.mailboxes {
-            self.adopt_attributes(user, mailbox)?;
+            self.adopt_attributes(user, &wanted.name, mailbox)?;
         }
         Ok(Outcome::Created(inbox))
     }
 
     /// Says of a mailbox, which is in the list now, what was said of it elsewhere. Rights of users who are not here are kept for when they are.
-    fn adopt_attributes(&mut self, user: UserId, wanted: &AdoptedMailbox) -> Result<(), Stop> {
+    fn adopt_attributes(&mut self, user: UserId, owner: &str, wanted: &AdoptedMailbox) -> Result<(), Stop> {
         if wanted.attributes.is_empty() {
             return Ok(());
         }
@@ -158,9 +158,11 @@ impl Plan<'_> {
         let mut given = Vec::new();
         for (name, value) in &wanted.attributes {
             let identifier = name.strip_prefix(ACL);
+            if identifier.is_some_and(|identifier| subject(identifier) == owner) {
+                continue;
+            }
             let whom = identifier.map_or(Ok(None), |identifier| self.store.find_user(subject(identifier)))?;
             match (identifier, whom) {
-                (Some(_), Some(whom)) if whom == user => {}
                 (Some(identifier), Some(whom)) => given.push((identifier, decode(value).0, whom)),
                 (Some(_), None) => {
                     let value = encode(decode(value).0, None);
@@ -192,7 +194,8 @@ impl Plan<'_> {
         self.change_list(user, changes);
         let (mailbox, _) = made.last().ok_or(ChangeError::NotAllowed("a mailbox that holds nothing"))?;
         self.fill_later(*mailbox, &wanted)?;
-        self.adopt_attributes(user, &wanted)?;
+        let owner = self.store.user_name(user)?;
+        self.adopt_attributes(user, &owner, &wanted)?;
         Ok(Outcome::Created(*mailbox))
     }
 

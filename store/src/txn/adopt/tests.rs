@@ -230,7 +230,7 @@ fn an_inbox_that_did_not_come_along_gets_a_uidvalidity_that_no_other_has() {
 #[test]
 fn what_was_said_elsewhere_is_said_here_and_rights_find_their_users() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path(), 0);
+    let store = open(folder.path());
     let bob = store.ensure_user("bob").expect("made");
     let mut user = ann();
     user.mailboxes[2].attributes =
