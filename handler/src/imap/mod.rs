@@ -232,7 +232,10 @@ impl ImapSession {
     }
 
     fn begin(&mut self, Tagged { tag, command }: Tagged, turn: &mut Turn<'_>) -> Flow {
-        if let Err(next) = self.review_rights(turn) {
+        // Who leaves the mailbox need not be told that it may not be read any more.
+        let leaves =
+            matches!(command, Command::Select(_) | Command::Examine(_) | Command::Unselect | Command::Logout);
+        if !leaves && let Err(next) = self.review_rights(turn) {
             return Flow::Wait(next);
         }
         match command {

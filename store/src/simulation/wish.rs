@@ -192,8 +192,13 @@ impl Wish {
                 Wish::Attribute { user, mailbox, name, value }
             }
             Operation::MarkSeen { reader, mailbox: number, messages: numbers, seen } => {
-                let mailbox = mailbox(*number)?;
-                let reader = user(*reader).filter(|reader| *reader != mailbox.user)?;
+                let reader = user(*reader)?;
+                let is_shared = |id: &&MailboxId| {
+                    let rights = model.users[&id.user].list.rights_of(id.number, reader, "");
+                    id.user != reader && rights.has(Right::Seen)
+                };
+                let shared: Vec<MailboxId> = mailboxes.iter().filter(is_shared).copied().collect();
+                let mailbox = pick(&shared, *number).or(mailbox(*number).filter(|id| id.user != reader))?;
                 Wish::MarkSeen { reader, mailbox, uids: messages(mailbox, numbers)?, seen: *seen }
             }
             Operation::SpecialUse { user: number, mailbox, special_use } => {
