@@ -155,6 +155,11 @@ impl ImapSession {
         turn.output.bytes().append(&mut ending.first);
         let mut highest_modseq = None;
         if let Stage::Selected(_, selected) = &mut self.stage
+            && ending.tell == Tell::Nothing
+        {
+            selected.client_modseq.settle();
+        }
+        if let Stage::Selected(_, selected) = &mut self.stage
             && ending.tell != Tell::Nothing
         {
             match tell_all(&mut ending, selected, turn) {

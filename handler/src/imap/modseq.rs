@@ -14,12 +14,14 @@ pub(crate) struct ClientModSeq {
     known: ModSeq,
     /// The highest MODSEQ item since.
     sent: ModSeq,
+    /// What a HIGHESTMODSEQ code of this command told: then the items do not count.
+    told: Option<ModSeq>,
 }
 
 impl ClientModSeq {
     /// The number that SELECT tells.
     pub(crate) fn new(told: ModSeq) -> ClientModSeq {
-        ClientModSeq { known: told, sent: ModSeq(0) }
+        ClientModSeq { known: told, sent: ModSeq(0), told: Some(told) }
     }
 
     /// A MODSEQ item is sent.
@@ -27,11 +29,16 @@ impl ClientModSeq {
         self.sent = self.sent.max(modseq);
     }
 
+    /// A command ends that tells nothing more.
+    pub(crate) fn settle(&mut self) {
+        self.known = self.told.take().unwrap_or(self.known.max(self.sent));
+        self.sent = ModSeq(0);
+    }
+
     /// A command ends, and the client was told everything up to `upto`: what HIGHESTMODSEQ must say, if it must be told. A number that is
     /// only too low is told if `may_rise`.
     pub(crate) fn end_command(&mut self, upto: ModSeq, may_rise: bool) -> Option<ModSeq> {
-        self.known = self.known.max(self.sent);
-        self.sent = ModSeq(0);
+        self.settle();
         if self.known > upto || (self.known < upto && may_rise) {
             self.known = upto;
             return Some(upto);
@@ -47,6 +54,7 @@ mod tests {
     #[test]
     fn a_number_that_is_too_high_is_put_right_at_once() {
         let mut client = ClientModSeq::new(ModSeq(95));
+        client.settle();
         client.send(ModSeq(103));
         client.send(ModSeq(101));
         assert_eq!(client.end_command(ModSeq(99), false), Some(ModSeq(99)), "an expunge at 100 waits");
@@ -61,6 +69,9 @@ mod tests {
     #[test]
     fn a_number_that_is_too_low_is_right_enough_without_vanished() {
         let mut client = ClientModSeq::new(ModSeq(5));
+        // SELECT told 5, and a message that has changed since.
+        client.send(ModSeq(7));
+        client.settle();
         assert_eq!(client.end_command(ModSeq(9), false), None);
         assert_eq!(client.end_command(ModSeq(9), true), Some(ModSeq(9)));
     }

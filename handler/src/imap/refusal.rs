@@ -9,7 +9,7 @@ use store::{ChangeError, StoreError};
 
 use super::names::Unfound;
 use super::selected::Unresolved;
-use super::{Flow, ImapSession};
+use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
 use crate::log;
 
@@ -23,6 +23,9 @@ impl ImapSession {
         code: Option<Code<'_>>,
         text: &str,
     ) -> Flow {
+        if let Stage::Selected(_, selected) = &mut self.stage {
+            selected.client_modseq.settle();
+        }
         reply::tagged(turn.output.bytes(), tag, condition, code, text);
         Flow::Continue
     }
