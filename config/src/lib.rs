@@ -1,17 +1,20 @@
 //! The settings file and the users file.
 //!
 //! Owns what an administrator writes by hand: one TOML file of settings ([`Settings`]), one file of users and password
-//! hashes ([`Users`]), and what follows directly from them: whether a password is right ([`Verdict`]), whether it was
-//! found right a moment ago ([`VerifiedCache`]), and which user a recipient address means ([`recipient`]).
+//! hashes ([`Users`]), one of aliases ([`Aliases`]), and what follows directly from them: whether a password is right ([`Verdict`]), whether it was
+//! found right a moment ago ([`VerifiedCache`]), and which users a recipient address means ([`Directory`]).
 //!
 //! The daemons and the `lode` command call it. Nothing here knows a protocol, a mailbox or the shared table.
 
+pub mod aliases;
 pub mod recipient;
 pub mod settings;
+mod stamp;
 pub mod users;
 pub mod verified;
 
-pub use recipient::{Recipient, recipient};
-pub use settings::{Amount, Listen, Plaintext, Settings, SettingsError};
+pub use aliases::{Aliases, AliasesError};
+pub use recipient::{Directory, Recipient, Target};
+pub use settings::{Amount, Expire, Folders, Listen, Network, OverQuota, Plaintext, Settings, SettingsError};
 pub use users::{NameError, User, Users, UsersError, Verdict, user_name};
 pub use verified::VerifiedCache;

@@ -6,7 +6,9 @@
 
 mod amount;
 mod check;
+mod expire;
 mod listen;
+mod network;
 mod text;
 
 #[cfg(test)]
@@ -20,7 +22,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use amount::Amount;
+pub use expire::Expire;
 pub use listen::Listen;
+pub use network::Network;
 
 /// Where the settings are when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/lode/lode.toml";
@@ -45,8 +49,10 @@ pub struct Settings {
     pub handlers: Handlers,
     /// Who may log in, and how.
     pub auth: Auth,
-    /// For whom mail is taken.
+    /// For whom mail is taken, and where it goes.
     pub lmtp: Lmtp,
+    /// What POP3 clients are told, and held to.
+    pub pop3: Pop3,
     /// How long and how large things may get.
     pub limits: Limits,
     /// How much mail a user may have for whom nothing else was set.
@@ -130,11 +136,55 @@ pub enum Plaintext {
 }
 
 /// `[lmtp]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lmtp {
     /// Domains mail is taken for; empty takes any.
     pub domains: Vec<String>,
+    /// Characters each of which stands between user and folder in a local part; none turns folders off.
+    pub delimiter: String,
+    /// What becomes of mail for `user+folder`.
+    pub folders: Folders,
+    /// The aliases file, see [`crate::aliases`]; empty if there is none.
+    pub aliases: PathBuf,
+    /// The address that gets what is for nobody; empty refuses it.
+    pub catch_all: String,
+    /// What is said of mail for a user who has as much as allowed.
+    pub over_quota: OverQuota,
+    /// Peers whose word is taken for where mail comes from (XCLIENT, XFORWARD).
+    pub trusted_peers: Vec<Network>,
+}
+
+/// What becomes of mail for `user+folder`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Folders {
+    /// It goes to INBOX.
+    Ignore,
+    /// It goes to the folder if there is one, and to INBOX otherwise.
+    Existing,
+    /// It goes to the folder, which is made if there is none.
+    Create,
+}
+
+/// What is said of mail for a user who has as much as allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverQuota {
+    /// The peer may try again: 452 4.2.2.
+    Defer,
+    /// It goes back to the sender: 552 5.2.2.
+    Reject,
+}
+
+/// `[pop3]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pop3 {
+    /// The least time between two logins of a user, in seconds; 0 does without.
+    pub login_delay_seconds: u32,
+    /// When messages go without anybody deleting them, as clients are told. Lode itself removes none.
+    pub expire: Expire,
 }
 
 /// `[limits]`
@@ -214,6 +264,20 @@ impl Default for Auth {
             plaintext: Plaintext::Loopback,
             referrals: BTreeMap::new(),
             submitters: Vec::new(),
+        }
+    }
+}
+
+impl Default for Lmtp {
+    fn default() -> Self {
+        Lmtp {
+            domains: Vec::new(),
+            delimiter: "+".to_owned(),
+            folders: Folders::Existing,
+            aliases: PathBuf::new(),
+            catch_all: String::new(),
+            over_quota: OverQuota::Defer,
+            trusted_peers: Vec::new(),
         }
     }
 }

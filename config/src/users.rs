@@ -16,10 +16,11 @@ mod parse;
 mod tests;
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{BufReader, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::stamp::Stamp;
 
 pub use hash::{HashError, Verdict, hash_password};
 pub use name::{NAME_OCTETS_MAX, NameError, user_name};
@@ -46,26 +47,6 @@ struct Entry {
     name_octets: u16,
     hash_octets: u16,
     line: u32,
-}
-
-/// What the system says of a file, to see that it changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    octets: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            octets: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
 }
 
 /// One user of the file.

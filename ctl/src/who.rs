@@ -17,6 +17,7 @@ const COLUMNS: &[&str] = &[
     "user",
     "peer",
     "mailbox",
+    "lock",
     "state",
     "command",
     "age",
@@ -33,6 +34,7 @@ const JSON_COLUMNS: &[&str] = &[
     "user",
     "peer",
     "mailbox",
+    "lock",
     "state",
     "command",
     "command_seconds",
@@ -47,6 +49,7 @@ const JSON_COLUMNS: &[&str] = &[
 #[derive(Debug, Args)]
 #[command(
     after_help = "SESSION is handler/cell. MAILBOX is the user's number and the mailbox's in that user's list.\n\
+                        LOCK is what no other session can have meanwhile: POP3's maildrop.\n\
                         AGE counts from the connection, IDLE from the last octet or command."
 )]
 pub(crate) struct Arguments {
@@ -80,6 +83,7 @@ fn row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         text(&session.user).into(),
         session.peer.map(|peer| peer.to_string()).into(),
         mailbox(session).into(),
+        lock(session).into(),
         session.state.name().into(),
         command.into(),
         since(session.accepted_ms),
@@ -99,6 +103,7 @@ fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         text(&session.user).into(),
         session.peer.map(|peer| peer.to_string()).into(),
         mailbox(session).into(),
+        lock(session).into(),
         session.state.name().into(),
         text(&session.command).into(),
         since(session.command_since_ms),
@@ -112,6 +117,11 @@ fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
 
 fn text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// What the session keeps others from.
+fn lock(session: &SessionInfo) -> Option<&'static str> {
+    session.maildrop.then_some("maildrop")
 }
 
 /// The key's two halves: the user's number, and the mailbox's in the user's list.

@@ -183,9 +183,9 @@ impl Conversation {
     }
 
     /// Lets go of what the session holds in the store and elsewhere; it is about to be dropped.
-    pub(crate) fn end(&mut self, shared: &Shared) {
+    pub(crate) fn end(&mut self) {
         if let Conversation::Pop3(session) = self {
-            session.end(shared);
+            session.end();
         }
     }
 

@@ -19,6 +19,7 @@ mod passwords;
 mod poll;
 mod pop3;
 mod process;
+mod recipients;
 mod router;
 mod run_queue;
 mod session;

@@ -20,6 +20,7 @@ use crate::log;
 use crate::maildrops::Maildrops;
 use crate::passwords::Passwords;
 use crate::poll::{self, Registrar};
+use crate::recipients::Recipients;
 use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
 use crate::shared::{Shared, State};
@@ -88,6 +89,7 @@ impl Handler {
                 settings.auth.remember_seconds,
             ),
             maildrops: Maildrops::open(&settings.runtime.dir)?,
+            recipients: Recipients::default(),
             registrar: Registrar::new(&poll)?,
             router: RouterLink::new(channel)?,
             table,

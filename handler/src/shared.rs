@@ -18,6 +18,7 @@ use crate::log;
 use crate::maildrops::Maildrops;
 use crate::passwords::Passwords;
 use crate::poll::Registrar;
+use crate::recipients::Recipients;
 use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
 use crate::slots::{Causes, SlotNumber, Slots};
@@ -41,7 +42,9 @@ pub(crate) struct Shared {
     /// Who may log in.
     pub(crate) passwords: Passwords,
     /// Which POP3 sessions hold a maildrop.
-    pub(crate) maildrops: Maildrops,
+    pub(crate) maildrops: Arc<Maildrops>,
+    /// What addresses stand for.
+    pub(crate) recipients: Recipients,
     /// Where sockets are watched.
     pub(crate) registrar: Registrar,
     /// The channel to the router.

@@ -48,7 +48,7 @@ fn say_state(shared: &Shared, slot: SlotNumber, session: &Session, state: CellSt
 
 /// Lets go of everything that the session had, and frees its slot and cell.
 fn end(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
-    session.conversation().end(shared);
+    session.conversation().end();
     shared.changes.unwatch(shared, slot);
     shared.registrar.forget(&session.socket);
     session.hang_up();

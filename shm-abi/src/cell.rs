@@ -83,6 +83,8 @@ pub struct SessionInfo {
     pub last_activity_ms: u64,
     /// Row and key of the selected mailbox.
     pub mailbox: Option<(RowIndex, u64)>,
+    /// Whether it holds the maildrop of its user (POP3).
+    pub maildrop: bool,
     /// The command being run, empty if none is.
     pub command: String,
     /// Since when it is run, 0 if none is.
@@ -135,6 +137,11 @@ impl<'a> Cell<'a> {
         let (row, key) = mailbox.map_or((u32::MAX, 0), |(row, key)| (row.0, key));
         self.shared.mailbox_row.store(row, Ordering::Relaxed);
         self.shared.mailbox_key.store(key, Ordering::Relaxed);
+    }
+
+    /// Says whether the session has the maildrop of its user, which no other POP3 session may have then.
+    pub fn set_maildrop(&self, held: bool) {
+        self.shared.lock_held.store(held.into(), Ordering::Relaxed);
     }
 
     /// Says which command is run from now on. Its name alone: never an argument, which may be a password.
@@ -233,6 +240,7 @@ impl<'a> Cell<'a> {
             login_ms: 0,
             last_activity_ms: shared.last_activity_ms.load(Ordering::Relaxed),
             mailbox: (row != u32::MAX).then(|| (RowIndex(row), shared.mailbox_key.load(Ordering::Relaxed))),
+            maildrop: shared.lock_held.load(Ordering::Relaxed) != 0,
             command: String::new(),
             command_since_ms: 0,
             bytes_in: shared.bytes_in.load(Ordering::Relaxed),

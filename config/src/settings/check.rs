@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{Listen, Settings};
+use super::{Expire, Listen, Settings};
 
 /// The longest path of a Unix socket (`sun_path` less its final zero).
 const SOCKET_PATH_OCTETS_MAX: usize = 107;
@@ -40,6 +40,10 @@ impl Settings {
             if let Some(what) = path_problem(path) {
                 problems.push(format!("{option} {what}"));
             }
+        }
+        let aliases = &self.lmtp.aliases;
+        if let Some(what) = path_problem(aliases).filter(|_| !aliases.as_os_str().is_empty()) {
+            problems.push(format!("[lmtp] aliases {what}"));
         }
         if self.runtime.dir.as_os_str().len() > SOCKET_PATH_OCTETS_MAX - SOCKET_NAME_OCTETS_MAX {
             problems.push(format!(
@@ -116,6 +120,10 @@ impl Settings {
         range("[limits] login_seconds", limits.login_seconds.into(), 1, seconds_max);
         range("[store] history_days", u64::from(self.store.history_days), 0, HISTORY_DAYS_MAX);
         range("[store] journal_days", u64::from(self.store.journal_days), 0, HISTORY_DAYS_MAX);
+        range("[pop3] login_delay_seconds", self.pop3.login_delay_seconds.into(), 0, seconds_max);
+        if let Expire::Days(days) = self.pop3.expire {
+            range("[pop3] expire", days.into(), 0, HISTORY_DAYS_MAX);
+        }
         range("[limits] message_bytes", limits.message_bytes, 1024, u64::from(u32::MAX));
         range("[limits] queue", limits.queue.into(), 0, 65_536);
         range("[limits] grace_seconds", limits.grace_seconds.into(), 0, 3600);
@@ -140,6 +148,21 @@ impl Settings {
                     "[auth.referrals] has `{server}`, which is no server: write \"imap.example.org\" or \"imap.example.org:1143\""
                 ));
             }
+        }
+        let is_delimiter = |c: char| {
+            c.is_ascii_punctuation() && !matches!(c, '@' | '.' | '"' | '\\' | '<' | '>' | '(' | ')' | '/')
+        };
+        if !self.lmtp.delimiter.chars().all(is_delimiter) {
+            problems.push(format!(
+                "[lmtp] delimiter is `{}`: write characters like \"+\", \"-\" or \"+-\", or none",
+                self.lmtp.delimiter
+            ));
+        }
+        if self.lmtp.catch_all.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',') {
+            problems.push(format!(
+                "[lmtp] catch_all is `{}`: write one address, or an alias for several",
+                self.lmtp.catch_all
+            ));
         }
         for domain in &self.lmtp.domains {
             let known = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':');

@@ -34,6 +34,9 @@ fn to_text_parses_back() {
     let text = "[listen]\nimap = [\"127.0.0.1:1143\", \"[::1]:1143\"]\nlmtp = [\"unix:/tmp/l\", \"localhost:24\"]\n\
                 [auth]\nplaintext = \"always\"\nremember_seconds = 0\nsubmitters = [\"submit\"]\n\
                 [auth.referrals]\nann = \"imap.example.org:1143\"\n[lmtp]\ndomains = [\"example.org\"]\n\
+                delimiter = \"-\"\nfolders = \"create\"\naliases = \"/etc/aliases\"\ncatch_all = \"ann\"\n\
+                over_quota = \"reject\"\ntrusted_peers = [\"unix\", \"10.0.0.0/8\"]\n\
+                [pop3]\nlogin_delay_seconds = 900\nexpire = 30\n\
                 [quota]\noctets = \"2G\"\nmessages = 1000\n[run]\nuser = \"lode\"\n";
     let settings = parse(text).expect("parses");
     assert_eq!(settings.auth.plaintext, Plaintext::Always);
@@ -51,6 +54,10 @@ fn errors_name_file_and_line() {
         ("[auth]\nplaintext = \"never\"\n", ":2: ", "never"),
         ("[handlers]\nmax = -1\n", ":2: ", ""),
         ("[tls]\n", ":1: ", "tls"),
+        ("[pop3]\nexpire = -1\n", ":2: ", "number of days"),
+        ("[pop3]\nexpire = \"soon\"\n", ":2: ", "never"),
+        ("[lmtp]\ntrusted_peers = [\"10.0.0.0/99\"]\n", ":2: ", "is no peer"),
+        ("[lmtp]\nfolders = \"all\"\n", ":2: ", "all"),
         ("[quota]\nmessages = -1\n", ":2: ", "below 0"),
         ("[quota]\noctets = \"2 GB\"\n", ":2: ", "is not an amount"),
     ];
@@ -75,6 +82,12 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ("[limits]\nmessage_bytes = 4294967296\n", "message_bytes"),
         ("[limits]\nlogin_seconds = 0\n", "login_seconds"),
         ("[lmtp]\ndomains = [\"a b\"]\n", "not a domain"),
+        ("[lmtp]\naliases = \"aliases\"\n", "absolute path"),
+        ("[lmtp]\ndelimiter = \"@\"\n", "characters like"),
+        ("[lmtp]\ndelimiter = \"a\"\n", "characters like"),
+        ("[lmtp]\ncatch_all = \"ann, bob\"\n", "one address"),
+        ("[pop3]\nlogin_delay_seconds = 700000\n", "from 0 to"),
+        ("[pop3]\nexpire = 40000\n", "from 0 to"),
         ("[run]\nuser = \"a:b\"\n", "user name of this system"),
     ];
     for (text, what) in cases {

@@ -55,6 +55,28 @@ submitters = []
 # Domains mail is taken for, for example ["example.org", "example.net"]. Empty takes any domain.
 # A recipient is the user with the full address as name, else the user with the local part as name.
 domains = []
+# Mail for "user+folder" goes to that folder of the user's, if there is one ("existing"), whether there is one or not ("create"),
+# or to INBOX as if nothing were behind the delimiter ("ignore"). Each character of the delimiter is one; "" is none.
+delimiter = "+"
+folders = "existing"
+# A file in the format of /etc/aliases: "postmaster: ann", "team: ann, bob@example.org", "@example.org: ann". Targets are users and aliases
+# of this file. It is read again when it changes. "" is no file.
+aliases = ""
+# The address that gets mail for users who do not exist. "" refuses such mail.
+catch_all = ""
+# Mail for who has as much as [quota] allows is refused for the time being ("defer", 452 4.2.2), or goes back to its sender
+# ("reject", 552 5.2.2).
+over_quota = "defer"
+# Peers that may say from where mail came to them (XCLIENT, XFORWARD), for the log and the Received line: addresses, networks like
+# "10.0.0.0/8", or "unix".
+trusted_peers = []
+
+[pop3]
+# The least time between two logins of a user, in seconds: who comes back sooner is told to wait. 0 does without.
+login_delay_seconds = 0
+# What clients are told of how long mail is kept: "never" removed, or removed after so many days. Lode removes none by itself: a
+# number is for who runs a job that does.
+expire = "never"
 
 [limits]
 # A session that is silent for so long is ended.

@@ -36,6 +36,7 @@ mod untagged;
 mod url;
 mod urlauth;
 
+pub(crate) use self::names::below_other_users;
 use protocol::imap::command::{Command, Tag, Tagged};
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};

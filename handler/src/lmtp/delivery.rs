@@ -1,11 +1,11 @@
-//! A whole message into the INBOX of each recipient, by one change.
+//! A whole message into a mailbox of each recipient, by one change. A mailbox that several recipients mean gets it once.
 
 use std::fmt::Write;
 
 use protocol::lmtp::{Address, Reply};
 use store::change::SystemFlags;
 use store::txn::{Appended, Delivery, Outcome, Refused};
-use store::{ChangeError, CommitError, StoreError, Ticket, UserId};
+use store::{ChangeError, CommitError, MailboxId, StoreError, Ticket};
 
 use super::answers::Answers;
 use super::intake::{Intake, Sink};
@@ -21,6 +21,10 @@ const LOGGED_PLACES_MAX: usize = 8;
 pub(super) struct Delivered {
     id: String,
     sender: Option<Address>,
+    /// What the sender calls it (ENVID), for the log.
+    envelope: String,
+    /// The client that a trusted peer has it from, for the log.
+    client: String,
     octets: u64,
     ticket: Ticket,
     /// Where it is: `user:UID`, for the log.
@@ -32,26 +36,28 @@ pub(super) struct Delivered {
 impl Intake {
     /// Delivers the message. An error is the answers of recipients of whom none got it.
     pub(super) fn deliver(self, turn: &Turn<'_>) -> Result<(Ticket, Delivered), Answers> {
-        let Intake { transaction, id, sink, octets, .. } = self;
-        let recipients = transaction.recipients;
+        let Intake { transaction, id, sink, octets, client } = self;
+        let transaction = *transaction;
+        let over_quota = transaction.over_quota();
+        let recipients = transaction.recipients.into_mailboxes(&turn.shared.store);
         let draft = match sink {
             Sink::Draft(draft) => draft,
             Sink::Refused(reply) => return Err(Answers::new(recipients, reply)),
         };
-        // In order, so that the answers of the store are found again; a user named twice gets the message once.
-        let mut users = recipients.clone();
-        users.sort_unstable();
-        users.dedup();
+        // In order, so that the answers of the store are found again; who is named twice gets the message once.
+        let mut mailboxes = recipients.places().to_vec();
+        mailboxes.sort_unstable();
+        mailboxes.dedup();
         let internal_date = clock::now();
-        let delivery = |&user: &UserId| Delivery {
-            mailbox: inbox_of(user),
+        let delivery = |&mailbox: &MailboxId| Delivery {
+            mailbox,
             flags: SystemFlags::default(),
             keywords: Vec::new(),
             internal_date,
         };
         let committed = draft.finish().map_err(ChangeError::from).and_then(|content| {
             let mut txn = turn.shared.store.begin();
-            txn.deliver(content, users.iter().map(delivery).collect());
+            txn.deliver(content, mailboxes.iter().map(delivery).collect());
             txn.commit()
         });
         let committed = match committed {
@@ -73,18 +79,20 @@ impl Intake {
         let text = Reply::DELIVERED.with_text(format!("Delivered, {id}"));
         let mut answers = Answers::new(recipients, text);
         let mut places = String::new();
-        let mut mailboxes = 0;
-        for (&user, result) in users.iter().zip(results) {
+        let mut delivered = 0;
+        for (&mailbox, result) in mailboxes.iter().zip(results) {
             match result {
                 Ok(appended) => {
-                    mailboxes += 1;
-                    log_place(&mut places, mailboxes, &appended);
+                    delivered += 1;
+                    log_place(&mut places, delivered, &appended);
                 }
-                Err(refused) => answers.refuse(user, refusal(&id, user, &refused)),
+                Err(refused) => answers.refuse(mailbox, refusal(&id, mailbox, &refused, &over_quota)),
             }
         }
         let (sender, ticket) = (transaction.mail.sender, committed.ticket);
-        Ok((ticket, Delivered { id, sender, octets, ticket, places, mailboxes, answers }))
+        let envelope = transaction.mail.envelope_id.unwrap_or_default();
+        let mailboxes = delivered;
+        Ok((ticket, Delivered { id, sender, envelope, client, octets, ticket, places, mailboxes, answers }))
     }
 }
 
@@ -99,6 +107,8 @@ impl Delivered {
             "delivered",
             id = self.id,
             peer = turn.peer.endpoint,
+            client = self.client,
+            envelope = self.envelope,
             from = self.sender.map(|sender| sender.to_string()).unwrap_or_default(),
             recipients = self.answers.recipients(),
             mailboxes = self.mailboxes,
@@ -120,12 +130,18 @@ fn log_place(places: &mut String, number: usize, appended: &Appended) {
     }
 }
 
-fn refusal(id: &str, user: UserId, refused: &Refused) -> Reply {
+fn refusal(id: &str, mailbox: MailboxId, refused: &Refused, over_quota: &Reply) -> Reply {
+    let (user, number) = (mailbox.user.0, mailbox.number);
     match refused {
-        Refused::NoSuchMailbox => Reply::NO_USER,
-        Refused::OverQuota(_) => Reply::OVER_QUOTA,
+        Refused::NoSuchMailbox if mailbox == inbox_of(mailbox.user) => Reply::NO_USER,
+        // The folder was deleted since RCPT: next time the message goes to INBOX.
+        Refused::NoSuchMailbox => Reply::FAILED,
+        Refused::OverQuota(what) => {
+            log::warning!("recipient over quota", id = id, user = user, of = what);
+            over_quota.clone()
+        }
         Refused::Unusable(why) => {
-            log::error!("recipient refused", id = id, user = user.0, why = why);
+            log::error!("recipient refused", id = id, user = user, mailbox = number, why = why);
             Reply::FAILED
         }
     }

@@ -1,14 +1,14 @@
-//! DATA: the message on its way from the input into a draft, behind the trace lines of final delivery. Memory does not depend
+//! DATA and BDAT: the message on its way from the input into a draft, behind the trace lines of final delivery. Memory does not depend
 //! on its size. A message that cannot be kept is read to its end all the same, for only then may the peer be answered.
 
 use std::sync::OnceLock;
 
 use protocol::lmtp::trace::{Received, received, return_path};
-use protocol::lmtp::{Data, DataDecoder, Reply};
-use shm_abi::Endpoint;
+use protocol::lmtp::{ChunkDecoder, Data, DataDecoder, Reply};
 use store::{Draft, StoreError};
 
 use super::delivery::reply_to_store_error;
+use super::origin::Client;
 use super::transaction::Transaction;
 use crate::clock;
 use crate::conversation::Turn;
@@ -22,7 +22,8 @@ pub(super) struct Intake {
     pub(super) id: String,
     /// What has come of it.
     pub(super) sink: Sink,
-    decoder: DataDecoder,
+    /// The client that a trusted peer has it from, for the log; empty if it did not say.
+    pub(super) client: String,
     /// Octets that came, without dots that were added on the way.
     pub(super) octets: u64,
 }
@@ -36,25 +37,22 @@ pub(super) enum Sink {
 }
 
 impl Intake {
-    /// Begins a draft with the trace lines of `transaction`, which is number `number` of its session. `client` is what the
-    /// peer said in LHLO.
-    ///
-    /// # Errors
-    /// The answer to DATA when no message can be taken now.
+    /// Begins a draft with the trace lines of `transaction`, which is number `number` of its session and came from `client`. If no
+    /// message can be taken now, its sink says so.
     pub(super) fn begin(
         transaction: Box<Transaction>,
-        client: &str,
+        client: &Client,
         number: u32,
         turn: &Turn<'_>,
-    ) -> Result<Intake, Reply> {
+    ) -> Intake {
         let shared = turn.shared;
         let now = clock::now();
         let id = format!("{:x}.{}.{}.{}.{number}", now.seconds, shared.handler, turn.slot, turn.generation);
         let mut lines = Vec::with_capacity(512);
         return_path(&mut lines, transaction.mail.sender.as_ref());
         let line = Received {
-            from: client,
-            peer: &address_literal(&turn.peer.endpoint),
+            from: client.called(),
+            peer: &client.at(&turn.peer.endpoint),
             by: host(),
             with: if transaction.mail.smtputf8 { "UTF8LMTP" } else { "LMTP" },
             id: &id,
@@ -63,19 +61,36 @@ impl Intake {
         };
         received(&mut lines, &line);
         let draft = shared.store.draft().and_then(|mut draft| draft.write(&lines).map(|()| draft));
-        match draft {
-            Ok(draft) => {
-                let (sink, decoder) = (Sink::Draft(Box::new(draft)), DataDecoder::new());
-                Ok(Intake { transaction, id, sink, decoder, octets: 0 })
-            }
-            Err(error) => Err(refuse(&id, &error)),
+        let sink = match draft {
+            Ok(draft) => Sink::Draft(Box::new(draft)),
+            Err(error) => Sink::Refused(refuse(&id, &error)),
+        };
+        Intake { transaction, id, sink, client: client.for_log(), octets: 0 }
+    }
+
+    /// Why the message will be refused, if that is known already.
+    pub(super) fn refusal(&self) -> Option<&Reply> {
+        match &self.sink {
+            Sink::Draft(_) => None,
+            Sink::Refused(reply) => Some(reply),
         }
     }
 
-    /// Takes what has come. Whether the message has ended.
-    pub(super) fn take(&mut self, turn: &mut Turn<'_>) -> bool {
+    /// Takes what has come of a chunk. Whether that has ended.
+    pub(super) fn take_chunk(&mut self, chunk: &mut ChunkDecoder, turn: &mut Turn<'_>) -> bool {
+        let octets = chunk.next(turn.input.unread());
+        if !octets.is_empty() {
+            self.keep(octets);
+        }
+        let taken = octets.len();
+        turn.input.consume(taken);
+        chunk.is_ended()
+    }
+
+    /// Takes what has come behind DATA. Whether the message has ended.
+    pub(super) fn take(&mut self, decoder: &mut DataDecoder, turn: &mut Turn<'_>) -> bool {
         loop {
-            let (taken, data) = self.decoder.next(turn.input.unread());
+            let (taken, data) = decoder.next(turn.input.unread());
             let ended = match data {
                 Data::Octets(octets) => {
                     self.keep(octets);
@@ -116,32 +131,4 @@ pub(super) fn host() -> &'static str {
 fn refuse(id: &str, error: &StoreError) -> Reply {
     log::error!("message not taken", id = id, why = error);
     reply_to_store_error(error)
-}
-
-/// The peer as the comment of a Received line has it (RFC 5321, 4.4: TCP-info).
-fn address_literal(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Unix { .. } => "local socket".to_owned(),
-        Endpoint::Inet(address) => match address.ip().to_canonical() {
-            std::net::IpAddr::V4(ip) => format!("[{ip}]"),
-            std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn peers_are_address_literals() {
-        for (address, text) in [
-            ("192.0.2.1:25", "[192.0.2.1]"),
-            ("[::ffff:192.0.2.1]:25", "[192.0.2.1]"),
-            ("[2001:db8::1]:25", "[IPv6:2001:db8::1]"),
-        ] {
-            assert_eq!(address_literal(&Endpoint::Inet(address.parse().expect("an address"))), text);
-        }
-        assert!(!host().is_empty());
-    }
 }

@@ -1,23 +1,31 @@
-//! An LMTP session (RFC 2033 with PIPELINING, SIZE, 8BITMIME, SMTPUTF8 and ENHANCEDSTATUSCODES): its state, and which command
-//! goes where.
+//! An LMTP session (RFC 2033 with PIPELINING, SIZE, 8BITMIME, SMTPUTF8, ENHANCEDSTATUSCODES, CHUNKING, BINARYMIME, XCLIENT and
+//! XFORWARD): its state, and which command goes where.
 //!
 //! A message is streamed from the input into a draft of the store as it comes, is delivered to all recipients by one change,
 //! and each of them is answered once that is durable. A connection that is lost before the end of the message leaves nothing
 //! behind. Nothing is logged, locked or copied for a single RCPT beyond its user's number: fifty recipients must not cost
 //! fifty deliveries.
+//!
+//! DSN (RFC 3461) is not announced, though its parameters are understood: who is told of each recipient's fate is the mail server
+//! before us, and it notifies the sender.
 
 mod answers;
+mod chunks;
 mod delivery;
+mod folder;
 mod intake;
+mod origin;
+mod recipients;
 mod transaction;
 
 use protocol::lmtp::reply;
-use protocol::lmtp::{Command, Decoded, Decoder, Reply};
+use protocol::lmtp::{Body, ChunkDecoder, Command, DataDecoder, Decoded, Decoder, Extensions, Fault, Reply};
 use store::Ticket;
 
 use self::answers::Answers;
 use self::delivery::Delivered;
 use self::intake::Intake;
+use self::origin::Client;
 use self::transaction::Transaction;
 use crate::conversation::{Next, Turn};
 use crate::slots::Causes;
@@ -35,6 +43,8 @@ enum Stage {
     Idle,
     /// MAIL was taken.
     Mail(Box<Transaction>),
+    /// A chunk came that was not the last: BDAT or RSET is awaited (RFC 3030, 2).
+    Chunks(Box<Intake>),
 }
 
 /// What is being done.
@@ -44,11 +54,24 @@ enum Running {
     #[default]
     Nothing,
     /// DATA: the message is coming.
-    Intake(Box<Intake>),
+    Intake(Box<Intake>, DataDecoder),
+    /// BDAT: a chunk is coming.
+    Chunk(Box<Intake>, ChunkDecoder, Last),
+    /// BDAT: a chunk is coming that nobody wants; then this is said, if anything.
+    Skip(ChunkDecoder, Option<Reply>),
     /// The message was delivered, and is not durable yet.
     Commit(Ticket, Box<Delivered>),
     /// The recipients are being answered.
     Answers(Answers),
+}
+
+/// Whether a chunk is the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// The message ends with it.
+    Yes,
+    /// Others follow.
+    No,
 }
 
 /// What a step of a command comes to.
@@ -64,8 +87,8 @@ pub(crate) struct LmtpSession {
     decoder: Decoder,
     stage: Stage,
     running: Running,
-    /// What the peer calls itself; empty before LHLO.
-    client: String,
+    /// Where mail comes from.
+    client: Client,
     /// Transactions so far, to name each in the log and in the message.
     transactions: u32,
     faults: u32,
@@ -78,7 +101,7 @@ impl LmtpSession {
             decoder: Decoder::new(),
             stage: Stage::New,
             running: Running::Nothing,
-            client: String::new(),
+            client: Client::default(),
             transactions: 0,
             faults: 0,
         }
@@ -90,7 +113,7 @@ impl LmtpSession {
             reply::greeting(turn.output.bytes(), intake::host());
             self.stage = Stage::Greeted;
         }
-        let awaits_client = matches!(self.running, Running::Nothing | Running::Intake(_));
+        let awaits_client = !matches!(self.running, Running::Commit(..) | Running::Answers(_));
         if turn.causes.has(Causes::TIME) && !turn.causes.has(Causes::INPUT) && awaits_client {
             return goodbye(turn, &Reply::IDLE);
         }
@@ -100,7 +123,9 @@ impl LmtpSession {
             }
             let flow = match std::mem::take(&mut self.running) {
                 Running::Nothing => self.next_command(turn),
-                Running::Intake(intake) => self.go_on_intake(intake, turn),
+                Running::Intake(intake, decoder) => self.go_on_intake(intake, decoder, turn),
+                Running::Chunk(intake, chunk, last) => self.go_on_chunk(intake, chunk, last, turn),
+                Running::Skip(chunk, reply) => self.go_on_skip(chunk, reply, turn),
                 Running::Commit(ticket, delivered) => self.go_on_commit(ticket, delivered, turn),
                 Running::Answers(answers) => self.go_on_answers(answers, turn),
             };
@@ -111,7 +136,7 @@ impl LmtpSession {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
-        if turn.shared.is_shutting_down() && !matches!(self.stage, Stage::Mail(_)) {
+        if turn.shared.is_shutting_down() && !matches!(self.stage, Stage::Mail(_) | Stage::Chunks(_)) {
             return Flow::Wait(goodbye(turn, &Reply::SHUTDOWN));
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
@@ -133,6 +158,10 @@ impl LmtpSession {
                 if self.faults > FAULTS_MAX {
                     return Flow::Wait(goodbye(turn, &Reply::TOO_MANY_FAULTS));
                 }
+                if fault == Fault::ChunkSize {
+                    // Nobody knows what is message and what is command from here on.
+                    return Flow::Wait(goodbye(turn, &Reply::from(fault)));
+                }
                 say(turn, &Reply::from(fault))
             }
         }
@@ -141,17 +170,24 @@ impl LmtpSession {
     fn begin(&mut self, command: Command, turn: &mut Turn<'_>) -> Flow {
         match command {
             Command::Lhlo { domain } => {
-                self.client = domain;
+                self.client.name = domain;
                 self.stage = Stage::Idle;
-                let message_octets_max = turn.shared.settings().limits.message_bytes;
-                reply::lhlo(turn.output.bytes(), intake::host(), message_octets_max);
+                let extensions = Extensions {
+                    message_octets_max: turn.shared.settings().limits.message_bytes,
+                    origin: origin::is_trusted(turn),
+                };
+                reply::lhlo(turn.output.bytes(), intake::host(), extensions);
                 Flow::Continue
             }
             Command::Mail(mail) => match &self.stage {
                 Stage::New | Stage::Greeted => say(turn, &Reply::NEED_LHLO),
                 Stage::Mail(_) => say(turn, &Reply::NESTED_MAIL),
+                Stage::Chunks(_) => say(turn, &Reply::BETWEEN_CHUNKS),
                 Stage::Idle => {
-                    let transaction = Transaction::new(mail, turn.shared);
+                    let transaction = match Transaction::new(mail, turn.shared) {
+                        Ok(transaction) => transaction,
+                        Err(reply) => return say(turn, &reply),
+                    };
                     if transaction.is_too_large() {
                         return say(turn, &Reply::TOO_LARGE);
                     }
@@ -162,16 +198,38 @@ impl LmtpSession {
             Command::Rcpt { recipient } => match &mut self.stage {
                 Stage::New | Stage::Greeted => say(turn, &Reply::NEED_LHLO),
                 Stage::Idle => say(turn, &Reply::NEED_MAIL),
+                Stage::Chunks(_) => say(turn, &Reply::BETWEEN_CHUNKS),
                 Stage::Mail(transaction) => {
                     let reply = transaction.add(recipient, turn.shared);
                     say(turn, &reply)
                 }
             },
             Command::Data => self.begin_data(turn),
+            Command::Bdat { octets, last } => {
+                let last = if last { Last::Yes } else { Last::No };
+                self.begin_chunk(ChunkDecoder::new(octets), last, turn)
+            }
+            Command::Xclient(origin) => match self.may_say_origin(turn) {
+                Ok(()) => {
+                    self.client.become_other(origin);
+                    self.stage = Stage::Greeted;
+                    reply::greeting(turn.output.bytes(), intake::host());
+                    Flow::Continue
+                }
+                Err(reply) => say(turn, &reply),
+            },
+            Command::Xforward(origin) => match self.may_say_origin(turn) {
+                Ok(()) => {
+                    self.client.forward(origin);
+                    say(turn, &Reply::OK)
+                }
+                Err(reply) => say(turn, &reply),
+            },
             Command::Rset => {
-                if matches!(self.stage, Stage::Mail(_)) {
+                if matches!(self.stage, Stage::Mail(_) | Stage::Chunks(_)) {
                     self.stage = Stage::Idle;
                 }
+                self.client.end_message();
                 say(turn, &Reply::OK)
             }
             Command::Noop => say(turn, &Reply::OK),
@@ -183,32 +241,53 @@ impl LmtpSession {
 
     fn begin_data(&mut self, turn: &mut Turn<'_>) -> Flow {
         let transaction = match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Mail(transaction) if transaction.has_recipients() => transaction,
+            Stage::Mail(transaction)
+                if transaction.has_recipients() && transaction.mail.body != Body::Binary =>
+            {
+                transaction
+            }
             stage => {
                 let reply = match &stage {
                     Stage::New | Stage::Greeted => Reply::NEED_LHLO,
                     Stage::Idle => Reply::NEED_MAIL,
+                    Stage::Mail(transaction) if transaction.mail.body == Body::Binary => Reply::NEED_CHUNKS,
                     Stage::Mail(_) => Reply::NO_RECIPIENTS,
+                    Stage::Chunks(_) => Reply::BETWEEN_CHUNKS,
                 };
                 self.stage = stage;
                 return say(turn, &reply);
             }
         };
+        let intake = self.begin_intake(transaction, turn);
+        if let Some(reply) = intake.refusal() {
+            return say(turn, reply);
+        }
+        self.running = Running::Intake(Box::new(intake), DataDecoder::new());
+        say(turn, &Reply::START_DATA)
+    }
+
+    fn begin_intake(&mut self, transaction: Box<Transaction>, turn: &Turn<'_>) -> Intake {
         self.transactions += 1;
-        match Intake::begin(transaction, &self.client, self.transactions, turn) {
-            Ok(intake) => {
-                self.running = Running::Intake(Box::new(intake));
-                say(turn, &Reply::START_DATA)
-            }
-            Err(reply) => say(turn, &reply),
+        let intake = Intake::begin(transaction, &self.client, self.transactions, turn);
+        self.client.end_message();
+        intake
+    }
+
+    fn go_on_intake(
+        &mut self,
+        mut intake: Box<Intake>,
+        mut decoder: DataDecoder,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        if intake.take(&mut decoder, turn) {
+            self.deliver(*intake, turn)
+        } else {
+            self.running = Running::Intake(intake, decoder);
+            Flow::Wait(Next::Input)
         }
     }
 
-    fn go_on_intake(&mut self, mut intake: Box<Intake>, turn: &mut Turn<'_>) -> Flow {
-        if !intake.take(turn) {
-            self.running = Running::Intake(intake);
-            return Flow::Wait(Next::Input);
-        }
+    fn deliver(&mut self, intake: Intake, turn: &mut Turn<'_>) -> Flow {
         self.running = match intake.deliver(turn) {
             Ok((ticket, delivered)) => Running::Commit(ticket, Box::new(delivered)),
             Err(answers) => Running::Answers(answers),
@@ -238,6 +317,19 @@ impl LmtpSession {
     }
 }
 
+impl LmtpSession {
+    /// Whether XCLIENT and XFORWARD may be said now, and by this peer.
+    fn may_say_origin(&self, turn: &Turn<'_>) -> Result<(), Reply> {
+        if !origin::is_trusted(turn) {
+            return Err(Reply::NOT_TRUSTED);
+        }
+        match self.stage {
+            Stage::Mail(_) | Stage::Chunks(_) => Err(Reply::ORIGIN_TOO_LATE),
+            Stage::New | Stage::Greeted | Stage::Idle => Ok(()),
+        }
+    }
+}
+
 fn say(turn: &mut Turn<'_>, reply: &Reply) -> Flow {
     reply.write(turn.output.bytes());
     Flow::Continue
@@ -256,6 +348,9 @@ fn begin_in_table(turn: &Turn<'_>, command: &Command) {
         // To tell of it would cost more than to do it, and MAIL says enough.
         Command::Rcpt { .. } => return,
         Command::Data => "DATA",
+        Command::Bdat { .. } => "BDAT",
+        Command::Xclient(_) => "XCLIENT",
+        Command::Xforward(_) => "XFORWARD",
         Command::Rset => "RSET",
         Command::Noop => "NOOP",
         Command::Vrfy => "VRFY",

@@ -4,11 +4,13 @@ use config::Plaintext;
 use config::users::user_name;
 use protocol::pop3::reply::{self, Code};
 use protocol::pop3::{Credentials, Decoded, Exchange, Mechanism, Password, Response, Step};
+use store::ChangeError;
 
 use super::maildrop::Maildrop;
-use super::{Flow, Pop3Session, Running, Stage, refuse, stopped};
+use super::{Flow, Pop3Session, Running, Stage, code_of, refuse, stopped};
 use crate::conversation::{Answer, Next, Turn};
 use crate::log;
+use crate::maildrops::Taken;
 use crate::passwords::Verdict;
 
 /// Wrong passwords after which a connection is closed.
@@ -141,23 +143,32 @@ impl Pop3Session {
         let shared = turn.shared;
         let user = match shared.store.ensure_user(&name) {
             Ok(user) => user,
-            Err(error) => return refuse_entry(turn, &name, &error),
+            Err(ChangeError::Store(error)) => return refuse_entry(turn, &name, code_of(&error), &error),
+            Err(error) => return refuse_entry(turn, &name, Code::SystemPermanent, &error),
         };
-        match shared.maildrops.take(user) {
-            Ok(true) => {}
-            Ok(false) => return refuse(turn, Some(Code::InUse), "Another session has the maildrop"),
-            Err(error) => return refuse_entry(turn, &name, &error),
-        }
-        let maildrop = match Maildrop::open(&shared.store, user, name.clone()) {
-            Ok(maildrop) => maildrop,
-            Err(error) => {
-                shared.maildrops.release(user);
-                return refuse_entry(turn, &name, &error);
+        let delay_seconds = shared.settings().pop3.login_delay_seconds;
+        let held = match shared.maildrops.take(user, delay_seconds, shared.unix_ms()) {
+            Ok(Taken::Held(held)) => held,
+            Ok(Taken::InUse) => return refuse(turn, Some(Code::InUse), "Another session has the maildrop"),
+            Ok(Taken::TooSoon(seconds)) => {
+                return refuse(
+                    turn,
+                    Some(Code::LoginDelay),
+                    &format!("Too soon, come back in {seconds} seconds"),
+                );
             }
+            Err(error) => return refuse_entry(turn, &name, Code::SystemTemporary, &error),
+        };
+        let maildrop = match Maildrop::open(&shared.store, user, name.clone(), held) {
+            Ok(maildrop) => maildrop,
+            Err(error) => return refuse_entry(turn, &name, code_of(&error), &error),
         };
         log::info!("login", protocol = "pop3", user = name, peer = turn.peer.endpoint);
         if let Some(cell) = turn.cell() {
             cell.set_user(&name, shared.unix_ms());
+            let key = maildrop.inbox.key();
+            cell.set_mailbox(Some((shared.table.row_of(key), key)));
+            cell.set_maildrop(true);
         }
         reply::ok(turn.output.bytes(), &format!("Logged in, {} messages", maildrop.remaining()));
         self.stage = Stage::Transaction(Box::new(maildrop));
@@ -165,9 +176,9 @@ impl Pop3Session {
     }
 }
 
-fn refuse_entry(turn: &mut Turn<'_>, user: &str, error: &dyn std::error::Error) -> Flow {
+fn refuse_entry(turn: &mut Turn<'_>, user: &str, code: Code, error: &dyn std::error::Error) -> Flow {
     log::error!("maildrop not opened", user = user, why = error);
-    refuse(turn, Some(Code::SystemTemporary), "The maildrop cannot be opened now")
+    refuse(turn, Some(code), "The maildrop cannot be opened now")
 }
 
 fn refuse_plaintext(turn: &mut Turn<'_>) -> Flow {

@@ -13,12 +13,12 @@ use store::view::View;
 use store::{CellIndex, Mailbox, MailboxId, Pin, Store, StoreError, UserId};
 
 use super::Refused;
-use crate::maildrops::inbox_of;
+use crate::maildrops::{Held, inbox_of};
 
 /// A locked maildrop.
 pub(super) struct Maildrop {
-    /// Whose it is.
-    pub(super) user: UserId,
+    /// Nobody else has it meanwhile.
+    _held: Held,
     /// The user's name.
     pub(super) name: String,
     /// INBOX.
@@ -34,17 +34,31 @@ pub(super) struct Maildrop {
 }
 
 impl Maildrop {
-    /// The maildrop of `user` as it is now. The caller holds its lock.
+    /// The maildrop of `user` as it is now.
     ///
     /// # Errors
     /// INBOX cannot be read.
-    pub(super) fn open(store: &Store, user: UserId, name: String) -> Result<Maildrop, StoreError> {
+    pub(super) fn open(
+        store: &Store,
+        user: UserId,
+        name: String,
+        held: Held,
+    ) -> Result<Maildrop, StoreError> {
         let inbox = inbox_of(user);
         let pin = store.pin(inbox)?;
         let mailbox = store.mailbox(inbox)?;
         let view = View::open(&mailbox)?;
         let mailbox = Some(mailbox);
-        Ok(Maildrop { user, name, inbox, view, mailbox, _pin: pin, octets: None, marks: Marks::default() })
+        Ok(Maildrop {
+            _held: held,
+            name,
+            inbox,
+            view,
+            mailbox,
+            _pin: pin,
+            octets: None,
+            marks: Marks::default(),
+        })
     }
 
     /// The open mailbox.
@@ -115,6 +129,11 @@ impl Maildrop {
         let octets = mailbox.cell(cell).map_or(0, |cell| u64::from(cell.size));
         self.marks.set(message, octets);
         Ok(())
+    }
+
+    /// How many messages are marked.
+    pub(super) fn marked(&self) -> u32 {
+        self.marks.count
     }
 
     /// Takes all marks back.

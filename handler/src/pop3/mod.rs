@@ -1,4 +1,4 @@
-//! A POP3 session (RFC 1939 with TOP, UIDL, CAPA, RESP-CODES, PIPELINING and SASL): its state, and which command goes where.
+//! A POP3 session (RFC 1939 with TOP, UIDL, CAPA, RESP-CODES, PIPELINING, LOGIN-DELAY, SASL, UTF8 and LANG): its state, and which command goes where.
 //!
 //! The maildrop is INBOX as it was at login; what comes later is for the next session. Marks of DELE are kept here and become
 //! one change at QUIT, so a session that ends in any other way deletes nothing. No command changes a flag: what is retrieved
@@ -10,7 +10,7 @@ mod maildrop;
 mod retrieval;
 mod update;
 
-use protocol::pop3::reply::{self, Capabilities, Code};
+use protocol::pop3::reply::{self, Capabilities, Code, Expire};
 use protocol::pop3::{Auth, Command, Decoded, Decoder, Exchange};
 use store::{StoreError, Ticket};
 
@@ -19,7 +19,6 @@ use self::maildrop::Maildrop;
 use self::retrieval::{Broken, Retrieval};
 use crate::conversation::{Next, Turn};
 use crate::log;
-use crate::shared::Shared;
 use crate::slots::Causes;
 
 /// Lines that were not understood, one after the other, before a peer that has not logged in is cut off.
@@ -50,7 +49,12 @@ enum Running {
     /// RETR or TOP.
     Retrieval(Box<Retrieval>),
     /// QUIT: what was deleted is not durably gone yet.
-    Update(Ticket),
+    Update {
+        /// The change.
+        ticket: Ticket,
+        /// How many messages it deletes.
+        marked: u32,
+    },
 }
 
 /// What a step of a command comes to.
@@ -95,9 +99,8 @@ impl Pop3Session {
     }
 
     /// Lets go of the maildrop. Nothing is deleted.
-    pub(crate) fn end(&mut self, shared: &Shared) {
-        if let Stage::Transaction(maildrop) = &self.stage {
-            shared.maildrops.release(maildrop.user);
+    pub(crate) fn end(&mut self) {
+        if let Stage::Transaction(_) = &self.stage {
             self.stage = Stage::Authorization { name: None };
         }
     }
@@ -123,7 +126,7 @@ impl Pop3Session {
                 Running::Login(name) => self.go_on_login(name, turn),
                 Running::Listing(listing) => self.go_on_listing(listing, turn),
                 Running::Retrieval(retrieval) => self.go_on_retrieval(retrieval, turn),
-                Running::Update(ticket) => self.go_on_update(ticket, turn),
+                Running::Update { ticket, marked } => self.go_on_update(ticket, marked, turn),
             };
             if let Flow::Wait(next) = flow {
                 return next;
@@ -177,6 +180,19 @@ impl Pop3Session {
                 reply::mechanisms(turn.output.bytes(), offered);
                 Flow::Continue
             }
+            Command::Lang { range } => {
+                match range {
+                    Some(range) => reply::language(turn.output.bytes(), &range),
+                    None => reply::languages(turn.output.bytes()),
+                }
+                Flow::Continue
+            }
+            Command::Utf8 if self.is_authenticated() => refuse(turn, None, "UTF8 goes before the login"),
+            // A message is the same for everybody: see ARCHITECTURE.md, "Decisions".
+            Command::Utf8 => {
+                reply::ok(turn.output.bytes(), "UTF-8 it is");
+                Flow::Continue
+            }
             Command::User { .. } | Command::Pass { .. } | Command::Auth(_) if self.is_authenticated() => {
                 refuse(turn, None, "Already logged in")
             }
@@ -218,7 +234,7 @@ impl Pop3Session {
             Err(Refused::Store(error)) if error.is_gone() => refuse(turn, None, "The message is gone"),
             Err(Refused::Store(error)) => {
                 log::error!("maildrop not readable", peer = turn.peer.endpoint, why = error);
-                refuse(turn, Some(Code::SystemTemporary), "This could not be read")
+                refuse(turn, Some(code_of(&error)), "This could not be read")
             }
         }
     }
@@ -305,7 +321,24 @@ fn delete(maildrop: &mut Maildrop, message: u32, turn: &mut Turn<'_>) -> Result<
 }
 
 fn capabilities(turn: &Turn<'_>) -> Capabilities {
-    Capabilities { passwords: login::may_use_passwords(turn), starttls: false }
+    let settings = turn.shared.settings();
+    Capabilities {
+        passwords: login::may_use_passwords(turn),
+        starttls: false,
+        login_delay_seconds: settings.pop3.login_delay_seconds,
+        expire: match settings.pop3.expire {
+            config::Expire::Never => Expire::Never,
+            config::Expire::Days(days) => Expire::Days(days),
+        },
+    }
+}
+
+/// What RFC 3206 has for an error of the store: whether it may pass, or somebody must do something.
+fn code_of(error: &StoreError) -> Code {
+    match error {
+        StoreError::Corrupt { .. } | StoreError::Unusable { .. } => Code::SystemPermanent,
+        _ => Code::SystemTemporary,
+    }
 }
 
 fn refuse(turn: &mut Turn<'_>, code: Option<Code>, text: &str) -> Flow {
@@ -347,5 +380,7 @@ fn name_of(command: &Command) -> &'static str {
         Command::Rset => "RSET",
         Command::Noop => "NOOP",
         Command::Quit => "QUIT",
+        Command::Utf8 => "UTF8",
+        Command::Lang { .. } => "LANG",
     }
 }

@@ -4,11 +4,9 @@ use protocol::pop3::reply::{self, Code};
 use store::{ChangeError, Ticket};
 
 use super::maildrop::Maildrop;
-use super::{Flow, Pop3Session, Running, Stage};
+use super::{Flow, Pop3Session, Running, Stage, code_of};
 use crate::conversation::{Next, Turn};
 use crate::log;
-
-const NOT_REMOVED: &str = "Some deleted messages were not removed";
 
 impl Pop3Session {
     /// QUIT in any state.
@@ -17,42 +15,57 @@ impl Pop3Session {
             reply::ok(turn.output.bytes(), "Bye");
             return Flow::Wait(Next::Close);
         };
+        let marked = maildrop.marked();
         match remove_marked(maildrop, turn) {
             Ok(ticket) => {
-                self.running = Running::Update(ticket);
+                self.running = Running::Update { ticket, marked };
                 Flow::Continue
             }
             Err(error) => {
                 log::error!("messages not deleted", user = maildrop.name, why = error);
-                self.leave(Err(NOT_REMOVED), turn)
+                let code = if let ChangeError::Store(error) = &error {
+                    code_of(error)
+                } else {
+                    Code::SystemTemporary
+                };
+                self.leave(Err((code, marked)), turn)
             }
         }
     }
 
     /// The change was made; the session ends when it is known to last.
-    pub(super) fn go_on_update(&mut self, ticket: Ticket, turn: &mut Turn<'_>) -> Flow {
+    pub(super) fn go_on_update(&mut self, ticket: Ticket, marked: u32, turn: &mut Turn<'_>) -> Flow {
         match turn.shared.store.ticket_state(ticket) {
             None => {
-                self.running = Running::Update(ticket);
+                self.running = Running::Update { ticket, marked };
                 Flow::Wait(Next::Commit(ticket))
             }
-            Some(Ok(())) => self.leave(Ok("Bye"), turn),
+            Some(Ok(())) => self.leave(Ok(marked), turn),
             Some(Err(error)) => {
                 log::error!("commit failed", why = error);
-                self.leave(Err(NOT_REMOVED), turn)
+                self.leave(Err((Code::SystemTemporary, marked)), turn)
             }
         }
     }
 
-    fn leave(&mut self, result: Result<&str, &str>, turn: &mut Turn<'_>) -> Flow {
+    /// Ends the session; `result`: how many messages were removed, or were not, and why.
+    fn leave(&mut self, result: Result<u32, (Code, u32)>, turn: &mut Turn<'_>) -> Flow {
         if let Stage::Transaction(maildrop) = &self.stage {
             log::info!("logout", protocol = "pop3", user = maildrop.name, peer = turn.peer.endpoint);
         }
         // Before the reply leaves: a client that has it may log in again at once.
-        self.end(turn.shared);
+        self.end();
+        if let Some(cell) = turn.cell() {
+            cell.set_maildrop(false);
+            cell.set_mailbox(None);
+        }
         match result {
-            Ok(text) => reply::ok(turn.output.bytes(), text),
-            Err(text) => reply::error(turn.output.bytes(), Some(Code::SystemTemporary), text),
+            Ok(0) => reply::ok(turn.output.bytes(), "Bye"),
+            Ok(removed) => reply::ok(turn.output.bytes(), &format!("Bye, {removed} messages deleted")),
+            Err((code, kept)) => {
+                let text = format!("{kept} deleted messages were not removed");
+                reply::error(turn.output.bytes(), Some(code), &text);
+            }
         }
         Flow::Wait(Next::Close)
     }

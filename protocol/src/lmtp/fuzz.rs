@@ -1,14 +1,27 @@
-//! The entry for fuzzers: any octets, read as commands and as a message. What must hold is asserted, so a fuzzer needs
+//! The entry for fuzzers: any octets, read as commands, as a message and as chunks. What must hold is asserted, so a fuzzer needs
 //! no more than to call it.
 
 use super::trace::return_path;
-use super::{COMMAND_OCTETS_MAX, Command, DataDecoder, Decoded, Decoder, Reply};
+use super::{COMMAND_OCTETS_MAX, ChunkDecoder, Command, DataDecoder, Decoded, Decoder, Reply};
 
 /// Decodes `bytes` whole and octet by octet, as commands and as a message; both must agree. Every fault is answered,
 /// every address written and read again.
 pub fn fuzz_entry(bytes: &[u8]) {
     assert_eq!(commands(bytes, bytes.len().max(1)), commands(bytes, 1));
     assert_eq!(message(bytes, bytes.len().max(1)), message(bytes, 1));
+    chunk(bytes);
+}
+
+/// A chunk gives back what it was given, up to its end.
+fn chunk(bytes: &[u8]) {
+    let (size, rest) = bytes.split_first().map_or((0, bytes), |(first, rest)| (usize::from(*first), rest));
+    let mut chunk = ChunkDecoder::new(size as u64);
+    let mut out = Vec::new();
+    for piece in rest.chunks(3) {
+        out.extend_from_slice(chunk.next(piece));
+    }
+    assert_eq!(out, &rest[..size.min(rest.len())]);
+    assert_eq!(chunk.is_ended(), rest.len() >= size);
 }
 
 fn commands(bytes: &[u8], step: usize) -> Vec<Decoded> {

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use super::address::AddressFault;
 use super::command::Fault;
+use super::origin::{XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES};
 
 /// An enhanced status code: class, subject, detail (RFC 3463 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +74,16 @@ impl Reply {
     /// VRFY, which tells nobody who there is.
     pub const VRFY: Reply = Reply::new(252, Status(2, 5, 2), "Try RCPT to know");
     /// HELP.
-    pub const HELP: Reply =
-        Reply::new(214, Status(2, 0, 0), "LHLO, MAIL, RCPT, DATA, RSET, NOOP, VRFY, HELP, QUIT (RFC 2033)");
+    pub const HELP: Reply = Reply::new(
+        214,
+        Status(2, 0, 0),
+        "LHLO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, HELP, QUIT (RFC 2033)",
+    );
     /// DATA may begin.
     pub const START_DATA: Reply =
         Reply { code: 354, status: None, text: Cow::Borrowed("Go ahead, end with a line of one dot") };
+    /// A chunk was taken, and the message goes on.
+    pub const CHUNK_OK: Reply = Reply::new(250, Status(2, 0, 0), "Chunk taken");
     /// We are going down.
     pub const SHUTDOWN: Reply = Reply::new(421, Status(4, 3, 2), "Going down, try again");
     /// The peer was silent for too long.
@@ -94,6 +100,16 @@ impl Reply {
     pub const NESTED_MAIL: Reply = Reply::new(503, Status(5, 5, 1), "A sender was given already");
     /// DATA without one recipient that was taken.
     pub const NO_RECIPIENTS: Reply = Reply::new(503, Status(5, 5, 1), "No valid recipients");
+    /// DATA after BODY=BINARYMIME.
+    pub const NEED_CHUNKS: Reply = Reply::new(503, Status(5, 5, 1), "BINARYMIME comes by BDAT");
+    /// DATA, MAIL or RCPT between chunks.
+    pub const BETWEEN_CHUNKS: Reply = Reply::new(503, Status(5, 5, 1), "BDAT or RSET must follow BDAT");
+    /// XCLIENT or XFORWARD from a peer whose word is not taken for it.
+    pub const NOT_TRUSTED: Reply =
+        Reply::new(550, Status(5, 7, 1), "This peer may not say where mail comes from");
+    /// XCLIENT or XFORWARD in the middle of a transaction.
+    pub const ORIGIN_TOO_LATE: Reply =
+        Reply::new(503, Status(5, 5, 1), "A sender was given already, RSET first");
     /// RCPT came too often in one transaction.
     pub const TOO_MANY_RECIPIENTS: Reply = Reply::new(452, Status(4, 5, 3), "Too many recipients");
     /// Nobody has this address.
@@ -105,6 +121,13 @@ impl Reply {
     pub const TOO_LARGE: Reply = Reply::new(552, Status(5, 3, 4), "Message too large");
     /// The user has as much mail as allowed; that may change.
     pub const OVER_QUOTA: Reply = Reply::new(452, Status(4, 2, 2), "Mailbox full");
+    /// The same, where mail is to go back at once.
+    pub const OVER_QUOTA_FINALLY: Reply = Reply::new(552, Status(5, 2, 2), "Mailbox full");
+    /// The address stands for others in a way that comes to nobody: somebody must mend the aliases file.
+    pub const BAD_ALIAS: Reply = Reply::new(451, Status(4, 3, 5), "This alias leads to nobody here");
+    /// The aliases file cannot be read, so it is not known who gets the message.
+    pub const NO_ALIASES: Reply =
+        Reply::new(451, Status(4, 3, 5), "Recipients cannot be looked up, try again");
     /// There is no room on the disk.
     pub const NO_SPACE: Reply = Reply::new(452, Status(4, 3, 1), "No space left, try again");
     /// Something of ours failed.
@@ -127,6 +150,9 @@ impl From<Fault> for Reply {
             Fault::Parameter => Reply::new(501, Status(5, 5, 4), "Wrong parameter"),
             Fault::UnknownParameter => Reply::new(555, Status(5, 5, 4), "Unknown parameter"),
             Fault::Octets => Reply::new(500, Status(5, 5, 2), "The line is not text in UTF-8"),
+            Fault::ChunkSize => {
+                Reply::new(501, Status(5, 5, 4), "Wrong arguments, expected: BDAT octets [LAST]")
+            }
             Fault::NeedsSmtpUtf8 => Reply::new(553, Status(5, 6, 7), "This address needs SMTPUTF8"),
         }
     }
@@ -145,14 +171,30 @@ pub fn greeting(out: &mut Vec<u8>, host: &str) {
     Reply { code: 220, status: None, text: format!("{host} LMTP Lode ready").into() }.write(out);
 }
 
-/// The answer to LHLO: who we are and which extensions there are. `message_octets_max` is what SIZE says.
-pub fn lhlo(out: &mut Vec<u8>, host: &str, message_octets_max: u64) {
-    let size = format!("SIZE {message_octets_max}");
-    let lines = [host, "PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
-    for (number, line) in lines.iter().enumerate() {
+/// What LHLO announces beyond what is always there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extensions {
+    /// What SIZE says.
+    pub message_octets_max: u64,
+    /// Whether the peer's word is taken for where mail comes from: XCLIENT and XFORWARD.
+    pub origin: bool,
+}
+
+/// The answer to LHLO: who we are and which extensions there are.
+pub fn lhlo(out: &mut Vec<u8>, host: &str, extensions: Extensions) {
+    let mut lines = vec![host.to_owned(), "PIPELINING".to_owned()];
+    lines.push(format!("SIZE {}", extensions.message_octets_max));
+    lines
+        .extend(["8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME"].map(str::to_owned));
+    if extensions.origin {
+        lines.push(format!("XCLIENT {XCLIENT_ATTRIBUTES}"));
+        lines.push(format!("XFORWARD {XFORWARD_ATTRIBUTES}"));
+    }
+    let last = lines.len() - 1;
+    for (number, line) in lines.into_iter().enumerate() {
         let start = out.len();
-        Reply { code: 250, status: None, text: (*line).to_owned().into() }.write(out);
-        if number + 1 < lines.len() {
+        Reply { code: 250, status: None, text: line.into() }.write(out);
+        if number < last {
             out[start + 3] = b'-';
         }
     }

@@ -58,7 +58,6 @@ fn commands_without_arguments_and_unknown_ones() {
         ("HELO foo", Err(Fault::NotSmtp)),
         ("EHLO foo", Err(Fault::NotSmtp)),
         ("EXPN list", Err(Fault::NotImplemented)),
-        ("BDAT 10 LAST", Err(Fault::Unknown)),
         ("", Err(Fault::Unknown)),
         ("MAIL", Err(Fault::Arguments("MAIL FROM:<address>"))),
         ("MAIL TO:<a@b>", Err(Fault::Arguments("MAIL FROM:<address>"))),
@@ -126,24 +125,98 @@ fn parameters_of_mail_and_rcpt() {
     };
     assert_eq!(
         mail("MAIL FROM:<> SIZE=1000 body=8bitmime SMTPUTF8 RET=HDRS ENVID=x AUTH=<>"),
-        Ok(Mail { sender: None, size_octets: Some(1000), body: Body::EightBit, smtputf8: true })
+        Ok(Mail {
+            sender: None,
+            size_octets: Some(1000),
+            body: Body::EightBit,
+            smtputf8: true,
+            envelope_id: Some("x".to_owned()),
+        })
     );
     assert_eq!(
         mail("MAIL FROM:<> SIZE=99999999999999999999").map(|mail| mail.size_octets),
         Ok(Some(u64::MAX))
     );
     assert_eq!(mail("MAIL FROM:<>").map(|mail| (mail.size_octets, mail.body)), Ok((None, Body::SevenBit)));
-    for line in ["SIZE", "SIZE=", "SIZE=x", "SIZE=1 SIZE=1", "BODY=BINARYMIME", "SMTPUTF8=1", "=x", "SIZE=-1"]
-    {
+    for line in ["SIZE", "SIZE=", "SIZE=x", "SIZE=1 SIZE=1", "BODY=9BIT", "SMTPUTF8=1", "=x", "SIZE=-1"] {
         assert_eq!(mail(&format!("MAIL FROM:<> {line}")), Err(Fault::Parameter), "{line}");
     }
     assert_eq!(mail("MAIL FROM:<> FOO=BAR"), Err(Fault::UnknownParameter));
     assert!(matches!(mail("MAIL FROM:<>SIZE=1"), Err(Fault::Arguments(_))));
     assert_eq!(mail("MAIL FROM:<jürgen@example.org>"), Err(Fault::NeedsSmtpUtf8));
     assert!(mail("MAIL FROM:<jürgen@example.org> SMTPUTF8").is_ok());
-    assert!(one("RCPT TO:<a@b> NOTIFY=NEVER ORCPT=rfc822;a@b").is_ok());
+    assert_eq!(mail("MAIL FROM:<> BODY=binarymime").map(|mail| mail.body), Ok(Body::Binary));
+    let envelope = mail("MAIL FROM:<> ENVID=QQ+2B314159").map(|mail| mail.envelope_id);
+    assert_eq!(envelope, Ok(Some("QQ+314159".to_owned())));
+    let long = |octets: usize| format!("ENVID={}", "x".repeat(octets));
+    assert!(mail(&format!("MAIL FROM:<> {}", long(100))).is_ok());
+    for parameter in [
+        long(101).as_str(),
+        "ENVID=a+0Ab",
+        "ENVID=+",
+        "ENVID",
+        "RET=ALL",
+        "RET",
+        "RET=FULL RET=FULL",
+        "ENVID=x ENVID=x",
+    ] {
+        assert_eq!(mail(&format!("MAIL FROM:<> {parameter}")), Err(Fault::Parameter), "{parameter}");
+    }
+    for parameters in [
+        "NOTIFY=NEVER ORCPT=rfc822;a@b",
+        "NOTIFY=success,FAILURE,Delay",
+        "NOTIFY=DELAY ORCPT=x400;a+2Bb",
+        "ORCPT=utf-8;jürgen@example.org",
+        "ORCPT=utf-8;j\\x{FC}rgen@example.org",
+    ] {
+        assert!(one(&format!("RCPT TO:<a@b> {parameters}")).is_ok(), "{parameters}");
+    }
+    let long = format!("ORCPT=rfc822;{}", "x".repeat(500));
+    for parameters in [
+        "NOTIFY=NEVER,SUCCESS",
+        "NOTIFY=DELAY,DELAY",
+        "NOTIFY=,",
+        "NOTIFY=SOMETIMES",
+        "NOTIFY=NEVER NOTIFY=NEVER",
+        "ORCPT=a@b",
+        "ORCPT=;a@b",
+        "ORCPT=rfc822;",
+        "ORCPT=rfc822;a+2b@b",
+        "ORCPT=rfc822;jürgen@b",
+        "ORCPT=rfc822;a ORCPT=rfc822;a",
+        &long,
+    ] {
+        assert_eq!(one(&format!("RCPT TO:<a@b> {parameters}")), Err(Fault::Parameter), "{parameters}");
+    }
     assert_eq!(one("RCPT TO:<a@b> NOTIFY"), Err(Fault::Parameter));
     assert_eq!(one("RCPT TO:<a@b> SIZE=1"), Err(Fault::UnknownParameter));
+}
+
+#[test]
+fn chunks_say_how_large_they_are() {
+    for (line, octets, last) in
+        [("BDAT 0", 0, false), ("bdat 86 last", 86, true), ("BDAT 99999999999999999999 LAST", u64::MAX, true)]
+    {
+        assert_eq!(one(line), Ok(Command::Bdat { octets, last }), "{line}");
+    }
+    for line in [
+        "BDAT",
+        "BDAT LAST",
+        "BDAT -1",
+        "BDAT 1x",
+        "BDAT 10 FIRST",
+        "BDAT 10 LAST 1",
+        "BDAT 999999999999999999999",
+    ] {
+        assert_eq!(one(line), Err(Fault::ChunkSize), "{line}");
+    }
+    assert!(
+        matches!(one("XCLIENT ADDR=192.0.2.1"), Ok(Command::Xclient(origin)) if origin.address.is_some())
+    );
+    assert!(
+        matches!(one("XFORWARD NAME=x SOURCE=LOCAL"), Ok(Command::Xforward(origin)) if origin.name.is_some())
+    );
+    assert!(matches!(one("XCLIENT"), Err(Fault::Arguments(_))));
 }
 
 #[test]
@@ -229,7 +302,7 @@ fn what_was_stuffed_comes_back() {
 #[test]
 fn random_input_through_the_fuzz_entry() {
     let mut random = crate::pop3::tests::random(43);
-    let pieces: [&[u8]; 20] = [
+    let pieces: [&[u8]; 27] = [
         b"MAIL FROM:",
         b"RCPT TO:",
         b"LHLO x",
@@ -244,6 +317,13 @@ fn random_input_through_the_fuzz_entry() {
         b":",
         b" SIZE=",
         b" SMTPUTF8",
+        b" ENVID=+2B",
+        b" NOTIFY=DELAY,",
+        b" ORCPT=utf-8;",
+        b"BDAT 7",
+        b" LAST",
+        b"XCLIENT",
+        b" ADDR=IPV6:::1",
         b"\r\n",
         b"\r\n",
         b"\n",
@@ -283,10 +363,15 @@ fn replies() {
         "220 mail.example.org LMTP Lode ready\r\n"
     );
     assert_eq!(
-        text(&|out| reply::lhlo(out, "mail.example.org", 1000)),
+        text(&|out| {
+            reply::lhlo(out, "mail.example.org", Extensions { message_octets_max: 1000, origin: false });
+        }),
         "250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
-         250 ENHANCEDSTATUSCODES\r\n"
+         250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 BINARYMIME\r\n"
     );
+    let trusted =
+        text(&|out| reply::lhlo(out, "m.example", Extensions { message_octets_max: 1, origin: true }));
+    assert!(trusted.contains("\r\n250-XCLIENT NAME ADDR ") && trusted.contains("\r\n250 XFORWARD NAME "));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! One line of POP3 as a command (RFC 1939 sections 4 to 7, RFC 2449 section 5, RFC 2595 section 4, RFC 5034).
+//! One line of POP3 as a command (RFC 1939 sections 4 to 7, RFC 2449 section 5, RFC 2595 section 4, RFC 5034,
+//! RFC 6856 sections 2 and 3).
 
 use std::fmt;
 
@@ -63,6 +64,13 @@ pub enum Command {
     Noop,
     /// `QUIT`
     Quit,
+    /// `UTF8`: the client takes messages with UTF-8 in their header fields.
+    Utf8,
+    /// `LANG [range]`
+    Lang {
+        /// The languages wished for (RFC 4647 section 2.1), `*` for any; `None` asks which there are.
+        range: Option<String>,
+    },
 }
 
 /// What follows `AUTH` (RFC 5034 section 4).
@@ -177,6 +185,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Fault> {
         b"RSET" => none(Command::Rset, "RSET"),
         b"NOOP" => none(Command::Noop, "NOOP"),
         b"QUIT" => none(Command::Quit, "QUIT"),
+        b"UTF8" => none(Command::Utf8, "UTF8"),
+        b"LANG" => lang(words()),
         b"LIST" => Ok(Command::List { message: optional_message(words(), "LIST [message]")? }),
         b"UIDL" => Ok(Command::Uidl { message: optional_message(words(), "UIDL [message]")? }),
         b"RETR" => Ok(Command::Retr { message: one_message(words(), "RETR message")? }),
@@ -211,6 +221,30 @@ fn auth(mut words: Words<'_>) -> Result<Auth, Fault> {
     match words.next() {
         None => Ok(Auth::Start { mechanism, initial }),
         Some(_) => Err(Fault::Arguments("AUTH [mechanism [initial-response]]")),
+    }
+}
+
+/// The longest language range that is looked at; registered tags have far less.
+const RANGE_OCTETS_MAX: usize = 64;
+
+fn lang(mut words: Words<'_>) -> Result<Command, Fault> {
+    let usage = Fault::Arguments("LANG [language-range]");
+    let range = match (words.next(), words.next()) {
+        (None, _) => None,
+        (Some(range), None) => Some(range),
+        (Some(_), Some(_)) => return Err(usage),
+    };
+    let is_part =
+        |part: &[u8]| (1..=8).contains(&part.len()) && part.iter().all(|octet| octet.is_ascii_alphanumeric());
+    let is_range = |range: &[u8]| {
+        range == b"*" || (range.len() <= RANGE_OCTETS_MAX && range.split(|octet| *octet == b'-').all(is_part))
+    };
+    match range {
+        None => Ok(Command::Lang { range: None }),
+        Some(range) if is_range(range) => {
+            Ok(Command::Lang { range: Some(String::from_utf8_lossy(range).into_owned()) })
+        }
+        Some(_) => Err(usage),
     }
 }
 

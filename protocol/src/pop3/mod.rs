@@ -1,5 +1,5 @@
-//! POP3 (RFC 1939) without I/O, with CAPA, RESP-CODES and PIPELINING (RFC 2449), AUTH-RESP-CODE (RFC 3206) and AUTH
-//! (RFC 5034).
+//! POP3 (RFC 1939) without I/O, with CAPA, RESP-CODES and PIPELINING (RFC 2449), AUTH-RESP-CODE (RFC 3206), AUTH
+//! (RFC 5034), UTF8 and LANG (RFC 6856).
 //!
 //! ```text
 //!  bytes ──► Decoder ──► Command ──► handler ──► reply, DotStuffer ──► bytes

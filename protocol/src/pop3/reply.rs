@@ -1,4 +1,4 @@
-//! Writers of POP3 replies (RFC 1939 section 3, RFC 2449 sections 5 and 8). Each appends whole lines to `out`.
+//! Writers of POP3 replies (RFC 1939 section 3, RFC 2449 sections 5, 6 and 8, RFC 6856). Each appends whole lines to `out`.
 //!
 //! Text may come from anywhere: what would end the line or pretend to be a response code is replaced.
 
@@ -40,7 +40,23 @@ pub struct Capabilities {
     pub passwords: bool,
     /// Whether STLS may be said now.
     pub starttls: bool,
+    /// The least time between two logins of a user, in seconds; 0 if there is none.
+    pub login_delay_seconds: u32,
+    /// How long the server keeps messages.
+    pub expire: Expire,
 }
+
+/// How long messages are kept (RFC 2449 section 6.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expire {
+    /// Until somebody deletes them.
+    Never,
+    /// For so many days. 0: nothing may be left on the server.
+    Days(u32),
+}
+
+/// The language of all texts (RFC 6856 section 3): its tag, and its name in itself.
+const LANGUAGE: (&str, &str) = ("en", "English");
 
 /// `+OK text`
 pub fn ok(out: &mut Vec<u8>, text: &str) {
@@ -110,7 +126,15 @@ pub fn capabilities(out: &mut Vec<u8>, capabilities: Capabilities) {
     if capabilities.starttls {
         out.extend_from_slice(b"STLS\r\n");
     }
-    out.extend_from_slice(b"EXPIRE NEVER\r\nIMPLEMENTATION Lode\r\n");
+    // Writing into a Vec cannot fail.
+    if capabilities.login_delay_seconds > 0 {
+        let _ = write!(out, "LOGIN-DELAY {}\r\n", capabilities.login_delay_seconds);
+    }
+    let _ = match capabilities.expire {
+        Expire::Never => write!(out, "EXPIRE NEVER\r\n"),
+        Expire::Days(days) => write!(out, "EXPIRE {days}\r\n"),
+    };
+    out.extend_from_slice(b"UTF8\r\nLANG\r\nIMPLEMENTATION Lode\r\n");
     end(out);
 }
 
@@ -121,6 +145,25 @@ pub fn mechanisms(out: &mut Vec<u8>, capabilities: Capabilities) {
         out.extend_from_slice(b"PLAIN\r\nLOGIN\r\n");
     }
     end(out);
+}
+
+/// The whole answer to LANG without a range.
+pub fn languages(out: &mut Vec<u8>) {
+    let (tag, name) = LANGUAGE;
+    ok(out, "Languages follow");
+    let _ = write!(out, "{tag} {name}\r\n");
+    end(out);
+}
+
+/// The answer to LANG with a range: the language that was chosen, or that there is none.
+pub fn language(out: &mut Vec<u8>, range: &str) {
+    let (tag, name) = LANGUAGE;
+    // RFC 4647 section 3.3.1: a range matches a tag that it is, or begins up to a hyphen; this tag has none.
+    if range == "*" || range.eq_ignore_ascii_case(tag) {
+        ok(out, &format!("{tag} {name} it is"));
+    } else {
+        error(out, None, &format!("All texts are in {name} ({tag})"));
+    }
 }
 
 fn numbers(out: &mut Vec<u8>, before: &str, first: u64, second: u64) {

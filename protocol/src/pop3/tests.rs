@@ -1,6 +1,6 @@
 //! Tests of POP3.
 
-use super::reply::{Capabilities, Code};
+use super::reply::{Capabilities, Code, Expire};
 use super::*;
 
 fn decode(input: &str) -> Vec<Result<Command, Fault>> {
@@ -50,6 +50,10 @@ fn every_command() {
         ("QUIT", Command::Quit),
         ("CAPA", Command::Capa),
         ("STLS", Command::Stls),
+        ("utf8", Command::Utf8),
+        ("LANG", Command::Lang { range: None }),
+        ("LANG *", Command::Lang { range: Some("*".into()) }),
+        ("lang sr-Latn-RS", Command::Lang { range: Some("sr-Latn-RS".into()) }),
         ("AUTH", Command::Auth(Auth::List)),
         ("AUTH plain", Command::Auth(Auth::Start { mechanism: Mechanism::Plain, initial: None })),
         (
@@ -90,6 +94,15 @@ fn what_is_wrong_is_said() {
         ("TOP 1 2 3", Fault::Arguments("TOP message lines")),
         ("AUTH PLAIN !!!", Fault::Base64),
         ("AUTH PLAIN AA== x", Fault::Arguments("AUTH [mechanism [initial-response]]")),
+        ("UTF8 on", Fault::Arguments("UTF8")),
+        ("LANG en de", Fault::Arguments("LANG [language-range]")),
+        ("LANG e_n", Fault::Arguments("LANG [language-range]")),
+        ("LANG en-", Fault::Arguments("LANG [language-range]")),
+        ("LANG abcdefghi", Fault::Arguments("LANG [language-range]")),
+        (
+            "LANG a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q-r-s-t-u-v-w-x-y-z-a-b-c-d-e-f-g",
+            Fault::Arguments("LANG [language-range]"),
+        ),
         ("USER a\0b", Fault::Octets),
     ] {
         assert_eq!(one(line), Err(fault), "{line}");
@@ -176,13 +189,46 @@ fn replies() {
     assert_eq!(text(&|out| reply::stat(out, 2, 320)), "+OK 2 320\r\n");
     assert_eq!(text(&|out| reply::list_line(out, 1, 120)), "1 120\r\n");
     assert_eq!(text(&|out| reply::uidl_one(out, 2, "QhdPYR:00WBw1Ph7x7")), "+OK 2 QhdPYR:00WBw1Ph7x7\r\n");
-    let open = text(&|out| reply::capabilities(out, Capabilities { passwords: true, starttls: false }));
+    let capabilities = |passwords, login_delay_seconds, expire| Capabilities {
+        passwords,
+        starttls: !passwords,
+        login_delay_seconds,
+        expire,
+    };
+    let open = text(&|out| reply::capabilities(out, capabilities(true, 0, Expire::Never)));
     assert!(open.starts_with("+OK ") && open.ends_with("\r\n.\r\n"));
-    for capability in ["TOP", "UIDL", "RESP-CODES", "PIPELINING", "USER", "SASL PLAIN LOGIN"] {
+    for capability in [
+        "TOP",
+        "UIDL",
+        "RESP-CODES",
+        "PIPELINING",
+        "USER",
+        "SASL PLAIN LOGIN",
+        "EXPIRE NEVER",
+        "UTF8",
+        "LANG",
+        "IMPLEMENTATION Lode",
+    ] {
         assert!(open.contains(&format!("\r\n{capability}\r\n")), "{capability}");
     }
-    let closed = text(&|out| reply::capabilities(out, Capabilities { passwords: false, starttls: true }));
+    assert!(!open.contains("LOGIN-DELAY"));
+    let closed = text(&|out| reply::capabilities(out, capabilities(false, 900, Expire::Days(0))));
+    assert!(closed.contains("\r\nLOGIN-DELAY 900\r\nEXPIRE 0\r\n"));
     assert!(closed.contains("\r\nSTLS\r\n") && !closed.contains("USER") && !closed.contains("SASL"));
+}
+
+#[test]
+fn there_is_one_language() {
+    let answer = |range: &str| {
+        let mut out = Vec::new();
+        reply::language(&mut out, range);
+        String::from_utf8(out).expect("text")
+    };
+    assert!(answer("*").starts_with("+OK en ") && answer("EN").starts_with("+OK en "));
+    assert!(answer("de").starts_with("-ERR ") && answer("en-GB").starts_with("-ERR "));
+    let mut out = Vec::new();
+    reply::languages(&mut out);
+    assert!(out.ends_with(b"\r\nen English\r\n.\r\n"));
 }
 
 fn stuff(mut stuffer: DotStuffer, chunks: &[&[u8]]) -> Vec<u8> {
