@@ -178,7 +178,9 @@ impl Mailbox {
     pub(super) fn recount_cells(&self, cells: &Cells, first_block: u32) -> Result<Counts> {
         let region = self.mapping.region();
         let mut counts = Counts { cells_used: cells.count(), ..Counts::default() };
-        for block in first_block..layout::blocks_in(region.len()) {
+        // Also of blocks that the file does not have yet: it may have been longer.
+        let has_summary = |block: &u32| layout::summary_offset(*block) + LINE_BYTES as u64 <= region.len();
+        for block in (first_block..).take_while(has_summary) {
             let made = summarize(cells, block, &mut counts)?;
             let line = region.line(layout::summary_offset(block))?;
             let mut bytes = [0; LINE_BYTES];
@@ -256,15 +258,27 @@ fn compact(region: &Region, count: u32, report: &mut PowerCutReport) -> Result<u
             last_uid = uid;
         }
     }
-    // Also where no cell is yet: what came to the disk without the header that counts it in is not to be taken for the cell that will be there,
-    // should one more power cut keep the header of then and not the cell.
-    for index in kept..layout::blocks_in(region.len()).saturating_mul(CELLS_PER_BLOCK).max(count) {
-        let offset = layout::cell_offset(index);
-        if region.copy_out(offset)? != [0; LINE_BYTES] {
-            region.copy_in(offset, &[0; LINE_BYTES])?;
+    clear_behind(region, kept)?;
+    Ok(kept)
+}
+
+/// Makes zero what lies behind the last cell. What came to the disk without the header that counts it in is not to be taken for the cell that will be
+/// there, should one more power cut keep the header of then and not the cell. A file may end within a block, or a cell.
+fn clear_behind(region: &Region, kept: u32) -> Result<()> {
+    let len = region.len();
+    for offset in (kept..).map(layout::cell_offset).take_while(|offset| *offset < len) {
+        if len - offset >= LINE_BYTES as u64 {
+            if region.copy_out(offset)? != [0; LINE_BYTES] {
+                region.copy_in(offset, &[0; LINE_BYTES])?;
+            }
+        } else {
+            // Without its UID it is none, whatever it grows to.
+            for word in (offset..len - 3).step_by(4) {
+                region.store_u32(word, 0, Relaxed)?;
+            }
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
 /// What a block's summary should be; its cells are added to `counts`.
@@ -298,4 +312,46 @@ pub(super) fn summarize(cells: &Cells, block: u32, counts: &mut Counts) -> Resul
         counts.size += u64::from(line.load_u32::<{ cell::SIZE }>(Relaxed));
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests::{ID, fill, fixture};
+    use super::*;
+    use crate::disk::Disk;
+
+    /// The power fails when all cells are on the disk, the header is that of a block of them, and the file may end anywhere behind that.
+    #[test]
+    fn nothing_is_left_behind_the_last_cell() {
+        let fixture = fixture();
+        fill(&fixture.mailbox, 1, CELLS_PER_BLOCK);
+        let path = fixture.mailbox.path().to_path_buf();
+        let first = fs::read(&path).expect("there");
+        fill(&fixture.mailbox, CELLS_PER_BLOCK + 1, 300);
+        drop(fixture.mailbox);
+        let mut whole = fs::read(&path).expect("there");
+        whole[..2 * LINE_BYTES].copy_from_slice(&first[..2 * LINE_BYTES]);
+        let summary = layout::summary_offset(0) as usize..layout::summary_offset(1) as usize;
+        for cells in [64, 65, 100, 128, 129, 200, 300] {
+            for more in [0, 4, 21, 62, 63] {
+                let mut cut = whole.clone();
+                cut.truncate(layout::cell_offset(cells) as usize + more);
+                fs::write(&path, &cut).expect("written");
+                let mailbox = Mailbox::open(&Disk::real(), &path, ID).expect("opened");
+                let keep = &mut |_: &Cell| true;
+                mailbox.after_power_cut(2, 0, ModSeq(0), 9, Raised::ByRecovery, keep).expect("right again");
+                assert_eq!(mailbox.cell_count().expect("readable"), CELLS_PER_BLOCK);
+                drop(mailbox);
+                let left = fs::read(&path).expect("there");
+                assert!(left[summary.clone()].iter().any(|octet| *octet != 0));
+                assert!(left[summary.end..layout::KEYWORDS_OFFSET as usize].iter().all(|octet| *octet == 0));
+                // Octets of a word that is not whole are no UID.
+                let words = left.len() / 4 * 4;
+                let behind = &left[layout::cell_offset(CELLS_PER_BLOCK) as usize..words];
+                assert_eq!(behind.iter().position(|octet| *octet != 0), None, "{cells} cells and {more}");
+            }
+        }
+    }
 }
