@@ -63,6 +63,18 @@ impl Whole {
 
 /// Whether a running store, which shows `whole`, shows exactly what it showed before. UIDNEXT and HIGHESTMODSEQ may have been raised.
 pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Difference> {
+    compare_shown(model, whole)?;
+    for (id, seen) in &whole.mailboxes {
+        if let Some(known) = model.mailbox_mut(*id) {
+            known.uid_next = seen.uid_next;
+            known.highest_modseq = seen.highest_modseq;
+        }
+    }
+    Ok(())
+}
+
+/// As `compare_live`, of another store that holds the same.
+pub(super) fn compare_shown(model: &Model, whole: &Whole) -> Result<(), Difference> {
     whole.compare_users(model)?;
     for (user, list) in &whole.lists {
         let known = &model.users[user];
@@ -72,7 +84,7 @@ pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Diffe
     }
     for (id, seen) in &whole.mailboxes {
         let name = name_of(model, *id);
-        let known = model.mailbox_mut(*id).ok_or_else(|| format!("{name} was deleted, and is there"))?;
+        let known = model.mailbox(*id).ok_or_else(|| format!("{name} was deleted, and is there"))?;
         compare_numbers(known, seen).map_err(|what| format!("{name}: {what}"))?;
         for (uid, cell) in &known.cells {
             let now = *cell.states.now();
@@ -90,8 +102,6 @@ pub(super) fn compare_live(model: &mut Model, whole: &Whole) -> Result<(), Diffe
         }
         compare_unknown(known, seen).map_err(|what| format!("{name}: {what}"))?;
         compare_marks(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
-        known.uid_next = seen.uid_next;
-        known.highest_modseq = seen.highest_modseq;
     }
     Ok(())
 }

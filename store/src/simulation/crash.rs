@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::compare::{Whole, compare_live, model_of};
 use super::history::DURABLE;
 use super::kill;
+use super::limits::set_limits;
 use super::model::{Difference, Model};
 use super::observe::{check_counts, check_structure, limits_out_of_reach};
 use super::random::Random;
@@ -21,6 +22,7 @@ use crate::disk::simulated::{Call, Failure, Image, SimulatedDisk, SimulatedOptio
 use crate::disk::{Disk, Mutation};
 use crate::gc::GcOptions;
 use crate::ids::{MailboxId, PageId};
+use crate::quota::Limits;
 use crate::store::{Background, OpenOptions, Store, WriterChoice};
 use crate::txn::FlagOperation;
 
@@ -160,6 +162,22 @@ impl World {
     pub(super) fn set_clock(&mut self, by_seconds: i64) {
         self.now_seconds = self.now_seconds.saturating_add_signed(by_seconds);
         self.disk.set_now(self.now_seconds);
+    }
+
+    /// Where the store is backed up to.
+    pub(super) fn backup_path(&self) -> PathBuf {
+        self.disk.root().join("backup")
+    }
+
+    /// A machine without a store that starts with what a power cut now would leave, and the backup's folder on it.
+    pub(super) fn machine_with_backup(&mut self, seed: u64) -> Result<(Machine, PathBuf), Difference> {
+        let said = |error: std::io::Error| format!("the disk with the backup: {error}");
+        let root = self.folder.join(format!("restoring-{seed:x}"));
+        let image = self.disk.power_cut(seed).map_err(said)?;
+        let disk = SimulatedDisk::after(&image, &root, self.options(seed)).map_err(said)?;
+        let run = self.folder.join("machine.restoring");
+        let machine = Machine { root: root.join("restored"), run, disk, boots: 1, is_watched: false };
+        Ok((machine, root.join("backup")))
     }
 
     /// The day it is.
@@ -323,7 +341,7 @@ impl Run {
 }
 
 /// A machine that starts with what a power cut left.
-struct Machine {
+pub(super) struct Machine {
     root: PathBuf,
     /// Its runtime folder. What another machine left there is of no use to it.
     run: PathBuf,
@@ -355,8 +373,16 @@ impl Machine {
         images
     }
 
-    fn open(&mut self) -> Result<Arc<Store>, Difference> {
-        let mut options = OpenOptions::new(self.root.join("store"), &self.run, WriterChoice::Handler(0));
+    pub(super) fn disk(&self) -> Disk {
+        self.disk.disk()
+    }
+
+    pub(super) fn store_path(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    pub(super) fn open(&mut self) -> Result<Arc<Store>, Difference> {
+        let mut options = OpenOptions::new(self.store_path(), &self.run, WriterChoice::Handler(0));
         options.disk = self.disk.disk();
         options.background = Background::Manual;
         options.default_limits = limits_out_of_reach();
@@ -365,7 +391,7 @@ impl Machine {
     }
 
     /// Goes on with a recovered store: it can be changed, closed and opened, and shows what was done.
-    fn go_on(
+    pub(super) fn go_on(
         &mut self,
         store: Arc<Store>,
         whole: &Whole,
@@ -374,6 +400,13 @@ impl Machine {
     ) -> Result<(), Difference> {
         let mut model = model_of(whole);
         let mut random = Random::new(seed);
+        for (user, _) in &whole.users {
+            // The power may have failed while somebody had as much as was allowed.
+            let quota = store.quota(*user).map_err(|error| error.to_string())?;
+            if quota.own != Limits::default() {
+                set_limits(&store, *user, Limits::default())?;
+            }
+        }
         for number in 0..2 + random.below(4) {
             let Some(wish) = wish(&model, &mut random, number) else { break };
             wish_done(&mut model, &store, &wish).map_err(|what| format!("{wish:?}: {what}"))?;
@@ -396,7 +429,7 @@ impl Machine {
         outcome
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.disk.power_off();
         self.disk.on_sync(None);
         if self.is_watched {
@@ -431,6 +464,7 @@ fn wish(model: &Model, random: &mut Random, number: u64) -> Option<Wish> {
             system: 0,
             keywords: 2,
             date: ZonedTime { seconds: 5, zone_minutes: 0 },
+            full: None,
         },
     })
 }

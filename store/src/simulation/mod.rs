@@ -6,6 +6,9 @@
 //! - `model`, `history`: what was shown and what of it was acknowledged
 //! - `observe`, `compare`: what a store shows, and whether it may
 //! - `run`: does the steps, with several writers in one process
+//! - `session`: what a session relies on while mailboxes are rewritten
+//! - `limits`: mail that is refused because there is enough
+//! - `restore`: backups, and what is restored from them
 //! - `crash`: recovers what a power cut leaves, and goes on with it
 //! - `kill`: how a writer is killed in the middle of what it does
 //! - `directed`: runs that catch each way in which the store is broken on purpose
@@ -18,12 +21,15 @@ mod directed;
 mod found;
 mod history;
 pub(crate) mod kill;
+mod limits;
 mod minimize;
 mod model;
 mod observe;
 mod random;
 mod resolve;
+mod restore;
 mod run;
+mod session;
 mod step;
 mod wish;
 

@@ -96,6 +96,13 @@ impl MailboxModel {
     }
 }
 
+impl MailboxModel {
+    /// UIDs of the messages that were expunged, as far as they are known.
+    pub(super) fn gone(&self) -> Vec<u32> {
+        self.cells.iter().filter(|(_, cell)| !cell.states.now().is_live()).map(|(uid, _)| *uid).collect()
+    }
+}
+
 impl Model {
     /// A number for a transaction that is shown now, and that `words` describe.
     pub(super) fn transaction(

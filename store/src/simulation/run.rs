@@ -14,7 +14,8 @@ use super::kill::{Death, until_killed};
 use super::model::{CellState, Difference, Model};
 use super::observe::{Seen, check_structure, limits_out_of_reach};
 use super::random::Random;
-use super::resolve::{found_out, is_same_list, list_after, told};
+use super::resolve::{brought_back, found_out, is_same_list, list_after, told};
+use super::session::Selected;
 use super::step::{Operation, Step, WRITERS};
 use super::wish::{Done, Wish};
 use crate::check::{CheckOptions, FaultKind};
@@ -81,12 +82,14 @@ fn text_of(payload: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// An open store of a run.
-struct Writer {
-    store: Arc<Store>,
+pub(super) struct Writer {
+    pub(super) store: Arc<Store>,
     /// Which opening it is.
     incarnation: u64,
     /// Messages that it has begun to take in.
     begun: VecDeque<(Draft, Arc<Vec<u8>>)>,
+    /// What it has selected.
+    pub(super) selected: Option<Selected>,
 }
 
 pub(super) struct Run {
@@ -99,14 +102,14 @@ pub(super) struct Run {
     pub(super) known: Known,
     /// Where the run is, in words.
     pub(super) place: String,
-    writers: [Option<Writer>; WRITERS as usize],
+    pub(super) writers: [Option<Writer>; WRITERS as usize],
     incarnations: u64,
     messages: u64,
     last_message: Arc<Vec<u8>>,
     /// Whether users have limits, which nobody reaches.
     limited: bool,
     /// Faults of the disk that were asked for may make operations fail.
-    faulty: bool,
+    pub(super) faulty: bool,
     /// Power cuts that do not show what was there before the operation that is under way: they must show what is there after it.
     open_question: Option<Vec<(Crash, Arc<Whole>, Difference)>>,
 }
@@ -182,6 +185,11 @@ impl Run {
             Step::PowerCut => self.power_cut()?,
             Step::Collect { writer, all, recount } => self.collect(*writer, *all, *recount)?,
             Step::Prune { writer } => self.prune(*writer)?,
+            Step::OverQuota { writer, to, size } => self.over_quota(*writer, to, *size)?,
+            Step::Select { writer, mailbox } => self.select(*writer, *mailbox)?,
+            Step::Compact { writer } => self.compact(*writer, None)?,
+            Step::KillCompacting { writer, at_call } => self.compact(*writer, Some(Death::Call(*at_call)))?,
+            Step::BackUp { writer } => self.back_up(*writer)?,
             Step::Look { writer } => self.look(*writer)?,
         }
         self.abandon_failed();
@@ -221,7 +229,7 @@ impl Run {
     }
 
     /// Opens the store for a writer, if it has not. False if the disk does not let it.
-    fn open(&mut self, writer: u8) -> Result<bool, Difference> {
+    pub(super) fn open(&mut self, writer: u8) -> Result<bool, Difference> {
         if self.writers[usize::from(writer)].is_some() {
             return Ok(true);
         }
@@ -244,14 +252,18 @@ impl Run {
             }
         };
         self.incarnations += 1;
-        let opened = Writer { store, incarnation: self.incarnations, begun: VecDeque::new() };
+        let opened = Writer { store, incarnation: self.incarnations, begun: VecDeque::new(), selected: None };
         self.writers[usize::from(writer)] = Some(opened);
         self.crashes()?;
         Ok(true)
     }
 
     /// An error is a difference, unless the disk was told to fail.
-    fn may_fail<T>(&self, outcome: Result<T, StoreError>, what: &str) -> Result<Option<T>, Difference> {
+    pub(super) fn may_fail<T>(
+        &self,
+        outcome: Result<T, StoreError>,
+        what: &str,
+    ) -> Result<Option<T>, Difference> {
         match outcome {
             Ok(done) => Ok(Some(done)),
             Err(_) if self.faulty => Ok(None),
@@ -259,7 +271,7 @@ impl Run {
         }
     }
 
-    fn kill(&mut self, writer: u8) {
+    pub(super) fn kill(&mut self, writer: u8) {
         if let Some(writer) = self.writers[usize::from(writer)].take() {
             abandon(writer);
         }
@@ -292,7 +304,7 @@ impl Run {
         Ok(())
     }
 
-    fn acknowledge(&mut self, writer: u8) {
+    pub(super) fn acknowledge(&mut self, writer: u8) {
         if let Some(writing) = &self.writers[usize::from(writer)] {
             self.model.unacknowledged.acknowledge(writing.incarnation, writing.store.durable_ticket());
         }
@@ -301,6 +313,7 @@ impl Run {
     fn close(&mut self, writer: u8) -> Result<(), Difference> {
         let Some(mut writing) = self.writers[usize::from(writer)].take() else { return Ok(()) };
         writing.begun.clear();
+        writing.selected = None;
         let outcome = writing.store.close();
         self.may_fail(outcome, "closing the store")?;
         self.crashes()?;
@@ -365,14 +378,18 @@ impl Run {
     }
 
     /// As `may_fail`, for what is not done after a sync of any process has failed.
-    fn may_have_failed<T>(&self, outcome: Result<T, StoreError>, what: &str) -> Result<(), Difference> {
+    pub(super) fn may_have_failed<T>(
+        &self,
+        outcome: Result<T, StoreError>,
+        what: &str,
+    ) -> Result<(), Difference> {
         match outcome {
             Err(StoreError::Busy(_)) => Ok(()),
             outcome => self.may_fail(outcome, what).map(drop),
         }
     }
 
-    fn look(&mut self, writer: u8) -> Result<(), Difference> {
+    pub(super) fn look(&mut self, writer: u8) -> Result<(), Difference> {
         if !self.open(writer)? {
             return Ok(());
         }
@@ -382,11 +399,12 @@ impl Run {
         check_structure(&writing.store, self.model.sync_failed).map_err(told)?;
         // Looking may have made things right that the model does not know of yet.
         self.crashes()?;
-        compare_live(&mut self.model, &whole).map_err(told)
+        compare_live(&mut self.model, &whole).map_err(told)?;
+        self.check_selected().map_err(told)
     }
 
     /// The octets of a new message, or those of the last one again.
-    fn new_message(&mut self, size: u32, same: bool) -> Arc<Vec<u8>> {
+    pub(super) fn new_message(&mut self, size: u32, same: bool) -> Arc<Vec<u8>> {
         if same && !self.last_message.is_empty() {
             return Arc::clone(&self.last_message);
         }
@@ -462,7 +480,7 @@ impl Run {
     }
 
     /// Has a wish done, finds out what it came to, and recovers from the power cuts that came meanwhile: each finds all of it or nothing.
-    fn wish(
+    pub(super) fn wish(
         &mut self,
         writer: u8,
         wish: &Wish,
@@ -590,8 +608,16 @@ impl Run {
         if super::is_told() {
             println!("  {}: writer {writer}, ticket {}: {wish:?} came to {done:?}", self.place, ticket.0);
         }
+        let back = match (wish, done) {
+            (Wish::Undelete { to, .. }, Done::Copied(pairs, ..)) if !pairs.is_empty() => {
+                let store = self.any_store()?.ok_or("nobody can open the store")?;
+                brought_back(&store, *to, pairs)?
+            }
+            (Wish::Undelete { .. }, _) => Done::Back(Vec::new()),
+            _ => done.clone(),
+        };
         let id = self.model.next_transaction();
-        let mut marks = self.model.take_in(wish, done, id)?;
+        let mut marks = self.model.take_in(wish, &back, id)?;
         if matches!(done, Done::Listed) {
             self.listed(wish, id, now_seconds, &mut marks)?;
         }
@@ -720,7 +746,7 @@ impl Run {
     }
 
     /// Recovers from the crashes so far and compares each with the model.
-    fn crashes(&mut self) -> Result<(), Difference> {
+    pub(super) fn crashes(&mut self) -> Result<(), Difference> {
         for Recovered { crash, whole } in self.crashes_so_far()? {
             let Err(difference) = compare_recovered(&self.model, &whole) else { continue };
             match &mut self.open_question {
@@ -756,5 +782,8 @@ fn gc_options(recount: bool) -> GcOptions {
 
 /// The process is gone: nothing is finished, nothing is cleaned up.
 fn abandon(writer: Writer) {
+    if let Some(selected) = writer.selected {
+        selected.die();
+    }
     writer.store.abandon();
 }

@@ -39,6 +39,16 @@ pub(super) enum Step {
     Collect { writer: u8, all: bool, recount: bool },
     /// A writer has journals of ended days make room for what is still so.
     Prune { writer: u8 },
+    /// A writer selects a mailbox, as a session does, and relies on the places of its cells until it selects another or goes.
+    Select { writer: u8, mailbox: u64 },
+    /// A writer rewrites all mailboxes that have a tombstone to lose.
+    Compact { writer: u8 },
+    /// A writer is killed while it does that, at the so-manieth call of the disk.
+    KillCompacting { writer: u8, at_call: u32 },
+    /// A writer takes in a message for mailboxes; the user of the first one has as much as is allowed.
+    OverQuota { writer: u8, to: Vec<u64>, size: u32 },
+    /// A writer backs the store up, and the backup is restored.
+    BackUp { writer: u8 },
     /// A writer's view is compared with the model.
     Look { writer: u8 },
 }
@@ -85,6 +95,12 @@ pub(super) enum Operation {
     Expunge {
         mailbox: u64,
         messages: Vec<u64>,
+    },
+    /// Brings messages back that were expunged.
+    Undelete {
+        from: u64,
+        messages: Vec<u64>,
+        to: u64,
     },
     CreateUser {
         name: u8,
@@ -147,8 +163,8 @@ pub(super) const MAILBOX_NAMES: [&str; 10] =
 
 /// How likely each kind of step is in one run.
 struct Weights {
-    steps: [u32; 14],
-    operations: [u32; 16],
+    steps: [u32; 19],
+    operations: [u32; 17],
 }
 
 impl Weights {
@@ -159,13 +175,14 @@ impl Weights {
             1 => usual * 4,
             _ => usual,
         };
-        // Do, KillIn, Kill, Round, Checkpoint, Close, Clock, Full, Room, FailSync, PowerCut, Look, Collect, Prune
-        let mut steps = [200, 8, 3, 60, 6, 5, 4, 2, 0, 2, 3, 10, 8, 2].map(&mut vary);
+        // Do, KillIn, Kill, Round, Checkpoint, Close, Clock, Full, Room, FailSync, PowerCut, Look, Collect, Prune, Select,
+        // Compact, KillCompacting, BackUp, OverQuota
+        let mut steps = [200, 8, 3, 60, 6, 5, 4, 2, 0, 2, 3, 10, 8, 2, 6, 6, 2, 3, 4].map(&mut vary);
         steps[0] = 200;
         steps[3] = steps[3].max(15);
         // Begin, Drop, Deliver, Copy, Move, StoreFlags, Expunge, CreateUser, DeleteUser, CreateMailbox, Rename, Delete, Together,
-        // names, attributes, seen
-        let mut operations = [6, 2, 60, 16, 12, 24, 14, 3, 2, 10, 6, 5, 12, 8, 8, 12].map(&mut vary);
+        // names, attributes, seen, Undelete
+        let mut operations = [6, 2, 60, 16, 12, 24, 14, 3, 2, 10, 6, 5, 12, 8, 8, 12, 8].map(&mut vary);
         operations[2] = operations[2].max(20);
         Weights { steps, operations }
     }
@@ -215,6 +232,14 @@ fn step(random: &mut Random, weights: &Weights, writers: u8) -> Step {
         10 => Step::PowerCut,
         12 => Step::Collect { writer, all: !random.once_in(3), recount: random.once_in(3) },
         13 => Step::Prune { writer },
+        14 => Step::Select { writer, mailbox: random.next() },
+        15 => Step::Compact { writer },
+        16 => Step::KillCompacting { writer, at_call: 1 + random.below(24) as u32 },
+        17 => Step::BackUp { writer },
+        18 => {
+            let to = (0..1 + random.below(4)).map(|_| random.next()).collect();
+            Step::OverQuota { writer, to, size: size(random) }
+        }
         _ => Step::Look { writer },
     }
 }
@@ -268,6 +293,7 @@ fn operation(random: &mut Random, weights: &Weights) -> Operation {
             special_use: random.below(24) as u8,
         },
         10 => Operation::RenameMailbox { user: random.next(), from: random.next(), to: random.next() as u8 },
+        16 => Operation::Undelete { from: random.next(), messages: some(random, 20), to: random.next() },
         11 => Operation::DeleteMailbox { user: random.next(), mailbox: random.next() },
         12 => {
             let replaced = random.once_in(2).then(|| (random.next(), random.next()));
@@ -336,6 +362,12 @@ mod tests {
         has(&|step| matches!(step, Step::Full { .. }));
         has(&|step| matches!(step, Step::FailSync { .. }));
         has(&|step| matches!(step, Step::PowerCut));
+        has(&|step| matches!(step, Step::Select { .. }));
+        has(&|step| matches!(step, Step::Compact { .. }));
+        has(&|step| matches!(step, Step::KillCompacting { .. }));
+        has(&|step| matches!(step, Step::BackUp { .. }));
+        has(&|step| matches!(step, Step::OverQuota { .. }));
+        has(&|step| matches!(step, Step::Do { what: Operation::Undelete { .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Copy { expunge: true, .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Deliver { to, .. }, .. } if to.len() > 20));
         has(&|step| matches!(step, Step::Do { what: Operation::Attribute { .. }, .. }));

@@ -8,11 +8,12 @@ use super::step::{ATTRIBUTE_NAMES, KEYWORDS, MAILBOX_NAMES, Operation};
 use crate::change::{SpecialUse, SystemFlags, ZonedTime};
 use crate::draft::Content;
 use crate::error::{ChangeError, StoreError};
-use crate::ids::{CellIndex, MailboxId, UserId};
+use crate::history::Which;
+use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
 use crate::lists::INBOX;
 use crate::rights::Right;
 use crate::store::Store;
-use crate::txn::{Committed, Delivery, DepositDelivery, FlagChange, FlagOperation};
+use crate::txn::{Committed, Copied, Delivery, DepositDelivery, FlagChange, FlagOperation, Outcome};
 
 /// What is to be done, to whom.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub(super) enum Wish {
         system: u8,
         keywords: u8,
         date: ZonedTime,
+        /// Who may have no more mail.
+        full: Option<UserId>,
     },
     Together {
         contents: Vec<Arc<Vec<u8>>>,
@@ -48,6 +51,12 @@ pub(super) enum Wish {
     Expunge {
         mailbox: MailboxId,
         uids: Vec<u32>,
+    },
+    /// Messages that were expunged come back as new ones.
+    Undelete {
+        from: MailboxId,
+        uids: Vec<u32>,
+        to: MailboxId,
     },
     CreateUser {
         name: String,
@@ -127,6 +136,7 @@ impl Wish {
                 to: to.iter().map(|number| mailbox(*number)).collect::<Option<_>>()?,
                 system: *flags,
                 keywords: *keywords,
+                full: None,
             },
             Operation::Together { to, replaced, flags, keywords, .. } => Wish::Together {
                 contents: contents.to_vec(),
@@ -159,6 +169,19 @@ impl Wish {
             Operation::Expunge { mailbox: number, messages: numbers } => {
                 let mailbox = mailbox(*number)?;
                 Wish::Expunge { mailbox, uids: messages(mailbox, numbers)? }
+            }
+            Operation::Undelete { from, messages: numbers, to } => {
+                let from = mailbox(*from)?;
+                let of_user: Vec<MailboxId> =
+                    mailboxes.iter().copied().filter(|other| other.user == from.user).collect();
+                let gone = model.mailbox(from)?.gone();
+                let mut uids: Vec<u32> = numbers.iter().filter_map(|number| pick(&gone, *number)).collect();
+                uids.sort_unstable();
+                uids.dedup();
+                if uids.is_empty() {
+                    return None;
+                }
+                Wish::Undelete { from, uids, to: pick(&of_user, *to)? }
             }
             Operation::CreateUser { name } => Wish::CreateUser { name: format!("user{name}") },
             Operation::DeleteUser { user: number } => Wish::DeleteUser { user: user(*number)? },
@@ -271,6 +294,10 @@ impl Wish {
                 txn.store_flags(*mailbox, &cells, change);
             }
             Wish::Expunge { mailbox, uids } => txn.expunge(*mailbox, &indexes(store, *mailbox, uids)?),
+            Wish::Undelete { from, uids, to } => {
+                drop(txn);
+                return undelete(store, *from, uids, *to);
+            }
             Wish::CreateUser { name } => txn.create_user(name),
             Wish::DeleteUser { user } => txn.delete_user(*user),
             Wish::CreateMailbox { user, name, special_use } => txn.create_mailbox(*user, name, *special_use),
@@ -311,7 +338,7 @@ impl Wish {
             Wish::Together { to, replaced, .. } => {
                 replaced.iter().map(|(from, _)| *from).chain([*to]).collect()
             }
-            Wish::Copy { from, to, .. } => vec![*from, *to],
+            Wish::Copy { from, to, .. } | Wish::Undelete { from, to, .. } => vec![*from, *to],
             Wish::StoreFlags { mailbox, .. }
             | Wish::MarkSeen { mailbox, .. }
             | Wish::Expunge { mailbox, .. } => vec![*mailbox],
@@ -324,6 +351,21 @@ impl Wish {
         touched.dedup();
         touched
     }
+}
+
+/// Brings messages back; what came of it, as of a copy. Those that are held no more are left out.
+fn undelete(store: &Store, from: MailboxId, uids: &[u32], to: MailboxId) -> Result<Committed, ChangeError> {
+    let wanted = uids.iter().filter_map(|uid| Uid::new(*uid)).collect();
+    let again = store.undelete(from, &Which::Uids(wanted), to)?;
+    if let Some(uid) = again.damaged.first() {
+        let path = store.path().to_path_buf();
+        let what = "a message that was to come back";
+        return Err(StoreError::Corrupt { path, offset: u64::from(uid.get()), what }.into());
+    }
+    let uid_validity = store.mailbox(to)?.uid_validity();
+    // The modseq is not told.
+    let copied = Copied { uid_validity, uids: again.back, modseq: ModSeq(0), expunged_modseq: None };
+    Ok(Committed { ticket: again.ticket, outcomes: vec![Outcome::Copied(copied)], touched: vec![to] })
 }
 
 /// The places of messages that the mailbox must have.
@@ -356,6 +398,8 @@ pub(super) enum Done {
     Together(Vec<u32>, u64, Option<u64>),
     /// Old and new UIDs, the modseq of the new, the modseq of the expunge.
     Copied(Vec<(u32, u32)>, u64, Option<u64>),
+    /// Old and new UIDs of what came back, and what is shown of the new.
+    Back(Vec<(u32, u32, CellState)>),
     Flagged(Vec<u32>, u64),
     Expunged(Vec<u32>, u64),
     /// Users or lists are now as they are.
@@ -428,9 +472,13 @@ impl Model {
     ) -> Result<Vec<Mark>, Difference> {
         let mut marks = Vec::new();
         match (wish, done) {
-            (Wish::Deliver { content, to, system, keywords, date }, Done::Delivered(results)) => {
+            (Wish::Deliver { content, to, system, keywords, date, full }, Done::Delivered(results)) => {
                 for (mailbox, result) in to.iter().zip(results) {
                     let (uid, modseq) = match result {
+                        Receipt::Added(..) if Some(mailbox.user) == *full => {
+                            return Err(format!("mailbox {mailbox:?} takes no more, and took it"));
+                        }
+                        Receipt::Refused if Some(mailbox.user) == *full => continue,
                         Receipt::Added(uid, modseq) => (uid, modseq),
                         Receipt::Unreadable => continue,
                         Receipt::Refused => {
@@ -480,6 +528,23 @@ impl Model {
                 self.take_in_copies(*from, *to, pairs, *modseq, id, &mut marks)?;
                 if let Some(modseq) = expunged {
                     self.expunge(*from, uids, *modseq, id, &mut marks)?;
+                }
+            }
+            (Wish::Undelete { from, to, .. }, Done::Back(back)) => {
+                for (old, new, state) in back {
+                    let known = self.mailbox(*from).and_then(|known| known.cells.get(old));
+                    let (Some(known), CellState::Live { modseq, .. }) = (known, *state) else {
+                        return Err(format!("UID {old} came back as {new}: {state:?}"));
+                    };
+                    let cell = CellModel {
+                        content: Arc::clone(&known.content),
+                        internal_date: known.internal_date,
+                        added_by: id,
+                        stored_by: known.stored_by,
+                        states: History::new(id, *state),
+                    };
+                    self.add(*to, *new, modseq, cell)?;
+                    marks.push(Mark::Added { mailbox: *to, uid: *new });
                 }
             }
             (Wish::StoreFlags { mailbox, uids, how, system, keywords }, Done::Flagged(changed, modseq)) => {
