@@ -222,3 +222,19 @@ fn a_copy_lasts_of_what_another_could_not_sync() {
 fn a_copy_lasts_of_what_was_not_synced_when_all_had_left_the_store() {
     holds("all", sync_fails_and_the_message_is_copied(1, 1));
 }
+
+#[test]
+fn a_list_says_nothing_after_a_power_cut_that_a_backup_does_not_say() {
+    holds("lists", |number| {
+        let used = |use_of: u32| Operation::SpecialUse { user: 0, mailbox: 0, special_use: use_of as u8 };
+        let mut steps = vec![user(0, 0), Step::Round { writer: 0 }];
+        for use_of in number..number + 4 {
+            let subscribed = Operation::Subscribe { user: 0, name: use_of as u8, subscribed: true };
+            steps.push(Step::Do { writer: 0, what: used(use_of % 6) });
+            steps.push(Step::Do { writer: 0, what: subscribed });
+            steps.push(Step::PowerCut);
+            steps.push(Step::BackUp { writer: 0 });
+        }
+        steps
+    });
+}

@@ -418,8 +418,9 @@ fn append(
 
 /// Whether nobody may see these changes before they are durable, even if others then wait for the locks meanwhile:
 /// - what readers of another user's mailbox have seen, for the file that says it is replaced as a whole, and never ahead of its log;
-/// - users, mailboxes and their names, and names of keywords, for other processes may soon log changes that mean something else
-///   without them (a name that a rename has made free is given to another mailbox), and sync those first;
+/// - users, all that is said in a list of mailboxes, and names of keywords, for other processes may soon log changes that mean something else
+///   without them (a name that a rename has made free is given to another mailbox), and sync those first; and a list is a file that is
+///   durable at once, so that after a power cut it would say what no log says;
 /// - messages that are moved, for after a power cut the view of the one mailbox may have lost them, and that of the other not got
 ///   them;
 /// - several messages that are copied, expunged or given flags at once, for after a power cut the views may show it of some of them: a part
@@ -428,16 +429,15 @@ fn append(
 ///   cut are not without number.
 pub(crate) fn must_be_durable_first(changes: &[Change]) -> bool {
     let defines = |change: &Change| {
-        matches!(
-            change,
-            Change::UserCreate { .. }
-                | Change::UserDelete { .. }
-                | Change::MailboxCreate { .. }
-                | Change::MailboxRename { .. }
-                | Change::MailboxDelete { .. }
-                | Change::Keyword { .. }
-                | Change::Seen { .. }
-        )
+        let is_of_list = crate::derived::list_of(change).is_some();
+        is_of_list
+            || matches!(
+                change,
+                Change::UserCreate { .. }
+                    | Change::UserDelete { .. }
+                    | Change::Keyword { .. }
+                    | Change::Seen { .. }
+            )
     };
     let delivers = matches!(changes.first(), Some(Change::Message { .. }));
     let is_delivery = |change: &Change| matches!(change, Change::Message { .. } | Change::Add { .. });
