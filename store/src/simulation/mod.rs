@@ -7,6 +7,7 @@
 //! - `observe`, `compare`: what a store shows, and whether it may
 //! - `run`: does the steps, with several writers in one process
 //! - `session`: what a session relies on while mailboxes are rewritten
+//! - `space`: space that is given back
 //! - `limits`: mail that is refused because there is enough
 //! - `restore`: backups, and what is restored from them
 //! - `crash`: recovers what a power cut leaves, and goes on with it
@@ -30,6 +31,7 @@ mod resolve;
 mod restore;
 mod run;
 mod session;
+mod space;
 mod step;
 mod wish;
 

@@ -18,11 +18,9 @@ use super::resolve::{brought_back, found_out, is_same_list, list_after, told};
 use super::session::Selected;
 use super::step::{Operation, Step, WRITERS};
 use super::wish::{Done, Wish};
-use crate::check::{CheckOptions, FaultKind};
 use crate::disk::Mutation;
 use crate::draft::{Content, Draft};
 use crate::error::{ChangeError, StoreError};
-use crate::gc::GcOptions;
 use crate::ids::{MailboxId, Ticket};
 use crate::lists::INBOX;
 use crate::locks::LockKey;
@@ -320,61 +318,6 @@ impl Run {
         let Writer { store, incarnation, .. } = writing;
         self.model.unacknowledged.acknowledge(incarnation, store.durable_ticket());
         Ok(())
-    }
-
-    /// Space is given back. Nothing that is shown changes.
-    fn collect(&mut self, writer: u8, all: bool, recount: bool) -> Result<(), Difference> {
-        if !self.open(writer)? {
-            return Ok(());
-        }
-        let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
-        let outcome = match all {
-            true => writing.store.gc(gc_options(recount), &mut |_| ()),
-            false => writing.store.collect_expunged(),
-        };
-        if outcome.is_ok() && all && recount {
-            self.check_counts(&writing.store)?;
-        }
-        self.may_have_failed(outcome, "giving back space")?;
-        self.crashes()?;
-        self.look(writer)
-    }
-
-    /// References were counted anew: each count is what cells hold, neither less nor more.
-    fn check_counts(&self, store: &Store) -> Result<(), Difference> {
-        let report = store.check(&CheckOptions::default(), &|_| ()).map_err(|error| error.to_string())?;
-        let mut all = report.faults.iter().chain(&report.notes);
-        match all.find(|fault| !self.faulty && fault.kind == FaultKind::References) {
-            Some(fault) => Err(format!("after all was counted, check finds {fault:?}")),
-            None => Ok(()),
-        }
-    }
-
-    /// A writer is killed while it gives back space. Nothing that is shown changes.
-    fn kill_collecting(&mut self, writer: u8, death: Death) -> Result<(), Difference> {
-        if !self.open(writer)? {
-            return Ok(());
-        }
-        let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
-        let store = Arc::clone(&writing.store);
-        let outcome = until_killed(death, || store.gc(gc_options(false), &mut |_| ()));
-        drop(store);
-        self.kill(writer);
-        if let Some(outcome) = outcome {
-            self.may_have_failed(outcome, "giving back space")?;
-        }
-        self.crashes()
-    }
-
-    fn prune(&mut self, writer: u8) -> Result<(), Difference> {
-        if !self.open(writer)? {
-            return Ok(());
-        }
-        let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
-        let outcome = writing.store.prune_journals(self.world.today());
-        self.may_have_failed(outcome, "pruning journals")?;
-        self.crashes()?;
-        self.look(writer)
     }
 
     /// As `may_fail`, for what is not done after a sync of any process has failed.
@@ -774,10 +717,6 @@ fn taken_in(store: &Arc<Store>, wish: &Wish, draft: Option<Draft>) -> Result<Opt
         }
     };
     Ok(Some(draft.finish()?))
-}
-
-fn gc_options(recount: bool) -> GcOptions {
-    GcOptions { recount, thin_least_bytes: 512, ..GcOptions::default() }
 }
 
 /// The process is gone: nothing is finished, nothing is cleaned up.
