@@ -34,7 +34,7 @@ use crate::store::Store;
 use copy::copy_range;
 use folder::{BackupFolder, absolute, store_id};
 use given_up::GivenUp;
-use manifest::{Entry, Manifest};
+use manifest::{Entry, Manifest, Stamp};
 use survey::{Survey, Work};
 
 pub use place::{PlaceHow, Placed, lay_out};
@@ -277,8 +277,8 @@ impl<'a> Run<'a> {
         if let Some(known) = task.known.filter(|_| stamp.is_some()) {
             let given_up = GivenUp::find(disk, (&task.source_path, &path), task.name, known.len)?;
             if let Some(given_up) = given_up {
-                // Until that is done, the log is looked at again.
-                entry.stamp = None;
+                // Until that is done, the log is looked at again. Nobody appends to it all the same: it may end in zeros.
+                entry.stamp = stamp.map(|stamp| Stamp { modified_ns: 0, ..stamp });
                 self.given_up.push(given_up);
             }
         }
