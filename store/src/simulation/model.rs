@@ -24,6 +24,9 @@ pub(super) struct Model {
     last_transaction: TransactionId,
 }
 
+/// What is said of a user, or of one of the mailboxes, by name.
+pub(super) type Attributes = BTreeMap<(Option<u32>, String), History<Option<Vec<u8>>>>;
+
 /// A user. One who was deleted stays, with `there` false.
 #[derive(Debug)]
 pub(super) struct UserModel {
@@ -34,7 +37,7 @@ pub(super) struct UserModel {
     pub(super) special_uses: BTreeMap<u32, History<Option<SpecialUse>>>,
     pub(super) subscriptions: BTreeMap<String, History<bool>>,
     /// By mailbox, or the user's own, and name.
-    pub(super) attributes: BTreeMap<(Option<u32>, String), History<Option<Vec<u8>>>>,
+    pub(super) attributes: Attributes,
     /// The mailboxes that are there.
     pub(super) mailboxes: BTreeMap<u32, MailboxModel>,
 }
