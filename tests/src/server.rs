@@ -29,7 +29,7 @@ pub struct Options {
     /// `handlers.sessions`
     pub sessions: u32,
     /// Further settings: table, key and value in TOML.
-    pub settings: Vec<(&'static str, &'static str, String)>,
+    pub settings: Vec<(String, String, String)>,
 }
 
 impl Default for Options {
@@ -40,9 +40,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Adds a setting; the value as TOML.
-    pub fn set(mut self, table: &'static str, key: &'static str, value: &str) -> Options {
-        self.settings.push((table, key, value.to_string()));
+    /// Adds a setting; the value as TOML, with the server's folder for `{folder}`.
+    pub fn set(mut self, table: &str, key: &str, value: &str) -> Options {
+        self.settings.push((table.to_string(), key.to_string(), value.to_string()));
         self
     }
 
@@ -446,7 +446,7 @@ fn settings_text(folder: &Path, addresses: &Addresses, options: &Options) -> Str
     set("handlers", "sessions", options.sessions.to_string());
     set("auth", "users", within("users"));
     for (table, key, value) in &options.settings {
-        set(table, key, value.clone());
+        set(table, key, value.replace("{folder}", &folder.display().to_string()));
     }
     let mut text = String::new();
     for (table, keys) in tables {

@@ -7,7 +7,9 @@
 //! | `# …`, empty | nothing |
 //! | `at NAME: line` | what stands instead of the line above when the server is the one of that name |
 //! | `differs NAME: reason` | the server of that name is known to fail this script from somewhere on |
-//! | `mail NAME`, then `\| …` lines | a message (CRLF line ends) under that name |
+//! | `mail NAME`, then `\| …` lines | a message (CRLF line ends) under that name; `{NAME-octets}` is its size |
+//! | `setting TABLE KEY = VALUE` | Lode is started with this setting; other servers must have their own way |
+//! | `file NAME`, then `\| …` lines | a file in the server's folder, which `{folder}` in a setting stands for |
 //! | `let NAME = text` | a variable |
 //! | `octets NAME = hex` | a variable of octets, two hex digits each, spaces between them as one likes |
 //! | `create MAILBOX` · `append MAILBOX (FLAGS) NAME` · `deliver NAME` | what is there before |
@@ -15,6 +17,7 @@
 //! | `friend 2` | the same as `login 2`, for another user, whose name is `{friend}` |
 //! | `C1: text` | the client sends a line; `{name}` is a variable, `{>name}` a literal (not sent if the server refuses it), `{+name}` a non-synchronising one |
 //! | `D1: name` | the client sends a message with dots stuffed and the closing dot |
+//! | `O1: name` | the client sends the octets of a message or variable as they are |
 //! | `S1: pattern` | the server says this (see [`crate::pattern`]) |
 //! | `N1: pattern` | no untagged reply before the next tagged one is like this |
 //! | `A1: pattern` | the server says this sooner or later (POP3, LMTP: further lines are skipped) |
@@ -25,13 +28,13 @@
 //! `plain` (the SASL PLAIN response), `wrongplain`.
 
 use crate::pattern::{Variables, fill, matches};
-use crate::server::{Addresses, PASSWORD};
+use crate::server::{Addresses, Options, PASSWORD};
 use crate::stream::{Fault, Stream, show};
 use crate::value::announced;
 use crate::{imap::Imap, lmtp, lmtp::Lmtp};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The protocol of a connection.
@@ -58,6 +61,8 @@ pub struct Stage {
     pub password: String,
     /// A name that `differs` lines may use; empty for Lode.
     pub server: String,
+    /// Where files of the script go; `None` for a server that reads none.
+    pub folder: Option<PathBuf>,
 }
 
 /// How a script ended.
@@ -124,10 +129,10 @@ pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
             }
         }
         let mut block = Vec::new();
-        if line.starts_with("mail ") {
+        if line.starts_with("mail ") || line.starts_with("file ") {
             while let Some(more) = lines.get(at).and_then(|line| line.strip_prefix('|')) {
                 block.extend_from_slice(more.strip_prefix(' ').unwrap_or(more).as_bytes());
-                block.extend_from_slice(b"\r\n");
+                block.extend_from_slice(if line.starts_with("mail ") { b"\r\n" } else { b"\n" });
                 at += 1;
             }
         }
@@ -181,6 +186,10 @@ impl Play<'_> {
             match &head[..1] {
                 "C" => return self.client(name, text),
                 "D" => return self.data(name, text),
+                "O" => {
+                    let octets = self.variables.get(text).cloned().ok_or("no such variable")?;
+                    return self.say(name, &octets);
+                }
                 "S" => return self.server(name, text),
                 "A" => return self.sooner_or_later(name, text),
                 "N" => {
@@ -192,7 +201,14 @@ impl Play<'_> {
         }
         let (word, rest) = trimmed.split_once(' ').unwrap_or((trimmed, ""));
         match word {
+            // The server was started with it.
+            "setting" => Ok(()),
+            "file" => {
+                let folder = self.stage.folder.as_ref().ok_or("this server reads no files of ours")?;
+                std::fs::write(folder.join(rest), block).map_err(|error| error.to_string())
+            }
             "mail" => {
+                self.variables.insert(format!("{rest}-octets"), block.len().to_string().into_bytes());
                 self.variables.insert(rest.to_string(), block);
                 Ok(())
             }
@@ -483,13 +499,29 @@ pub fn stage(server: &crate::server::Server, user: &str) -> Stage {
         friend: server.user("bob"),
         password: PASSWORD.to_string(),
         server: server.peer().unwrap_or_default().to_string(),
+        folder: server.is_lode().then(|| server.folder().to_path_buf()),
     }
+}
+
+/// What the `setting` lines of a script say.
+fn options(script: &str) -> Options {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire").join(script);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.strip_prefix("setting ")).fold(
+        Options::default(),
+        |options, setting| {
+            let parts =
+                setting.split_once(' ').and_then(|(table, rest)| Some((table, rest.split_once(" = ")?)));
+            let (table, (key, value)) = parts.expect("setting TABLE KEY = VALUE");
+            options.set(table, key, value)
+        },
+    )
 }
 
 /// Plays a script on a server of its own, and panics with what went wrong and what the server said.
 #[track_caller]
 pub fn play(script: &str) {
-    let server = crate::server::Server::start();
+    let server = crate::server::Server::with(options(script));
     match run(script, &stage(&server, "ann")) {
         Ok(Outcome::Passed) => {}
         Ok(Outcome::Differs(reason)) => println!("this server differs: {reason}"),

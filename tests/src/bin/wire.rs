@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             user: user.replace("%d", &number.to_string()),
             friend: user.replace("%d", &format!("{number}b")),
             password: password.clone(),
+            folder: None,
             server: values.get("server").cloned().unwrap_or_default(),
         };
         match run(&script, &stage) {
