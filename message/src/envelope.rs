@@ -111,6 +111,20 @@ pub(crate) fn first_addresses(envelope: &[u8]) -> [u32; 3] {
     first
 }
 
+/// What an envelope says of a field that is no list of addresses, in lower case or not: date, subject, in-reply-to or message-id. `None`: nothing,
+/// or the name is another.
+pub(crate) fn text_of<'a>(envelope: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    const TEXTS: [(usize, &[u8]); 4] =
+        [(0, b"date"), (1, b"subject"), (8, b"in-reply-to"), (9, b"message-id")];
+    let &(place, _) = TEXTS.iter().find(|(_, known)| known.eq_ignore_ascii_case(name))?;
+    let mut reader = Reader { octets: envelope, at: 1 };
+    for _ in 0..place {
+        reader.skip_value()?;
+        reader.space();
+    }
+    reader.string()?
+}
+
 /// An address of an envelope (RFC 3501 7.4.2). `None` is NIL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Address<'a> {
@@ -235,6 +249,22 @@ mod tests {
             envelope(b"From: u@d (N)\nSender: \nReply-To:\n"),
             "(NIL NIL ((\"N\" NIL \"u\" \"d\")) ((\"N\" NIL \"u\" \"d\")) ((\"N\" NIL \"u\" \"d\")) NIL NIL NIL NIL NIL)"
         );
+    }
+
+    #[test]
+    fn finds_texts_again() {
+        let mut out = Vec::new();
+        let header =
+            b"Date: d\nSubject: a \"b\" \\ (c\nFrom: \"A (x\" <a@x>, b@y\nTo: g:;\nMessage-ID: <\xff\n @x>\n";
+        write(&KnownFields::read(header), &mut out);
+        let text = |name: &str| text_of(&out, name.as_bytes()).map(Cow::into_owned);
+        assert_eq!(text("Date").as_deref(), Some(&b"d"[..]));
+        assert_eq!(text("subject").as_deref(), Some(&b"a \"b\" \\ (c"[..]));
+        assert_eq!(text("MESSAGE-ID").as_deref(), Some(&b"<\xff @x>"[..]));
+        assert_eq!([text("in-reply-to"), text("from"), text("x")], [None, None, None]);
+        for end in 0..out.len() {
+            text_of(&out[..end], b"message-id");
+        }
     }
 
     #[test]

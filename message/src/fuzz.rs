@@ -1,7 +1,9 @@
 //! One entry for fuzzers and random drivers: any octets, every public function, and what must hold of the answers.
 
 use crate::search::{Folded, contains_folded, decode_header_text, part_text};
-use crate::{Encoding, HeaderKind, Media, Record, Scanner, SectionText, SortKey, encode, header_fields};
+use crate::{
+    Encoding, HeaderKind, Media, Record, Scanner, SectionText, SortKey, encode, header_fields, header_values,
+};
 
 /// Treats `bytes` as a message, as a record, as a header and as a body. Panics if something is found that must not be.
 pub fn fuzz_entry(bytes: &[u8]) {
@@ -23,6 +25,7 @@ pub fn fuzz_entry(bytes: &[u8]) {
         let raw = &bytes[part.body.start as usize..part.body.end as usize];
         part_text(raw, part.encoding, part.charset, part.media);
     }
+    only_values(bytes, &record);
     read(&record);
 
     if let Ok(record) = Record::parse(bytes) {
@@ -33,6 +36,20 @@ pub fn fuzz_entry(bytes: &[u8]) {
     part_text(bytes, Encoding::QuotedPrintable, "utf-7", Media::Html);
     let mut out = Vec::new();
     header_fields(bytes, &[b"subject"], true, &mut out);
+}
+
+/// What the record says of a field that is there once must be what the message says.
+fn only_values(message: &[u8], record: &Record<'_>) {
+    let header = &message[..record.header_size() as usize];
+    for name in [&b"date"[..], b"subject", b"in-reply-to", b"Message-ID"] {
+        if let Some(value) = record.only_value(name) {
+            let in_message: Vec<&[u8]> = header_values(header, name).collect();
+            assert_eq!(in_message.len(), 1, "a field is there once");
+            if !in_message[0].contains(&0) {
+                assert_eq!(decode_header_text(&value), decode_header_text(in_message[0]));
+            }
+        }
+    }
 }
 
 /// Asks a record everything. It may be damaged.
@@ -48,6 +65,9 @@ fn read(record: &Record<'_>) {
     }
     let stretch = record.header_stretch(&[b"subject", b"date"]);
     assert!(stretch.end <= record.header_size());
+    for name in [&b"date"[..], b"subject", b"in-reply-to", b"Message-ID", b"from"] {
+        record.only_value(name);
+    }
     for header in [HeaderKind::Subject, HeaderKind::From, HeaderKind::To, HeaderKind::Cc, HeaderKind::Bcc] {
         record.search_text(header);
     }

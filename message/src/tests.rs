@@ -365,6 +365,19 @@ fn sections_are_numbered_as_rfc_3501_says() {
 }
 
 #[test]
+fn of_a_field_that_is_there_once_the_record_has_the_text() {
+    let message = b"Message-ID: <a@x>\r\nSubject: one\r\nSUBJECT: two\r\nDate: Mon,\r\n 1 Jan 2026\r\nTo: a@b\r\n\r\nText";
+    let bytes = record_of(message);
+    let record = Record::parse(&bytes).expect("a record");
+    let value = |name: &str| record.only_value(name.as_bytes()).map(|value| value.into_owned());
+    assert_eq!(value("message-id").as_deref(), Some(&b"<a@x>"[..]));
+    assert_eq!(value("DATE").as_deref(), Some(&b"Mon, 1 Jan 2026"[..]));
+    for name in ["subject", "in-reply-to", "to", "x"] {
+        assert_eq!(value(name), None, "{name}");
+    }
+}
+
+#[test]
 fn extension_data_is_there() {
     let message = b"Content-Type: multipart/related; boundary=r; Type=\"text/html\"\n\n--r\nContent-Type: image/gif; name=\"a b\"\n\
         Content-ID: <i@x>\nContent-Description: a\n picture\nContent-Transfer-Encoding: base64\nContent-Language: en, de\n\

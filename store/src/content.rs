@@ -250,6 +250,7 @@ impl Store {
             ahead: READ_AHEAD_FIRST_BYTES,
             found: 0..0,
             single: None,
+            current: None,
         }
     }
 
@@ -329,6 +330,8 @@ pub struct RecordReader<'store> {
     found: Range<usize>,
     /// … unless it had to be made.
     single: Option<Vec<u8>>,
+    /// Whose record that is. Asked for again it is there: FETCH asks once for each of its items.
+    current: Option<MessageId>,
 }
 
 impl RecordReader<'_> {
@@ -343,7 +346,10 @@ impl RecordReader<'_> {
     }
 
     fn load(&mut self, id: MessageId) -> Result<()> {
-        self.single = None;
+        if self.current == Some(id) {
+            return Ok(());
+        }
+        (self.current, self.single) = (None, None);
         self.store.counters.record_reads.add(1);
         let directory = match self.directory.take() {
             Some((page, directory)) if page == id.page => directory,
@@ -365,6 +371,7 @@ impl RecordReader<'_> {
                 self.single = Some(record);
             }
         }
+        self.current = Some(id);
         Ok(())
     }
 

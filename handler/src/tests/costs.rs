@@ -1,5 +1,10 @@
 //! What commands touch, counted by the store: the promises that make Lode quick, which no clock could check.
 
+mod changes;
+mod content;
+mod mailboxes;
+mod touched;
+
 use super::Rig;
 
 /// A message with a short text and an attachment of about `octets`.

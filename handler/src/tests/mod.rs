@@ -183,9 +183,14 @@ impl Client {
 
     /// Appends a message that must be taken.
     pub(super) fn append(&mut self, mailbox: &str, message: &[u8]) {
+        self.append_with(&format!("APPEND {mailbox} {{{}+}}", message.len()), message);
+    }
+
+    /// Runs a command whose last argument is a message, the size of which is announced in it, and which must succeed.
+    pub(super) fn append_with(&mut self, command: &str, message: &[u8]) {
         self.tags += 1;
         let tag = self.tags;
-        self.send(format!("t{tag} APPEND {mailbox} {{{}+}}\r\n", message.len()).as_bytes());
+        self.send(format!("t{tag} {command}\r\n").as_bytes());
         self.send(message);
         self.send(b"\r\n");
         loop {

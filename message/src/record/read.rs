@@ -1,6 +1,7 @@
 //! Reading a record in place. Every number is checked before it is used: damaged octets give wrong answers or none, never a panic.
 //! Blobs that both versions have have the same numbers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -206,6 +207,23 @@ impl<'a> Record<'a> {
         }
         let stretch = stretch.unwrap_or(0..0);
         if stretch.end <= all.end { stretch } else { all }
+    }
+
+    /// What the only field with this name says, unfolded, where the envelope has it: Date, Subject, In-Reply-To, Message-ID. `None`: look
+    /// into the message.
+    pub fn only_value(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+        let value = envelope::text_of(self.envelope(), name)?;
+        if self.head[1] & FLAG_INDEX == 0 {
+            return None;
+        }
+        let hash = name_hash(name).to_le_bytes();
+        let mut index = self.blob(Blob::HeaderIndex);
+        let mut count = 0;
+        while let Some((&field, rest)) = index.split_first_chunk::<2>() {
+            count += usize::from(field == hash);
+            (_, index) = leb128(rest)?;
+        }
+        (count == 1).then_some(value)
     }
 
     /// Decoded text of a header field, several of one name joined with line feeds; empty if there is none. Behind it are

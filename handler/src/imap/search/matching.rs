@@ -320,6 +320,9 @@ impl<'a> Matcher<'a> {
         field: &[u8],
         look: &mut Look<'_>,
     ) -> Result<bool, StoreError> {
+        if let Some(value) = record(&mut self.records, cell)?.only_value(field) {
+            return Ok(look.is_in(&decode_header_text(&value)));
+        }
         let header = self.header_stretch(cell, field)?;
         Ok(header_values(&header, field).any(|value| look.is_in(&decode_header_text(value))))
     }
