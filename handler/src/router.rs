@@ -137,6 +137,11 @@ fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: V
             return refuse(shared, connection, Refusal::OutOfDescriptors);
         }
     };
+    if connection.protocol == Protocol::Pop3
+        && let Err(error) = socket.look_after()
+    {
+        log::warning!("a peer that goes without a word will keep its maildrop for long", why = error);
+    }
     let peer = Peer {
         endpoint: connection.peer,
         is_private: connection.peer.is_local() || connection.tls.is_some(),

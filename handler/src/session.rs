@@ -21,6 +21,11 @@ const INPUT_LIMIT_OCTETS: usize = 512 * 1024;
 /// Silence after which a session gives back its buffers and caches, in milliseconds.
 const REST_AFTER_MS: u64 = 1000;
 
+/// Silence after which a peer that is looked after is asked whether it is there, in seconds; then how often, and how many times.
+const KEEP_ALIVE_AFTER_SECONDS: u32 = 60;
+const KEEP_ALIVE_EVERY_SECONDS: u32 = 15;
+const KEEP_ALIVE_TIMES: u32 = 4;
+
 /// The connection's socket.
 pub(crate) enum Socket {
     /// TCP.
@@ -41,6 +46,22 @@ impl Socket {
             stream.set_nonblocking(true)?;
             Ok(Socket::Tcp(stream))
         }
+    }
+
+    /// Has the system find out within some two minutes that the peer is gone without a word, for protocols whose sessions keep others
+    /// out: a client that lost its network comes back by another connection.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn look_after(&self) -> nix::Result<()> {
+        use nix::sys::socket::{setsockopt, sockopt};
+        if let Socket::Tcp(stream) = self {
+            setsockopt(stream, sockopt::TcpKeepIdle, &KEEP_ALIVE_AFTER_SECONDS)?;
+            setsockopt(stream, sockopt::TcpKeepInterval, &KEEP_ALIVE_EVERY_SECONDS)?;
+            setsockopt(stream, sockopt::TcpKeepCount, &KEEP_ALIVE_TIMES)?;
+            setsockopt(stream, sockopt::KeepAlive, &true)?;
+        }
+        Ok(())
     }
 
     fn read(&self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tests::mail;
 use tests::pop3::Pop3;
@@ -22,6 +23,17 @@ fn unique_ids(server: &Server) -> Vec<String> {
         .collect()
 }
 
+/// The cells of the one INBOX below `folder`.
+fn cells_of_inbox(folder: &Path) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).find_map(|path| {
+        if path.ends_with("m1/cells") {
+            Some(path)
+        } else {
+            path.is_dir().then(|| cells_of_inbox(&path)).flatten()
+        }
+    })
+}
+
 #[test]
 fn unique_ids_survive_restarts_crashes_and_a_move_to_another_store() {
     let mut from = Server::with(Options::default().users(&["ann"]));
@@ -39,6 +51,15 @@ fn unique_ids_survive_restarts_crashes_and_a_move_to_another_store() {
     from.restart();
     assert_eq!(unique_ids(&from), names);
     from.crash(Victim::All);
+    assert_eq!(unique_ids(&from), names);
+
+    // The cells of INBOX are made again from the logs.
+    from.stop();
+    let cells = cells_of_inbox(&from.folder().join("store")).expect("a file");
+    std::fs::remove_file(&cells).expect("removed");
+    from.lode(&["check", "--repair"]);
+    from.restart();
+    assert!(cells.is_file());
     assert_eq!(unique_ids(&from), names);
 
     let exported = from.folder().join("ann.tar").display().to_string();

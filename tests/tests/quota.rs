@@ -6,18 +6,22 @@ use tests::lmtp::dot_stuffed;
 use tests::mail;
 use tests::server::{Options, Server, Victim};
 
-/// The replies to the data of one message for these recipients.
+/// What each recipient of one message was answered: to RCPT if that was refused, else behind the data.
 fn deliver(server: &Server, recipients: &[&str], message: &[u8]) -> Vec<String> {
     let mut lmtp = server.lmtp();
     let taken = |answer: Result<tests::lmtp::Answer, _>| answer.expect("a reply");
     taken(lmtp.command("MAIL FROM:<sender@example.org>"));
-    for recipient in recipients {
-        taken(lmtp.command(&format!("RCPT TO:<{recipient}>")));
+    let mut answers: Vec<_> =
+        recipients.iter().map(|recipient| taken(lmtp.command(&format!("RCPT TO:<{recipient}>")))).collect();
+    if answers.iter().any(|answer| answer.code == 250) {
+        taken(lmtp.command("DATA"));
+        lmtp.stream().send(&dot_stuffed(message)).expect("sent");
+        answers
+            .iter_mut()
+            .filter(|answer| answer.code == 250)
+            .for_each(|answer| *answer = taken(lmtp.answer()));
     }
-    taken(lmtp.command("DATA"));
-    lmtp.stream().send(&dot_stuffed(message)).expect("sent");
-    let answers = recipients.iter().map(|_| taken(lmtp.answer()));
-    answers.map(|answer| format!("{} {}", answer.code, answer.lines.join(" "))).collect()
+    answers.iter().map(|answer| format!("{} {}", answer.code, answer.lines.join(" "))).collect()
 }
 
 #[test]
