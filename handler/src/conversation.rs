@@ -8,6 +8,7 @@ use std::time::Duration;
 use shm_abi::{Cell, Endpoint};
 use store::{MailboxId, Ticket};
 
+use crate::compression::inflate::{Broken, Inflater};
 use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
 use crate::output::Output;
@@ -50,6 +51,17 @@ pub(crate) struct Input {
     consumed: usize,
     /// The peer sends no more.
     pub(crate) ended: bool,
+    compression: Compression,
+}
+
+/// Whether what comes is compressed.
+#[derive(Default)]
+enum Compression {
+    #[default]
+    Off,
+    On(Box<Inflater>),
+    /// It ends before anything else is read; the last of it has not come yet.
+    Ending(Box<Inflater>),
 }
 
 impl Input {
@@ -70,17 +82,72 @@ impl Input {
 
     /// Adds what came.
     pub(crate) fn extend(&mut self, came: &[u8]) {
+        match &mut self.compression {
+            Compression::Off => {
+                self.drop_consumed();
+                self.bytes.extend_from_slice(came);
+            }
+            Compression::On(inflater) | Compression::Ending(inflater) => inflater.extend(came),
+        }
+    }
+
+    /// What is unread, and all that comes, is compressed (RFC 4978).
+    pub(crate) fn begin_compression(&mut self) {
+        let mut inflater = Box::new(Inflater::default());
+        inflater.extend(self.unread());
+        self.consume(self.unread().len());
+        self.compression = Compression::On(inflater);
+    }
+
+    /// What comes behind the command that was read last is not compressed any more (RFC 8437).
+    pub(crate) fn end_compression(&mut self) {
+        if let Compression::On(inflater) = std::mem::take(&mut self.compression) {
+            self.compression = Compression::Ending(inflater);
+        }
+    }
+
+    /// Whether there is something that [`Input::inflate`] could turn into input.
+    pub(crate) fn has_compressed(&self) -> bool {
+        match &self.compression {
+            Compression::Off => false,
+            Compression::On(inflater) => inflater.has_more(),
+            Compression::Ending(_) => true,
+        }
+    }
+
+    /// Makes a piece of what came compressed readable. False if there is nothing more: then new octets are needed.
+    ///
+    /// # Errors
+    /// The peer sends what makes no sense.
+    pub(crate) fn inflate(&mut self) -> Result<bool, Broken> {
+        self.drop_consumed();
+        let before = self.bytes.len();
+        match &mut self.compression {
+            Compression::Off => Ok(false),
+            Compression::On(inflater) => Ok(inflater.inflate(&mut self.bytes)? || self.bytes.len() > before),
+            Compression::Ending(inflater) => {
+                let Some(plain) = inflater.end()? else { return Ok(false) };
+                self.compression = Compression::Off;
+                self.bytes.extend_from_slice(&plain);
+                Ok(!plain.is_empty())
+            }
+        }
+    }
+
+    fn drop_consumed(&mut self) {
         if self.consumed > 0 {
             self.bytes.drain(..self.consumed);
             self.consumed = 0;
         }
-        self.bytes.extend_from_slice(came);
     }
 
     /// Gives back memory that an idle session does not need.
     pub(crate) fn shrink(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
+        }
+        if let Compression::On(inflater) = &mut self.compression {
+            inflater.rest();
         }
     }
 }
@@ -186,6 +253,13 @@ impl Conversation {
     pub(crate) fn end(&mut self) {
         if let Conversation::Pop3(session) = self {
             session.end();
+        }
+    }
+
+    /// Says goodbye, because changes that were answered in advance may not last.
+    pub(crate) fn give_up(&mut self, output: &mut Output) {
+        if let Conversation::Imap(session) = self {
+            session.give_up(output);
         }
     }
 

@@ -9,6 +9,7 @@
 mod changes;
 mod clock;
 mod commits;
+mod compression;
 mod conversation;
 mod imap;
 mod lmtp;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use shm_abi::Counter;
+use store::Ticket;
 
 use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Turn};
 use crate::log;
@@ -119,6 +120,10 @@ pub(crate) struct Session {
     /// When the connection came, on the handler's clock.
     connected_ms: u64,
     closing: bool,
+    /// The conversation goes on only when all of its output was sent.
+    awaits_output: bool,
+    /// The ticket whose settling wakes the session, so that what is held for it is sent.
+    told_of: Option<Ticket>,
     received_octets: u64,
     /// What the session is parked for.
     waits_for: Causes,
@@ -147,6 +152,8 @@ impl Session {
             hung_up: false,
             connected_ms,
             closing: false,
+            awaits_output: false,
+            told_of: None,
             received_octets: 0,
             waits_for: Causes::default(),
             idle_deadline_ms: 0,
@@ -171,9 +178,14 @@ impl Session {
             self.answer = shared.take_answer(slot, self.generation);
         }
         for _ in 0..TURNS_IN_A_ROW {
+            self.release(shared);
             match self.output.flush(self.socket.as_fd()) {
                 Ok(Flushed::All) if self.closing => return Outcome::End,
-                Ok(Flushed::All) => {}
+                Ok(Flushed::Held(ticket)) if self.closing || self.awaits_output => {
+                    self.wake_for(ticket, slot, shared);
+                    return self.park(slot, shared, Causes::COMMIT);
+                }
+                Ok(Flushed::All | Flushed::Held(_)) => {}
                 Ok(Flushed::Blocked) => {
                     // A peer that reads on gets all of the running reply, also while the handler is being stopped.
                     if causes.has(Causes::TIME) {
@@ -197,7 +209,8 @@ impl Session {
                 peer: &self.peer,
             };
             let next = self.conversation.run(&mut turn);
-            let rest = match next {
+            self.awaits_output = next == Next::Output;
+            let mut rest = match next {
                 Next::Again | Next::Output => continue,
                 Next::Close => {
                     self.closing = true;
@@ -223,7 +236,7 @@ impl Session {
                 }
             };
             if rest.has(Causes::INPUT) {
-                if self.may_read {
+                if self.may_read || self.input.has_compressed() {
                     match self.fill(scratch) {
                         Filled::Some => continue,
                         Filled::Nothing => {}
@@ -241,6 +254,10 @@ impl Session {
                 }
                 match self.output.flush(self.socket.as_fd()) {
                     Ok(Flushed::All) => {}
+                    Ok(Flushed::Held(ticket)) => {
+                        self.wake_for(ticket, slot, shared);
+                        rest = rest | Causes::COMMIT;
+                    }
                     Ok(Flushed::Blocked) => return self.park(slot, shared, rest | Causes::OUTPUT),
                     Err(error) => {
                         self.report_cut_short(&error);
@@ -282,6 +299,23 @@ impl Session {
         }
     }
 
+    /// Lets go of replies whose changes are durable by now. Where one is not, the session ends with what is said instead.
+    fn release(&mut self, shared: &Shared) {
+        if let Err(error) = self.output.release(|ticket| shared.store.ticket_state(ticket)) {
+            log::error!("commit failed", why = error);
+            self.conversation.give_up(&mut self.output);
+            self.closing = true;
+        }
+    }
+
+    /// Has the session woken when `ticket` is settled.
+    fn wake_for(&mut self, ticket: Ticket, slot: SlotNumber, shared: &Shared) {
+        if self.told_of != Some(ticket) {
+            self.told_of = Some(ticket);
+            shared.commits.wake_when_settled(shared, ticket, slot);
+        }
+    }
+
     /// Sends what earlier commands of a pipeline answered, before the session waits for something slow.
     fn send_early(&mut self) -> bool {
         let flushed = self.output.flush(self.socket.as_fd());
@@ -319,6 +353,20 @@ impl Session {
             return Filled::Ended;
         }
         loop {
+            if self.input.has_compressed() {
+                match self.input.inflate() {
+                    Ok(true) => return Filled::Some,
+                    Ok(false) => {}
+                    Err(error) => {
+                        log::warning!("input not understood", peer = self.peer.endpoint, why = error);
+                        self.input.ended = true;
+                        return Filled::Ended;
+                    }
+                }
+            }
+            if !self.may_read {
+                return Filled::Nothing;
+            }
             return match self.socket.read(scratch) {
                 Ok(0) => Filled::Ended,
                 Ok(count) => {
@@ -326,6 +374,9 @@ impl Session {
                     self.may_read = self.hung_up || count == scratch.len();
                     self.received_octets += count as u64;
                     self.input.extend(&scratch[..count]);
+                    if self.input.has_compressed() {
+                        continue;
+                    }
                     Filled::Some
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -1,8 +1,10 @@
-//! A buffered connection with a deadline on every read, shared by the three clients.
+//! A buffered connection with a deadline on every read, shared by the three clients. It can be compressed (RFC 4978).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// How long a client waits for octets unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -64,6 +66,8 @@ pub struct Stream {
     buffer: Vec<u8>,
     taken: usize,
     patience: Duration,
+    deflate: Option<Box<Compress>>,
+    inflate: Option<Box<Decompress>>,
 }
 
 impl Stream {
@@ -72,7 +76,7 @@ impl Stream {
         let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Stream { socket, buffer: Vec::new(), taken: 0, patience: PATIENCE })
+        Ok(Stream { socket, buffer: Vec::new(), taken: 0, patience: PATIENCE, deflate: None, inflate: None })
     }
 
     /// Sets how long later reads wait.
@@ -80,9 +84,32 @@ impl Stream {
         self.patience = patience;
     }
 
-    /// Sends octets as they are.
+    /// Compresses what is sent, and takes what comes as compressed, from now on.
+    pub fn begin_compression(&mut self) {
+        self.deflate = Some(Box::new(Compress::new(Compression::default(), false)));
+        self.inflate = Some(Box::new(Decompress::new(false)));
+    }
+
+    /// Compresses no more. What comes may be compressed as long as its stream does not end.
+    pub fn end_compression(&mut self) {
+        self.deflate = None;
+    }
+
+    /// Sends octets; whole, so that the server can read all of them.
     pub fn send(&mut self, octets: &[u8]) -> Result<(), Fault> {
-        Ok(self.socket.write_all(octets)?)
+        let Some(deflate) = &mut self.deflate else { return Ok(self.socket.write_all(octets)?) };
+        let mut wire = Vec::with_capacity(octets.len() + octets.len() / 8 + 64);
+        let before = deflate.total_in();
+        loop {
+            let done = (deflate.total_in() - before) as usize;
+            deflate
+                .compress_vec(&octets[done..], &mut wire, FlushCompress::Sync)
+                .map_err(|error| Fault::Wrong(error.to_string()))?;
+            if wire.len() < wire.capacity() {
+                return Ok(self.socket.write_all(&wire)?);
+            }
+            wire.reserve(octets.len() + 64);
+        }
     }
 
     /// The next line, without its CRLF (or LF).
@@ -151,10 +178,7 @@ impl Stream {
         let mut chunk = [0u8; 65536];
         match self.socket.read(&mut chunk) {
             Ok(0) => Err(Fault::Closed(self.buffer[self.taken..].to_vec())),
-            Ok(count) => {
-                self.buffer.extend_from_slice(&chunk[..count]);
-                Ok(())
-            }
+            Ok(count) => self.take(&chunk[..count]),
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                     Err(Fault::Silent(self.buffer[self.taken..].to_vec()))
@@ -164,5 +188,23 @@ impl Stream {
                 _ => Err(Fault::Io(error)),
             },
         }
+    }
+
+    fn take(&mut self, mut came: &[u8]) -> Result<(), Fault> {
+        while let Some(inflate) = &mut self.inflate {
+            self.buffer.reserve(65536);
+            let (read, written) = (inflate.total_in(), inflate.total_out());
+            let status = inflate
+                .decompress_vec(came, &mut self.buffer, FlushDecompress::None)
+                .map_err(|error| Fault::Wrong(format!("what came is not compressed well: {error}")))?;
+            came = &came[(inflate.total_in() - read) as usize..];
+            match status {
+                Status::StreamEnd => self.inflate = None,
+                _ if came.is_empty() && inflate.total_out() - written < 65536 => return Ok(()),
+                _ => {}
+            }
+        }
+        self.buffer.extend_from_slice(came);
+        Ok(())
     }
 }

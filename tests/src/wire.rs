@@ -21,6 +21,7 @@
 //! | `S1: pattern` | the server says this (see [`crate::pattern`]) |
 //! | `N1: pattern` | no untagged reply before the next tagged one is like this |
 //! | `A1: pattern` | the server says this sooner or later (POP3, LMTP: further lines are skipped) |
+//! | `deflate 1` · `plain 1` | the client compresses what it sends, and takes what comes as compressed (RFC 4978) · it does not any more |
 //! | `eof 1` · `close 1` · `pause 1` | the server closes · the client hangs up · nothing may come from the server for 200 ms |
 //!
 //! In IMAP untagged replies may come in any order, and others may come too: each `S1: * …` takes one of those up to the
@@ -227,6 +228,8 @@ impl Play<'_> {
             "connect" => self.connect(rest).map(|_| ()),
             "login" => self.login(rest, self.stage.user.clone()),
             "friend" => self.login(rest, self.stage.friend.clone()),
+            "deflate" => self.connection(rest).map(|connection| connection.stream.begin_compression()),
+            "plain" => self.connection(rest).map(|connection| connection.stream.end_compression()),
             "eof" => self.eof(rest),
             "close" => self.connections.remove(rest).map(|_| ()).ok_or(format!("no connection {rest}")),
             "pause" => self.pause(rest),

@@ -288,6 +288,38 @@ fn python_imaplib() {
 }
 
 #[test]
+fn python_imaplib_compressed() {
+    let Some(mut python) = tool::python("stdlib_imap_deflate.py") else { return };
+    let server = Server::start();
+    tool::succeed(python.args([
+        "127.0.0.1",
+        &server.addresses().imap.port().to_string(),
+        &server.user("ann"),
+        PASSWORD,
+    ]));
+}
+
+#[test]
+fn mbsync_compresses() {
+    let Some(mbsync) = tool::program("mbsync", "isync") else { return };
+    let server = Server::start();
+    let mut imap = server.imap("ann");
+    for index in 0..50 {
+        imap.append_ok("INBOX", "", &mail::small(&format!("m{index}")));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = mbsync_settings(folder.path(), &server, "one");
+    let mut command = Command::new(&mbsync);
+    command.arg("-Dn").arg("-c").arg(&settings).arg("-a");
+    let said = tool::run(&mut command, b"", Duration::from_secs(60));
+    assert!(said.success, "{}\n{}", said.text(), said.err);
+    if !said.text().contains("COMPRESS DEFLATE") {
+        println!("this mbsync does not compress");
+    }
+    assert_eq!(maildir(&folder.path().join("one/INBOX")).len(), 50);
+}
+
+#[test]
 fn python_poplib() {
     let Some(mut python) = tool::python("stdlib_pop3.py") else { return };
     let server = Server::start();

@@ -11,6 +11,7 @@ tests::scripts! {
     catenate: "imap/catenate.txt",
     check_close: "imap/check-close.txt",
     children: "imap/children.txt",
+    compress: "imap/compress.txt",
     condstore: "imap/condstore.txt",
     context_search: "imap/context-search.txt",
     copy: "imap/copy.txt",

@@ -81,6 +81,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("SAVEDATE")),
     (User, Fixed("PREVIEW")),
     (User, Fixed("UNAUTHENTICATE")),
+    (User, Fixed("COMPRESS=DEFLATE")),
     (User, Fixed("UTF8=ACCEPT")),
     (User, Fixed("CONDSTORE")),
     (User, Fixed("QRESYNC")),

@@ -1,11 +1,13 @@
 //! An IMAP session (RFC 3501): its state, and which command goes where. One file a command or family of commands.
 //!
 //! A command that cannot end at once leaves its state in [`Running`]; the next turn goes on with it. The order of replies is the
-//! order of commands: nothing is read while a command runs.
+//! order of commands: nothing is read while a command runs. `pipeline.rs` has the exception: a command whose change is made and only
+//! not durable yet does not keep others waiting.
 
 mod acl;
 mod append;
 mod capability;
+mod compress;
 mod content;
 mod copy;
 mod enabled;
@@ -23,6 +25,7 @@ mod message_limit;
 mod modseq;
 mod names;
 mod object_id;
+mod pipeline;
 mod refusal;
 mod search;
 mod select;
@@ -278,6 +281,7 @@ impl ImapSession {
             }
             Command::Enable(arguments) => self.enable(tag, &arguments, turn),
             Command::Unauthenticate => self.unauthenticate(&tag, turn),
+            Command::Compress(algorithm) => self.compress(&tag, &algorithm, turn),
             Command::Namespace => {
                 mailbox::namespace(turn.output.bytes(), names::OTHER_USERS_PREFIX, self.enabled.names());
                 self.end(turn, tag, Tell::Everything, "NAMESPACE completed")
@@ -332,29 +336,6 @@ impl ImapSession {
         Flow::Continue
     }
 
-    fn go_on_commit(&mut self, tag: Tag, ticket: Ticket, then: Box<Running>, turn: &mut Turn<'_>) -> Flow {
-        match turn.shared.store.ticket_state(ticket) {
-            None => {
-                self.running = Running::Commit(tag, ticket, then);
-                Flow::Wait(Next::Commit(ticket))
-            }
-            Some(Ok(())) => {
-                self.running = *then;
-                Flow::Continue
-            }
-            Some(Err(error)) => {
-                log::error!("commit failed", why = error);
-                self.refuse(
-                    turn,
-                    &tag,
-                    Condition::No,
-                    Some(Code::ServerBug),
-                    "The change may not last: the disk failed",
-                )
-            }
-        }
-    }
-
     fn user(&self) -> Option<&User> {
         match &self.stage {
             Stage::Authenticated(user) | Stage::Selected(user, _) => Some(user),
@@ -404,6 +385,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Enable(_) => "ENABLE",
         Command::Namespace => "NAMESPACE",
         Command::Unauthenticate => "UNAUTHENTICATE",
+        Command::Compress(_) => "COMPRESS",
         Command::Select(_) => "SELECT",
         Command::Examine(_) => "EXAMINE",
         Command::Create(_) => "CREATE",

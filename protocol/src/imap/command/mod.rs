@@ -16,7 +16,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use super::extension::{acl, context, enable, id, multi_search, sort, uid_batches, urlauth};
+use super::extension::{acl, compress, context, enable, id, multi_search, sort, uid_batches, urlauth};
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
 use super::syntax::sequence_set::SequenceSet;
@@ -87,6 +87,8 @@ pub enum Command {
     Login(session::LoginArguments),
     /// UNAUTHENTICATE (RFC 8437)
     Unauthenticate,
+    /// COMPRESS (RFC 4978): what the client sends behind it is compressed if it is obeyed.
+    Compress(compress::Algorithm),
     /// ID (RFC 2971)
     Id(id::IdParameters),
     /// ENABLE (RFC 5161)
@@ -212,11 +214,11 @@ fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
 /// Errors: there is no such command, or it takes no arguments, so that no literal can belong to it.
 pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     match parse_name(cursor)?.as_bytes() {
-        b"LOGIN" | b"AUTHENTICATE" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY" | b"ID" | b"ENABLE"
-        | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE" | b"UNSUBSCRIBE"
-        | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL" | b"GETACL" | b"LISTRIGHTS" | b"MYRIGHTS"
-        | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES"
-        | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
+        b"LOGIN" | b"AUTHENTICATE" | b"COMPRESS" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY" | b"ID"
+        | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE"
+        | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL" | b"GETACL" | b"LISTRIGHTS"
+        | b"MYRIGHTS" | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE"
+        | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
@@ -265,6 +267,7 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"MYRIGHTS" => Command::Acl(acl::AclCommand::parse_my(cursor)?),
         b"NAMESPACE" => Command::Namespace,
         b"UNAUTHENTICATE" => Command::Unauthenticate,
+        b"COMPRESS" => Command::Compress(compress::Algorithm::parse(cursor)?),
         b"CAPABILITY" => Command::Capability,
         b"LOGIN" => Command::Login(session::LoginArguments::parse(cursor)?),
         b"AUTHENTICATE" => Command::Authenticate(authenticate::AuthenticateArguments::parse(cursor)?),

@@ -7,6 +7,7 @@ use super::search::{DateComparison, SearchCharset, SearchKey};
 use super::status::StatusItem;
 use super::store::StoreOperation;
 use super::*;
+use crate::imap::extension::compress::Algorithm;
 use crate::imap::extension::result_options::ResultOption;
 use crate::imap::extension::special_use::SpecialUse;
 use crate::imap::limits::Limits;
@@ -47,6 +48,8 @@ fn commands_without_arguments() {
         ("STARTTLS", Command::StartTls),
         ("NAMESPACE", Command::Namespace),
         ("UNAUTHENTICATE", Command::Unauthenticate),
+        ("COMPRESS deflate", Command::Compress(Algorithm::Deflate)),
+        ("COMPRESS LZ4", Command::Compress(Algorithm::Other)),
         ("CHECK", Command::Check),
         ("CLOSE", Command::Close),
         ("UNSELECT", Command::Unselect),

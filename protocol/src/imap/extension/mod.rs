@@ -24,6 +24,7 @@
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub mod acl;
+pub mod compress;
 pub(crate) mod condstore;
 pub mod context;
 pub mod enable;

@@ -30,6 +30,8 @@ pub enum Code<'a> {
     ClientBug,
     /// CLOSED (RFC 7162): what follows is about another mailbox.
     Closed,
+    /// COMPRESSIONACTIVE (RFC 4978): it is compressed already.
+    CompressionActive,
     /// CONTACTADMIN: a human must help.
     ContactAdmin,
     /// COPYUID: UIDVALIDITY of the mailbox copied to, the UIDs there were, the UIDs there are; both ascending and as many.
@@ -204,6 +206,7 @@ impl Code<'_> {
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
+            Code::CompressionActive => "COMPRESSIONACTIVE",
             Code::ContactAdmin => "CONTACTADMIN",
             Code::CopyUid(..) => "COPYUID",
             Code::Corruption => "CORRUPTION",
