@@ -84,7 +84,7 @@ fn who_has_a_maildrop_is_shown_and_whoever_dies_lets_go() {
     let mut holder = server.pop3("ann");
     let who = server.lode(&["who", "--json"]);
     assert!(who.contains("\"lock\": \"maildrop\"") && who.contains("\"mailbox\": \"1/1\""), "{who}");
-    let refused = login(&server).err().expect("refused");
+    let refused = login(&server).expect_err("refused");
     assert!(refused.contains("[IN-USE]"), "{refused}");
     holder.command("NOOP").expect("still there");
 
@@ -118,9 +118,9 @@ fn logins_keep_their_distance_over_processes() {
         return;
     }
     server.pop3("ann").command("QUIT").expect("gone");
-    let refused = login(&server).err().expect("refused");
+    let refused = login(&server).expect_err("refused");
     assert!(refused.contains("[LOGIN-DELAY]"), "{refused}");
     server.crash(Victim::Handler(0));
-    let refused = login(&server).err().expect("refused");
+    let refused = login(&server).expect_err("refused");
     assert!(refused.contains("[LOGIN-DELAY]"), "{refused}");
 }
