@@ -28,6 +28,7 @@ mod shared;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod without_nul;
 mod worker;
 
 use std::process::ExitCode;

@@ -46,7 +46,7 @@ impl LmtpSession {
             return Flow::Wait(Next::Input);
         }
         if last == Last::Yes {
-            return self.deliver(*intake, turn);
+            return self.finish(intake, turn);
         }
         let flow = say(turn, intake.refusal().unwrap_or(&Reply::CHUNK_OK));
         self.stage = Stage::Chunks(intake);

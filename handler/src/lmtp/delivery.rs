@@ -36,7 +36,7 @@ pub(super) struct Delivered {
 impl Intake {
     /// Delivers the message. An error is the answers of recipients of whom none got it.
     pub(super) fn deliver(self, turn: &Turn<'_>) -> Result<(Ticket, Delivered), Answers> {
-        let Intake { transaction, id, sink, octets, client } = self;
+        let Intake { transaction, id, sink, octets, client, .. } = self;
         let transaction = *transaction;
         let over_quota = transaction.over_quota();
         let recipients = transaction.recipients.into_mailboxes(&turn.shared.store);

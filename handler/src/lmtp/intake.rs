@@ -26,6 +26,8 @@ pub(super) struct Intake {
     pub(super) client: String,
     /// Octets that came, without dots that were added on the way.
     pub(super) octets: u64,
+    /// Whether a NUL was among them.
+    pub(super) has_nul: bool,
 }
 
 /// Where the octets go.
@@ -65,7 +67,7 @@ impl Intake {
             Ok(draft) => Sink::Draft(Box::new(draft)),
             Err(error) => Sink::Refused(refuse(&id, &error)),
         };
-        Intake { transaction, id, sink, client: client.for_log(), octets: 0 }
+        Intake { transaction, id, sink, client: client.for_log(), octets: 0, has_nul: false }
     }
 
     /// Why the message will be refused, if that is known already.
@@ -111,7 +113,10 @@ impl Intake {
         self.octets += octets.len() as u64;
         if self.octets > self.transaction.message_octets_max() {
             self.sink = Sink::Refused(Reply::TOO_LARGE);
-        } else if let Err(error) = draft.write(octets) {
+            return;
+        }
+        self.has_nul |= octets.contains(&0);
+        if let Err(error) = draft.write(octets) {
             self.sink = Sink::Refused(refuse(&self.id, &error));
         }
     }

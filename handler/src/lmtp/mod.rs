@@ -16,6 +16,7 @@ mod folder;
 mod intake;
 mod origin;
 mod recipients;
+mod rewriting;
 mod transaction;
 
 use protocol::lmtp::reply;
@@ -29,6 +30,7 @@ use self::origin::Client;
 use self::transaction::Transaction;
 use crate::conversation::{Next, Turn};
 use crate::slots::Causes;
+use crate::without_nul::WithoutNul;
 
 /// Lines that were not understood, one after the other, before the peer is cut off.
 const FAULTS_MAX: u32 = 20;
@@ -57,6 +59,8 @@ enum Running {
     Intake(Box<Intake>, DataDecoder),
     /// BDAT: a chunk is coming.
     Chunk(Box<Intake>, ChunkDecoder, Last),
+    /// The whole message is there, and is written anew without NUL.
+    Rewriting(Box<Intake>, Box<WithoutNul>),
     /// BDAT: a chunk is coming that nobody wants; then this is said, if anything.
     Skip(ChunkDecoder, Option<Reply>),
     /// The message was delivered, and is not durable yet.
@@ -113,7 +117,8 @@ impl LmtpSession {
             reply::greeting(turn.output.bytes(), intake::host());
             self.stage = Stage::Greeted;
         }
-        let awaits_client = !matches!(self.running, Running::Commit(..) | Running::Answers(_));
+        let awaits_client =
+            !matches!(self.running, Running::Commit(..) | Running::Answers(_) | Running::Rewriting(..));
         if turn.causes.has(Causes::TIME) && !turn.causes.has(Causes::INPUT) && awaits_client {
             return goodbye(turn, &Reply::IDLE);
         }
@@ -125,6 +130,7 @@ impl LmtpSession {
                 Running::Nothing => self.next_command(turn),
                 Running::Intake(intake, decoder) => self.go_on_intake(intake, decoder, turn),
                 Running::Chunk(intake, chunk, last) => self.go_on_chunk(intake, chunk, last, turn),
+                Running::Rewriting(intake, message) => self.go_on_rewriting(intake, message, turn),
                 Running::Skip(chunk, reply) => self.go_on_skip(chunk, reply, turn),
                 Running::Commit(ticket, delivered) => self.go_on_commit(ticket, delivered, turn),
                 Running::Answers(answers) => self.go_on_answers(answers, turn),
@@ -280,7 +286,7 @@ impl LmtpSession {
         turn: &mut Turn<'_>,
     ) -> Flow {
         if intake.take(&mut decoder, turn) {
-            self.deliver(*intake, turn)
+            self.finish(intake, turn)
         } else {
             self.running = Running::Intake(intake, decoder);
             Flow::Wait(Next::Input)
