@@ -121,6 +121,10 @@ pub struct Auth {
     pub plaintext: Plaintext,
     /// Users who submit mail for others: submission servers that may read what a URL made for `submit+` stands for.
     pub submitters: Vec<String>,
+    /// Users who may set what others have: quota, and what the server says of itself to all (IMAP METADATA).
+    pub administrators: Vec<String>,
+    /// How clients reach an administrator: a URI, or empty.
+    pub administrator_url: String,
     /// Users whose mail is on another server, each with that server: a host, perhaps with a port.
     pub referrals: BTreeMap<String, String>,
 }
@@ -215,6 +219,8 @@ pub struct Quota {
     pub octets: Amount,
     /// Messages.
     pub messages: Amount,
+    /// Mailboxes that can hold messages, INBOX among them.
+    pub mailboxes: Amount,
 }
 
 /// `[run]`
@@ -264,6 +270,8 @@ impl Default for Auth {
             plaintext: Plaintext::Loopback,
             referrals: BTreeMap::new(),
             submitters: Vec::new(),
+            administrators: Vec::new(),
+            administrator_url: String::new(),
         }
     }
 }

@@ -85,8 +85,11 @@ impl Context {
         options.history_days = settings.store.history_days;
         options.count_equal_messages = settings.store.count_equal_messages;
         options.journal_days = settings.store.journal_days;
-        options.default_limits =
-            Limits { octets: limit(settings.quota.octets), messages: limit(settings.quota.messages) };
+        options.default_limits = Limits {
+            octets: limit(settings.quota.octets),
+            messages: limit(settings.quota.messages),
+            mailboxes: limit(settings.quota.mailboxes),
+        };
         Store::open(options).map_err(|error| {
             let hint = match &error {
                 StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -59,6 +59,9 @@ struct Wanted {
     /// Messages: a number, or unlimited
     #[arg(long, value_name = "AMOUNT")]
     messages: Option<Amount>,
+    /// Mailboxes, INBOX among them: a number, or unlimited
+    #[arg(long, value_name = "AMOUNT")]
+    mailboxes: Option<Amount>,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +90,9 @@ pub(crate) fn run(verb: &Verb, config: Option<&Path>) -> Result<()> {
             }
             if let Some(messages) = wanted.messages {
                 limits.messages = limit(messages);
+            }
+            if let Some(mailboxes) = wanted.mailboxes {
+                limits.mailboxes = limit(mailboxes);
             }
             set(&mailboxes, limits)?;
             finish(mailboxes, *json)
@@ -147,7 +153,16 @@ fn show_all(context: &Context, json: bool) -> Result<()> {
 }
 
 fn table() -> Table {
-    Table::new(&["user", "octets", "octets_limit", "messages", "messages_limit", "set"])
+    Table::new(&[
+        "user",
+        "octets",
+        "octets_limit",
+        "messages",
+        "messages_limit",
+        "mailboxes",
+        "mailboxes_limit",
+        "set",
+    ])
 }
 
 fn row(table: &mut Table, name: &str, quota: &Quota) {
@@ -162,6 +177,8 @@ fn row(table: &mut Table, name: &str, quota: &Quota) {
         of(quota.limits.octets),
         quota.usage.messages.into(),
         of(quota.limits.messages),
+        quota.mailboxes.into(),
+        of(quota.limits.mailboxes),
         set.into(),
     ]);
 }

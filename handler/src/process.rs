@@ -142,7 +142,11 @@ pub(crate) fn default_limits(settings: &Settings) -> Limits {
         Amount::Unlimited => Limit::Unlimited,
         Amount::Most(most) => Limit::Most(most),
     };
-    Limits { octets: limit(settings.quota.octets), messages: limit(settings.quota.messages) }
+    Limits {
+        octets: limit(settings.quota.octets),
+        messages: limit(settings.quota.messages),
+        mailboxes: limit(settings.quota.mailboxes),
+    }
 }
 
 fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle<()>>> {

@@ -163,6 +163,11 @@ impl MailboxList {
         &rest[..count]
     }
 
+    /// How many mailboxes there are that can hold messages.
+    pub fn mailbox_count(&self) -> u64 {
+        self.entries.iter().filter(|entry| !entry.placeholder).count() as u64
+    }
+
     /// What was set as limits of this user's mail.
     pub fn limits(&self) -> Limits {
         self.limits

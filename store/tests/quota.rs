@@ -11,7 +11,7 @@ use store::txn::{Outcome, Refused};
 use store::{ChangeError, Store, WriterChoice};
 
 fn limit(octets: Limit, messages: Limit) -> Limits {
-    Limits { octets, messages }
+    Limits { octets, messages, mailboxes: Limit::Default }
 }
 
 fn messages(most: u64) -> Limits {

@@ -15,6 +15,7 @@
 //! | `create MAILBOX` · `append MAILBOX (FLAGS) NAME` · `deliver NAME` | what is there before |
 //! | `connect 1` · `connect 1 pop3` · `login 1` | opens a connection; `login` also logs the user in and selects nothing |
 //! | `friend 2` | the same as `login 2`, for another user, whose name is `{friend}` |
+//! | `administrator 3` | the same for a user who may set what others have; `setting auth administrators = ["root"]` makes one |
 //! | `C1: text` | the client sends a line; `{name}` is a variable, `{>name}` a literal (not sent if the server refuses it), `{+name}` a non-synchronising one |
 //! | `D1: name` | the client sends a message with dots stuffed and the closing dot |
 //! | `O1: name` | the client sends the octets of a message or variable as they are |
@@ -58,6 +59,8 @@ pub struct Stage {
     pub user: String,
     /// Another one.
     pub friend: String,
+    /// An administrator.
+    pub administrator: String,
     /// The password of both.
     pub password: String,
     /// A name that `differs` lines may use; empty for Lode.
@@ -230,6 +233,7 @@ impl Play<'_> {
             "friend" => self.login(rest, self.stage.friend.clone()),
             "deflate" => self.connection(rest).map(|connection| connection.stream.begin_compression()),
             "plain" => self.connection(rest).map(|connection| connection.stream.end_compression()),
+            "administrator" => self.login(rest, self.stage.administrator.clone()),
             "eof" => self.eof(rest),
             "close" => self.connections.remove(rest).map(|_| ()).ok_or(format!("no connection {rest}")),
             "pause" => self.pause(rest),
@@ -500,6 +504,7 @@ pub fn stage(server: &crate::server::Server, user: &str) -> Stage {
         addresses: server.addresses(),
         user: server.user(user),
         friend: server.user("bob"),
+        administrator: server.user("root"),
         password: PASSWORD.to_string(),
         server: server.peer().unwrap_or_default().to_string(),
         folder: server.is_lode().then(|| server.folder().to_path_buf()),
@@ -511,7 +516,7 @@ fn options(script: &str) -> Options {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire").join(script);
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| line.strip_prefix("setting ")).fold(
-        Options::default(),
+        Options::default().users(&["ann", "bob", "root"]),
         |options, setting| {
             let parts =
                 setting.split_once(' ').and_then(|(table, rest)| Some((table, rest.split_once(" = ")?)));

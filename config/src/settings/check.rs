@@ -133,10 +133,22 @@ impl Settings {
         if self.run.user.chars().any(|c| c.is_control() || c.is_whitespace() || c == ':' || c == '/') {
             problems.push("[run] user is not a user name of this system".to_owned());
         }
-        for user in &self.auth.submitters {
-            if !crate::users::user_name(user).is_ok_and(|name| name == *user) {
-                problems.push(format!("[auth] submitters has `{user}`, which is no name of a user: write it as the users file does"));
+        for (option, users) in
+            [("submitters", &self.auth.submitters), ("administrators", &self.auth.administrators)]
+        {
+            for user in users {
+                if !crate::users::user_name(user).is_ok_and(|name| name == *user) {
+                    problems.push(format!("[auth] {option} has `{user}`, which is no name of a user: write it as the users file does"));
+                }
             }
+        }
+        let url = &self.auth.administrator_url;
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        let is_uri = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+            && url.chars().all(|c| c.is_ascii_graphic());
+        if !url.is_empty() && !is_uri {
+            problems.push(format!("[auth] administrator_url is `{url}`, which is no URI: write for example \"mailto:postmaster@example.org\""));
         }
         for (user, server) in &self.auth.referrals {
             if !crate::users::user_name(user).is_ok_and(|name| name == *user) {

@@ -33,11 +33,12 @@ fn an_empty_file_is_the_defaults() {
 fn to_text_parses_back() {
     let text = "[listen]\nimap = [\"127.0.0.1:1143\", \"[::1]:1143\"]\nlmtp = [\"unix:/tmp/l\", \"localhost:24\"]\n\
                 [auth]\nplaintext = \"always\"\nremember_seconds = 0\nsubmitters = [\"submit\"]\n\
+                administrators = [\"root\"]\nadministrator_url = \"tel:+1\"\n\
                 [auth.referrals]\nann = \"imap.example.org:1143\"\n[lmtp]\ndomains = [\"example.org\"]\n\
                 delimiter = \"-\"\nfolders = \"create\"\naliases = \"/etc/aliases\"\ncatch_all = \"ann\"\n\
                 over_quota = \"reject\"\ntrusted_peers = [\"unix\", \"10.0.0.0/8\"]\n\
                 [pop3]\nlogin_delay_seconds = 900\nexpire = 30\n\
-                [quota]\noctets = \"2G\"\nmessages = 1000\n[run]\nuser = \"lode\"\n";
+                [quota]\noctets = \"2G\"\nmessages = 1000\nmailboxes = 50\n[run]\nuser = \"lode\"\n";
     let settings = parse(text).expect("parses");
     assert_eq!(settings.auth.plaintext, Plaintext::Always);
     assert_eq!(settings.listen.lmtp[0], Listen::Unix(PathBuf::from("/tmp/l")));
@@ -88,6 +89,8 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ("[lmtp]\ncatch_all = \"ann, bob\"\n", "one address"),
         ("[pop3]\nlogin_delay_seconds = 700000\n", "from 0 to"),
         ("[pop3]\nexpire = 40000\n", "from 0 to"),
+        ("[auth]\nadministrators = [\"A b\"]\n", "administrators"),
+        ("[auth]\nadministrator_url = \"call me\"\n", "no URI"),
         ("[run]\nuser = \"a:b\"\n", "user name of this system"),
     ];
     for (text, what) in cases {

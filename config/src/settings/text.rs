@@ -46,6 +46,10 @@ remember_seconds = 3600
 plaintext = "loopback"
 # Users as whom submission servers log in: they may read what users let them send by URL (IMAP URLAUTH, `submit+`).
 submitters = []
+# Users who may set quota and the server's own annotations over IMAP (SETQUOTA, SETMETADATA).
+administrators = []
+# How users reach an administrator, a URI that IMAP clients may show, for example "mailto:postmaster@example.org".
+administrator_url = ""
 
 [auth.referrals]
 # Users whose mail is on another server. Who logs in as one of them is told where it is (IMAP LOGIN-REFERRALS), for example
@@ -93,10 +97,12 @@ queue = 1024
 grace_seconds = 30
 
 [quota]
-# How much mail a user may have for whom `lode quota set` has set nothing else: octets as 500M, 2G …, messages as a number.
+# How much mail a user may have for whom `lode quota set` has set nothing else: octets as 500M, 2G …, messages
+# and mailboxes as numbers.
 # Above that, mail is refused for the time being and cannot be copied; what is there stays.
 octets = "unlimited"
 messages = "unlimited"
+mailboxes = "unlimited"
 
 [run]
 # The user to become after binding the sockets, when started as root. Empty stays as started.

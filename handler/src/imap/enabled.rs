@@ -29,16 +29,22 @@ pub(crate) enum Extension {
     Imap4Rev2,
     /// UTF8=ACCEPT (RFC 6855).
     Utf8Accept,
+    /// METADATA (RFC 5464): changes of entries of mailboxes and of the server are told.
+    Metadata,
+    /// METADATA-SERVER (RFC 5464): changes of the server's entries are told.
+    MetadataServer,
 }
 
 impl Extension {
     /// Those that ENABLE accepts. An extension stands here, and in `capability.rs`, once all of it works.
-    const OFFERED: [Extension; 5] = [
+    const OFFERED: [Extension; 7] = [
         Extension::CondStore,
         Extension::QResync,
         Extension::UidOnly,
         Extension::Imap4Rev2,
         Extension::Utf8Accept,
+        Extension::Metadata,
+        Extension::MetadataServer,
     ];
 
     /// Its capability.
@@ -49,6 +55,8 @@ impl Extension {
             Extension::UidOnly => "UIDONLY",
             Extension::Imap4Rev2 => "IMAP4rev2",
             Extension::Utf8Accept => "UTF8=ACCEPT",
+            Extension::Metadata => "METADATA",
+            Extension::MetadataServer => "METADATA-SERVER",
         }
     }
 
@@ -156,13 +164,7 @@ mod tests {
 
     #[test]
     fn each_has_a_bit_of_its_own_and_qresync_brings_condstore() {
-        let all = [
-            Extension::CondStore,
-            Extension::QResync,
-            Extension::UidOnly,
-            Extension::Imap4Rev2,
-            Extension::Utf8Accept,
-        ];
+        let all = Extension::OFFERED;
         for extension in all {
             let enabled = extension.with_implied();
             for other in all {

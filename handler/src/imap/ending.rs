@@ -153,6 +153,7 @@ impl ImapSession {
 
     pub(super) fn go_on_ending(&mut self, mut ending: Box<Ending>, turn: &mut Turn<'_>) -> Flow {
         turn.output.bytes().append(&mut ending.first);
+        self.tell_metadata(turn);
         let mut highest_modseq = None;
         if let Stage::Selected(_, selected) = &mut self.stage
             && ending.tell == Tell::Nothing

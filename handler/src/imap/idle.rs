@@ -34,6 +34,9 @@ impl ImapSession {
         if let Err(next) = self.review_rights(turn) {
             return Flow::Wait(next);
         }
+        if idle.untagged.is_none() {
+            self.tell_metadata(turn);
+        }
         match self.tell_while_idle(&mut idle, turn) {
             Ok(true) => {}
             Ok(false) => {

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use protocol::imap::command::Tag;
 use protocol::imap::command::list::{ListArguments, ListForm, LsubArguments};
 use protocol::imap::command::status::StatusItem;
+use protocol::imap::extension::metadata::EntryName;
 use protocol::imap::extension::special_use as wire;
 use protocol::imap::pattern::Pattern;
 use protocol::imap::reply::acl as acl_reply;
 use protocol::imap::reply::mailbox::{self as reply, Extended, ListAttribute, ListKind};
-use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::mailbox_name::{HIERARCHY_DELIMITER, MailboxName};
 use store::change::SpecialUse;
 use store::lists::{MailboxEntry, MailboxList};
@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) has_subscribed_child: bool,
     /// The mailbox, if STATUS is wanted and it can be selected.
     pub(super) status_of: Option<MailboxId>,
+    /// The mailbox, if METADATA is wanted and it is there.
+    pub(super) metadata_of: Option<MailboxId>,
     /// What the user may do with it, if MYRIGHTS is wanted and it is there.
     pub(super) rights: Option<Rights>,
 }
@@ -46,6 +48,8 @@ pub(crate) struct List {
     /// Mailboxes of other users, which follow.
     others: Option<Box<Others>>,
     status: Vec<StatusItem>,
+    /// The entries of METADATA that are told.
+    metadata: Vec<EntryName>,
 }
 
 impl ImapSession {
@@ -54,11 +58,6 @@ impl ImapSession {
             reply::list_delimiter(turn.output.bytes());
             return self.end(turn, tag, Tell::Everything, "LIST completed");
         }
-        if !arguments.returns.metadata.is_empty() {
-            // RFC 9051, 6.3.9: what is not announced (RFC 9590) is not done by halves.
-            let text = "LIST returns no METADATA";
-            return self.refuse(turn, &tag, Condition::Bad, None, text);
-        }
         match self.listed(arguments, turn) {
             Ok((lines, others)) => {
                 let status = arguments.returns.status.clone().unwrap_or_default();
@@ -66,7 +65,9 @@ impl ImapSession {
                     self.enable_condstore(turn);
                 }
                 let (kind, lines) = (ListKind::List, lines.into_iter());
-                self.running = Running::List(Box::new(List { tag, kind, lines, others, status }));
+                let metadata = arguments.returns.metadata.clone();
+                let list = List { tag, kind, lines, others, status, metadata };
+                self.running = Running::List(Box::new(list));
                 Flow::Continue
             }
             Err(error) => self.refuse_unfound(turn, &tag, &error),
@@ -98,8 +99,9 @@ impl ImapSession {
                     Some(_) => self.sees(name, turn),
                 };
                 let lines = lsub_lines(&list, arguments, &is_there).into_iter();
-                let (kind, status) = (ListKind::Lsub, Vec::new());
-                self.running = Running::List(Box::new(List { tag, kind, lines, others: None, status }));
+                let (kind, status, metadata) = (ListKind::Lsub, Vec::new(), Vec::new());
+                let list = List { tag, kind, lines, others: None, status, metadata };
+                self.running = Running::List(Box::new(list));
                 Flow::Continue
             }
             Err(error) => self.refuse_store(turn, &tag, &error),
@@ -146,6 +148,14 @@ impl ImapSession {
                 acl_reply::my_rights(out, &line.name, names, &wire_letters(rights));
             }
             out.append(&mut status);
+            if let Some(id) = line.metadata_of {
+                let mut told = Vec::new();
+                // RFC 9590, 3: without entries that can be read there is no reply.
+                match self.write_list_metadata(&mut told, &line.name, id, &list.metadata, turn) {
+                    Ok(()) => turn.output.bytes().append(&mut told),
+                    Err(error) => crate::log::warning!("no metadata", mailbox = line.name, why = error),
+                }
+            }
         }
         self.running = Running::List(list);
         Flow::Wait(Next::Output)
@@ -217,8 +227,11 @@ fn list_lines(
         let status_of = entry.filter(|entry| !entry.placeholder && arguments.returns.status.is_some());
         let status_of = status_of.map(|entry| MailboxId { user: list.user(), number: entry.number });
         let wants_rights = arguments.returns.my_rights && entry.is_some() && is_selected(name, entry);
+        let wants_metadata = !arguments.returns.metadata.is_empty() && is_selected(name, entry);
+        let annotated = entry.filter(|entry| wants_metadata && !entry.placeholder);
+        let metadata_of = annotated.map(|entry| MailboxId { user: list.user(), number: entry.number });
         let (name, rights) = (name.to_owned(), wants_rights.then_some(Rights::ALL));
-        lines.push(Line { name, attributes, has_subscribed_child, status_of, rights });
+        lines.push(Line { name, attributes, has_subscribed_child, status_of, metadata_of, rights });
     }
     (lines, parents.into_keys().map(str::to_owned).collect())
 }
@@ -242,6 +255,7 @@ fn lsub_lines(list: &MailboxList, arguments: &LsubArguments, is_there: &dyn Fn(&
         attributes: if is_subscribed && is_there(name) { Vec::new() } else { vec![ListAttribute::NoSelect] },
         has_subscribed_child: false,
         status_of: None,
+        metadata_of: None,
         rights: None,
     };
     names.into_iter().map(line).collect()
@@ -335,7 +349,7 @@ pub(super) fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices(HIERARCHY_DELIMITER).map(|(at, _)| &name[..at])
 }
 
-fn wire_use(special_use: SpecialUse) -> wire::SpecialUse {
+pub(super) fn wire_use(special_use: SpecialUse) -> wire::SpecialUse {
     match special_use {
         SpecialUse::All => wire::SpecialUse::All,
         SpecialUse::Archive => wire::SpecialUse::Archive,

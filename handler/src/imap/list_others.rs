@@ -139,6 +139,7 @@ impl Others {
             attributes,
             has_subscribed_child: by_child && selection.subscribed,
             status_of: (can_be_selected && returns.status.is_some()).then_some(id),
+            metadata_of: (!entry.placeholder && !returns.metadata.is_empty() && is_selected).then_some(id),
             rights: (returns.my_rights && is_selected).then_some(rights),
         })
     }
@@ -153,6 +154,7 @@ impl Others {
             attributes: vec![ListAttribute::NoSelect, ListAttribute::HasChildren],
             has_subscribed_child: false,
             status_of: None,
+            metadata_of: None,
             rights: None,
         })
     }

@@ -189,7 +189,11 @@ impl ImapSession {
         }
     }
 
-    fn commit(&self, turn: &Turn<'_>, change: impl FnOnce(&mut Txn<'_>)) -> Result<Committed, ChangeError> {
+    pub(super) fn commit(
+        &self,
+        turn: &Turn<'_>,
+        change: impl FnOnce(&mut Txn<'_>),
+    ) -> Result<Committed, ChangeError> {
         let mut txn = self.begin_change(turn);
         change(&mut txn);
         let committed = txn.commit()?;
@@ -206,7 +210,7 @@ fn made_mailbox(outcomes: &[Outcome]) -> Option<MailboxId> {
     })
 }
 
-fn stored_use(special_use: wire::SpecialUse) -> SpecialUse {
+pub(super) fn stored_use(special_use: wire::SpecialUse) -> SpecialUse {
     match special_use {
         wire::SpecialUse::All => SpecialUse::All,
         wire::SpecialUse::Archive => SpecialUse::Archive,

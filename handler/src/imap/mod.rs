@@ -22,10 +22,12 @@ mod list_others;
 mod login;
 mod mailboxes;
 mod message_limit;
+mod metadata;
 mod modseq;
 mod names;
 mod object_id;
 mod pipeline;
+mod quota;
 mod refusal;
 mod search;
 mod select;
@@ -54,6 +56,7 @@ use self::fetch::Fetch;
 use self::idle::Idle;
 use self::list::List;
 use self::login::Login;
+use self::metadata::Watch;
 use self::search::{MultiSearch, Search};
 use self::selected::Selected;
 use self::sort::Sort;
@@ -134,6 +137,8 @@ pub(crate) struct ImapSession {
     /// Changed by [`ImapSession::enable_extension`] alone.
     enabled: Enabled,
     running: Running,
+    /// What is known of METADATA, by who has enabled to be told of changes.
+    metadata_watch: Option<Box<Watch>>,
     failed_logins: u32,
     bad_commands: u32,
 }
@@ -146,6 +151,7 @@ impl ImapSession {
             stage: Stage::New,
             enabled: Enabled::default(),
             running: Running::Nothing,
+            metadata_watch: None,
             failed_logins: 0,
             bad_commands: 0,
         }
@@ -296,6 +302,8 @@ impl ImapSession {
             Command::List(arguments) => self.begin_list(tag, &arguments, turn),
             Command::Lsub(arguments) => self.begin_lsub(tag, &arguments, turn),
             Command::Acl(command) => self.acl(tag, &command, turn),
+            Command::Quota(command) => self.quota(tag, &command, turn),
+            Command::Metadata(command) => self.metadata(tag, command, turn),
             Command::Status(arguments) => self.status(tag, &arguments, turn),
             Command::GenUrlAuth(arguments) => self.generate_urls(tag, arguments, turn),
             Command::UrlFetch(arguments) => self.begin_url_fetch(tag, arguments),
@@ -397,6 +405,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Lsub(_) => "LSUB",
         Command::Status(_) => "STATUS",
         Command::Acl(command) => command.name(),
+        Command::Metadata(command) => command.name(),
+        Command::Quota(command) => command.name(),
         Command::Check => "CHECK",
         Command::Close => "CLOSE",
         Command::Unselect => "UNSELECT",

@@ -1,4 +1,5 @@
-//! STATUS (RFC 9051, 6.3.11; RFC 3501, 6.3.10; STATUS=SIZE, RFC 8438; OBJECTID, RFC 8474; APPENDLIMIT, RFC 7889).
+//! STATUS (RFC 9051, 6.3.11; RFC 3501, 6.3.10; STATUS=SIZE, RFC 8438; OBJECTID, RFC 8474; APPENDLIMIT, RFC 7889; DELETED-STORAGE, RFC
+//! 9208).
 
 use protocol::imap::command::Tag;
 use protocol::imap::command::status::{StatusArguments, StatusItem};
@@ -48,6 +49,8 @@ pub(super) fn write_status(
     let mailbox = shared.store.mailbox_as(id, user)?;
     let (status, recent) = (mailbox.status()?, mailbox.recent_count()?);
     let identifier = object_id::mailbox_id(id, status.uid_validity);
+    let deleted_octets =
+        if items.contains(&StatusItem::DeletedStorage) { mailbox.deleted_octets()? } else { 0 };
     let value = |item| {
         StatusValue::Number(match item {
             StatusItem::Messages => u64::from(status.exists),
@@ -58,6 +61,7 @@ pub(super) fn write_status(
             StatusItem::Size => status.size,
             StatusItem::HighestModSeq => status.highest_modseq.0,
             StatusItem::Deleted => u64::from(status.deleted),
+            StatusItem::DeletedStorage => deleted_octets,
             StatusItem::AppendLimit => shared.settings().limits.message_bytes,
             StatusItem::MailboxId => return StatusValue::Identifier(&identifier),
         })

@@ -69,8 +69,9 @@ fn filters_of_the_user_stand_in_the_place_of_their_names() {
     txn.set_attribute(ann, None, &entry("fruit"), Some("OR SUBJECT apples SUBJECT \"Ä\"".as_bytes()));
     txn.set_attribute(ann, None, &entry("both"), Some(b"NOT FILTER fruit"));
     txn.set_attribute(ann, None, &entry("half"), Some(b"OR SUBJECT apples"));
-    txn.set_attribute(ann, None, "meta/shared/filters/values/fruit", Some(b"ALL"));
-    txn.set_attribute(ann, None, "meta/shared/filters/values/pears", Some(b"SUBJECT pears"));
+    let anyone = store.ensure_user(store::rights::ANYONE).expect("it is made");
+    txn.set_attribute(anyone, None, "meta/shared/filters/values/fruit", Some(b"ALL"));
+    txn.set_attribute(anyone, None, "meta/shared/filters/values/pears", Some(b"SUBJECT pears"));
     txn.commit().expect("the change is made");
     assert_eq!(untagged(&client.ok("SEARCH FILTER fruit")), ["* SEARCH 1 2"]);
     assert_eq!(untagged(&client.ok("SEARCH 1:3 FILTER FRUIT NOT 1")), ["* SEARCH 2"]);

@@ -23,6 +23,7 @@ const QUOTA: u8 = 16;
 const MAILBOX_NUMBERS: u8 = 17;
 const ATTRIBUTE: u8 = 18;
 const SEEN: u8 = 19;
+const QUOTA_WITH_MAILBOXES: u8 = 20;
 const MAILBOX_SNAPSHOT: u8 = 14;
 const LIST_SNAPSHOT: u8 = 15;
 /// The lowest of 8 types: an Add that is like the one before it but for its user, UID and modseq, and for what these bits of the type say. So a message to
@@ -231,11 +232,15 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             out.push(special_use.map_or(0, |special_use| special_use as u8));
         }
         Change::Quota { user, list_version, limits } => {
-            out.push(QUOTA);
+            let has_mailboxes = limits.mailboxes != Limit::Default;
+            out.push(if has_mailboxes { QUOTA_WITH_MAILBOXES } else { QUOTA });
             put(out, u64::from(user.0));
             put(out, *list_version);
             put(out, limits.octets.to_number());
             put(out, limits.messages.to_number());
+            if has_mailboxes {
+                put(out, limits.mailboxes.to_number());
+            }
         }
         Change::Attribute { user, list_version, mailbox, name, value } => {
             out.push(ATTRIBUTE);
@@ -396,12 +401,16 @@ impl<'a> Input<'a> {
                 list_version: self.number()?,
                 special_use: self.special_use()?,
             },
-            QUOTA => Change::Quota {
+            kind @ (QUOTA | QUOTA_WITH_MAILBOXES) => Change::Quota {
                 user: UserId(self.number32()?),
                 list_version: self.number()?,
                 limits: Limits {
                     octets: Limit::from_number(self.number()?),
                     messages: Limit::from_number(self.number()?),
+                    mailboxes: match kind {
+                        QUOTA_WITH_MAILBOXES => Limit::from_number(self.number()?),
+                        _ => Limit::Default,
+                    },
                 },
             },
             ATTRIBUTE => Change::Attribute {

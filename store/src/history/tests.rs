@@ -277,7 +277,7 @@ fn what_comes_back_counts_for_the_quota() {
     past.deliver(inbox, "one", NONE, &[]);
     past.expunge(inbox, &[1]);
     let mut txn = past.store.begin();
-    txn.set_quota(past.ann, Limits { octets: Limit::Default, messages: Limit::Most(0) });
+    txn.set_quota(past.ann, Limits { messages: Limit::Most(0), ..Limits::default() });
     txn.commit().expect("set");
     assert!(matches!(past.store.undelete(inbox, &Which::All, inbox), Err(ChangeError::OverQuota(_))));
 }

@@ -17,8 +17,10 @@ use crate::error::{Result, StoreError};
 use crate::ids::UserId;
 use crate::quota::Limit;
 
-const MAGIC: &[u8; 8] = b"LODELST2";
-/// A list without attributes, as earlier releases wrote it.
+const MAGIC: &[u8; 8] = b"LODELST3";
+/// A list without a limit of mailboxes, as earlier releases wrote it.
+const MAGIC_WITHOUT_MAILBOX_LIMIT: &[u8; 8] = b"LODELST2";
+/// A list without attributes, too.
 const MAGIC_WITHOUT_ATTRIBUTES: &[u8; 8] = b"LODELST1";
 /// More than the longest list that can be made.
 const LONGEST_FILE_BYTES: u64 = 32 << 20;
@@ -80,6 +82,7 @@ fn encode(list: &MailboxList) -> Vec<u8> {
     bytes.extend_from_slice(&(list.subscriptions.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&list.limits.octets.to_number().to_le_bytes());
     bytes.extend_from_slice(&list.limits.messages.to_number().to_le_bytes());
+    bytes.extend_from_slice(&list.limits.mailboxes.to_number().to_le_bytes());
     for entry in &list.entries {
         bytes.extend_from_slice(&entry.number.to_le_bytes());
         bytes.extend_from_slice(&entry.uid_validity.to_le_bytes());
@@ -114,10 +117,12 @@ pub(crate) type Fault = (usize, &'static str);
 /// The list that the octets of a file are.
 pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Err((0, "the file is cut")) };
-    let has_attributes = body.starts_with(MAGIC);
-    if !has_attributes && !body.starts_with(MAGIC_WITHOUT_ATTRIBUTES) {
-        return Err((0, "this is not a mailbox list"));
-    }
+    let (has_attributes, has_mailbox_limit) = match body.first_chunk::<8>() {
+        Some(MAGIC) => (true, true),
+        Some(MAGIC_WITHOUT_MAILBOX_LIMIT) => (true, false),
+        Some(MAGIC_WITHOUT_ATTRIBUTES) => (false, false),
+        _ => return Err((0, "this is not a mailbox list")),
+    };
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return Err((body.len(), "the checksum of the mailbox list is wrong"));
     }
@@ -130,6 +135,9 @@ pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     let subscriptions = reader.u32()?;
     list.limits.octets = Limit::from_number(u64::from_le_bytes(reader.take()?));
     list.limits.messages = Limit::from_number(u64::from_le_bytes(reader.take()?));
+    if has_mailbox_limit {
+        list.limits.mailboxes = Limit::from_number(u64::from_le_bytes(reader.take()?));
+    }
     for _ in 0..entries {
         let number = reader.u32()?;
         let uid_validity = reader.u32()?;

@@ -392,6 +392,25 @@ impl Mailbox {
         })
     }
 
+    /// RFC822.SIZE of all messages with `\Deleted` together. Looks at the blocks that have such messages, and there at their cells.
+    pub fn deleted_octets(&self) -> Result<u64> {
+        if self.header()?.deleted() == 0 {
+            return Ok(0);
+        }
+        let cells = self.cells()?;
+        let mut octets = 0u64;
+        for block in 0..cells.blocks() {
+            let summary = cells.block_summary(block)?;
+            let mut left = summary.live & summary.deleted;
+            while left != 0 {
+                let index = CellIndex(block * layout::CELLS_PER_BLOCK + left.trailing_zeros());
+                left &= left - 1;
+                octets = octets.saturating_add(u64::from(cells.cell(index)?.size));
+            }
+        }
+        Ok(octets)
+    }
+
     /// `highest_modseq` and the `uid_next` that goes with it. Should a writer have died while it stored them, `uid_next` may
     /// be a later one: its cells are visible, too, and are only told of twice.
     pub(crate) fn marks(&self) -> Result<Marks> {

@@ -87,8 +87,9 @@ mod tests {
     #[test]
     fn limits_are_read_again_when_any_have_changed() {
         let known = KnownLimits::new(Limits::default());
-        let free = Limits { octets: Limit::Unlimited, messages: Limit::Unlimited };
-        let tight = Limits { octets: Limit::Most(1), messages: Limit::Unlimited };
+        let (octets, messages, mailboxes) = (Limit::Unlimited, Limit::Unlimited, Limit::Unlimited);
+        let free = Limits { octets, messages, mailboxes };
+        let tight = Limits { octets: Limit::Most(1), ..free };
         let read = |limits: Limits| move || Ok::<_, ()>(limits);
         assert_eq!(known.get(UserId(1), 5, read(tight)), Ok(tight));
         assert_eq!(known.get(UserId(1), 5, || Err(())), Ok(tight));

@@ -6,6 +6,7 @@
 //! `usage` is the view, `known` what this process knows of limits, `of_store` asks both; `txn::room` refuses.
 //!
 //! What counts: messages that are not expunged, in all mailboxes of the user, each copy by itself; octets are RFC822.SIZE.
+//! Mailboxes that can hold messages count by themselves; how many there may be keeps CREATE from making more, and nothing else.
 //! A change that would bring a user above a limit is refused; what leaves the sum as it is or lowers it never is.
 
 pub(crate) mod known;
@@ -33,6 +34,8 @@ pub struct Limits {
     pub octets: Limit,
     /// Messages.
     pub messages: Limit,
+    /// Mailboxes that can hold messages, INBOX among them.
+    pub mailboxes: Limit,
 }
 
 /// What a user's mail comes to.
@@ -53,6 +56,8 @@ pub struct Quota {
     pub limits: Limits,
     /// What there is now.
     pub usage: Usage,
+    /// Mailboxes that there are now.
+    pub mailboxes: u64,
 }
 
 /// What is limited.
@@ -62,6 +67,8 @@ pub enum Resource {
     Octets,
     /// Messages.
     Messages,
+    /// Mailboxes.
+    Mailboxes,
 }
 
 impl Limit {
@@ -106,12 +113,21 @@ impl Limit {
 impl Limits {
     /// What holds for a user with these limits where `defaults` are those of everybody.
     pub fn or(self, defaults: Limits) -> Limits {
-        Limits { octets: self.octets.or(defaults.octets), messages: self.messages.or(defaults.messages) }
+        Limits {
+            octets: self.octets.or(defaults.octets),
+            messages: self.messages.or(defaults.messages),
+            mailboxes: self.mailboxes.or(defaults.mailboxes),
+        }
     }
 
-    /// Whether anything is limited.
+    /// Whether what is in mailboxes is limited, so that usage is counted. How many mailboxes there are is seen in the list.
     pub fn is_limited(self) -> bool {
         [self.octets, self.messages].iter().any(|limit| matches!(limit, Limit::Most(_)))
+    }
+
+    /// Whether there may be so many mailboxes.
+    pub fn allows_mailboxes(self, count: u64) -> bool {
+        self.mailboxes.allows(count)
     }
 
     /// What `usage` is too much of.
@@ -141,6 +157,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Resource::Octets => "octets",
             Resource::Messages => "messages",
+            Resource::Mailboxes => "mailboxes",
         })
     }
 }
@@ -160,17 +177,19 @@ mod tests {
 
     #[test]
     fn own_limits_come_before_the_default() {
-        let defaults = Limits { octets: Limit::Most(100), messages: Limit::Default };
-        let own = Limits { octets: Limit::Default, messages: Limit::Most(3) };
-        assert_eq!(own.or(defaults), Limits { octets: Limit::Most(100), messages: Limit::Most(3) });
-        let free = Limits { octets: Limit::Unlimited, messages: Limit::Default }.or(defaults);
+        let defaults = Limits { octets: Limit::Most(100), mailboxes: Limit::Most(9), ..Limits::default() };
+        let own = Limits { messages: Limit::Most(3), ..Limits::default() };
+        let both = Limits { octets: Limit::Most(100), messages: Limit::Most(3), mailboxes: Limit::Most(9) };
+        assert_eq!(own.or(defaults), both);
+        let free = Limits { octets: Limit::Unlimited, ..Limits::default() }.or(defaults);
         assert!(!free.is_limited());
         assert!(!Limits::default().or(Limits::default()).is_limited());
     }
 
     #[test]
     fn a_limit_is_what_may_be_there() {
-        let limits = Limits { octets: Limit::Most(10), messages: Limit::Most(1) };
+        let limits = Limits { octets: Limit::Most(10), messages: Limit::Most(1), mailboxes: Limit::Most(2) };
+        assert!(limits.allows_mailboxes(2) && !limits.allows_mailboxes(3));
         assert_eq!(limits.exceeded_by(Usage { octets: 10, messages: 1 }), None);
         assert_eq!(limits.exceeded_by(Usage { octets: 11, messages: 1 }), Some(Resource::Octets));
         assert_eq!(limits.exceeded_by(Usage { octets: 0, messages: 2 }), Some(Resource::Messages));

@@ -33,7 +33,7 @@ impl Store {
                 open => usage = usage.and(usage_of(&*open?)?),
             }
         }
-        Ok(Quota { own: list.limits(), limits, usage })
+        Ok(Quota { own: list.limits(), limits, usage, mailboxes: list.mailbox_count() })
     }
 
     /// Limits of users for whom none were set, from now on in this process.

@@ -251,5 +251,6 @@ pub(super) fn check_usage(
 
 /// Limits that nobody reaches: usage is kept, and lists are locked, as for users with limits.
 pub(super) fn limits_out_of_reach() -> Limits {
-    Limits { octets: Limit::Most(Limit::HIGHEST), messages: Limit::Most(Limit::HIGHEST) }
+    let highest = Limit::Most(Limit::HIGHEST);
+    Limits { octets: highest, messages: highest, mailboxes: highest }
 }

@@ -34,7 +34,10 @@ fn made(store: &Arc<Store>) -> UserId {
     txn.create_mailbox(user, "Sent", Some(SpecialUse::Sent));
     txn.create_mailbox(user, "A/b", None);
     txn.subscribe(user, "A/b", true);
-    txn.set_quota(user, Limits { octets: Limit::Most(1 << 40), messages: Limit::Default });
+    txn.set_quota(
+        user,
+        Limits { octets: Limit::Most(1 << 40), mailboxes: Limit::Most(99), ..Limits::default() },
+    );
     txn.set_attribute(user, None, "meta/private/comment", Some(b"hers"));
     txn.set_attribute(user, None, "shared/7", Some(b""));
     txn.set_attribute(user, Some(1), "acl/bob", Some(b"lrs 17"));
@@ -114,7 +117,9 @@ fn what_is_written_is_read() {
         .flatten()
         .collect();
     assert!(matches!(facts[0], Change::UserCreate { name, .. } if name == "ann"));
-    assert!(matches!(facts[1], Change::Quota { limits, .. } if limits.octets == Limit::Most(1 << 40)));
+    assert!(
+        matches!(facts[1], Change::Quota { limits, .. } if limits.octets == Limit::Most(1 << 40) && limits.mailboxes == Limit::Most(99))
+    );
     let creates = facts.iter().filter(|fact| matches!(fact, Change::MailboxCreate { .. }));
     assert_eq!(creates.count(), 4);
     assert!(facts.iter().any(|fact| matches!(fact, Change::MailboxNumbers { uid_next: 7, .. })));

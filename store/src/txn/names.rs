@@ -103,6 +103,7 @@ impl Plan<'_> {
         let now = self.store.derived.now();
         let changes = plan_create(self.list(user)?, name, special_use, now)?;
         let made = made_mailboxes(&changes);
+        self.admit_mailboxes(user, made.len())?;
         self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
         self.change_list(user, changes);
         let (mailbox, _) = made.last().ok_or(ChangeError::NotAllowed("a mailbox that holds nothing"))?;
@@ -117,6 +118,7 @@ impl Plan<'_> {
             RenamePlan::Inbox { changes, target } => (changes, Some(target)),
         };
         let made = made_mailboxes(&changes);
+        self.admit_mailboxes(user, made.len())?;
         self.need(made.iter().map(|(mailbox, _)| LockKey::Mailbox(*mailbox)))?;
         let Some(target) = target else {
             self.change_list(user, changes);

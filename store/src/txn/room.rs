@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::error::{ChangeError, StoreError};
 use crate::ids::{MailboxId, UserId};
 use crate::locks::LockKey;
-use crate::quota::{Limits, Usage};
+use crate::quota::{Limits, Resource, Usage};
 use crate::store::Store;
 use crate::txn::Operation;
 use crate::txn::plan::{Plan, Stop};
@@ -47,6 +47,17 @@ pub(super) fn keys(store: &Store, operations: &[Operation]) -> Vec<LockKey> {
 }
 
 impl Plan<'_> {
+    /// Refused if so many mailboxes more are more than allowed. The lock of the list, which whoever makes mailboxes holds, keeps that exact.
+    pub(super) fn admit_mailboxes(&mut self, user: UserId, more: usize) -> Result<(), Stop> {
+        let defaults = self.store.default_limits();
+        let list = self.list(user)?;
+        let limits = list.limits().or(defaults);
+        if more > 0 && !limits.allows_mailboxes(list.mailbox_count().saturating_add(more as u64)) {
+            return Err(ChangeError::OverQuota(Resource::Mailboxes).into());
+        }
+        Ok(())
+    }
+
     /// Counts what a user is to get. Refused if that is more than allowed.
     pub(super) fn admit(&mut self, user: UserId, more: Usage) -> Result<(), Stop> {
         if !self.rooms.users.contains_key(&user) {

@@ -132,7 +132,7 @@ fn a_limit_holds_whatever_the_owner_of_the_locks_left_behind() {
         let ann = store.ensure_user("ann").expect("made");
         let mut txn = store.begin();
         let messages = if death == Death::AfterIntent { 3 } else { 4 };
-        txn.set_quota(ann, Limits { octets: Limit::Default, messages: Limit::Most(messages) });
+        txn.set_quota(ann, Limits { messages: Limit::Most(messages), ..Limits::default() });
         for name in ["a", "b"] {
             txn.create_mailbox(ann, name, None);
         }

@@ -8,7 +8,7 @@ use tests::server::Addresses;
 use tests::wire::{Outcome, Stage, run, scripts};
 
 const USAGE: &str = "wire --imap HOST:PORT [--pop3 HOST:PORT] [--lmtp HOST:PORT] --user USER%d --password PASSWORD \
-                     [--server NAME] [SCRIPT...]";
+                     [--server NAME] [--administrator NAME] [SCRIPT...]";
 
 fn main() -> ExitCode {
     let mut values = std::collections::BTreeMap::new();
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             addresses,
             user: user.replace("%d", &number.to_string()),
             friend: user.replace("%d", &format!("{number}b")),
+            administrator: values.get("administrator").cloned().unwrap_or_default(),
             password: password.clone(),
             folder: None,
             server: values.get("server").cloned().unwrap_or_default(),

@@ -1,11 +1,14 @@
 //! FILTER (RFC 5466): search keys that a user keeps under a name, put in the place of the name.
 //!
-//! A filter is an entry of the user's metadata, `/private/filters/values/NAME`, or `/shared/…` where that does not exist. Filters may
+//! A filter is an entry of the server's metadata, `/private/filters/values/NAME` of the user, or `/shared/…` where that does not exist. Filters may
 //! name other filters; how deep, and how many in one search, has a limit, which a loop reaches, too.
 
 use protocol::imap::Limits;
 use protocol::imap::command::search::SearchKey;
+use store::Store;
 use store::lists::MailboxList;
+
+use super::super::metadata;
 
 /// How deep filters may name each other. RFC 5466, 3.1 asks for 3.
 const PASSES_MAX: u32 = 8;
@@ -22,14 +25,17 @@ pub(crate) struct UndefinedFilter(pub(crate) String);
 ///
 /// # Errors
 /// A filter that cannot be used.
-pub(crate) fn substitute(key: &SearchKey, list: &MailboxList) -> Result<Option<SearchKey>, UndefinedFilter> {
+pub(crate) fn substitute(
+    key: &SearchKey,
+    list: &MailboxList,
+    store: &Store,
+) -> Result<Option<SearchKey>, UndefinedFilter> {
     let of = |name: &str| {
         // Names of metadata are the same in any case (RFC 5464, 4.1).
         let name = name.to_ascii_lowercase();
         let private = list.attribute(None, &format!("meta/private/filters/values/{name}"));
-        private
-            .or_else(|| list.attribute(None, &format!("meta/shared/filters/values/{name}")))
-            .map(<[u8]>::to_vec)
+        // One that cannot be read is as one that is not there.
+        private.map(<[u8]>::to_vec).or_else(|| metadata::server_filter(store, &name).ok().flatten())
     };
     substitute_with(key, &of)
 }

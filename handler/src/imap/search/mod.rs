@@ -204,9 +204,10 @@ impl ImapSession {
         if matches!(charset, Some(SearchCharset::Other(_))) {
             return Err(Unsearchable::FilterCharset);
         }
-        let list = turn.shared.store.mailbox_list(self.user_id()?)?;
+        let store = &turn.shared.store;
+        let list = store.mailbox_list(self.user_id()?)?;
         let replaced =
-            filters::substitute(key, &list).map_err(|undefined| Unsearchable::Filter(undefined.0))?;
+            filters::substitute(key, &list, store).map_err(|undefined| Unsearchable::Filter(undefined.0))?;
         if self.enabled.uid_only() && replaced.as_ref().is_some_and(SearchKey::has_message_numbers) {
             return Err(Unsearchable::MessageNumbers);
         }

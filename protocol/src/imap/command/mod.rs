@@ -16,7 +16,9 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use super::extension::{acl, compress, context, enable, id, multi_search, sort, uid_batches, urlauth};
+use super::extension::{
+    acl, compress, context, enable, id, metadata, multi_search, quota, sort, uid_batches, urlauth,
+};
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
 use super::syntax::sequence_set::SequenceSet;
@@ -117,6 +119,10 @@ pub enum Command {
     Status(status::StatusArguments),
     /// SETACL, DELETEACL, GETACL, LISTRIGHTS and MYRIGHTS (RFC 4314)
     Acl(acl::AclCommand),
+    /// GETMETADATA and SETMETADATA (RFC 5464)
+    Metadata(metadata::MetadataCommand),
+    /// GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208)
+    Quota(quota::QuotaCommand),
     /// CHECK
     Check,
     /// CLOSE
@@ -217,7 +223,7 @@ pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault>
         b"LOGIN" | b"AUTHENTICATE" | b"COMPRESS" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY" | b"ID"
         | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE"
         | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL" | b"GETACL" | b"LISTRIGHTS"
-        | b"MYRIGHTS" | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE"
+        | b"MYRIGHTS" | b"GETMETADATA" | b"SETMETADATA" | b"GETQUOTA" | b"GETQUOTAROOT" | b"SETQUOTA" | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE"
         | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
@@ -265,6 +271,15 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"GETACL" => Command::Acl(acl::AclCommand::parse_get(cursor)?),
         b"LISTRIGHTS" => Command::Acl(acl::AclCommand::parse_list(cursor)?),
         b"MYRIGHTS" => Command::Acl(acl::AclCommand::parse_my(cursor)?),
+        b"GETMETADATA" => {
+            Command::Metadata(metadata::MetadataCommand::Get(metadata::GetMetadataArguments::parse(cursor)?))
+        }
+        b"SETMETADATA" => {
+            Command::Metadata(metadata::MetadataCommand::Set(metadata::SetMetadataArguments::parse(cursor)?))
+        }
+        b"GETQUOTA" => Command::Quota(quota::QuotaCommand::parse_get(cursor)?),
+        b"GETQUOTAROOT" => Command::Quota(quota::QuotaCommand::parse_get_root(cursor)?),
+        b"SETQUOTA" => Command::Quota(quota::QuotaCommand::parse_set(cursor)?),
         b"NAMESPACE" => Command::Namespace,
         b"UNAUTHENTICATE" => Command::Unauthenticate,
         b"COMPRESS" => Command::Compress(compress::Algorithm::parse(cursor)?),

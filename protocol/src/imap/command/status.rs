@@ -1,5 +1,5 @@
 //! STATUS (RFC 9051 section 6.3.11; RFC 3501 section 6.3.10) with STATUS=SIZE (RFC 8438), OBJECTID (RFC 8474) and APPENDLIMIT
-//! (RFC 7889), HIGHESTMODSEQ (RFC 7162).
+//! (RFC 7889), HIGHESTMODSEQ (RFC 7162), DELETED-STORAGE (RFC 9208).
 
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::mailbox_name::MailboxName;
@@ -30,6 +30,8 @@ pub enum StatusItem {
     Size,
     /// How many messages have `\Deleted` (RFC 9051).
     Deleted,
+    /// The size of the messages with `\Deleted` together, in octets (RFC 9208).
+    DeletedStorage,
     /// Its identifier, which a rename does not change (RFC 8474).
     MailboxId,
     /// How large a message may be that is appended (RFC 7889).
@@ -49,6 +51,7 @@ impl StatusItem {
             StatusItem::Unseen => "UNSEEN",
             StatusItem::Size => "SIZE",
             StatusItem::Deleted => "DELETED",
+            StatusItem::DeletedStorage => "DELETED-STORAGE",
             StatusItem::MailboxId => "MAILBOXID",
             StatusItem::AppendLimit => "APPENDLIMIT",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
@@ -66,6 +69,7 @@ impl StatusItem {
                 b"UNSEEN" => StatusItem::Unseen,
                 b"SIZE" => StatusItem::Size,
                 b"DELETED" => StatusItem::Deleted,
+                b"DELETED-STORAGE" => StatusItem::DeletedStorage,
                 b"MAILBOXID" => StatusItem::MailboxId,
                 b"APPENDLIMIT" => StatusItem::AppendLimit,
                 b"HIGHESTMODSEQ" => StatusItem::HighestModSeq,

@@ -8,7 +8,7 @@
 //! | SASL-IR (4959) | `command/authenticate.rs` |
 //! | LIST-EXTENDED (5258), LIST-STATUS (5819), CHILDREN (3348), SPECIAL-USE in LIST (6154), LIST-MYRIGHTS (8440), LIST-METADATA (9590) | `command/list.rs` |
 //! | CREATE (USE …) (6154) | `command/mailbox.rs` |
-//! | STATUS=SIZE (8438), DELETED (9051), MAILBOXID (8474), APPENDLIMIT (7889) | `command/status.rs` |
+//! | STATUS=SIZE (8438), DELETED (9051), DELETED-STORAGE (9208), MAILBOXID (8474), APPENDLIMIT (7889) | `command/status.rs` |
 //! | EMAILID and THREADID (8474), SAVEDATE (8514), PREVIEW (8970) in FETCH | `command/fetch.rs`, `reply/fetch_facts.rs` |
 //! | names and strings in UTF-8 (6855, 9051) | `syntax/name_encoding.rs` |
 //! | UIDPLUS's APPENDUID and COPYUID (4315) | `reply/code.rs` |
@@ -32,11 +32,13 @@ pub mod gmail;
 pub mod id;
 pub mod idle;
 pub mod mailbox_filter;
+pub mod metadata;
 pub mod multi_search;
 pub mod object_id;
 pub mod partial;
 pub mod preview;
 pub mod qresync;
+pub mod quota;
 pub mod referral;
 pub mod result_options;
 pub mod sort;

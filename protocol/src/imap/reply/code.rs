@@ -56,6 +56,14 @@ pub enum Code<'a> {
     MailboxId(&'a str),
     /// MESSAGELIMIT (RFC 9738): how many messages a command may have to do with, and the lowest UID that it came to.
     MessageLimit(u32, Option<u32>),
+    /// METADATA LONGENTRIES (RFC 5464): values were left out, the largest of which has so many octets.
+    MetadataLongEntries(u64),
+    /// METADATA MAXSIZE: a value may have so many octets.
+    MetadataMaxSize(u64),
+    /// METADATA NOPRIVATE: there are no private entries there.
+    MetadataNoPrivate,
+    /// METADATA TOOMANY: there are as many entries as there may be.
+    MetadataTooMany,
     /// MODIFIED (RFC 7162): messages that a conditional STORE left as they are, by number or UID as in the command.
     Modified(&'a NumberSet),
     /// NONEXISTENT: there is no such mailbox.
@@ -171,9 +179,11 @@ impl Code<'_> {
                 let any: &[&str] = if new == NewKeywords::Allowed { &["\\*"] } else { &[] };
                 super::mailbox::flag_list(out, system, keywords.iter().chain(any).copied());
             }
-            Code::HighestModSeq(modseq) => {
+            Code::HighestModSeq(number)
+            | Code::MetadataLongEntries(number)
+            | Code::MetadataMaxSize(number) => {
                 out.push(b' ');
-                text::number(out, modseq);
+                text::number(out, number);
             }
             Code::MessageLimit(limit, lowest) => {
                 separated_number(out, limit);
@@ -219,6 +229,10 @@ impl Code<'_> {
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",
             Code::MessageLimit(..) => "MESSAGELIMIT",
+            Code::MetadataLongEntries(_) => "METADATA LONGENTRIES",
+            Code::MetadataMaxSize(_) => "METADATA MAXSIZE",
+            Code::MetadataNoPrivate => "METADATA NOPRIVATE",
+            Code::MetadataTooMany => "METADATA TOOMANY",
             Code::Modified(_) => "MODIFIED",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
@@ -322,6 +336,9 @@ mod tests {
         assert_eq!(written(Code::Modified(&NumberSet::from_ascending([7, 8, 12]))), "[MODIFIED 7:8,12]");
         assert_eq!(written(Code::MessageLimit(1000, Some(23_221))), "[MESSAGELIMIT 1000 23221]");
         assert_eq!(written(Code::MessageLimit(1000, None)), "[MESSAGELIMIT 1000]");
+        assert_eq!(written(Code::MetadataLongEntries(2199)), "[METADATA LONGENTRIES 2199]");
+        assert_eq!(written(Code::MetadataMaxSize(1024)), "[METADATA MAXSIZE 1024]");
+        assert_eq!(written(Code::MetadataTooMany), "[METADATA TOOMANY]");
         assert_eq!(written(Code::UidRequired), "[UIDREQUIRED]");
         let (tag, odd) = (Tag::new(b"A1").expect("a tag"), Tag::new(b"A]").expect("a tag"));
         assert_eq!(written(Code::InProgress(&tag, 175, Some(1000))), "[INPROGRESS (\"A1\" 175 1000)]");

@@ -10,6 +10,8 @@ pub mod esearch;
 pub mod fetch;
 pub mod fetch_facts;
 pub mod mailbox;
+pub mod metadata;
+pub mod quota;
 pub mod session;
 pub mod sort;
 pub mod status;

@@ -66,6 +66,15 @@ pub(crate) fn parse_nstring<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a
     }
 }
 
+/// As [`parse_nstring`], or a literal8 (RFC 3516), which may hold NUL.
+pub(crate) fn parse_nstring8<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, [u8]>>, Fault> {
+    if cursor.rest().starts_with(b"~{") {
+        cursor.take_if(b'~');
+        return parse_literal_of_any(cursor).map(Cow::Borrowed).map(Some);
+    }
+    parse_nstring(cursor)
+}
+
 /// An astring that may also hold the wildcards `%` and `*` without quotes (`list-mailbox`).
 pub(crate) fn parse_list_mailbox<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, [u8]>, Fault> {
     match cursor.peek() {
@@ -106,8 +115,17 @@ fn checked<'a>(cursor: &Cursor<'_>, text: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>
     }
 }
 
-/// `{n}` or `{n+}`, a line end, and n octets.
+/// As [`parse_literal_of_any`], without NUL.
 fn parse_literal<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Fault> {
+    let octets = parse_literal_of_any(cursor)?;
+    if memchr::memchr(0, octets).is_some() {
+        return Err(Fault::syntax("A literal contains NUL"));
+    }
+    Ok(octets)
+}
+
+/// `{n}` or `{n+}`, a line end, and n octets.
+fn parse_literal_of_any<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Fault> {
     cursor.expect(b'{', "Expected a literal")?;
     let length = cursor.number()?;
     cursor.take_if(b'+');
@@ -115,11 +133,7 @@ fn parse_literal<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Fault> {
     cursor.take_if(b'\r');
     cursor.expect(b'\n', "Expected a line end after the size of a literal")?;
     let octets = usize::try_from(length).ok().and_then(|length| cursor.take(length));
-    let octets = octets.ok_or(Fault::syntax("A literal is not complete"))?;
-    if memchr::memchr(0, octets).is_some() {
-        return Err(Fault::syntax("A literal contains NUL"));
-    }
-    Ok(octets)
+    octets.ok_or(Fault::syntax("A literal is not complete"))
 }
 
 /// Appends `text` as a quoted string when that can be done, else as a literal.

@@ -82,7 +82,11 @@ fn one_of_each() -> Vec<Change> {
         Change::Quota {
             user: UserId(1),
             list_version: 10,
-            limits: Limits { octets: Limit::Most(Limit::HIGHEST), messages: Limit::Unlimited },
+            limits: Limits {
+                octets: Limit::Most(Limit::HIGHEST),
+                messages: Limit::Unlimited,
+                mailboxes: Limit::Default,
+            },
         },
         Change::Attribute {
             user: UserId(1),

@@ -34,7 +34,7 @@ fn ann() -> AdoptedUser {
         name: "ann".to_string(),
         mailboxes: vec![adopted("INBOX", 100), upper, adopted("Lists/rust", 65), sent],
         subscriptions: vec!["INBOX".to_string(), "Lists/rust".to_string(), "Gone".to_string()],
-        limits: Limits { octets: Limit::Most(1 << 30), messages: Limit::Default },
+        limits: Limits { octets: Limit::Most(1 << 30), mailboxes: Limit::Most(1), ..Limits::default() },
         attributes: vec![("meta/private/comment".to_string(), b"hers".to_vec())],
     }
 }

@@ -127,7 +127,10 @@ fn limits_count_what_is_there_in_the_end() {
     let user = store.ensure_user("ann").expect("made");
     let ann = inbox(user);
     let mut txn = store.begin();
-    txn.set_quota(user, Limits { octets: Limit::Most(1000), messages: Limit::Most(2) });
+    txn.set_quota(
+        user,
+        Limits { octets: Limit::Most(1000), messages: Limit::Most(2), mailboxes: Limit::Default },
+    );
     txn.commit().expect("done");
     let of = |octets: &[usize]| -> Vec<DepositDelivery> {
         octets.iter().map(|octets| deposit(&store, &mail("m", *octets), ann)).collect()
