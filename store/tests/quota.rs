@@ -161,9 +161,52 @@ fn the_default_holds_for_those_without_limits_of_their_own() {
     assert!(is_taken(&store, inbox(ann), 10) && !is_taken(&store, inbox(ann), 10));
     assert!(is_taken(&store, inbox(bob), 10) && is_taken(&store, inbox(bob), 10));
     let quota = store.quota(ann).expect("counted");
-    assert_eq!((quota.own, quota.limits), (Limits::default(), limit(Limit::Unlimited, Limit::Most(1))));
+    let limits = Limits { mailboxes: Limit::Unlimited, ..limit(Limit::Unlimited, Limit::Most(1)) };
+    assert_eq!((quota.own, quota.limits), (Limits::default(), limits));
     store.set_default_limits(messages(2));
     assert!(is_taken(&store, inbox(ann), 10) && !is_taken(&store, inbox(ann), 10));
+}
+
+#[test]
+fn mailboxes_are_counted_in_the_list_and_lock_no_delivery() {
+    let place = Place::new();
+    let store = place.open();
+    let ann = store.ensure_user("ann").expect("made");
+    set(&store, ann, Limits { mailboxes: Limit::Most(3), ..Limits::default() });
+    let create = |name: &str| {
+        let mut txn = store.begin();
+        txn.create_mailbox(ann, name, None);
+        txn.commit().map(drop)
+    };
+    let rename = |from: &str, to: &str| {
+        let mut txn = store.begin();
+        txn.rename_mailbox(ann, from, to);
+        txn.commit().map(drop)
+    };
+    let is_over = |outcome| matches!(outcome, Err(ChangeError::OverQuota(Resource::Mailboxes)));
+    assert!(is_over(create("a/b/c")), "all of them, or none");
+    assert!(create("a/b").is_ok());
+    assert!(is_over(create("c")));
+    assert!(is_over(rename("a/b", "x/b")), "x would be one more");
+    assert!(is_over(rename("INBOX", "Old")), "INBOX stays");
+    assert!(rename("a/b", "b").is_ok());
+    assert_eq!(store.quota(ann).expect("read").mailboxes, 3);
+    assert!(is_taken(&store, inbox(ann), 10));
+    assert_eq!(usage_files(&place).len(), 0, "what is in them is not counted");
+    // A name that only stands for what is below it is none, until it is made one.
+    assert!(rename("b", "a/b").is_ok());
+    let mut txn = store.begin();
+    txn.delete_mailbox(ann, "a");
+    txn.commit().expect("deleted");
+    assert_eq!(store.quota(ann).expect("read").mailboxes, 2);
+    assert!(create("d").is_ok() && is_over(create("a")));
+    // It is in the log and in the list.
+    drop(store);
+    let store = place.open();
+    let quota = store.quota(ann).expect("read");
+    assert_eq!((quota.own.mailboxes, quota.mailboxes), (Limit::Most(3), 3));
+    set(&store, ann, Limits::default());
+    make(&store, ann, "a");
 }
 
 #[test]
