@@ -34,7 +34,7 @@ impl Run {
             .collect();
         let Some(full) = to.first().map(|mailbox| mailbox.user) else { return Ok(()) };
         let live: usize = self.model.users[&full].mailboxes.values().map(|known| known.live().len()).sum();
-        self.limit(writer, full, Limits { messages: Limit::Most(live as u64), octets: Limit::Default })?;
+        self.limit(writer, full, Limits { messages: Limit::Most(live as u64), ..Limits::default() })?;
         let content = self.new_message(size, false);
         let date = ZonedTime { seconds: 2_000_000, zone_minutes: 0 };
         let wish = Wish::Deliver { content, to, system: 0, keywords: 0, date, full: Some(full) };
