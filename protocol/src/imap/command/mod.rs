@@ -223,8 +223,9 @@ pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault>
         b"LOGIN" | b"AUTHENTICATE" | b"COMPRESS" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY" | b"ID"
         | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE"
         | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL" | b"GETACL" | b"LISTRIGHTS"
-        | b"MYRIGHTS" | b"GETMETADATA" | b"SETMETADATA" | b"GETQUOTA" | b"GETQUOTAROOT" | b"SETQUOTA" | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE"
-        | b"UIDBATCHES" | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
+        | b"MYRIGHTS" | b"GETMETADATA" | b"SETMETADATA" | b"GETQUOTA" | b"GETQUOTAROOT" | b"SETQUOTA"
+        | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES"
+        | b"FETCH" | b"STORE" | b"COPY" | b"MOVE" | b"UID" => Ok(()),
         b"CAPABILITY" | b"NOOP" | b"LOGOUT" | b"STARTTLS" | b"NAMESPACE" | b"CHECK" | b"CLOSE"
         | b"UNSELECT" | b"EXPUNGE" | b"IDLE" | b"UNAUTHENTICATE" => {
             Err(Fault::syntax("The command takes no arguments"))
