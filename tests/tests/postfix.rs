@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::mail;
-use tests::server::{Server, free};
+use tests::server::{Options, Server, free};
 use tests::tool;
 
 struct Postfix {
@@ -27,7 +27,8 @@ fn delivers_through_lmtp() {
         println!("skipped: Postfix starts as root only");
         return;
     }
-    let server = Server::start();
+    let server = Server::with(Options::default().set("lmtp", "trusted_peers", "[\"127.0.0.1\"]"));
+    server.imap("ann").ok("CREATE Lists");
     // Its own processes drop root, so the folder must be open to them.
     let folder = tempfile::Builder::new().prefix("lode-postfix-").tempdir().expect("a folder");
     open_to_all(folder.path());
@@ -50,7 +51,8 @@ fn delivers_through_lmtp() {
     let Some(python) = tool::program("python3", "python3") else { return };
     let program = "import smtplib,sys\nwith smtplib.SMTP('127.0.0.1', int(sys.argv[1])) as smtp:\n    \
                    assert smtp.sendmail('a@example.org', sys.argv[2:], sys.stdin.buffer.read()) == {}\n";
-    let users = [server.user("ann"), server.user("bob")].map(|user| format!("{user}@mail.example"));
+    let users = [server.user("ann"), server.user("bob"), format!("{}+lists", server.user("ann"))];
+    let users = users.map(|user| format!("{user}@mail.example"));
     let mut send = Command::new(python);
     send.arg("-c").arg(program).arg(smtp.to_string()).args(&users);
     let said = tool::run(&mut send, &mail::small("through-postfix"), Duration::from_secs(60));
@@ -68,6 +70,16 @@ fn delivers_through_lmtp() {
         let body = fetched[0].item("BODY[]").and_then(|value| value.octets()).expect("a body");
         assert_eq!(mail::id(body).as_deref(), Some("through-postfix"));
     }
+    if server.is_lode() {
+        // The folder has a copy of its own, and the log says whom Postfix has the message from.
+        assert_eq!(server.imap("ann").ok("SELECT Lists").exists(), Some(1));
+        let log = fs::read_to_string(server.folder().join("log")).expect("a log");
+        let clients: Vec<&str> = log.split_whitespace().filter(|word| word.starts_with("client=")).collect();
+        assert!(
+            !clients.is_empty() && clients.iter().all(|client| client.contains("[127.0.0.1]")),
+            "{clients:?}"
+        );
+    }
     drop(running);
 }
 
@@ -81,7 +93,7 @@ fn main_cf(queue: &Path, data: &Path, lmtp: u16) -> String {
         "compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\nmail_owner = postfix\nsetgid_group = postdrop\n\
          myhostname = relay.example\nmydestination =\nmynetworks = 127.0.0.0/8\ninet_interfaces = loopback-only\ninet_protocols = ipv4\n\
          alias_maps =\nalias_database =\nlocal_recipient_maps =\nvirtual_mailbox_domains = mail.example\nvirtual_transport = lmtp:inet:127.0.0.1:{lmtp}\n\
-         smtputf8_enable = no\nmaillog_file = {log}\nmaillog_file_prefixes = {prefix}\n",
+         recipient_delimiter = +\nlmtp_send_xforward_command = yes\nsmtputf8_enable = no\nmaillog_file = {log}\nmaillog_file_prefixes = {prefix}\n",
         queue = queue.display(),
         data = data.display(),
         log = queue.with_file_name("log").display(),

@@ -1,6 +1,8 @@
 //! A whole message that has NUL in it, as BINARYMIME may (RFC 3030, 3): it is written anew before it is delivered, with the parts that have some
 //! in base64, because IMAP cannot send NUL. One that cannot be encoded, since its NULs are where none may be, is delivered as it came.
 
+use protocol::lmtp::Reply;
+
 use super::delivery::reply_to_store_error;
 use super::intake::{Intake, Sink};
 use super::{Flow, LmtpSession, Running};
@@ -18,7 +20,7 @@ impl LmtpSession {
         };
         let store = &turn.shared.store;
         // Until the new draft is there, a message that is given up half-way is refused.
-        let begun = match std::mem::replace(&mut intake.sink, Sink::Refused(protocol::lmtp::Reply::FAILED)) {
+        let begun = match std::mem::replace(&mut intake.sink, Sink::Refused(Reply::FAILED)) {
             Sink::Refused(_) => return self.deliver(*intake, turn),
             Sink::Draft(draft) => WithoutNul::begin(store, *draft, mailbox),
         };
@@ -27,7 +29,7 @@ impl LmtpSession {
                 self.running = Running::Rewriting(intake, Box::new(message));
                 Flow::Continue
             }
-            Err(error) => self.give_up(intake, &error, turn),
+            Err(error) => self.give_up(*intake, &error, turn),
         }
     }
 
@@ -47,13 +49,13 @@ impl LmtpSession {
                 self.running = Running::Rewriting(intake, message);
                 Flow::Wait(Next::Again)
             }
-            Err(error) => self.give_up(intake, &error, turn),
+            Err(error) => self.give_up(*intake, &error, turn),
         }
     }
 
-    fn give_up(&mut self, mut intake: Box<Intake>, error: &store::StoreError, turn: &mut Turn<'_>) -> Flow {
+    fn give_up(&mut self, mut intake: Intake, error: &store::StoreError, turn: &mut Turn<'_>) -> Flow {
         log::error!("message not taken", id = intake.id, why = error);
         intake.sink = Sink::Refused(reply_to_store_error(error));
-        self.deliver(*intake, turn)
+        self.deliver(intake, turn)
     }
 }

@@ -384,3 +384,23 @@ fn name_of(command: &Command) -> &'static str {
         Command::Lang { .. } => "LANG",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_must_mend_is_told_from_what_passes() {
+        let path = Path::new("cells");
+        let full = StoreError::io(path, "write")(std::io::ErrorKind::StorageFull.into());
+        for (error, code) in [
+            (StoreError::corrupt(path, 64, "checksum"), Code::SystemPermanent),
+            (full, Code::SystemTemporary),
+            (StoreError::Busy("lock"), Code::SystemTemporary),
+        ] {
+            assert_eq!(code_of(&error), code, "{error}");
+        }
+    }
+}
