@@ -2,9 +2,11 @@
 //!
 //! Called by the fuzz target and by the seeded tests. It panics when an invariant is broken.
 
+use super::command::Tagged;
 use super::command::append::{AppendLiteral, AppendPiece};
 use super::decoder::{Decoded, Decoder, Refusal};
 use super::limits::Limits;
+use super::print;
 use super::syntax::name_encoding::NameEncoding;
 
 /// What a session saw, for comparing runs with the same octets in other pieces.
@@ -67,6 +69,21 @@ fn run_with(limits: Limits, octets: &[u8], size: impl Fn(usize) -> usize) -> Vec
         }
     }
     session.events
+}
+
+/// A command that is printed parses to the same, and prints the same again.
+pub fn check_print(tagged: &Tagged, limits: &Limits) {
+    let mut printed = Vec::new();
+    print::command(&mut printed, tagged, limits.names);
+    match Tagged::parse(&printed, limits) {
+        Ok(again) => {
+            assert_eq!(again, *tagged, "{}", printed.escape_ascii());
+            let mut twice = Vec::new();
+            print::command(&mut twice, &again, limits.names);
+            assert_eq!(twice, printed);
+        }
+        Err((_, fault)) => panic!("{fault:?} of {tagged:?} as {}", printed.escape_ascii()),
+    }
 }
 
 struct Session {
@@ -132,10 +149,13 @@ impl Session {
                     assert!(fault.text.bytes().all(|octet| matches!(octet, b' '..=b'~')));
                     assert!(consumed > 0, "a refusal makes progress");
                 }
-                Decoded::AppendBegin(_)
-                | Decoded::AppendPiece(_)
-                | Decoded::Command(_)
-                | Decoded::AppendEnd => assert!(consumed > 0, "a command makes progress"),
+                Decoded::Command(ref tagged) => {
+                    assert!(consumed > 0, "a command makes progress");
+                    check_print(tagged, self.decoder.limits());
+                }
+                Decoded::AppendBegin(_) | Decoded::AppendPiece(_) | Decoded::AppendEnd => {
+                    assert!(consumed > 0, "a command makes progress")
+                }
                 Decoded::Continue => {}
             }
             self.events.push(Event::Decoded(decoded));

@@ -10,7 +10,7 @@
 //! - [`command`] has one file per family of commands: the types it parses to, and the parser;
 //! - [`extension`] has one file per extension that brings commands of its own;
 //! - [`syntax`] has what commands and replies are made of: strings, sets, flags, dates, mailbox names;
-//! - [`url`] has the URLs of messages; [`reply`] writes; [`utf7`] and [`pattern`] are the two small algorithms of mailbox names.
+//! - [`url`] has the URLs of messages; [`reply`] writes; [`print`] writes commands, for tests; [`utf7`] and [`pattern`] are the two small algorithms of mailbox names.
 //!
 //! Invariants: nothing here panics on input, recursion is bounded by [`limits::Limits::depth`], memory by the octets that
 //! have arrived, and time is linear in them however they are cut into pieces.
@@ -21,6 +21,7 @@ pub mod extension;
 pub mod fuzz;
 pub mod limits;
 pub mod pattern;
+pub mod print;
 pub mod reply;
 pub mod syntax;
 pub mod url;

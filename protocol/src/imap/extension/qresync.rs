@@ -114,6 +114,16 @@ impl SequenceMatch {
             .ok_or(Fault::syntax("Not as many ascending UIDs as message numbers"))
     }
 
+    /// The sequence numbers, ascending.
+    pub fn sequences(&self) -> &SequenceSet {
+        &self.sequences
+    }
+
+    /// Their UIDs, ascending.
+    pub fn uids(&self) -> &SequenceSet {
+        &self.uids
+    }
+
     /// The first sequence numbers of stretches in which both numbers ascend by one, their UIDs, and how many they are.
     pub fn stretches(&self) -> Vec<(u32, u32, u32)> {
         let mut stretches = Vec::new();

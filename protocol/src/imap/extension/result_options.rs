@@ -67,6 +67,12 @@ impl ResultOptions {
         self.bits & option.bit() != 0
     }
 
+    /// The names of those without an argument.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let given = ResultOption::NAMES.iter().filter(|(_, option)| self.has(*option));
+        given.map(|(name, _)| std::str::from_utf8(name).unwrap_or_default())
+    }
+
     /// PARTIAL.
     pub fn partial(&self) -> Option<PartialRange> {
         self.partial

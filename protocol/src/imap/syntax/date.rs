@@ -82,6 +82,13 @@ impl Date {
         Self::parse_text(cursor)
     }
 
+    /// Appends the day as SEARCH has it: `1-Feb-1994`.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let Date { year, month, day } = self;
+        let month = MONTHS[usize::from(month.clamp(1, 12) - 1)];
+        out.extend_from_slice(format!("{day}-{}-{year:04}", month.escape_ascii()).as_bytes());
+    }
+
     fn parse_text(cursor: &mut Cursor<'_>) -> Result<Date, Fault> {
         const FAULT: Fault = Fault::syntax("Invalid date");
         cursor.skip_spaces();
