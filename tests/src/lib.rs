@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod pop3;
 pub mod process;
 pub mod random;
+pub mod script;
 pub mod server;
 pub mod stream;
 pub mod tool;

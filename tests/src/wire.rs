@@ -5,8 +5,10 @@
 //! | line | meaning |
 //! |---|---|
 //! | `# …`, empty | nothing |
+//! | `needs CAPABILITY …` | the script is only for servers that announce all of these, `NAME=` with any value; Lode must |
 //! | `at NAME: line` | what stands instead of the line above when the server is the one of that name |
-//! | `differs NAME: reason` | the server of that name is known to fail this script from somewhere on |
+//! | `why NAME: reason` | why that is so, and Lode right: for all `at NAME` lines since the last reason |
+//! | `differs NAME: reason` | the server of that name fails this script from somewhere on |
 //! | `mail NAME`, then `\| …` lines | a message (CRLF line ends) under that name; `{NAME-octets}` is its size |
 //! | `setting TABLE KEY = VALUE` | Lode is started with this setting; other servers must have their own way |
 //! | `file NAME`, then `\| …` lines | a file in the server's folder, which `{folder}` in a setting stands for |
@@ -33,7 +35,7 @@ use crate::pattern::{Variables, fill, matches};
 use crate::server::{Addresses, Options, PASSWORD};
 use crate::stream::{Fault, Stream, show};
 use crate::value::announced;
-use crate::{imap::Imap, lmtp, lmtp::Lmtp};
+use crate::{imap::Imap, lmtp, lmtp::Lmtp, pop3::Pop3, script};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -76,6 +78,8 @@ pub enum Outcome {
     Passed,
     /// Not as written, and the script says that this server differs.
     Differs(String),
+    /// Not played: the server does not announce this, which the script needs.
+    Lacks(String),
 }
 
 struct Connection {
@@ -97,15 +101,59 @@ struct Play<'a> {
     transcript: String,
 }
 
+/// What the server says it can do, before and after the login.
+pub fn capabilities(protocol: Protocol, stage: &Stage) -> Result<Vec<String>, String> {
+    let addresses = stage.addresses;
+    let mut found = Vec::new();
+    match protocol {
+        Protocol::Imap => {
+            let anonymous = Imap::connect(addresses.imap).map_err(text)?;
+            let user = Imap::login(addresses.imap, &stage.user, &stage.password).map_err(text)?;
+            for mut imap in [anonymous, user] {
+                let reply = imap.command("CAPABILITY").map_err(text)?;
+                let _ = imap.command("LOGOUT");
+                for line in reply.untagged.iter().filter_map(|line| line.strip_prefix(b"* CAPABILITY ")) {
+                    found.extend(String::from_utf8_lossy(line).split(' ').map(str::to_string));
+                }
+            }
+        }
+        Protocol::Pop3 => {
+            let lines =
+                Pop3::connect(addresses.pop3).and_then(|mut pop3| pop3.lines("CAPA")).map_err(text)?;
+            found.extend(lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()));
+        }
+        Protocol::Lmtp => found = Lmtp::connect(addresses.lmtp).map_err(text)?.extensions,
+    }
+    if protocol != Protocol::Imap {
+        let names = found.iter().filter_map(|line| Some(line.split_once(' ')?.0.to_string()));
+        let names: Vec<String> = names.collect();
+        found.extend(names);
+    }
+    Ok(found)
+}
+
+/// What the script needs and the server does not announce.
+fn lacks(text: &str, protocol: Protocol, stage: &Stage) -> Result<Option<String>, String> {
+    let needs = script::needs(text);
+    if needs.is_empty() {
+        return Ok(None);
+    }
+    let announced = capabilities(protocol, stage)?;
+    let is_there = |need: &str| announced.iter().any(|each| script::is_meant(need, each));
+    Ok(needs.into_iter().find(|need| !is_there(need)).map(str::to_string))
+}
+
 /// Runs the script of that path below `wire/`.
 pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire").join(script);
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = script::read(script)?;
     let default = match script.split('/').next() {
         Some("pop3") => Protocol::Pop3,
         Some("lmtp") => Protocol::Lmtp,
         _ => Protocol::Imap,
     };
+    if let Some(capability) = lacks(&text, default, stage)? {
+        return Ok(Outcome::Lacks(capability));
+    }
     let plain = |password: &str| base64(format!("\0{}\0{password}", stage.user).as_bytes());
     let variables = [
         ("user", stage.user.clone()),
@@ -124,8 +172,11 @@ pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
         let number = at + 1;
         let mut line = lines[at];
         at += 1;
-        while let Some(otherwise) = lines.get(at).and_then(|line| line.strip_prefix("at ")) {
+        while let Some(more) =
+            lines.get(at).filter(|line| line.starts_with("at ") || line.starts_with("why "))
+        {
             at += 1;
+            let Some(otherwise) = more.strip_prefix("at ") else { continue };
             if let Some((server, instead)) = otherwise.split_once(": ")
                 && server == stage.server
             {
@@ -141,10 +192,8 @@ pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
             }
         }
         if let Err(what) = play.line(line, block) {
-            let reason =
-                lines.iter().find_map(|line| line.strip_prefix(&format!("differs {}:", stage.server)));
-            if let Some(reason) = reason {
-                return Ok(Outcome::Differs(reason.trim().to_string()));
+            if let Some(reason) = script::differs(&text, &stage.server) {
+                return Ok(Outcome::Differs(reason.to_string()));
             }
             return Err(format!(
                 "{script}:{number}: {line}\n  {what}\n--- conversation ---\n{}",
@@ -152,20 +201,10 @@ pub fn run(script: &str, stage: &Stage) -> Result<Outcome, String> {
             ));
         }
     }
-    Ok(Outcome::Passed)
-}
-
-/// The scripts there are, as paths below `wire/`.
-pub fn scripts() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire");
-    let mut found = Vec::new();
-    for protocol in ["imap", "pop3", "lmtp"] {
-        for entry in std::fs::read_dir(folder.join(protocol)).into_iter().flatten().flatten() {
-            found.push(format!("{protocol}/{}", entry.file_name().to_string_lossy()));
-        }
+    match script::differs(&text, &stage.server) {
+        Some(_) => Err(format!("{script}: it passes, so its `differs {}` line is wrong", stage.server)),
+        None => Ok(Outcome::Passed),
     }
-    found.sort();
-    found
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -178,7 +217,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 impl Play<'_> {
     fn line(&mut self, line: &str, block: Vec<u8>) -> Result<(), String> {
         let trimmed = line.trim_end();
-        if trimmed.is_empty() || trimmed.starts_with('#') || trimmed.starts_with("differs ") {
+        if trimmed.is_empty() || ["#", "differs ", "needs "].iter().any(|start| trimmed.starts_with(start)) {
             return Ok(());
         }
         if let Some((head, text)) = trimmed.split_once(':')
@@ -533,6 +572,10 @@ pub fn play(script: &str) {
     match run(script, &stage(&server, "ann")) {
         Ok(Outcome::Passed) => {}
         Ok(Outcome::Differs(reason)) => println!("this server differs: {reason}"),
+        Ok(Outcome::Lacks(capability)) => match server.peer() {
+            Some(_) => println!("this server has no {capability}"),
+            None => panic!("{script} needs {capability}, which is not announced"),
+        },
         Err(what) => panic!("{what}{}", server.tail()),
     }
 }
