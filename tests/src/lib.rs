@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod imap;
 pub mod lmtp;
 pub mod mail;
+pub mod order;
 pub mod pattern;
 pub mod pop3;
 pub mod process;

@@ -28,9 +28,10 @@
 //! | `eof 1` · `close 1` · `pause 1` | the server closes · the client hangs up · nothing may come from the server for 200 ms |
 //!
 //! In IMAP untagged replies may come in any order, and others may come too: each `S1: * …` takes one of those up to the
-//! next tagged reply. In POP3 and LMTP each `S1:` is the very next line. Variables that are always there: `user`, `friend`, `password`,
+//! next tagged reply, and its items may come in any order, too ([`crate::order`]). In POP3 and LMTP each `S1:` is the very next line. Variables that are always there: `user`, `friend`, `password`,
 //! `plain` (the SASL PLAIN response), `wrongplain`.
 
+use crate::order::matches_in_any_order;
 use crate::pattern::{Variables, fill, matches};
 use crate::server::{Addresses, Options, PASSWORD};
 use crate::stream::{Fault, Stream, show};
@@ -421,7 +422,8 @@ impl Play<'_> {
             let untagged = std::mem::take(&mut connection.untagged);
             let never = std::mem::take(&mut connection.never);
             for pattern in never {
-                if let Some(line) = untagged.iter().find(|line| matches(&pattern, line, &mut self.variables))
+                if let Some(line) =
+                    untagged.iter().find(|line| matches_in_any_order(&pattern, line, &mut self.variables))
                 {
                     return Err(format!("must not be said: {:?}", show(line)));
                 }
@@ -434,7 +436,8 @@ impl Play<'_> {
     fn untagged(&mut self, name: &str, pattern: &str) -> Result<(), String> {
         loop {
             let waiting = std::mem::take(&mut self.connection(name)?.untagged);
-            let place = waiting.iter().position(|line| matches(pattern, line, &mut self.variables));
+            let place =
+                waiting.iter().position(|line| matches_in_any_order(pattern, line, &mut self.variables));
             let connection = self.connection(name)?;
             connection.untagged = waiting;
             if let Some(place) = place {

@@ -1,0 +1,175 @@
+//! Replies that say the same in another order: the items of FETCH, STATUS and ESEARCH, the attributes of LIST and the flags of
+//! FLAGS come as the server likes (RFC 9051, 7.3.4, 7.5.2 and 9), so a script that names them in one order must accept each.
+//!
+//! [`crate::wire`] compares untagged replies with this. A reply with more than [`ITEMS_MAX`] items is taken only as it stands.
+
+use crate::pattern::{Variables, matches};
+
+/// So many items are tried in every order: 720 of them.
+const ITEMS_MAX: usize = 6;
+
+/// Whether the reply, or one that says the same, matches.
+pub fn matches_in_any_order(pattern: &str, line: &[u8], variables: &mut Variables) -> bool {
+    if matches(pattern, line, variables) {
+        return true;
+    }
+    let Some((head, items, tail)) = parts(line) else { return false };
+    if items.len() < 2 || items.len() > ITEMS_MAX {
+        return false;
+    }
+    // The first words decide before anything is tried.
+    let word = |text: &[u8]| text.split(|octet| *octet == b' ').nth(1).map(<[u8]>::to_ascii_uppercase);
+    if word(pattern.as_bytes()) != word(line) && !pattern.starts_with("* {") {
+        return false;
+    }
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    while next(&mut order) {
+        let mut other = head.to_vec();
+        for (place, item) in order.iter().enumerate() {
+            other.extend_from_slice(if place > 0 { b" " } else { b"" });
+            other.extend_from_slice(items[*item]);
+        }
+        other.extend_from_slice(tail);
+        if matches(pattern, &other, variables) {
+            return true;
+        }
+    }
+    false
+}
+
+/// What stands before the items, the items, and what stands behind them.
+fn parts(line: &[u8]) -> Option<(&[u8], Vec<&[u8]>, &[u8])> {
+    let tokens = tokens(line);
+    let word = |index: usize| tokens.get(index).map(|token| line[token.clone()].to_ascii_uppercase());
+    let is = |index: usize, name: &str| word(index).is_some_and(|word| word == name.as_bytes());
+    // Where the list is, and of how many words an item is.
+    let (list, words) = match () {
+        () if is(2, "FETCH") || is(2, "UIDFETCH") => (3, 2),
+        () if is(1, "STATUS") => (3, 2),
+        () if is(1, "LIST") || is(1, "FLAGS") => (2, 1),
+        () if is(1, "ESEARCH") => {
+            let mut first = 2;
+            first += usize::from(tokens.get(first).is_some_and(|token| line[token.start] == b'('));
+            first += usize::from(is(first, "UID"));
+            let begin = tokens.get(first)?.start;
+            return Some((&line[..begin], grouped(line, &tokens[first..], 0, 2)?, b""));
+        }
+        () => return None,
+    };
+    let token = tokens.get(list)?;
+    let inner = line[token.clone()].strip_prefix(b"(")?.strip_suffix(b")")?;
+    let begin = token.start + 1;
+    let found = self::tokens(inner);
+    Some((&line[..begin], grouped(line, &found, begin, words)?, &line[begin + inner.len()..]))
+}
+
+fn grouped<'a>(
+    line: &'a [u8],
+    tokens: &[std::ops::Range<usize>],
+    offset: usize,
+    words: usize,
+) -> Option<Vec<&'a [u8]>> {
+    if !tokens.len().is_multiple_of(words) {
+        return None;
+    }
+    let item = |group: &[std::ops::Range<usize>]| {
+        Some(&line[offset + group.first()?.start..offset + group.last()?.end])
+    };
+    tokens.chunks(words).map(item).collect()
+}
+
+/// The words between spaces; quoted strings, literals, parentheses and brackets are not cut.
+fn tokens(line: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let (mut found, mut begin, mut depth, mut at) = (Vec::new(), 0, 0usize, 0);
+    while at < line.len() {
+        match line[at] {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                at += 1;
+                while at < line.len() && line[at] != b'"' {
+                    at += if line[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b'{' => {
+                let digits = line[at + 1..].iter().take_while(|octet| octet.is_ascii_digit()).count();
+                let length = std::str::from_utf8(&line[at + 1..at + 1 + digits])
+                    .ok()
+                    .and_then(|text| text.parse().ok());
+                if let (Some(length), true) = (length, line[at + 1 + digits..].starts_with(b"}\r\n")) {
+                    at = line.len().min((at + digits + 3).saturating_add(length));
+                }
+            }
+            b' ' if depth == 0 => {
+                found.push(begin..at);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if begin < line.len() {
+        found.push(begin..line.len());
+    }
+    found
+}
+
+/// The next order in the dictionary of all; false after the last.
+fn next(order: &mut [usize]) -> bool {
+    let Some(place) = (1..order.len()).rev().find(|place| order[place - 1] < order[*place]) else {
+        return false;
+    };
+    let pivot = order[place - 1];
+    let larger = (place..order.len()).rev().find(|index| order[*index] > pivot).unwrap_or(place);
+    order.swap(place - 1, larger);
+    order[place..].reverse();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(pattern: &str, line: &str) -> bool {
+        matches_in_any_order(pattern, line.as_bytes(), &mut Variables::new())
+    }
+
+    #[test]
+    fn items_come_in_any_order() {
+        assert!(same("* STATUS Box (UNSEEN 3 MESSAGES {n})", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
+        assert!(same(
+            "* 1 FETCH (UID 1 FLAGS (\\Seen) BODY[TEXT] ...)",
+            "* 1 FETCH (BODY[TEXT] {4}\r\nUID  FLAGS (\\Seen) UID 1)"
+        ));
+        assert!(same(
+            "* ESEARCH (TAG \"a\") UID COUNT 2 ALL 1:2",
+            "* ESEARCH (TAG \"a\") UID ALL 1:2 COUNT 2"
+        ));
+        assert!(same("* ESEARCH COUNT 2 MIN 1 ALL 1", "* ESEARCH ALL 1 COUNT 2 MIN 1"));
+        assert!(same("* LIST (\\Sent \\HasNoChildren) ...", "* LIST (\\HasNoChildren \\Sent) \"/\" Box"));
+        assert!(same("* FLAGS (\\Seen \\Draft)", "* FLAGS (\\Draft \\Seen)"));
+    }
+
+    #[test]
+    fn values_stay_with_their_names() {
+        assert!(!same("* STATUS Box (UNSEEN 3 MESSAGES 2)", "* STATUS Box (MESSAGES 3 UNSEEN 2)"));
+        assert!(!same("* STATUS Box (UNSEEN 3)", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
+        assert!(!same("* 1 FETCH (FLAGS (\\Seen) UID 1)", "* 1 FETCH (UID (\\Seen) FLAGS 1)"));
+        assert!(!same("* 1 FETCH (BODY[] \"UID 1\" UID 2)", "* 1 FETCH (UID 2 BODY[] \"1 UID\")"));
+        assert!(!same("* LIST () \"/\" Box", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
+    }
+
+    #[test]
+    fn broken_replies_are_no_harm() {
+        for line in [
+            "* 1 FETCH (A {9999999999999999999999}\r\n",
+            "* 1 FETCH (A \"\\",
+            "* STATUS",
+            "* ESEARCH",
+            "* LIST (",
+            "* 1 FETCH (A {99}\r\nx)",
+        ] {
+            assert!(!same("* nothing", line));
+        }
+    }
+}
