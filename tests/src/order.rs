@@ -1,5 +1,6 @@
 //! Replies that say the same in another order: the items of FETCH, STATUS and ESEARCH, the attributes of LIST and the flags of
-//! FLAGS come as the server likes (RFC 9051, 7.3.4, 7.5.2 and 9), so a script that names them in one order must accept each.
+//! FLAGS come as the server likes (RFC 9051, 7.3.4, 7.5.2 and 9), and so do the entries of an ACL and the rights in it (RFC 4314),
+//! so a script that names them in one order must accept each. Rights are compared in the order of [`RIGHTS`].
 //!
 //! [`crate::wire`] compares untagged replies with this. A reply with more than [`ITEMS_MAX`] items is taken only as it stands.
 
@@ -8,8 +9,13 @@ use crate::pattern::{Variables, matches};
 /// So many items are tried in every order: 720 of them.
 const ITEMS_MAX: usize = 6;
 
+/// The rights of RFC 4314 as scripts write them.
+const RIGHTS: &[u8] = b"lrswipkxteacd";
+
 /// Whether the reply, or one that says the same, matches.
 pub fn matches_in_any_order(pattern: &str, line: &[u8], variables: &mut Variables) -> bool {
+    let sorted = with_rights_in_order(line);
+    let line = sorted.as_deref().unwrap_or(line);
     if matches(pattern, line, variables) {
         return true;
     }
@@ -37,6 +43,22 @@ pub fn matches_in_any_order(pattern: &str, line: &[u8], variables: &mut Variable
     false
 }
 
+/// A reply about rights with the rights in the order of [`RIGHTS`]; nothing if it is another reply.
+fn with_rights_in_order(line: &[u8]) -> Option<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = tokens(line).into_iter().map(|token| line[token].to_vec()).collect();
+    let place = |right: &u8| RIGHTS.iter().position(|each| each == right).unwrap_or(RIGHTS.len());
+    match words.get(1)?.to_ascii_uppercase().as_slice() {
+        b"MYRIGHTS" => words.get_mut(3)?.sort_by_key(place),
+        b"ACL" => words.iter_mut().skip(4).step_by(2).for_each(|rights| rights.sort_by_key(place)),
+        b"LISTRIGHTS" => {
+            words.iter_mut().skip(4).for_each(|rights| rights.sort_by_key(place));
+            words.get_mut(5..)?.sort_by_key(|rights| rights.first().map(place));
+        }
+        _ => return None,
+    }
+    Some(words.join(&b' '))
+}
+
 /// What stands before the items, the items, and what stands behind them.
 fn parts(line: &[u8]) -> Option<(&[u8], Vec<&[u8]>, &[u8])> {
     let tokens = tokens(line);
@@ -47,6 +69,10 @@ fn parts(line: &[u8]) -> Option<(&[u8], Vec<&[u8]>, &[u8])> {
         () if is(2, "FETCH") || is(2, "UIDFETCH") => (3, 2),
         () if is(1, "STATUS") => (3, 2),
         () if is(1, "LIST") || is(1, "FLAGS") => (2, 1),
+        () if is(1, "ACL") => {
+            let begin = tokens.get(3)?.start;
+            return Some((&line[..begin], grouped(line, &tokens[3..], 0, 2)?, b""));
+        }
         () if is(1, "ESEARCH") => {
             let mut first = 2;
             first += usize::from(tokens.get(first).is_some_and(|token| line[token.start] == b'('));
@@ -147,6 +173,9 @@ mod tests {
         ));
         assert!(same("* ESEARCH COUNT 2 MIN 1 ALL 1", "* ESEARCH ALL 1 COUNT 2 MIN 1"));
         assert!(same("* LIST (\\Sent \\HasNoChildren) ...", "* LIST (\\HasNoChildren \\Sent) \"/\" Box"));
+        assert!(same("* MYRIGHTS Box lrswi", "* MYRIGHTS Box irslw"));
+        assert!(same("* ACL Box ann lrs bob l", "* ACL Box bob l ann srl"));
+        assert!(same("* LISTRIGHTS Box ann \"\" l r s kx", "* LISTRIGHTS Box ann \"\" xk s r l"));
         assert!(same("* FLAGS (\\Seen \\Draft)", "* FLAGS (\\Draft \\Seen)"));
     }
 
@@ -156,6 +185,7 @@ mod tests {
         assert!(!same("* STATUS Box (UNSEEN 3)", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
         assert!(!same("* 1 FETCH (FLAGS (\\Seen) UID 1)", "* 1 FETCH (UID (\\Seen) FLAGS 1)"));
         assert!(!same("* 1 FETCH (BODY[] \"UID 1\" UID 2)", "* 1 FETCH (UID 2 BODY[] \"1 UID\")"));
+        assert!(!same("* ACL Box ann lrs bob l", "* ACL Box bob lrs ann l"));
         assert!(!same("* LIST () \"/\" Box", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
     }
 

@@ -1,17 +1,20 @@
-//! The patterns of the scripts under `wire/`: literal text, `...` for any octets, `{name}` for a variable.
+//! The patterns of the scripts under `wire/`: literal text, `...` for any octets, `{name}` for a variable, `{<name}` for it as a
+//! literal or a quoted string, `{~name}` for that or a literal8.
 
 use std::collections::BTreeMap;
 
 /// What the names of a script stand for so far.
 pub type Variables = BTreeMap<String, Vec<u8>>;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part<'a> {
     Text(&'a [u8]),
     Anything,
     Variable(&'a str),
     /// `{<name}`: the variable as a literal or a quoted string.
     Literal(&'a str),
+    /// `{~name}`: the same, or as a literal8.
+    Binary(&'a str),
 }
 
 /// Matches a whole line. Names that are bound must be equal; others are bound to the token that stands there (no space, no
@@ -64,9 +67,10 @@ fn pieces(text: &str, wildcards: bool) -> Vec<Part<'_>> {
             (Some(Part::Anything), 3)
         } else if let Some(end) = here.strip_prefix('{').and_then(|inner| inner.find('}')) {
             let name = &here[1..1 + end];
-            match name.strip_prefix('<') {
-                Some(name) if is_name(name) => (Some(Part::Literal(name)), end + 2),
-                None if is_name(name) => (Some(Part::Variable(name)), end + 2),
+            match (name.get(..1), name.get(1..)) {
+                (Some("<"), Some(name)) if is_name(name) => (Some(Part::Literal(name)), end + 2),
+                (Some("~"), Some(name)) if is_name(name) => (Some(Part::Binary(name)), end + 2),
+                _ if is_name(name) => (Some(Part::Variable(name)), end + 2),
                 _ => (None, 1),
             }
         } else {
@@ -95,6 +99,11 @@ fn step(parts: &[Part<'_>], line: &[u8], variables: &mut Variables) -> bool {
     match part {
         Part::Text(text) => prefixed(text) && step(rest, &line[text.len()..], variables),
         Part::Anything => (0..=line.len()).any(|from| step(rest, &line[from..], variables)),
+        Part::Binary(name) => {
+            let literal = line.strip_prefix(b"~").filter(|rest| rest.starts_with(b"{")).unwrap_or(line);
+            let literally = [&[Part::Literal(name)], rest].concat();
+            step(&literally, literal, variables)
+        }
         Part::Literal(name) => {
             let value = variables.get(*name).cloned().unwrap_or_default();
             let mut wire = format!("{{{}}}\r\n", value.len()).into_bytes();
@@ -139,6 +148,10 @@ mod tests {
     fn literals_and_sending() {
         let mut variables = Variables::from([("mail".to_string(), b"ab".to_vec())]);
         assert!(matches("BODY[] {<mail})", b"BODY[] {2}\r\nab)", &mut variables));
+        assert!(!matches("BINARY[1] {<mail})", b"BINARY[1] ~{2}\r\nab)", &mut variables));
+        for line in [b"BINARY[1] ~{2}\r\nab)".as_slice(), b"BINARY[1] {2}\r\nab)", b"BINARY[1] \"ab\")"] {
+            assert!(matches("BINARY[1] {~mail})", line, &mut variables));
+        }
         assert_eq!(fill("UID {3} {mail} {other}", &variables), b"UID {3} ab {other}");
     }
 }
