@@ -66,14 +66,17 @@ pub fn reasons<'a>(text: &'a str, server: &str) -> (Vec<(usize, &'a str)>, Vec<u
 
 /// All that a server is known to do differently, as a table in Markdown.
 pub fn differences(server: &str) -> Result<String, String> {
-    let mut table = String::from("| script | line | what and why |\n|---|---|---|\n");
+    let mut table = String::from("| script | from the line | what and why |\n|---|---|---|\n");
     for script in all() {
         let text = read(&script)?;
         if let Some(reason) = differs(&text, server) {
             let _ = writeln!(table, "| {script} | all | {reason} |");
         }
-        for (line, reason) in reasons(&text, server).0 {
-            let _ = writeln!(table, "| {script} | {line} | {reason} |");
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, reason) in reasons(&text, server).0 {
+            let replaced =
+                lines[..at].iter().rev().find(|line| !line.starts_with("at ") && !line.starts_with("why "));
+            let _ = writeln!(table, "| {script} | `{}` | {reason} |", replaced.unwrap_or(&""));
         }
     }
     Ok(table)

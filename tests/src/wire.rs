@@ -39,7 +39,7 @@ use crate::value::announced;
 use crate::{imap::Imap, lmtp, lmtp::Lmtp, pop3::Pop3, script};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The protocol of a connection.
@@ -555,8 +555,7 @@ pub fn stage(server: &crate::server::Server, user: &str) -> Stage {
 
 /// What the `setting` lines of a script say.
 fn options(script: &str) -> Options {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire").join(script);
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = script::read(script).unwrap_or_default();
     text.lines().filter_map(|line| line.strip_prefix("setting ")).fold(
         Options::default().users(&["ann", "bob", "root"]),
         |options, setting| {
