@@ -8,7 +8,7 @@
 //! A line that cannot be used costs no other line anything: it is kept aside as a problem. The handler loads the file and reads it
 //! again when it changed; [`crate::recipient`] asks it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -194,27 +194,33 @@ impl Aliases {
     /// Finds aliases that come back to themselves through others. Mail goes to whoever else they reach; one that names itself is
     /// meant so, to keep a copy.
     fn report_loops(&mut self) {
-        let mut found = Vec::new();
-        let mut done: BTreeSet<&str> = BTreeSet::new();
+        let mut found: Vec<(u32, String)> = Vec::new();
+        let (mut done, mut above): (HashSet<&str>, HashSet<&str>) = Default::default();
         for start in self.entries.keys() {
-            // The way from `start`: names, and how many of their targets were looked at.
-            let mut way: Vec<(&str, usize)> = if done.contains(&**start) { vec![] } else { vec![(start, 0)] };
+            // The way from `start`: names, and how many of their targets were looked at. `above` has the same names.
+            let mut way: Vec<(&str, usize)> = Vec::new();
+            if !done.contains(&**start) {
+                way.push((start, 0));
+                above.insert(start);
+            }
             while let Some((name, next)) = way.last_mut() {
                 let name = *name;
                 let target = self.entries.get(name).and_then(|alias| alias.targets.get(*next));
                 *next += 1;
                 let Some(target) = target else {
                     done.insert(name);
+                    above.remove(name);
                     way.pop();
                     continue;
                 };
                 let target = target.to_lowercase();
                 let Some((target, alias)) = self.entries.get_key_value(target.as_str()) else { continue };
-                if way.iter().any(|(above, _)| **above == **target) {
+                if above.contains(&**target) {
                     if **target != *name {
                         found.push((alias.line, format!("{target} leads back to itself by way of {name}")));
                     }
                 } else if !done.contains(&**target) {
+                    above.insert(target);
                     way.push((target, 0));
                 }
             }
