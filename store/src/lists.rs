@@ -25,6 +25,7 @@ use attributes::Attributes;
 
 pub use attributes::{
     LONGEST_ATTRIBUTE_NAME_BYTES, LONGEST_ATTRIBUTE_VALUE_BYTES, MOST_ATTRIBUTE_BYTES, MOST_ATTRIBUTES,
+    OF_READERS,
 };
 pub use file::CachedList;
 pub(crate) use file::decode as decode_list;

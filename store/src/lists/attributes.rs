@@ -13,6 +13,9 @@ pub const MOST_ATTRIBUTES: usize = 10_000;
 pub const MOST_ATTRIBUTE_BYTES: usize = 4 << 20;
 /// Octets of a name at most.
 pub const LONGEST_ATTRIBUTE_NAME_BYTES: usize = 1024;
+/// What the names of attributes begin with that are a reader's own: the number of the user follows, and `/`. Elsewhere that number is another user, so they stay in
+/// the store in which they are.
+pub const OF_READERS: &str = "meta/reader/";
 /// Octets of a value at most.
 pub const LONGEST_ATTRIBUTE_VALUE_BYTES: usize = 64 << 10;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::{Result, StoreError};
 use crate::gc::gate::Gate;
 use crate::ids::{CellIndex, MailboxId, ModSeq, UserId};
-use crate::lists::MailboxList;
+use crate::lists::{MailboxList, OF_READERS};
 use crate::locks::LockKey;
 use crate::mailbox::{Cell, Cells, Mailbox};
 use crate::quota::Limits;
@@ -145,7 +145,8 @@ impl UserSnapshot {
 
 /// What is said of a mailbox, or of the user, as it is understood elsewhere: users by their names, for their numbers mean nothing there.
 fn exported(list: &MailboxList, mailbox: Option<u32>) -> Vec<(String, Vec<u8>)> {
-    let told = list.attributes(mailbox).filter(|(name, _)| !name.starts_with(SHARED));
+    let stays = |name: &str| name.starts_with(SHARED) || name.starts_with(OF_READERS);
+    let told = list.attributes(mailbox).filter(|(name, _)| !stays(name));
     told.map(|(name, value)| {
         let value = if name.starts_with(ACL) { encode(decode(value).0, None) } else { value.to_vec() };
         (name.to_string(), value)

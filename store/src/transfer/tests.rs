@@ -41,6 +41,7 @@ fn made(store: &Arc<Store>) -> UserId {
     txn.set_attribute(user, None, "meta/private/comment", Some(b"hers"));
     txn.set_attribute(user, None, "shared/7", Some(b""));
     txn.set_attribute(user, Some(1), "acl/bob", Some(b"lrs 17"));
+    txn.set_attribute(user, Some(1), "meta/reader/17/comment", Some(b"his"));
     txn.commit().expect("made");
     let inbox = MailboxId { user, number: 1 };
     for number in 0..5 {

@@ -10,7 +10,9 @@
 use crate::change::{Added, Change, Flags, SpecialUse, SystemFlags, ZonedTime};
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
-use crate::lists::{INBOX, MailboxEntry, MailboxList, plan_adopt, plan_create, plan_quota, plan_subscribe};
+use crate::lists::{
+    INBOX, MailboxEntry, MailboxList, OF_READERS, plan_adopt, plan_create, plan_quota, plan_subscribe,
+};
 use crate::locks::LockKey;
 use crate::mailbox::{Keywords, MODSEQS_SKIPPED, UIDS_SKIPPED};
 use crate::quota::Limits;
@@ -158,7 +160,8 @@ impl Plan<'_> {
         let mut given = Vec::new();
         for (name, value) in &wanted.attributes {
             let identifier = name.strip_prefix(ACL);
-            if identifier.is_some_and(|identifier| subject(identifier) == owner) {
+            let is_owners = identifier.is_some_and(|identifier| subject(identifier) == owner);
+            if is_owners || name.starts_with(OF_READERS) {
                 continue;
             }
             let whom = identifier.map_or(Ok(None), |identifier| self.store.find_user(subject(identifier)))?;

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use protocol::imap::reply::metadata as reply;
 use store::change::SpecialUse;
-use store::lists::MailboxList;
+use store::lists::{MailboxList, OF_READERS};
 use store::{StoreError, UserId};
 
 use super::super::enabled::Extension;
@@ -128,7 +128,7 @@ impl Watch {
 /// The entries that a session sees in a list, in order.
 fn entries_in(list: &MailboxList, part: Part, reader: UserId) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let guest = format!("meta/reader/{}/", reader.0);
+    let guest = format!("{OF_READERS}{}/", reader.0);
     let mut add = |mailbox: Option<u32>, prefixes: [&str; 2]| {
         let seen = list
             .attributes(mailbox)
@@ -174,7 +174,7 @@ fn differences(before: &[Entry], now: &[Entry]) -> Vec<(Option<u32>, Box<str>)> 
 
 /// The name of the entry that an attribute is.
 fn entry_of(attribute: &str) -> String {
-    match attribute.strip_prefix("meta/reader/").and_then(|rest| rest.split_once('/')) {
+    match attribute.strip_prefix(OF_READERS).and_then(|rest| rest.split_once('/')) {
         Some((_, rest)) => format!("/private/{rest}"),
         None => attribute.strip_prefix("meta").unwrap_or(attribute).to_owned(),
     }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::imap::extension::metadata::{Depth, EntryName, Scope};
-use store::lists::{MailboxEntry, MailboxList};
+use store::lists::{MailboxEntry, MailboxList, OF_READERS};
 use store::rights::ANYONE;
 use store::{Store, StoreError, UserId};
 
@@ -74,7 +74,7 @@ impl Entries {
         let special_use = entry.special_use.filter(|_| is_own);
         let computed =
             special_use.map(|known| (SPECIAL_USE, wire_use(known).attribute().as_bytes().to_vec()));
-        let prefix = if is_own { "meta/private".to_owned() } else { format!("meta/reader/{}", user.0) };
+        let prefix = if is_own { "meta/private".to_owned() } else { format!("{OF_READERS}{}", user.0) };
         let shared = Attributes { list: list.clone(), mailbox, prefix: "meta/shared".to_owned() };
         Entries { private: Attributes { list, mailbox, prefix }, shared: Some(shared), computed }
     }
