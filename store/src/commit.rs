@@ -355,7 +355,7 @@ impl Committer {
             Syncable::Ours(_) if self.pretend_failure.load(Ordering::Relaxed) => {
                 Err(std::io::Error::from_raw_os_error(libc::EIO))
             }
-            Syncable::Ours(log) => log.sync(),
+            Syncable::Ours(log) => log.sync(&|| self.locks.failed_syncs()),
             Syncable::Theirs(log) => {
                 return log.sync(logs.disk(), &self.locks).map_err(|error| error.to_string());
             }
@@ -383,6 +383,12 @@ impl Committer {
                 self.locks.note_failed_sync();
             }
         })
+    }
+
+    /// Makes `log` durable, which is nobody's yet, in the way of all logs.
+    pub(crate) fn sync_apart(&self, log: &LogFile) -> Result<(), StoreError> {
+        let synced = log.sync(&|| self.locks.failed_syncs());
+        self.note_sync(synced.map_err(StoreError::io(log.path(), "sync")))
     }
 
     /// An error if a sync has failed in any process: nothing is declared to be on the disk then, and nothing is destroyed.

@@ -192,12 +192,12 @@ impl Locks {
 
     /// A sync has failed in this process: what any process wrote may be lost, whoever saw it.
     pub(crate) fn note_failed_sync(&self) {
-        self.failed_syncs().fetch_add(1, Ordering::Relaxed);
+        self.failed_syncs_cell().fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether a sync has failed, in any process, since the file was made. Nothing that cannot be undone may rest on a change then.
     pub(crate) fn has_failed_syncs(&self) -> bool {
-        self.failed_syncs().load(Ordering::Relaxed) > 0
+        self.failed_syncs() > 0
     }
 
     /// Whether syncs are to be trusted.
@@ -205,7 +205,12 @@ impl Locks {
         if self.has_failed_syncs() { Syncs::Doubtful } else { Syncs::Trusted }
     }
 
-    fn failed_syncs(&self) -> &AtomicU32 {
+    /// How many syncs have failed, in all processes, since the file was made.
+    pub(crate) fn failed_syncs(&self) -> u32 {
+        self.failed_syncs_cell().load(Ordering::Acquire)
+    }
+
+    fn failed_syncs_cell(&self) -> &AtomicU32 {
         // SAFETY: mapped as in `mutex`, aligned to 64, an atomic for which every bit pattern is valid; the mapping lives as long as
         // `self`.
         unsafe { &*self.start.as_ptr().add(FAILED_SYNCS_AT).cast::<AtomicU32>() }

@@ -192,6 +192,8 @@ fn unlink(store: &Store, directory: &Directory, log: LogName) -> Result<bool> {
     let Some(_gate) = Gate::exclusive(&store.runtime_dir, GATE_WAIT_MOST)? else { return Ok(false) };
     // What says that its messages are freed, or elsewhere, lasts longer than the bucket.
     store.committer.note_sync(directory.sync())?;
+    // A sync that another process has failed to make since may have dropped that.
+    store.committer.check_syncs()?;
     let path = log_path(store.pages.root(), log);
     let disk = &store.derived.disk;
     disk.remove_file(&path)
@@ -215,7 +217,7 @@ fn rewrite(
     let path = log_path(store.pages.root(), name);
     let new = Arc::new(LogFile::create(&store.derived.disk, &path, name, store.derived.epoch)?);
     let copied = copy_frames(reader, log, &new, held, carried)
-        .and_then(|moves| new.sync().map(|()| moves).map_err(StoreError::io(&path, "sync")));
+        .and_then(|moves| store.committer.sync_apart(&new).map(|()| moves));
     let moves = match copied {
         Ok(moves) => moves,
         Err(error) => {

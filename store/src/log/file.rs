@@ -25,6 +25,11 @@ const PAGE_BYTES: u64 = 4096;
 
 static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
+/// How often a sync is made again because one of another process has failed meanwhile.
+const SYNCS_MOST: usize = 16;
+/// How much is put there once more by one write.
+const AGAIN_STEP_BYTES: u64 = 1 << 20;
+
 /// A log open for appending.
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -42,7 +47,8 @@ pub(crate) struct LogFile {
 /// What is known of a log's syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Syncing {
-    Possible,
+    /// What precedes `proven` is on the disk, whatever fails later.
+    Possible { proven: u64 },
     /// One failed: what was appended cannot be vouched for, whatever a later one says.
     Failed,
 }
@@ -73,7 +79,7 @@ impl LogFile {
             let _ = disk.remove_file(path);
             return Err(StoreError::io(path, "write")(error));
         }
-        Ok(LogFile::over(disk, path, name, id, file, LOG_HEAD_BYTES, LOG_HEAD_BYTES))
+        Ok(LogFile::over(disk, path, name, id, file, [0, LOG_HEAD_BYTES, LOG_HEAD_BYTES]))
     }
 
     /// Goes on with a log of this writer: `from` is a place where a frame begins or the log ends. `None` if it may not be gone
@@ -96,7 +102,7 @@ impl LogFile {
         let tail = reader.end_of_frames(from)?;
         let file = disk.open_writable(path).map_err(StoreError::io(path, "open"))?;
         let len = file.len().map_err(StoreError::io(path, "look at"))?;
-        Ok(Some(LogFile::over(disk, path, name, reader.head().id, file, tail, len)))
+        Ok(Some(LogFile::over(disk, path, name, reader.head().id, file, [from, tail, len])))
     }
 
     fn over(
@@ -105,8 +111,7 @@ impl LogFile {
         name: LogName,
         id: u64,
         file: DiskFile,
-        tail: u64,
-        len: u64,
+        [proven, tail, len]: [u64; 3],
     ) -> LogFile {
         let append =
             Append { tail, ahead: Ahead::new(disk.sizes(), tail, len), in_flight: Vec::new(), broken: false };
@@ -116,7 +121,7 @@ impl LogFile {
             path: path.to_path_buf(),
             file,
             append: Mutex::new(append),
-            syncing: Mutex::new(Syncing::Possible),
+            syncing: Mutex::new(Syncing::Possible { proven }),
             queued: AtomicBool::new(false),
         }
     }
@@ -309,13 +314,13 @@ impl LogFile {
         self.file.read_exact_at(bytes, offset).map_err(StoreError::io(&self.path, "read"))
     }
 
-    /// Makes all that was appended before durable.
-    pub(crate) fn sync(&self) -> std::io::Result<()> {
+    /// Makes all that was appended before durable. `failed_syncs` says how many syncs have failed in all processes.
+    pub(crate) fn sync(&self, failed_syncs: &dyn Fn() -> u32) -> io::Result<()> {
         // The kernel tells one caller of an octet that it could not write: so one at a time, and who comes after a failure fails.
         let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        if *syncing == Syncing::Failed {
-            return Err(std::io::Error::other("an earlier sync failed"));
-        }
+        let Syncing::Possible { proven } = *syncing else {
+            return Err(io::Error::other("an earlier sync failed"));
+        };
         let skips = match self.name.kind {
             LogKind::Journal => Mutation::SkipJournalSync,
             LogKind::Bucket => Mutation::SkipBucketSync,
@@ -323,7 +328,39 @@ impl LogFile {
         if self.file.mutated(skips) {
             return Ok(());
         }
-        self.file.sync_data().inspect_err(|_| *syncing = Syncing::Failed)
+        let synced = self.sync_from(proven, failed_syncs);
+        *syncing = synced.as_ref().map_or(Syncing::Failed, |upto| Syncing::Possible { proven: *upto });
+        synced.map(drop)
+    }
+
+    /// Makes what lies behind `proven` durable; up to where. A sync that has failed anywhere may have dropped some of it, and one that goes well
+    /// later does not say so: from then on, all of it is written once more before.
+    fn sync_from(&self, proven: u64, failed_syncs: &dyn Fn() -> u32) -> io::Result<u64> {
+        let upto = self.tail();
+        for _ in 0..SYNCS_MOST {
+            let failed = failed_syncs();
+            if failed > 0 {
+                self.put_again(proven, upto)?;
+            }
+            self.file.sync_data()?;
+            // Who failed meanwhile may have dropped what was put there.
+            if failed_syncs() == failed {
+                return Ok(upto);
+            }
+        }
+        Err(io::Error::other("syncs of other processes fail again and again"))
+    }
+
+    /// Writes octets before the tail once more, which change no more.
+    fn put_again(&self, from: u64, upto: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < upto {
+            let mut octets = vec![0; AGAIN_STEP_BYTES.min(upto - at) as usize];
+            self.file.read_exact_at(&mut octets, at)?;
+            self.file.write_all_at(&octets, at)?;
+            at += octets.len() as u64;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Append> {

@@ -203,6 +203,11 @@ impl World {
         }
     }
 
+    /// How many failures were asked for and have not come yet.
+    pub(super) fn failures_to_come(&self) -> usize {
+        self.disk.failures_to_come()
+    }
+
     /// A power cut that comes now, while nothing is done.
     pub(super) fn crash_now(&mut self) {
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);

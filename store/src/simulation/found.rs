@@ -209,6 +209,40 @@ fn sync_fails_and_the_message_is_copied(maker: u8, copier: u8) -> impl Fn(u32) -
 }
 
 #[test]
+fn what_another_process_failed_to_sync_is_written_again_before_it_is_acknowledged() {
+    holds("others", |number| {
+        let flags =
+            Operation::StoreFlags { mailbox: 0, messages: vec![0, 1, 2], how: 0, flags: 5, keywords: 1 };
+        vec![
+            user(1, 0),
+            user(0, 1),
+            Step::Do { writer: 1, what: delivery(&[0, 1, 2]) },
+            Step::Round { writer: 0 },
+            Step::FailSync { after: 2 + 2 * (number % 4) },
+            Step::Do { writer: 0, what: flags },
+            Step::Collect { writer: 0, all: true, recount: false },
+            Step::Round { writer: 1 },
+            Step::Do { writer: 1, what: delivery(&[0]) },
+            Step::Round { writer: 1 },
+            Step::Cuts { count: 4 },
+        ]
+    });
+}
+
+#[test]
+fn a_sync_that_fails_while_somebody_looks_is_no_difference() {
+    holds("look", |number| {
+        vec![
+            user(0, 0),
+            Step::FailSync { after: 1 },
+            Step::Do { writer: 0, what: Operation::RenameMailbox { user: 0, from: 0, to: number as u8 } },
+            Step::FailSync { after: 1 + number % 6 },
+            Step::Collect { writer: 1, all: true, recount: false },
+        ]
+    });
+}
+
+#[test]
 fn a_copy_lasts_of_what_the_predecessor_could_not_sync() {
     holds("predecessor", sync_fails_and_the_message_is_copied(0, 1));
 }

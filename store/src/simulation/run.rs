@@ -338,7 +338,13 @@ impl Run {
         }
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
         let told = |what| format!("writer {writer} sees: {what}");
-        let whole = Whole::read(&writing.store).map_err(told)?;
+        let to_come = self.world.failures_to_come();
+        let mut whole = Whole::read(&writing.store);
+        // Looking may sync, and that may have been what was to fail.
+        if whole.is_err() && self.world.failures_to_come() < to_come {
+            whole = Whole::read(&writing.store);
+        }
+        let whole = whole.map_err(told)?;
         check_structure(&writing.store, self.model.sync_failed).map_err(told)?;
         // Looking may have made things right that the model does not know of yet.
         self.crashes()?;

@@ -129,3 +129,29 @@ fn streamed_content_is_no_frame_until_its_head_is_there() {
     assert!(reader.content_is_whole(&found).expect("readable"));
     assert_eq!(reader.end_of_frames(LOG_HEAD_BYTES).expect("readable"), log.tail());
 }
+
+#[test]
+fn a_sync_during_which_another_has_failed_is_made_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(NAME.file_name());
+    let log = Arc::new(LogFile::create(&Disk::real(), &path, NAME, 7).expect("made"));
+    append(&log, b"one", 1).applied();
+    let whole = std::fs::read(&path).expect("read");
+    let asked = std::cell::Cell::new(0);
+    // Asked before and after each sync: one fails in the first and one in the second.
+    let failing_twice = || {
+        asked.set(asked.get() + 1);
+        [0, 1, 1, 2, 2, 2][asked.get() - 1]
+    };
+    log.sync(&failing_twice).expect("the third is good");
+    assert_eq!(asked.get(), 6);
+    assert_eq!(std::fs::read(&path).expect("read"), whole);
+    append(&log, b"two", 2).applied();
+    log.sync(&|| 2).expect("nothing new has failed");
+    let always = || {
+        asked.set(asked.get() + 1);
+        asked.get() as u32
+    };
+    log.sync(&always).expect_err("they fail again and again");
+    log.sync(&|| 0).expect_err("one has failed");
+}
