@@ -123,6 +123,14 @@ fn watch(disk: &SimulatedDisk, images: &Arc<Mutex<Images>>) {
     })));
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        // The hook holds the disk, and the disk holds files open.
+        self.disk.on_sync(None);
+        self.disk.power_off();
+    }
+}
+
 impl World {
     pub(super) fn new(seed: u64, folder: &Path, mutation: Option<Mutation>) -> Result<World, Difference> {
         let options = SimulatedOptions { mutation, ..SimulatedOptions::new(seed) };

@@ -202,9 +202,15 @@ impl SimulatedDisk {
         self.lock().faults.set_room(octets);
     }
 
-    /// From now on every call fails: for the end of stores that a crash left behind.
+    /// From now on every call fails, and no file is kept: for the end of stores that a crash left behind, some of which nobody closes.
     pub fn power_off(&self) {
-        self.lock().faults.power_off();
+        let mut state = self.lock();
+        state.faults.power_off();
+        for node in state.tree.files() {
+            if let Some(file) = state.tree.file_mut(node) {
+                *file = FileNode::default();
+            }
+        }
     }
 
     /// Removes the root and all that is in it: nothing is asked of this disk any more. Its names are known, so no folder has to be read.
