@@ -4,10 +4,12 @@
 
 use super::command::Tagged;
 use super::command::append::{AppendLiteral, AppendPiece};
+use super::command::search::SearchKey;
 use super::decoder::{Decoded, Decoder, Refusal};
 use super::limits::Limits;
 use super::print;
 use super::syntax::name_encoding::NameEncoding;
+use super::url::MessageUrl;
 
 /// What a session saw, for comparing runs with the same octets in other pieces.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// Decodes `octets`, first whole, then in pieces whose sizes the octets themselves decide; and as a session does that has enabled
-/// UTF-8, for which ASCII means the same.
+/// UTF-8, for which ASCII means the same. Then the octets are a filter, and what is between spaces and quotes are URLs.
 pub fn fuzz_entry(octets: &[u8]) {
     let whole = run(octets, |_| usize::MAX);
     let pieces = run(octets, |index| 1 + usize::from(octets[index % octets.len()] % 7));
@@ -39,6 +41,21 @@ pub fn fuzz_entry(octets: &[u8]) {
     let utf8 = run_with(Limits { names: NameEncoding::Utf8, ..LIMITS }, octets, |_| usize::MAX);
     if octets.is_ascii() && !octets.contains(&b'&') {
         assert_eq!(whole, utf8, "ASCII is the same in both encodings of names");
+    }
+    let _ = SearchKey::parse_filter(octets, &LIMITS);
+    octets.split(|octet| matches!(octet, b' ' | b'"' | b'\r' | b'\n')).for_each(check_url);
+}
+
+/// A URL that is written parses to one that is written so.
+fn check_url(octets: &[u8]) {
+    if let Ok(url) = MessageUrl::parse(octets) {
+        let (mut written, mut again) = (Vec::new(), Vec::new());
+        url.write(&mut written);
+        match MessageUrl::parse(&written) {
+            Ok(parsed) => parsed.write(&mut again),
+            Err(_) => panic!("no URL: {}", written.escape_ascii()),
+        }
+        assert_eq!(written, again);
     }
 }
 

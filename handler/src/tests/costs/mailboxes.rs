@@ -21,6 +21,8 @@ fn mailboxes_are_listed_and_counted_without_their_messages() {
         "NAMESPACE",
         "MYRIGHTS a",
         "GETACL a",
+        "GETMETADATA a (/private/comment /shared/comment)",
+        "GETQUOTAROOT a",
         "SELECT a",
         "EXAMINE b",
         "NOOP",
@@ -30,7 +32,13 @@ fn mailboxes_are_listed_and_counted_without_their_messages() {
         assert!(touched.only_cells() && touched.wrote_nothing(), "{command} {touched:?}");
         assert_eq!((touched.blocks, touched.cells, touched.syncs), (0, 0, 0), "{command}");
     }
-    for command in ["CREATE d", "RENAME d e", "SUBSCRIBE e", "DELETE e"] {
+    for command in [
+        "CREATE d",
+        "RENAME d e",
+        "SUBSCRIBE e",
+        "SETMETADATA e (/private/comment \"What it is for.\")",
+        "DELETE e",
+    ] {
         let touched = Touched::by(&rig, &mut client, command);
         assert!(touched.only_cells(), "{command} {touched:?}");
         assert_eq!((touched.commits, touched.frames), (1, 1), "{command}");
