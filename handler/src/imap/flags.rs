@@ -69,12 +69,13 @@ impl ImapSession {
 /// Why nothing of a change of flags is done, if so: the user has the right to none of the flags. A user who has it to some changes those (RFC 4314, 4).
 fn refusal_of(selected: &Selected, change: &StoreFlags) -> Option<(Code<'static>, &'static str)> {
     let system = SystemFlags(change.flags.system.0);
-    let all = change.operation == StoreOperation::Set;
+    let is_of_keywords = change.item == StoreItem::Labels;
+    let all = change.operation == StoreOperation::Set && !is_of_keywords;
     let others = system.0 & !(SystemFlags::SEEN.0 | SystemFlags::DELETED.0) != 0;
     let needed = [
         (Right::Seen, all || system.contains(SystemFlags::SEEN)),
         (Right::DeleteMessage, all || system.contains(SystemFlags::DELETED)),
-        (Right::Write, all || others || !change.flags.keywords.is_empty()),
+        (Right::Write, all || others || is_of_keywords || !change.flags.keywords.is_empty()),
     ];
     let mut refusals =
         needed.iter().filter(|(_, named)| *named).map(|(right, _)| selected.refusal_of(*right));
@@ -188,6 +189,7 @@ impl Stored {
 fn flag_change(change: &StoreFlags) -> FlagChange {
     FlagChange {
         operation: match change.operation {
+            StoreOperation::Set if change.item == StoreItem::Labels => FlagOperation::SetKeywords,
             StoreOperation::Set => FlagOperation::Set,
             StoreOperation::Add => FlagOperation::Add,
             StoreOperation::Remove => FlagOperation::Remove,

@@ -410,6 +410,7 @@ pub(super) enum Done {
 pub(super) fn flags_after(before: (u8, u8), how: FlagOperation, system: u8, keywords: u8) -> (u8, u8) {
     match how {
         FlagOperation::Set => (system & 0x1f, keywords),
+        FlagOperation::SetKeywords => (before.0, keywords),
         FlagOperation::Add => (before.0 | system & 0x1f, before.1 | keywords),
         FlagOperation::Remove => (before.0 & !system, before.1 & !keywords),
     }

@@ -221,7 +221,7 @@ impl Plan<'_> {
     ) -> Result<Outcome, Stop> {
         let mailbox = self.open(id)?;
         let make = match change.operation {
-            FlagOperation::Set | FlagOperation::Add => Make::OrRefuse,
+            FlagOperation::Set | FlagOperation::SetKeywords | FlagOperation::Add => Make::OrRefuse,
             FlagOperation::Remove => Make::Nothing,
         };
         let actor = self.acting_in(id)?;
@@ -322,7 +322,8 @@ impl Plan<'_> {
 /// Whether a message is not to be changed because it was after `since`. Of 0, which all messages are newer than, RFC 7162, 3.1.3, makes a test
 /// whether one of the flags is there; system flags always are.
 fn is_newer(cell: &CellFlags, since: ModSeq, change: &FlagChange, keywords: u64) -> bool {
-    if since == ModSeq(0) && change.operation != FlagOperation::Set && change.system.0 == 0 {
+    let names_some = matches!(change.operation, FlagOperation::Add | FlagOperation::Remove);
+    if since == ModSeq(0) && names_some && change.system.0 == 0 {
         return cell.flags.keywords & keywords != 0;
     }
     cell.modseq > since
@@ -332,6 +333,7 @@ fn flags_after(before: Flags, change: &FlagChange, keywords: u64) -> Flags {
     let mut after = before;
     match change.operation {
         FlagOperation::Set => after = Flags { system: change.system, keywords },
+        FlagOperation::SetKeywords => after.keywords = keywords,
         FlagOperation::Add => {
             after.system.0 |= change.system.0;
             after.keywords |= keywords;

@@ -22,6 +22,8 @@ pub struct Delivery {
 pub enum FlagOperation {
     /// They replace all others.
     Set,
+    /// The keywords replace all others; system flags stay, and none are named.
+    SetKeywords,
     /// They are set, the others stay.
     Add,
     /// They are cleared, the others stay.

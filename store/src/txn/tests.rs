@@ -207,6 +207,31 @@ fn a_keyword_that_no_message_got_is_not_made_and_can_be_made_in_the_same_transac
     assert_eq!(open.keywords().expect("readable").name(0), Some("$a"));
 }
 
+#[test]
+fn keywords_are_set_beside_the_system_flags() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), 0);
+    let ann = store.ensure_user("ann").expect("made");
+    let inbox = MailboxId { user: ann, number: 1 };
+    deliver(&store, inbox);
+    let set = |operation, system, names: &[&str]| {
+        let keywords = names.iter().map(|&name| name.to_string()).collect();
+        let mut txn = store.begin();
+        txn.store_flags(inbox, &[CellIndex(0)], FlagChange { operation, system, keywords });
+        txn.commit().expect("stored");
+        let open = store.mailbox(inbox).expect("there");
+        let (flags, _) = open.flags_at(CellIndex(0)).expect("there");
+        let keywords = open.keywords().expect("readable");
+        let names = keywords.iter().filter(|(bit, _)| flags.keywords & (1 << bit) != 0);
+        (flags.system, names.map(|(_, name)| name.to_string()).collect::<Vec<_>>())
+    };
+    let none = SystemFlags::default();
+    set(FlagOperation::Set, SystemFlags::SEEN, &["$a", "$b"]);
+    let after = set(FlagOperation::SetKeywords, none, &["$b", "$c"]);
+    assert_eq!(after, (SystemFlags::SEEN, vec!["$b".to_string(), "$c".to_string()]));
+    assert_eq!(set(FlagOperation::SetKeywords, none, &[]), (SystemFlags::SEEN, Vec::new()));
+}
+
 /// A user in the making, up to the frame; then the thread dies with the locks.
 fn die_making_user(store: &Arc<Store>, name: &str) {
     let store = Arc::clone(store);

@@ -37,14 +37,14 @@ pub struct StoreFlags {
 pub enum StoreItem {
     /// FLAGS
     Flags,
-    /// X-GM-LABELS: keywords alone, which are only added or removed.
+    /// X-GM-LABELS: keywords alone; system flags stay as they are.
     Labels,
 }
 
 /// What is done with the flags of a STORE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOperation {
-    /// FLAGS: the message has these and no others.
+    /// FLAGS: the message has these and no others. Of X-GM-LABELS it has these and no other keywords.
     Set,
     /// +FLAGS
     Add,
@@ -77,9 +77,6 @@ impl StoreArguments {
             StoreItem::Flags => Flags::parse_list_or_bare(cursor)?,
             StoreItem::Labels => gmail::parse_labels(cursor)?,
         };
-        if item == StoreItem::Labels && operation == StoreOperation::Set {
-            return Err(gmail::SET_LABELS);
-        }
         let change = StoreFlags { operation, item, silent, flags };
         Ok(StoreArguments { numbering, messages, unchanged_since, change })
     }

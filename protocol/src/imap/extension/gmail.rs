@@ -39,10 +39,6 @@ impl GmailItem {
 pub(crate) const RAW: Fault =
     Fault { text: "There is no search in the language of X-GM-RAW", kind: FaultKind::Cannot };
 
-/// Labels are some of a message's flags, so that they cannot be set without the others.
-pub(crate) const SET_LABELS: Fault =
-    Fault { text: "Labels can be added and removed, but not set", kind: FaultKind::Cannot };
-
 /// Parses `(` labels `)`, or one label: atoms or strings that keywords may be.
 pub(crate) fn parse_labels(cursor: &mut Cursor<'_>) -> Result<Flags, Fault> {
     let mut labels = Flags::default();
