@@ -20,6 +20,8 @@ pub(crate) enum Tell {
     Nothing,
     /// New messages and flags, but no EXPUNGE: sequence numbers must not move during FETCH, STORE and SEARCH.
     NoExpunge(Known),
+    /// The same; with UIDs in FETCH replies.
+    NoExpungeWithUids,
     /// Everything; with UIDs in FETCH replies.
     WithUids(Known),
     /// Everything.
@@ -97,7 +99,10 @@ impl Ending {
 
     /// As `preceded_by`; and new messages are told before those that are gone.
     pub(crate) fn with_new_messages_first(self, first: Vec<u8>) -> Ending {
-        let tell = Tell::NoExpunge(Known::default());
+        let tell = match &self.tell {
+            Tell::WithUids(_) => Tell::NoExpungeWithUids,
+            _ => Tell::NoExpunge(Known::default()),
+        };
         Ending { first, then: Some(self.tell), tell, ..self }
     }
 

@@ -85,6 +85,7 @@ impl Untagged {
         let (expunges, with_uids, known) = match tell {
             Tell::Nothing => return Ok(None),
             Tell::NoExpunge(known) => (false, false, known.clone()),
+            Tell::NoExpungeWithUids => (false, true, Known::default()),
             Tell::WithUids(known) => (true, true, known.clone()),
             Tell::Everything => (true, false, Known::default()),
         };
