@@ -1,6 +1,6 @@
 //! MESSAGELIMIT (RFC 9738): how many messages one command changes.
 //!
-//! - COPY of more is refused, for it is done whole or not at all.
+//! - COPY and APPEND of more are refused, for they are done whole or not at all.
 //! - STORE, MOVE and UID EXPUNGE do the last so many of their messages, and say which was the first of those.
 //! - FETCH and SEARCH are not cut, which section 4.2 allows: they run in turns with little memory whatever they name, and a client that
 //!   does not know the extension would take what is missing for expunged.

@@ -29,6 +29,7 @@ use self::binary::{Conversion, Then};
 use self::catenate::Copying;
 use self::octets::Coming;
 use self::place::Place;
+use super::message_limit::MESSAGES_MAX;
 use super::{Flow, ImapSession, Running, goodbye};
 use crate::clock;
 use crate::conversation::{Next, Turn};
@@ -159,6 +160,12 @@ impl ImapSession {
         if let Err(flow) = self.store_message(append, turn) {
             self.decoder.append_refuse();
             return Err(flow);
+        }
+        if append.stored.len() >= MESSAGES_MAX as usize {
+            self.decoder.append_refuse();
+            // RFC 9738, 3.1: all of them or none.
+            let code = Some(Code::MessageLimit(MESSAGES_MAX, None));
+            return Err(self.refuse(turn, &append.tag, Condition::No, code, "Too many messages at once"));
         }
         match turn.shared.store.draft() {
             Ok(draft) => {
