@@ -103,6 +103,7 @@ impl ImapSession {
         };
         match Key::renew(&turn.shared.store, user, mailbox) {
             Ok((_, ticket)) => {
+                // Other sessions have nothing to learn of it: INTERNAL, all that URLMECH ever tells, has no data of its own.
                 let code = Some(Code::UrlMech);
                 let text = "The key is another; URLs that were made with the old one are void";
                 self.end_after_with(tag, Tell::Everything, Condition::Ok, code, text, ticket)
