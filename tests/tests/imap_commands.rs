@@ -14,6 +14,7 @@ tests::scripts! {
     compress: "imap/compress.txt",
     condstore: "imap/condstore.txt",
     context_search: "imap/context-search.txt",
+    context_sort: "imap/context-sort.txt",
     copy: "imap/copy.txt",
     create_delete: "imap/create-delete.txt",
     create_special_use: "imap/create-special-use.txt",

@@ -65,6 +65,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("PARTIAL")),
     (User, Fixed("WITHIN")),
     (User, Fixed("CONTEXT=SEARCH")),
+    (User, Fixed("CONTEXT=SORT")),
     (User, Fixed("MULTISEARCH")),
     (User, Fixed("SEARCH=FUZZY")),
     (User, Fixed("INPROGRESS")),

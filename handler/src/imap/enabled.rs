@@ -154,6 +154,11 @@ impl ImapSession {
         for extension in names {
             self.enable_extension(extension);
         }
+        if let Stage::Selected(_, selected) = &mut self.stage
+            && self.enabled.uid_only()
+        {
+            selected.contexts.end_those_with_numbers(turn.output.bytes());
+        }
         self.end(turn, tag, Tell::Everything, "ENABLE completed")
     }
 }

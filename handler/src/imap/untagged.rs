@@ -128,8 +128,10 @@ impl Untagged {
     /// The mailbox is gone or cannot be read.
     pub(crate) fn write(&mut self, selected: &mut Selected, turn: &mut Turn<'_>) -> Result<bool, StoreError> {
         let mailbox = selected.mailbox(&turn.shared.store)?;
-        if let Some(notices) = &mut self.notices {
-            notices.tell_gone(selected, turn.output.bytes());
+        if let Some(notices) = &mut self.notices
+            && !notices.tell_gone(selected, turn.output)
+        {
+            return Ok(false);
         }
         if !self.write_expunged(turn) {
             return Ok(false);

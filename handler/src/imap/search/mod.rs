@@ -30,8 +30,7 @@ use store::{Store, StoreError};
 pub(crate) use self::answer::{Answer, slice};
 pub(crate) use self::bearing::Bearing;
 use self::condition::{Condition as Match, Given, charset_name};
-use self::context::{Context, without_sequence_numbers};
-pub(crate) use self::context::{Contexts, Notices};
+pub(crate) use self::context::{Context, Contexts, Notices, Results, without_sequence_numbers};
 pub(crate) use self::finder::Finder;
 use self::finder::Wanted;
 pub(crate) use self::multi::MultiSearch;
@@ -141,7 +140,7 @@ impl ImapSession {
                     numbering: arguments.numbering,
                     charset: arguments.charset.clone(),
                     key: without_sequence_numbers(&key, selected, &mailbox)?,
-                    results: NumberSet::default(),
+                    results: Results::default(),
                 })),
                 false => None,
             };
@@ -388,7 +387,8 @@ impl Search {
         }
         let mut is_update_refused = false;
         if let Some(mut context) = self.update.take() {
-            context.results = uids_of_sequences(&selected.view, &cells, &found)?;
+            let uids = uids_of_sequences(&selected.view, &cells, &found)?;
+            context.results = Results::InMailbox(uids);
             is_update_refused = !selected.contexts.add(*context);
         }
         let told = self.options.map_or_else(|| found.clone(), |options| kept(&options, &found));

@@ -24,7 +24,7 @@ use store::{Mailbox, MailboxId, Pin, Right, StoreError, UserId};
 
 use super::answer::Answer;
 use super::condition::{Condition as Match, Given, charset_name};
-use super::context::{Context, without_sequence_numbers};
+use super::context::{Context, Results, without_sequence_numbers};
 use super::finder::Finder;
 use super::{TEXTS_MAX, Unsearchable, compile, kept, wanted};
 use crate::clock;
@@ -388,7 +388,7 @@ impl MultiSearch {
                     numbering: Numbering::Uid,
                     charset: self.charset.clone(),
                     key,
-                    results: uids.clone(),
+                    results: Results::InMailbox(uids.clone()),
                 });
             }
         }

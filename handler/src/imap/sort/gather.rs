@@ -5,7 +5,7 @@
 
 use message::Record;
 use protocol::imap::syntax::sequence_set::NumberSet;
-use store::{MessageId, StoreError};
+use store::{Cell, MessageId, StoreError};
 
 use crate::conversation::Turn;
 use crate::imap::selected::Selected;
@@ -31,6 +31,15 @@ pub(crate) struct Facts {
     pub(crate) sent: i64,
     /// Octets.
     pub(crate) size: u32,
+}
+
+impl Facts {
+    /// Those of a cell.
+    pub(crate) fn of(sequence: u32, cell: &Cell) -> Facts {
+        let arrived = cell.internal_date.seconds;
+        let sent = cell.sent_date.map_or(arrived, |date| date.seconds);
+        Facts { sequence, uid: cell.uid.get(), message: cell.message, arrived, sent, size: cell.size }
+    }
 }
 
 /// Takes what is read.
@@ -144,11 +153,7 @@ impl Gather {
             let room = u32::try_from(CHUNK - self.chunk.len()).unwrap_or(u32::MAX);
             let until = last.min(from.saturating_add(room - 1));
             for (sequence, index) in selected.view.cells_in_seq_range(from..=until) {
-                let cell = cells.cell(index)?;
-                let arrived = cell.internal_date.seconds;
-                let sent = cell.sent_date.map_or(arrived, |date| date.seconds);
-                let (uid, message, size) = (cell.uid.get(), cell.message, cell.size);
-                self.chunk.push(Facts { sequence, uid, message, arrived, sent, size });
+                self.chunk.push(Facts::of(sequence, &cells.cell(index)?));
             }
             if until == last {
                 self.range += 1;

@@ -1,14 +1,20 @@
-//! SORT and UID SORT (RFC 5256), with SORT=DISPLAY (RFC 5957) and the result options of ESORT (RFC 5267, 3): finds messages as
-//! SEARCH does, reads what is compared, puts them in order and tells their numbers, all in turns.
+//! SORT and UID SORT (RFC 5256), with SORT=DISPLAY (RFC 5957), the result options of ESORT (RFC 5267, 3) and RELEVANCY (RFC 6203, 6): finds messages
+//! as SEARCH does, reads what is compared, puts them in order and tells their numbers, all in turns.
 //!
-//! `gather` reads, `order` compares, `steps` sorts. Dates and sizes come from the cells; everything else is in the record, so no message
-//! is opened for it.
+//! `gather` reads, `order` compares, `steps` sorts, `in_order` does the three for messages that were found; `relevancy` knows how well they fit.
+//! Dates and sizes come from the cells; everything else is in the record, so no message is opened for it. `context` and `places` keep the results of
+//! a SORT up to date (CONTEXT=SORT).
 
+pub(crate) mod context;
 pub(crate) mod gather;
+mod in_order;
 mod order;
+mod places;
+mod relevancy;
 pub(crate) mod steps;
 
-use message::Record;
+use std::sync::Arc;
+
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
@@ -19,12 +25,16 @@ use protocol::imap::reply::status::{self as reply, Condition};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::StoreError;
 
-use self::gather::{Depth, Facts, Gather, Sink};
-use self::order::{Arranged, Arranging, Tie, need_records};
+use self::context::Ordered;
+use self::in_order::{InOrder, sequences};
+use self::relevancy::Scores;
 use super::ending::Ending;
 use super::in_progress::InProgress;
-use super::search::{Answer, Bearing, Finder, Saving, Unsearchable, compile, save_results, slice};
-use super::selected::{Selected, sequences_of_uids};
+use super::search::{
+    Answer, Bearing, Context, Finder, Results, Saving, Unsearchable, compile, save_results, slice,
+    without_sequence_numbers,
+};
+use super::selected::{Selected, uids_of_sequences};
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 
@@ -39,10 +49,10 @@ pub(crate) struct Sort {
     /// What an ESEARCH reply is to say; `None` for a SORT reply.
     options: Option<ResultOptions>,
     criteria: Vec<SortCriterion>,
-    /// What was found is told by these: in order, but for ties.
-    numbers: Vec<u32>,
-    /// What is not in order yet.
-    ties: Vec<Tie>,
+    /// What is kept of the command for UPDATE.
+    update: Option<Box<Context>>,
+    /// How well the messages fit, if that is asked.
+    scores: Arc<Scores>,
     /// Messages that could not be searched.
     failures: u32,
     progress: InProgress,
@@ -52,52 +62,66 @@ pub(crate) struct Sort {
 enum Step {
     /// Looking at messages.
     Find(Box<Finder>),
-    /// Reading what is compared of the messages of a tie; at first all are tied.
-    Read(Box<Gather>, Arranging, Tie),
     /// Putting them in order.
-    Arrange(Arranged, Tie),
-    /// All are in order.
-    Arranged,
+    Order(Box<InOrder>),
     /// Telling them.
-    Tell(Answer, Saving),
-}
-
-impl Sink for Arranging {
-    fn message(&mut self, _place: usize, facts: &Facts, record: Option<&Record<'_>>) {
-        self.push(facts, record);
-    }
+    Tell { answer: Answer, is_saved: Saving, is_update_refused: bool },
 }
 
 impl ImapSession {
     pub(super) fn begin_sort(&mut self, tag: Tag, arguments: SortArguments, turn: &mut Turn<'_>) -> Flow {
         let SortArguments { numbering, options, criteria, charset, key } = arguments;
+        let asks = |option| options.is_some_and(|options| options.has(option));
         let filtered = self.with_filters(Some(&charset), &key, turn);
         let bearing = Bearing::of(filtered.as_deref().unwrap_or(&key), numbering);
         if bearing.tells_modseq {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        match filtered.and_then(|key| compile(selected, Some(&charset), &key, &turn.shared.store)) {
-            Ok(condition) => {
-                let step = Step::Find(Box::new(Finder::new(condition)));
-                let (numbers, ties) = (Vec::new(), Vec::new());
+        if asks(ResultOption::Update) && selected.contexts.has(&tag) {
+            let text = "An earlier search with this tag is still kept up to date";
+            return self.refuse(turn, &tag, Condition::Bad, None, text);
+        }
+        let begun = filtered.and_then(|key| {
+            let condition = compile(selected, Some(&charset), &key, &turn.shared.store)?;
+            // Scores come from the search, and change with flags; everything else that is compared never does.
+            let update = if asks(ResultOption::Update) && !relevancy::is_compared(&criteria) {
+                let mailbox = selected.mailbox(&turn.shared.store)?;
+                Some(Box::new(Context {
+                    tag: tag.clone(),
+                    numbering,
+                    charset: Some(charset.clone()),
+                    key: without_sequence_numbers(&key, selected, &mailbox)?,
+                    results: Results::default(),
+                }))
+            } else {
+                None
+            };
+            Ok((condition, update))
+        });
+        match begun {
+            Ok((condition, update)) => {
+                let mut finder = Finder::new(condition);
+                if asks(ResultOption::Relevancy) || relevancy::is_compared(&criteria) {
+                    finder = finder.scoring();
+                }
                 let sort = Sort {
                     tag,
                     numbering,
                     bearing,
                     options,
                     criteria,
-                    numbers,
-                    ties,
+                    update,
+                    scores: Arc::default(),
                     failures: 0,
                     progress: InProgress::new(turn),
-                    step,
+                    step: Step::Find(Box::new(finder)),
                 };
                 self.running = Running::Sort(Box::new(sort));
                 Flow::Continue
             }
             Err(error) => {
-                if options.is_some_and(|options| options.has(ResultOption::Save)) {
+                if asks(ResultOption::Save) {
                     // RFC 5182, 2.1: what could not be done leaves nothing saved.
                     selected.saved = NumberSet::default();
                 }
@@ -117,13 +141,18 @@ impl ImapSession {
             }
             Ok(None) => {
                 let tell = sort.bearing.tell();
-                let Step::Tell(_, saving) = sort.step else { return Flow::Continue };
-                if sort.options.is_some_and(|options| options.has(ResultOption::Update)) {
-                    let text = "Orders are not kept up to date, only the results of SEARCH";
+                let Step::Tell { is_saved, is_update_refused, .. } = sort.step else {
+                    return Flow::Continue;
+                };
+                if is_update_refused {
+                    let text = match relevancy::is_compared(&sort.criteria) {
+                        true => "An order by relevancy is not kept up to date",
+                        false => "Too many contexts, or too many messages in them",
+                    };
                     let code = Some(Code::NoUpdate(&sort.tag));
                     reply::untagged(turn.output.bytes(), Condition::No, code, text);
                 }
-                let ending = match (sort.failures, saving) {
+                let ending = match (sort.failures, is_saved) {
                     (0, Saving::NotAsked | Saving::Saved) => Ending::ok(sort.tag, tell, "SORT completed"),
                     (0, Saving::TooMany) => {
                         let text = "The result has too many gaps to be saved";
@@ -172,37 +201,30 @@ impl Sort {
                         return Ok(Some(Next::Again));
                     }
                     self.failures = finder.failures();
+                    let scores = finder.take_scores();
                     let found = finder.take_found();
-                    // The messages themselves come with the first order.
-                    let count = usize::try_from(found.count()).unwrap_or(usize::MAX);
-                    self.numbers = vec![0; count];
-                    self.read(found, Tie { places: 0..count, same_octets: 0 });
+                    if !scores.is_empty() {
+                        let numbers = match self.numbering {
+                            Numbering::Sequence => &found,
+                            Numbering::Uid => &uids_of_sequences(&selected.view, &mailbox.cells()?, &found)?,
+                        };
+                        self.scores = Arc::new(Scores::new(numbers, scores));
+                    }
+                    let scores = Arc::clone(&self.scores);
+                    let in_order = InOrder::new(found, self.numbering, self.criteria.clone(), scores);
+                    self.step = Step::Order(Box::new(in_order));
                 }
-                Step::Read(gather, arranging, _) => {
-                    if !gather.go_on(selected, turn, arranging, &is_time_up)? {
+                Step::Order(in_order) => {
+                    if !in_order.go_on(selected, turn, &is_time_up)? {
                         return Ok(Some(Next::Again));
                     }
-                    let step = std::mem::replace(&mut self.step, Step::Arranged);
-                    let Step::Read(_, arranging, tie) = step else { continue };
-                    self.step = Step::Arrange(arranging.arrange(), tie);
+                    let in_order = std::mem::replace(
+                        &mut **in_order,
+                        InOrder::new(NumberSet::default(), self.numbering, Vec::new(), Arc::default()),
+                    );
+                    self.step = self.tell(in_order.into_numbers(), selected, turn)?;
                 }
-                Step::Arrange(arranged, _) => {
-                    if !arranged.go_on(&is_time_up) {
-                        return Ok(Some(Next::Again));
-                    }
-                    let step = std::mem::replace(&mut self.step, Step::Arranged);
-                    let Step::Arrange(arranged, tie) = step else { continue };
-                    arranged.finish(&mut self.numbers, tie.places, &mut self.ties);
-                    if let Some(tie) = self.ties.pop() {
-                        let tied = &mut self.numbers[tie.places.clone()];
-                        tied.sort_unstable();
-                        let tied = NumberSet::from_ascending(tied.iter().copied());
-                        let tied = self.sequences(&tied, selected, turn)?;
-                        self.read(tied, tie);
-                    }
-                }
-                Step::Arranged => self.step = self.tell(selected, turn)?,
-                Step::Tell(answer, _) => {
+                Step::Tell { answer, .. } => {
                     return Ok(if answer.write(turn.output) { None } else { Some(Next::Output) });
                 }
             }
@@ -212,35 +234,19 @@ impl Sort {
         }
     }
 
-    fn read(&mut self, messages: NumberSet, tie: Tie) {
-        let depth = if need_records(&self.criteria) { Depth::Records } else { Depth::Cells };
-        let arranging = Arranging::new(self.numbering, self.criteria.clone(), tie.same_octets);
-        self.step = Step::Read(Box::new(Gather::new(messages, depth)), arranging, tie);
-    }
-
-    /// The sequence numbers of messages that are told by these numbers.
-    fn sequences(
-        &self,
-        numbers: &NumberSet,
+    /// Makes the reply, and saves and keeps what is to be saved and kept.
+    fn tell(
+        &mut self,
+        numbers: Vec<u32>,
         selected: &mut Selected,
         turn: &Turn<'_>,
-    ) -> Result<NumberSet, StoreError> {
-        match self.numbering {
-            Numbering::Sequence => Ok(numbers.clone()),
-            Numbering::Uid => {
-                let mailbox = selected.mailbox(&turn.shared.store)?;
-                sequences_of_uids(&selected.view, &mailbox, numbers)
-            }
-        }
-    }
-
-    /// Makes the reply, and saves what is to be saved.
-    fn tell(&mut self, selected: &mut Selected, turn: &Turn<'_>) -> Result<Step, StoreError> {
-        let runs = runs(&self.numbers);
+    ) -> Result<Step, StoreError> {
+        let runs = runs(&numbers);
+        let asks = |option| self.options.is_some_and(|options| options.has(option));
         let mut modseq = None;
         if self.bearing.tells_modseq {
-            let told = kept(self.options.as_ref().unwrap_or(&ResultOptions::ALL), &self.numbers);
-            let told = self.sequences(&told, selected, turn)?;
+            let told = kept(self.options.as_ref().unwrap_or(&ResultOptions::ALL), &numbers);
+            let told = sequences(&told, self.numbering, selected, turn)?;
             let cells = selected.mailbox(&turn.shared.store)?.cells()?;
             modseq = self.bearing.modseq(&told, selected, &cells)?;
         }
@@ -249,23 +255,49 @@ impl Sort {
             None => answer,
         };
         let Some(options) = &self.options else {
-            return Ok(Step::Tell(with_modseq(Answer::sort(runs)), Saving::NotAsked));
+            let answer = with_modseq(Answer::sort(runs));
+            return Ok(Step::Tell { answer, is_saved: Saving::NotAsked, is_update_refused: false });
         };
-        let saving = if self.saves() {
-            let kept = if self.failures > 0 { NumberSet::default() } else { kept(options, &self.numbers) };
-            let kept = self.sequences(&kept, selected, turn)?;
+        let is_saved = if self.saves() {
+            let kept = if self.failures > 0 { NumberSet::default() } else { kept(options, &numbers) };
+            let kept = sequences(&kept, self.numbering, selected, turn)?;
             save_results(selected, &kept, &turn.shared.store)?
         } else {
             Saving::NotAsked
         };
         let answer = if options.wants_reply() {
             let correlator = Correlator { tag: &self.tag, mailbox: None };
-            with_modseq(Answer::esearch(correlator, self.numbering, options, runs, Vec::new()))
+            let scores = match asks(ResultOption::Relevancy) {
+                true => numbers.iter().map(|&number| self.scores.of(number)).collect(),
+                false => Vec::new(),
+            };
+            with_modseq(Answer::esearch(correlator, self.numbering, options, runs, scores))
         } else {
             Answer::none()
         };
-        Ok(Step::Tell(answer, saving))
+        let is_update_refused = match self.update.take() {
+            Some(mut context) => {
+                let uids = match self.numbering {
+                    Numbering::Uid => numbers,
+                    Numbering::Sequence => uids(numbers, selected, turn)?,
+                };
+                context.results = Results::Ordered(Ordered::new(self.criteria.clone(), uids));
+                !selected.contexts.add(*context)
+            }
+            None => asks(ResultOption::Update),
+        };
+        Ok(Step::Tell { answer, is_saved, is_update_refused })
     }
+}
+
+/// The UIDs of messages with these sequence numbers, in the same order.
+fn uids(mut numbers: Vec<u32>, selected: &mut Selected, turn: &Turn<'_>) -> Result<Vec<u32>, StoreError> {
+    let cells = selected.mailbox(&turn.shared.store)?.cells()?;
+    for number in &mut numbers {
+        let cell = selected.view.cell_of_seq(*number).ok_or(StoreError::NotFound("message"))?;
+        *number = cells.uid(cell)?.get();
+    }
+    Ok(numbers)
 }
 
 /// Numbers in this order as runs of those that follow each other.

@@ -8,12 +8,14 @@
 //! What is equal to the end keeps the order of the mailbox.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use message::{Record, SortKey as TextKey};
 use protocol::imap::Numbering;
 use protocol::imap::extension::sort::{Direction, SortCriterion, SortKey};
 
 use super::gather::Facts;
+use super::relevancy::Scores;
 use super::steps::SortInSteps;
 
 /// Octets of the first window: most criteria end within.
@@ -35,7 +37,7 @@ pub(crate) fn need_records(criteria: &[SortCriterion]) -> bool {
 /// The key of the record that a criterion compares, if it is a text.
 fn text_key(key: SortKey) -> Option<TextKey> {
     match key {
-        SortKey::Arrival | SortKey::Date | SortKey::Size => None,
+        SortKey::Arrival | SortKey::Date | SortKey::Relevancy | SortKey::Size => None,
         SortKey::Cc => Some(TextKey::Cc),
         SortKey::DisplayFrom => Some(TextKey::DisplayFrom),
         SortKey::DisplayTo => Some(TextKey::DisplayTo),
@@ -45,13 +47,20 @@ fn text_key(key: SortKey) -> Option<TextKey> {
     }
 }
 
-/// Appends all criteria of a message. Without a record its texts are empty.
-fn push_criteria(criteria: &[SortCriterion], facts: &Facts, record: Option<&Record<'_>>, out: &mut Vec<u8>) {
+/// Appends all criteria of a message, which is found with this score. Without a record its texts are empty.
+pub(crate) fn push_criteria(
+    criteria: &[SortCriterion],
+    facts: &Facts,
+    record: Option<&Record<'_>>,
+    score: u8,
+    out: &mut Vec<u8>,
+) {
     for criterion in criteria {
         let start = out.len();
         match (criterion.key, text_key(criterion.key)) {
             (SortKey::Arrival, _) => push_seconds(facts.arrived, out),
             (SortKey::Date, _) => push_seconds(facts.sent, out),
+            (SortKey::Relevancy, _) => out.push(u8::MAX - score),
             (SortKey::Size, _) => out.extend_from_slice(&facts.size.to_be_bytes()),
             (_, None) => {}
             (_, Some(key)) => {
@@ -101,6 +110,7 @@ struct Entry {
 pub(crate) struct Arranging {
     numbering: Numbering,
     criteria: Vec<SortCriterion>,
+    scores: Arc<Scores>,
     /// The octets of the criteria that the window has.
     window: Range<usize>,
     entries: Vec<Entry>,
@@ -126,11 +136,17 @@ pub(crate) struct Tie {
 
 impl Arranging {
     /// For messages whose criteria are the same in the first `same_octets`.
-    pub(crate) fn new(numbering: Numbering, criteria: Vec<SortCriterion>, same_octets: usize) -> Arranging {
+    pub(crate) fn new(
+        numbering: Numbering,
+        criteria: Vec<SortCriterion>,
+        scores: Arc<Scores>,
+        same_octets: usize,
+    ) -> Arranging {
         let octets = if same_octets == 0 { FIRST_WINDOW_OCTETS } else { NEXT_WINDOW_OCTETS };
         Arranging {
             numbering,
             criteria,
+            scores,
             window: same_octets..same_octets + octets,
             entries: Vec::new(),
             arena: Vec::new(),
@@ -140,8 +156,12 @@ impl Arranging {
 
     /// Adds a message.
     pub(crate) fn push(&mut self, facts: &Facts, record: Option<&Record<'_>>) {
+        let number = match self.numbering {
+            Numbering::Sequence => facts.sequence,
+            Numbering::Uid => facts.uid,
+        };
         self.scratch.clear();
-        push_criteria(&self.criteria, facts, record, &mut self.scratch);
+        push_criteria(&self.criteria, facts, record, self.scores.of(number), &mut self.scratch);
         let is_cut = self.scratch.len() > self.window.end;
         let window = self.scratch.get(self.window.start..self.scratch.len().min(self.window.end));
         let window = window.unwrap_or_default();
@@ -154,10 +174,6 @@ impl Arranging {
         let length = others.len() as u16 | if is_cut { CUT } else { 0 };
         self.arena.extend_from_slice(&length.to_le_bytes());
         self.arena.extend_from_slice(others);
-        let number = match self.numbering {
-            Numbering::Sequence => facts.sequence,
-            Numbering::Uid => facts.uid,
-        };
         self.entries.push(Entry { head: u64::from_be_bytes(head), rest, number });
     }
 
@@ -222,7 +238,7 @@ fn compare(
 ) -> std::cmp::Ordering {
     let octets = |(facts, record): &(Facts, Vec<u8>)| {
         let mut out = Vec::new();
-        push_criteria(criteria, facts, Record::parse(record).ok().as_ref(), &mut out);
+        push_criteria(criteria, facts, Record::parse(record).ok().as_ref(), 100, &mut out);
         out
     };
     octets(one).cmp(&octets(other)).then(one.0.sequence.cmp(&other.0.sequence))
@@ -231,6 +247,7 @@ fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::imap::syntax::sequence_set::NumberSet;
     use store::{MessageId, PageId};
 
     fn message(sequence: u32, header: &str) -> (Facts, Vec<u8>) {
@@ -252,7 +269,8 @@ mod tests {
         let mut sequences: Vec<u32> = messages.iter().map(|(facts, _)| facts.sequence).collect();
         let mut ties = vec![Tie { places: 0..messages.len(), same_octets: 0 }];
         while let Some(tie) = ties.pop() {
-            let mut arranging = Arranging::new(Numbering::Uid, criteria.to_vec(), tie.same_octets);
+            let scores = Arc::new(Scores::default());
+            let mut arranging = Arranging::new(Numbering::Uid, criteria.to_vec(), scores, tie.same_octets);
             let mut tied = sequences[tie.places.clone()].to_vec();
             tied.sort_unstable();
             for sequence in tied {
@@ -309,6 +327,26 @@ mod tests {
             ]);
             let want: Vec<u32> = want.iter().map(|(facts, _)| facts.sequence).collect();
             assert_eq!(sorted(&criteria, &messages), want, "{direction:?}");
+        }
+    }
+
+    #[test]
+    fn what_fits_best_comes_first() {
+        let scores = [30, 100, 60, 100, 1];
+        let numbers = NumberSet::from_ranges(vec![(1, 5)]);
+        let scores = Arc::new(Scores::new(&numbers, scores.to_vec()));
+        for (direction, want) in
+            [(Direction::Ascending, [2, 4, 3, 1, 5]), (Direction::Descending, [5, 1, 3, 2, 4])]
+        {
+            let criteria = criteria(&[(SortKey::Relevancy, direction)]);
+            assert!(!need_records(&criteria));
+            let mut arranging = Arranging::new(Numbering::Sequence, criteria, Arc::clone(&scores), 0);
+            (1..=5).for_each(|sequence| arranging.push(&message(sequence, "").0, None));
+            let mut arranged = arranging.arrange();
+            while !arranged.go_on(&|| true) {}
+            let mut found = vec![0; 5];
+            arranged.finish(&mut found, 0..5, &mut Vec::new());
+            assert_eq!(found, want, "{direction:?}");
         }
     }
 

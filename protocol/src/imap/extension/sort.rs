@@ -1,5 +1,5 @@
-//! SORT, UID SORT, THREAD and UID THREAD (RFC 5256), with SORT=DISPLAY (RFC 5957) and the result options of ESORT (RFC 5267
-//! section 3).
+//! SORT, UID SORT, THREAD and UID THREAD (RFC 5256), with SORT=DISPLAY (RFC 5957), the result options of ESORT (RFC 5267
+//! section 3) and RELEVANCY (RFC 6203 section 6).
 
 use super::result_options::ResultOptions;
 use crate::imap::command::Numbering;
@@ -7,7 +7,7 @@ use crate::imap::command::search::{SearchCharset, SearchKey};
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::string;
 
-/// How many criteria a SORT may have. There are nine keys, and a second time none of them makes a difference.
+/// How many criteria a SORT may have. There are ten keys, and a second time none of them makes a difference.
 pub const SORT_CRITERIA_MAX: usize = 32;
 
 /// SORT and UID SORT.
@@ -58,6 +58,8 @@ pub enum SortKey {
     DisplayTo,
     /// FROM: mailbox of the first address.
     From,
+    /// RELEVANCY: how well it fits, the best first; only with a FUZZY key (RFC 6203).
+    Relevancy,
     /// SIZE: octets.
     Size,
     /// SUBJECT: the base subject.
@@ -112,6 +114,9 @@ impl SortArguments {
         if let Some(options) = &options {
             options.check(&key)?;
         }
+        if criteria.iter().any(|criterion| criterion.key == SortKey::Relevancy) && !key.has_fuzzy() {
+            return Err(Fault::syntax("RELEVANCY needs a FUZZY key"));
+        }
         Ok(SortArguments { numbering, options, criteria, charset, key })
     }
 }
@@ -132,6 +137,7 @@ impl SortCriterion {
             b"DISPLAYFROM" => SortKey::DisplayFrom,
             b"DISPLAYTO" => SortKey::DisplayTo,
             b"FROM" => SortKey::From,
+            b"RELEVANCY" => SortKey::Relevancy,
             b"SIZE" => SortKey::Size,
             b"SUBJECT" => SortKey::Subject,
             b"TO" => SortKey::To,
@@ -198,6 +204,10 @@ mod tests {
             criteria("SORT (REVERSE SIZE SIZE REVERSE SIZE) US-ASCII ALL"),
             [(SortKey::Size, Descending)]
         );
+        assert_eq!(
+            criteria("SORT (RELEVANCY REVERSE DATE) UTF-8 UNSEEN FUZZY TEXT \"Helo\""),
+            [(SortKey::Relevancy, Ascending), (SortKey::Date, Descending)]
+        );
         let Ok(Command::Sort(arguments)) = parse("UID SORT RETURN () (REVERSE DATE) KOI8-R UNDELETED") else {
             panic!("ESORT")
         };
@@ -229,6 +239,9 @@ mod tests {
             "SORT (REVERSE) UTF-8 ALL",
             "SORT (REVERSE REVERSE DATE) UTF-8 ALL",
             "SORT DATE UTF-8 ALL",
+            "SORT (RELEVANCY) UTF-8 TEXT x",
+            "SORT (DATE REVERSE RELEVANCY) UTF-8 ALL",
+            "SORT RETURN (RELEVANCY) (DATE) UTF-8 TEXT x",
             "SORT (DATE) UTF-8",
             "SORT (DATE) (ALL)",
             "SORT (DATE UTF-8 ALL",

@@ -36,6 +36,7 @@ impl Printer<'_> {
                     SortKey::DisplayFrom => "DISPLAYFROM",
                     SortKey::DisplayTo => "DISPLAYTO",
                     SortKey::From => "FROM",
+                    SortKey::Relevancy => "RELEVANCY",
                     SortKey::Size => "SIZE",
                     SortKey::Subject => "SUBJECT",
                     SortKey::To => "TO",

@@ -34,6 +34,10 @@ impl Draw {
             }
         }
         let key = self.keys();
+        if key.has_fuzzy() && self.chance(2) {
+            let direction = self.one(&[Direction::Ascending, Direction::Descending]);
+            criteria.push(SortCriterion { key: SortKey::Relevancy, direction });
+        }
         let options = self.maybe(2, |draw| draw.result_options(&key));
         SortArguments { numbering: self.numbering(), options, criteria, charset: self.charset(), key }
     }
