@@ -84,13 +84,12 @@ impl Draw {
     }
 
     pub(super) fn store(&mut self) -> StoreArguments {
+        let operations = [StoreOperation::Add, StoreOperation::Remove, StoreOperation::Set];
+        let operation = self.one(&operations);
         let change = if self.chance(3) {
-            let operation = self.one(&[StoreOperation::Add, StoreOperation::Remove]);
             let flags = Flags { system: SystemFlags::default(), ..self.flags() };
             StoreFlags { operation, item: StoreItem::Labels, silent: self.chance(2), flags }
         } else {
-            let operations = [StoreOperation::Add, StoreOperation::Remove, StoreOperation::Set];
-            let operation = self.one(&operations);
             StoreFlags { operation, item: StoreItem::Flags, silent: self.chance(2), flags: self.flags() }
         };
         StoreArguments {
