@@ -267,7 +267,8 @@ impl Store {
             return Ok(Ticket(0));
         }
         let partition = self.partition();
-        self.derived.disk.sync_file_system(partition).map_err(StoreError::io(partition, "sync"))?;
+        let synced = self.derived.disk.sync_file_system(partition);
+        self.committer.note_sync(synced.map_err(StoreError::io(partition, "sync")))?;
         self.check_no_failed_sync()?;
         let mut ticket = Ticket(0);
         for changes in batch.drain(..) {

@@ -21,6 +21,7 @@ mod survey;
 mod tests;
 mod verify;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,6 +91,15 @@ pub struct BackupReport {
     pub faults: Vec<FaultInFile>,
 }
 
+/// Whether the store and `folder` are on one file system, so that a sync of the one that fails may have dropped what is the other's.
+fn is_on_one_disk(store: &Store, folder: &Path) -> Result<bool> {
+    let device = |path: &Path| {
+        let metadata = store.derived.disk.metadata(path).map_err(StoreError::io(path, "look at"));
+        metadata.map(|metadata| metadata.dev())
+    };
+    Ok(device(store.path())? == device(folder)?)
+}
+
 /// Backs the store up into `target`, which is made if it is missing: copies what came since the backup that is there. Until this returns without an error, the
 /// backup before is the one that counts, whatever happens. `progress` is told now and then.
 ///
@@ -121,7 +131,13 @@ pub fn run(store: &Store, target: &Path, progress: &mut dyn FnMut(Progress)) -> 
     run.copy_all(survey.works, progress)?;
     let Run { entries, given_up, mut report, generation, .. } = run;
     // All octets and names before the manifest that counts them in.
-    disk.sync_file_system(&folder.path).map_err(StoreError::io(&folder.path, "sync"))?;
+    let synced = disk.sync_file_system(&folder.path).map_err(StoreError::io(&folder.path, "sync"));
+    if is_on_one_disk(store, &folder.path)? {
+        // What it has dropped may be the store's own.
+        store.committer.note_sync(synced)?;
+    } else {
+        synced?;
+    }
     let epoch = store.derived.epoch;
     let manifest = Manifest { store_id: folder.store_id, generation, epoch, seconds, entries };
     manifest.write(disk, &folder.path)?;

@@ -230,6 +230,24 @@ fn what_another_process_failed_to_sync_is_written_again_before_it_is_acknowledge
 }
 
 #[test]
+fn what_a_backup_failed_to_sync_is_not_declared_to_be_on_the_disk() {
+    holds("backup", |number| {
+        vec![
+            user(0, 0),
+            Step::Do { writer: 0, what: delivery(&[0]) },
+            Step::Round { writer: 0 },
+            Step::FailSync { after: 2 + 2 * (number % 4) },
+            Step::BackUp { writer: 2 },
+            Step::Round { writer: 0 },
+            Step::Checkpoint { writer: 0 },
+            Step::Close { writer: 0 },
+            Step::Close { writer: 2 },
+            Step::Cuts { count: 4 },
+        ]
+    });
+}
+
+#[test]
 fn a_sync_that_fails_while_somebody_looks_is_no_difference() {
     holds("look", |number| {
         vec![
