@@ -1,6 +1,8 @@
-//! Replies that say the same in another order: the items of FETCH, STATUS and ESEARCH, the attributes of LIST and the flags of
-//! FLAGS come as the server likes (RFC 9051, 7.3.4, 7.5.2 and 9), and so do the entries of an ACL and the rights in it (RFC 4314),
-//! so a script that names them in one order must accept each. Rights are compared in the order of [`RIGHTS`].
+//! Replies that say the same in other words or another order, which a script must accept alike.
+//!
+//! The items of FETCH, STATUS, ESEARCH, METADATA and QUOTA, the attributes of LIST and the flags of FLAGS come as the server likes
+//! (RFC 9051, 7.3.4, 7.5.2 and 9), and so do the entries of an ACL and the rights in it (RFC 4314). A string is quoted or a literal.
+//! Rights are compared in the order of [`RIGHTS`], the flags of a FETCH as they come and by the alphabet, those of the system first.
 //!
 //! [`crate::wire`] compares untagged replies with this. A reply with more than [`ITEMS_MAX`] items is taken only as it stands.
 
@@ -16,9 +18,14 @@ const RIGHTS: &[u8] = b"lrswipkxteacd";
 pub fn matches_in_any_order(pattern: &str, line: &[u8], variables: &mut Variables) -> bool {
     let sorted = with_rights_in_order(line);
     let line = sorted.as_deref().unwrap_or(line);
-    if matches(pattern, line, variables) {
-        return true;
-    }
+    let quoted = with_quoted_strings(line);
+    let flagged = with_flags_in_order(quoted.as_deref().unwrap_or(line));
+    let forms = [Some(line), quoted.as_deref(), flagged.as_deref()];
+    forms.iter().flatten().any(|line| matches(pattern, line, variables))
+        || forms.iter().flatten().any(|line| in_another_order(pattern, line, variables))
+}
+
+fn in_another_order(pattern: &str, line: &[u8], variables: &mut Variables) -> bool {
     let Some((head, items, tail)) = parts(line) else { return false };
     if items.len() < 2 || items.len() > ITEMS_MAX {
         return false;
@@ -41,6 +48,63 @@ pub fn matches_in_any_order(pattern: &str, line: &[u8], variables: &mut Variable
         }
     }
     false
+}
+
+/// A FETCH reply with its flags by the alphabet, those of the system first; nothing if there are no two.
+fn with_flags_in_order(line: &[u8]) -> Option<Vec<u8>> {
+    const LIST: &[u8] = b"FLAGS (";
+    let is_list = |window: &[u8]| window[1..].eq_ignore_ascii_case(LIST) && b" (".contains(&window[0]);
+    let begin = line.windows(LIST.len() + 1).position(is_list)? + LIST.len() + 1;
+    let end = begin + line[begin..].iter().position(|octet| *octet == b')')?;
+    let mut flags: Vec<&[u8]> = line[begin..end].split(|octet| *octet == b' ').collect();
+    flags.sort_by_key(|flag| (!flag.starts_with(b"\\"), flag.to_ascii_lowercase()));
+    (flags.len() > 1).then(|| [&line[..begin], &flags.join(&b' '), &line[end..]].concat())
+}
+
+/// The reply with quoted strings for the literals that can be one: a server may choose (RFC 9051, 4.3). Nothing if there is none.
+fn with_quoted_strings(line: &[u8]) -> Option<Vec<u8>> {
+    let (mut quoted, mut from, mut at) = (Vec::new(), 0, 0);
+    while at < line.len() {
+        match line[at] {
+            b'"' => at = end_of_quoted(line, at),
+            b'{' if at == 0 || line[at - 1] != b'~' => {
+                if let Some(literal) = literal(line, at) {
+                    let end = literal.end;
+                    if !line[literal.clone()].iter().any(|octet| b"\r\n\0\"\\".contains(octet)) {
+                        quoted.extend_from_slice(&line[from..at]);
+                        quoted.push(b'"');
+                        quoted.extend_from_slice(&line[literal]);
+                        quoted.push(b'"');
+                        from = end;
+                    }
+                    at = end;
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    quoted.extend_from_slice(line.get(from..)?);
+    (from > 0).then_some(quoted)
+}
+
+/// Where the quoted string that begins there ends: its last quote, or the end of the line.
+fn end_of_quoted(line: &[u8], begin: usize) -> usize {
+    let mut at = begin + 1;
+    while at < line.len() && line[at] != b'"' {
+        at += if line[at] == b'\\' { 2 } else { 1 };
+    }
+    at.min(line.len())
+}
+
+/// The octets of the literal whose brace stands there.
+fn literal(line: &[u8], brace: usize) -> Option<std::ops::Range<usize>> {
+    let digits = line[brace + 1..].iter().take_while(|octet| octet.is_ascii_digit()).count();
+    let length: usize = std::str::from_utf8(&line[brace + 1..brace + 1 + digits]).ok()?.parse().ok()?;
+    let begin = brace + 1 + digits + b"}\r\n".len();
+    let end = begin.checked_add(length)?;
+    (line[brace + 1 + digits..].starts_with(b"}\r\n") && end <= line.len()).then_some(begin..end)
 }
 
 /// A reply about rights with the rights in the order of [`RIGHTS`]; nothing if it is another reply.
@@ -67,7 +131,8 @@ fn parts(line: &[u8]) -> Option<(&[u8], Vec<&[u8]>, &[u8])> {
     // Where the list is, and of how many words an item is.
     let (list, words) = match () {
         () if is(2, "FETCH") || is(2, "UIDFETCH") => (3, 2),
-        () if is(1, "STATUS") => (3, 2),
+        () if is(1, "STATUS") || is(1, "METADATA") => (3, 2),
+        () if is(1, "QUOTA") => (3, 3),
         () if is(1, "LIST") || is(1, "FLAGS") => (2, 1),
         () if is(1, "ACL") => {
             let begin = tokens.get(3)?.start;
@@ -111,19 +176,11 @@ fn tokens(line: &[u8]) -> Vec<std::ops::Range<usize>> {
         match line[at] {
             b'(' | b'[' => depth += 1,
             b')' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                at += 1;
-                while at < line.len() && line[at] != b'"' {
-                    at += if line[at] == b'\\' { 2 } else { 1 };
-                }
-            }
+            b'"' => at = end_of_quoted(line, at),
             b'{' => {
-                let digits = line[at + 1..].iter().take_while(|octet| octet.is_ascii_digit()).count();
-                let length = std::str::from_utf8(&line[at + 1..at + 1 + digits])
-                    .ok()
-                    .and_then(|text| text.parse().ok());
-                if let (Some(length), true) = (length, line[at + 1 + digits..].starts_with(b"}\r\n")) {
-                    at = line.len().min((at + digits + 3).saturating_add(length));
+                if let Some(literal) = literal(line, at) {
+                    at = literal.end;
+                    continue;
                 }
             }
             b' ' if depth == 0 => {
@@ -173,6 +230,13 @@ mod tests {
         ));
         assert!(same("* ESEARCH COUNT 2 MIN 1 ALL 1", "* ESEARCH ALL 1 COUNT 2 MIN 1"));
         assert!(same("* LIST (\\Sent \\HasNoChildren) ...", "* LIST (\\HasNoChildren \\Sent) \"/\" Box"));
+        assert!(same("* METADATA Box (/a \"x\" /b \"y\")", "* METADATA Box (/b {1}\r\ny /a {1}\r\nx)"));
+        assert!(same("* METADATA Box (/a {1}\r\nx /b {1}\r\ny)", "* METADATA Box (/b {1}\r\ny /a {1}\r\nx)"));
+        assert!(same("* QUOTA \"\" (STORAGE 1 2 MESSAGE 3 4)", "* QUOTA \"\" (MESSAGE 3 4 STORAGE 1 2)"));
+        assert!(same(
+            "* 1 FETCH (FLAGS (\\Flagged \\Seen $a) UID 1)",
+            "* 1 FETCH (UID 1 FLAGS ($a \\Seen \\Flagged))"
+        ));
         assert!(same("* MYRIGHTS Box lrswi", "* MYRIGHTS Box irslw"));
         assert!(same("* ACL Box ann lrs bob l", "* ACL Box bob l ann srl"));
         assert!(same("* LISTRIGHTS Box ann \"\" l r s kx", "* LISTRIGHTS Box ann \"\" xk s r l"));
@@ -185,6 +249,7 @@ mod tests {
         assert!(!same("* STATUS Box (UNSEEN 3)", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
         assert!(!same("* 1 FETCH (FLAGS (\\Seen) UID 1)", "* 1 FETCH (UID (\\Seen) FLAGS 1)"));
         assert!(!same("* 1 FETCH (BODY[] \"UID 1\" UID 2)", "* 1 FETCH (UID 2 BODY[] \"1 UID\")"));
+        assert!(!same("* METADATA Box (/a \"x\")", "* METADATA Box (/a ~{1}\r\nx)"));
         assert!(!same("* ACL Box ann lrs bob l", "* ACL Box bob lrs ann l"));
         assert!(!same("* LIST () \"/\" Box", "* STATUS Box (MESSAGES 3 UNSEEN 3)"));
     }
