@@ -137,7 +137,7 @@ fn set(mailboxes: &Mailboxes, name: &str, who: &str, change: RightsChange) -> Re
     let mut txn = store.begin();
     txn.set_rights(mailbox, who, change);
     let committed = txn.commit().map_err(Failure::because(&tried))?;
-    store.wait(committed.ticket).map_err(Failure::because(tried))
+    mailboxes.finish(&committed).map_err(Failure::because(tried))
 }
 
 fn number_of(mailboxes: &Mailboxes, name: &str) -> Result<u32> {

@@ -7,9 +7,11 @@ use config::{Settings, Users, user_name};
 use nix::unistd::{Uid, User, chown, initgroups, setgid, setuid};
 use store::ids::{MailboxId, UserId};
 use store::mailbox::Mailbox;
-use store::{Limits, OpenOptions, Store, StoreError, WriterChoice};
+use store::txn::Committed;
+use store::{CommitError, Limits, OpenOptions, Store, StoreError, WriterChoice};
 
 use crate::failure::{Failure, Result};
+use crate::notify::Notifier;
 use crate::quota::limit;
 
 /// The settings, and where they came from.
@@ -29,6 +31,8 @@ pub(crate) struct Mailboxes {
     pub(crate) user: UserId,
     /// The user's name as the users file has it.
     pub(crate) name: String,
+    /// Where the router can be asked for its handlers.
+    pub(crate) runtime_dir: PathBuf,
 }
 
 impl Context {
@@ -107,7 +111,7 @@ impl Context {
         let store = self.open_store()?;
         let user =
             store.ensure_user(&name).map_err(Failure::because(format!("cannot open the mail of {name}")))?;
-        Ok(Mailboxes { store, user, name })
+        Ok(Mailboxes { store, user, name, runtime_dir: self.settings.runtime.dir.clone() })
     }
 
     /// When this is root: makes the folder `path` if it is missing, for the user whom the daemons run as. Before `become_daemon_user`, who may not be
@@ -145,6 +149,17 @@ impl Context {
 }
 
 impl Mailboxes {
+    /// Waits until a change is durable, and tells running sessions of it.
+    ///
+    /// # Errors
+    /// It may not last.
+    pub(crate) fn finish(&self, committed: &Committed) -> std::result::Result<(), CommitError> {
+        self.store.wait(committed.ticket)?;
+        let notifier = Notifier::attach(&self.runtime_dir);
+        committed.touched.iter().for_each(|touched| notifier.changed(*touched));
+        Ok(())
+    }
+
     /// The mailbox `name`, or a failure that says what to do.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Mailbox>> {
         let list = self.list()?;

@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let name = context.known_user(&arguments.user)?;
     let store = context.open_store().map_err(temporary)?;
     let user = store.ensure_user(&name).map_err(of_change)?;
-    let mailboxes = crate::context::Mailboxes { store, user, name };
+    let mailboxes =
+        crate::context::Mailboxes { store, user, name, runtime_dir: context.settings.runtime.dir.clone() };
     let list = mailboxes.list().map_err(temporary)?;
     let mailbox = match list.find(&arguments.mailbox) {
         Some(entry) if !entry.placeholder => mailboxes.find(&arguments.mailbox).map_err(temporary)?,

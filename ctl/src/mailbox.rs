@@ -107,7 +107,7 @@ fn change(mailboxes: &Mailboxes, tried: &str, ask: impl FnOnce(&mut Txn<'_>)) ->
     let mut change = mailboxes.store.begin();
     ask(&mut change);
     let committed = change.commit().map_err(Failure::because(tried))?;
-    mailboxes.store.wait(committed.ticket).map_err(Failure::because(tried))
+    mailboxes.finish(&committed).map_err(Failure::because(tried))
 }
 
 fn list(mailboxes: &Mailboxes) -> Result<Table> {

@@ -1,4 +1,4 @@
-//! Which sessions look at which mailbox, and how a change reaches them.
+//! Which sessions look at which mailboxes, and how a change reaches them. A list of mailboxes is watched as a mailbox is.
 //!
 //! A change in any process raises the generation of the mailbox's row in the shared table and writes the eventfd of each
 //! handler that watches the row (`shm_abi::Watches` says why nothing is missed). Here the poll thread then wakes the sessions.
@@ -15,8 +15,8 @@ use crate::slots::{Causes, SlotNumber};
 #[derive(Default)]
 struct Watchers {
     by_row: HashMap<RowIndex, Vec<SlotNumber>>,
-    /// The row that each watching session watches.
-    by_session: HashMap<SlotNumber, RowIndex>,
+    /// The rows that each watching session watches, ascending.
+    by_session: HashMap<SlotNumber, Box<[RowIndex]>>,
 }
 
 /// The watched mailboxes of this handler.
@@ -31,27 +31,39 @@ impl Changes {
         Changes { watches: Watches::new(handler), watchers: Mutex::default() }
     }
 
-    /// Session `slot` watches `mailbox` from now on. It must look at the mailbox after this, for what happened before.
-    pub(crate) fn watch(&self, shared: &Shared, slot: SlotNumber, mailbox: MailboxId) {
-        self.unwatch(shared, slot);
-        let row = self.watches.add(&shared.table, mailbox.key());
+    /// Session `slot` watches the rows of these keys from now on, and no others. It must look at what they stand for after this, for what
+    /// happened before.
+    pub(crate) fn watch(&self, shared: &Shared, slot: SlotNumber, keys: &[u64]) {
+        let mut wanted: Vec<(RowIndex, u64)> =
+            keys.iter().map(|&key| (shared.table.row_of(key), key)).collect();
+        wanted.sort_unstable_by_key(|(row, _)| row.0);
+        wanted.dedup_by_key(|(row, _)| row.0);
         let mut watchers = self.lock();
-        watchers.by_session.insert(slot, row);
-        watchers.by_row.entry(row).or_default().push(slot);
+        let before = watchers.by_session.remove(&slot).unwrap_or_default();
+        for &(row, key) in &wanted {
+            if !contains(&before, row) {
+                self.watches.add(&shared.table, key);
+                watchers.by_row.entry(row).or_default().push(slot);
+            }
+        }
+        let wanted: Box<[RowIndex]> = wanted.into_iter().map(|(row, _)| row).collect();
+        for &row in before.iter().filter(|row| !contains(&wanted, **row)) {
+            if let Some(sessions) = watchers.by_row.get_mut(&row) {
+                sessions.retain(|&other| other != slot);
+                if sessions.is_empty() {
+                    watchers.by_row.remove(&row);
+                }
+            }
+            self.watches.remove(&shared.table, row);
+        }
+        if !wanted.is_empty() {
+            watchers.by_session.insert(slot, wanted);
+        }
     }
 
     /// Session `slot` watches nothing any more.
     pub(crate) fn unwatch(&self, shared: &Shared, slot: SlotNumber) {
-        let mut watchers = self.lock();
-        let Some(row) = watchers.by_session.remove(&slot) else { return };
-        if let Some(sessions) = watchers.by_row.get_mut(&row) {
-            sessions.retain(|&other| other != slot);
-            if sessions.is_empty() {
-                watchers.by_row.remove(&row);
-            }
-        }
-        drop(watchers);
-        self.watches.remove(&shared.table, row);
+        self.watch(shared, slot, &[]);
     }
 
     /// Tells every handler that watches `mailbox`, this one included, that it changed.
@@ -73,4 +85,8 @@ impl Changes {
     fn lock(&self) -> MutexGuard<'_, Watchers> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn contains(rows: &[RowIndex], row: RowIndex) -> bool {
+    rows.binary_search_by_key(&row.0, |row| row.0).is_ok()
 }

@@ -173,9 +173,14 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Has the session woken by changes of `mailbox` from now on. It must look at the mailbox after this.
-    pub(crate) fn watch(&self, mailbox: MailboxId) {
-        self.shared.changes.watch(self.shared, self.slot, mailbox);
+    /// Has the session woken by changes of what has these keys from now on, and of nothing else. It must look at that after this.
+    pub(crate) fn watch(&self, keys: Vec<u64>) {
+        self.shared.changes.watch(self.shared, self.slot, &keys);
+    }
+
+    /// A number that is another whenever the mailbox, or the list, has changed. Read it before looking.
+    pub(crate) fn generation(&self, mailbox: MailboxId) -> u64 {
+        self.shared.table.generation(self.shared.table.row_of(mailbox.key()))
     }
 
     /// Ends [`Turn::watch`].

@@ -176,6 +176,32 @@ pub enum Change {
     ListSnapshot { user: UserId, name: String, list_version: u64, list: Vec<u8> },
 }
 
+impl Change {
+    /// The user whose list of mailboxes it changes.
+    pub(crate) fn list(&self) -> Option<UserId> {
+        match self {
+            Change::MailboxCreate { mailbox, .. }
+            | Change::MailboxRename { mailbox, .. }
+            | Change::MailboxDelete { mailbox, .. }
+            | Change::SpecialUse { mailbox, .. } => Some(mailbox.user),
+            Change::Subscribe { user, .. }
+            | Change::Quota { user, .. }
+            | Change::Attribute { user, .. }
+            | Change::ListSnapshot { user, .. }
+            | Change::UserDelete { user } => Some(*user),
+            Change::Message { .. }
+            | Change::Add { .. }
+            | Change::Flags { .. }
+            | Change::Expunge { .. }
+            | Change::Keyword { .. }
+            | Change::MailboxNumbers { .. }
+            | Change::Seen { .. }
+            | Change::UserCreate { .. }
+            | Change::MailboxSnapshot(_) => None,
+        }
+    }
+}
+
 /// A mailbox as its cells were at `highest_modseq`, or one of several parts of it. All parts together take the place of every change of this mailbox with
 /// a modseq up to that; what none of them holds was expunged before.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,11 @@ pub struct MailboxId {
 }
 
 impl MailboxId {
+    /// What stands for the list of a user's mailboxes where changes are announced: no mailbox has number 0.
+    pub fn list_of(user: UserId) -> MailboxId {
+        MailboxId { user, number: 0 }
+    }
+
     /// One number for the mailbox, unique in the store: the key of its row in the table of sessions.
     pub fn key(self) -> u64 {
         u64::from(self.user.0) << 32 | u64::from(self.number)

@@ -47,6 +47,8 @@ tests::scripts! {
     namespace: "imap/namespace.txt",
     namespace_others: "imap/namespace-others.txt",
     noop_logout: "imap/noop-logout.txt",
+    notify: "imap/notify.txt",
+    notify_lists: "imap/notify-lists.txt",
     objectid: "imap/objectid.txt",
     partial: "imap/partial.txt",
     pipeline: "imap/pipeline.txt",

@@ -91,6 +91,7 @@ impl ImapSession {
         txn.set_rights(MailboxId { user: place.owner, number: entry.number }, &identifier, change);
         match txn.commit() {
             Ok(committed) => {
+                turn.announce(committed.ticket, &committed.touched);
                 let ending = Ending::ok(tag.clone(), Tell::Everything, "Completed");
                 self.end_after(tag, committed.ticket, ending)
             }

@@ -90,6 +90,7 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("QUOTA=RES-STORAGE")),
     (User, Fixed("QUOTA=RES-MESSAGE")),
     (User, Fixed("QUOTA=RES-MAILBOX")),
+    (User, Fixed("NOTIFY")),
     (User, Fixed("UNAUTHENTICATE")),
     (User, Fixed("COMPRESS=DEFLATE")),
     (User, Fixed("UTF8=ACCEPT")),

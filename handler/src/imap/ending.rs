@@ -7,6 +7,7 @@ use protocol::imap::reply::status::{self as reply, Condition};
 use store::{ModSeq, Ticket};
 
 use super::enabled::Extension;
+use super::notify::SelectedEvents;
 use super::selected::Selected;
 use super::untagged::{Known, Untagged};
 use super::{Flow, ImapSession, Running, Stage};
@@ -127,7 +128,13 @@ impl Ending {
 
 /// What HIGHESTMODSEQ must tell the client at the end of a command that told it what there was.
 fn highest(selected: &mut Selected, how: Highest) -> Option<ModSeq> {
-    if !selected.enabled.condstore() {
+    // Who is not told of flags knows nothing up to anywhere.
+    let tells_flags = match &selected.events {
+        SelectedEvents::All => true,
+        SelectedEvents::Asked(rule) => rule.tells_flags,
+        SelectedEvents::Nothing => false,
+    };
+    if !selected.enabled.condstore() || !tells_flags {
         return None;
     }
     let with_qresync = selected.enabled.has(Extension::QResync);

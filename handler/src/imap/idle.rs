@@ -19,8 +19,10 @@ pub(crate) struct Idle {
 
 impl ImapSession {
     pub(super) fn begin_idle(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
-        if let Stage::Selected(_, selected) = &self.stage {
-            turn.watch(selected.id);
+        if !self.watch_for_notify(turn)
+            && let Stage::Selected(_, selected) = &self.stage
+        {
+            turn.watch(vec![selected.id.key()]);
         }
         reply::continuation(turn.output.bytes(), "idling");
         self.running = Running::Idle(Box::new(Idle { tag, untagged: None }));
@@ -56,11 +58,11 @@ impl ImapSession {
                 Flow::Wait(Next::InputOrChange)
             }
             IdleLine::Done => {
-                turn.unwatch();
+                self.end_watching(turn);
                 self.end(turn, idle.tag, Tell::Everything, "IDLE completed")
             }
             IdleLine::Bad => {
-                turn.unwatch();
+                self.end_watching(turn);
                 self.refuse(turn, &idle.tag, Condition::Bad, None, "Expected DONE")
             }
             IdleLine::Fatal => Flow::Wait(goodbye(turn, "Line too long")),
@@ -69,6 +71,10 @@ impl ImapSession {
 
     /// Tells what happened since the last time; false if the output is full before all is told.
     fn tell_while_idle(&mut self, idle: &mut Idle, turn: &mut Turn<'_>) -> Result<bool, store::StoreError> {
+        // RFC 5465, 4: exactly what NOTIFY asked for.
+        if self.notify.is_some() {
+            return self.tell_notifications(true, turn);
+        }
         let Stage::Selected(_, selected) = &mut self.stage else { return Ok(true) };
         if idle.untagged.is_none() {
             idle.untagged = Untagged::collect(selected, &Tell::Everything, turn)?;
@@ -79,5 +85,12 @@ impl ImapSession {
         }
         idle.untagged = None;
         Ok(true)
+    }
+
+    /// Nothing is watched any more but what NOTIFY asked for.
+    fn end_watching(&self, turn: &Turn<'_>) {
+        if self.notify.is_none() {
+            turn.unwatch();
+        }
     }
 }

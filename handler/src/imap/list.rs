@@ -324,7 +324,7 @@ impl ImapSession {
 }
 
 /// What a LIST reply says of a name.
-fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
+pub(super) fn attributes(list: &MailboxList, name: &str, entry: Option<&MailboxEntry>) -> Vec<ListAttribute> {
     let mut attributes = Vec::with_capacity(3);
     match entry {
         None => attributes.push(ListAttribute::NonExistent),

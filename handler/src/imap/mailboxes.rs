@@ -45,6 +45,9 @@ impl ImapSession {
             Ok(committed) => committed,
             Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
         };
+        if is_own {
+            self.note_own_names(&[&place.name]);
+        }
         let identifier = made_mailbox(&committed.outcomes).and_then(|id| {
             let mailbox = turn.shared.store.mailbox(id).ok()?;
             Some(object_id::mailbox_id(id, mailbox.uid_validity()))
@@ -63,6 +66,9 @@ impl ImapSession {
         let (owner, existing) = (place.owner, place.name.as_str());
         match self.commit(turn, |txn| txn.delete_mailbox(owner, existing)) {
             Ok(Committed { ticket, .. }) => {
+                if self.is_own(&place) {
+                    self.note_own_names(&[existing]);
+                }
                 if let Stage::Selected(_, selected) = &mut self.stage
                     && !selected
                         .mailbox(&turn.shared.store)
@@ -103,6 +109,9 @@ impl ImapSession {
         let (owner, existing) = (place.owner, place.name.as_str());
         match self.commit(turn, |txn| txn.rename_mailbox(owner, existing, &target.name)) {
             Ok(Committed { ticket, .. }) => {
+                if is_own {
+                    self.note_own_names(&[existing, &target.name]);
+                }
                 // INBOX stays where it is, without its messages.
                 let old_name = (!from.is_inbox()).then(|| from.sent_as().unwrap_or(existing));
                 let old_name = old_name.filter(|_| is_own);
@@ -129,6 +138,7 @@ impl ImapSession {
         };
         match self.commit(turn, |txn| txn.subscribe(user, name, subscribed)) {
             Ok(Committed { ticket, .. }) => {
+                self.note_own_names(&[name]);
                 self.end_after(tag.clone(), ticket, Ending::ok(tag, Tell::Everything, text))
             }
             Err(error) => self.refuse_change(turn, &tag, &error, Code::NonExistent),

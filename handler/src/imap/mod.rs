@@ -25,6 +25,7 @@ mod message_limit;
 mod metadata;
 mod modseq;
 mod names;
+mod notify;
 mod object_id;
 mod pipeline;
 mod quota;
@@ -57,6 +58,7 @@ use self::idle::Idle;
 use self::list::List;
 use self::login::Login;
 use self::metadata::Watch;
+use self::notify::{Notify, Setup};
 use self::search::{MultiSearch, Search};
 use self::selected::Selected;
 use self::sort::Sort;
@@ -116,6 +118,8 @@ enum Running {
     UrlFetch(Box<UrlFetch>),
     /// IDLE.
     Idle(Box<Idle>),
+    /// NOTIFY SET.
+    Notify(Box<Setup>),
     /// The change of a command is made and not durable yet.
     Commit(Tag, Ticket, Box<Running>),
     /// Everything is done but the last replies.
@@ -139,6 +143,8 @@ pub(crate) struct ImapSession {
     running: Running,
     /// What is known of METADATA, by who has enabled to be told of changes.
     metadata_watch: Option<Box<Watch>>,
+    /// What NOTIFY asked for, since it was used first.
+    notify: Option<Box<Notify>>,
     failed_logins: u32,
     bad_commands: u32,
 }
@@ -152,6 +158,7 @@ impl ImapSession {
             enabled: Enabled::default(),
             running: Running::Nothing,
             metadata_watch: None,
+            notify: None,
             failed_logins: 0,
             bad_commands: 0,
         }
@@ -195,6 +202,7 @@ impl ImapSession {
                 Running::List(list) => self.go_on_list(list, turn),
                 Running::UrlFetch(fetch) => self.go_on_url_fetch(fetch, turn),
                 Running::Idle(idle) => self.go_on_idle(idle, turn),
+                Running::Notify(setup) => self.go_on_notify(setup, turn),
                 Running::Commit(tag, ticket, then) => self.go_on_commit(tag, ticket, then, turn),
                 Running::Ending(ending) => self.go_on_ending(ending, turn),
             };
@@ -208,6 +216,13 @@ impl ImapSession {
         if turn.shared.is_shutting_down() {
             return Flow::Wait(goodbye(turn, "The server is being stopped"));
         }
+        self.apply_notify();
+        // What was begun to be told comes before what the next command says.
+        if self.notify.as_ref().is_some_and(|notify| notify.is_telling())
+            && let Some(next) = self.tell_between_commands(turn)
+        {
+            return Flow::Wait(next);
+        }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
         turn.input.consume(consumed);
         match decoded {
@@ -215,7 +230,10 @@ impl ImapSession {
                 if let Some(cell) = turn.cell() {
                     cell.end_command(turn.shared.unix_ms());
                 }
-                return Flow::Wait(Next::Input);
+                let next = self.tell_between_commands(turn);
+                let is_notifying = self.notify.as_ref().is_some_and(|notify| notify.is_active());
+                let wait = if is_notifying { Next::InputOrChange } else { Next::Input };
+                return Flow::Wait(next.unwrap_or(wait));
             }
             Decoded::Continue => reply::continuation(turn.output.bytes(), "Ready for the literal"),
             Decoded::Command(tagged) => {
@@ -309,6 +327,7 @@ impl ImapSession {
             Command::UrlFetch(arguments) => self.begin_url_fetch(tag, arguments),
             Command::ResetKey(arguments) => self.reset_key(tag, &arguments, turn),
             Command::Idle => self.begin_idle(tag, turn),
+            Command::Notify(arguments) => self.notify(tag, arguments, turn),
             Command::MultiSearch(arguments) => self.begin_multi_search(tag, arguments, turn),
             command if !matches!(self.stage, Stage::Selected(..)) => {
                 let text = format!("{} needs a selected mailbox", command_name(&command));
@@ -415,6 +434,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::UrlFetch(_) => "URLFETCH",
         Command::ResetKey(_) => "RESETKEY",
         Command::Idle => "IDLE",
+        Command::Notify(_) => "NOTIFY",
         Command::Search(_) => "SEARCH",
         Command::Sort(_) => "SORT",
         Command::Thread(_) => "THREAD",

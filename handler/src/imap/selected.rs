@@ -15,6 +15,7 @@ use store::{CellIndex, Keywords, Mailbox, MailboxId, Pin, Right, Rights, Store, 
 use super::enabled::Enabled;
 use super::modseq::ClientModSeq;
 use super::names::Found;
+use super::notify::SelectedEvents;
 use super::search::Contexts;
 
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
@@ -45,6 +46,8 @@ pub(crate) struct Selected {
     pub(crate) access: Access,
     /// Extensions that the session has enabled.
     pub(crate) enabled: Enabled,
+    /// What the session is told of changes.
+    pub(crate) events: SelectedEvents,
     /// What the session has been told.
     pub(crate) view: View,
     /// The modseq from which the client would go on.
@@ -85,6 +88,7 @@ impl Selected {
             rights,
             access,
             enabled,
+            events: SelectedEvents::default(),
             client_modseq: ClientModSeq::new(view.parked().expunged_upto),
             view,
             mailbox: None,

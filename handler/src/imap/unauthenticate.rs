@@ -17,6 +17,7 @@ impl ImapSession {
             log::info!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
         }
         self.deselect(turn);
+        turn.unwatch();
         *self = ImapSession {
             stage: Stage::NotAuthenticated,
             failed_logins: self.failed_logins,

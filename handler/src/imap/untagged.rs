@@ -1,5 +1,8 @@
 //! What others, or the session itself, changed in the selected mailbox, told to the client piece by piece.
 
+use std::sync::Arc;
+
+use protocol::imap::Numbering;
 use protocol::imap::reply::code::{Code, NewKeywords};
 use protocol::imap::reply::fetch as fetch_reply;
 use protocol::imap::reply::mailbox as reply;
@@ -12,6 +15,8 @@ use store::view::{Changes, Refresh};
 use store::{CellIndex, Keywords, Mailbox, ModSeq, StoreError};
 
 use super::ending::Tell;
+use super::fetch::{Fetch, Progress};
+use super::notify::{SelectedEvents, SelectedRule};
 use super::search::Notices;
 use super::selected::Selected;
 use crate::conversation::Turn;
@@ -70,6 +75,8 @@ pub(crate) struct Untagged {
     known: Known,
     /// News of searches that are kept up to date.
     notices: Option<Notices>,
+    /// What NOTIFY asked for of new messages.
+    new_messages: Option<Box<Fetch>>,
 }
 
 impl Untagged {
@@ -82,7 +89,7 @@ impl Untagged {
         tell: &Tell,
         turn: &Turn<'_>,
     ) -> Result<Option<Untagged>, StoreError> {
-        let (expunges, with_uids, known) = match tell {
+        let (expunges, mut with_uids, known) = match tell {
             Tell::Nothing => return Ok(None),
             Tell::NoExpunge(known) => (false, false, known.clone()),
             Tell::NoExpungeWithUids => (false, true, Known::default()),
@@ -93,13 +100,20 @@ impl Untagged {
         if mailbox.is_deleted()? {
             return Err(StoreError::NotFound("mailbox"));
         }
+        let rule = match &selected.events {
+            SelectedEvents::All => None,
+            SelectedEvents::Asked(rule) => Some(Arc::clone(rule)),
+            SelectedEvents::Nothing => return Ok(None),
+        };
+        // RFC 5465, 5.1.
+        with_uids |= rule.is_some();
         let told = selected.view.parked();
         let highest = mailbox.highest_modseq()?;
         if told.flags_upto == highest && (told.expunged_upto == highest || !expunges) {
             return Ok(None);
         }
         let exists_before = selected.view.exists();
-        let changes = selected.view.refresh(&mailbox, Refresh { expunges })?;
+        let mut changes = selected.view.refresh(&mailbox, Refresh { expunges })?;
         if changes.is_empty() {
             return Ok(None);
         }
@@ -110,6 +124,13 @@ impl Untagged {
             Expunged::Numbers
         };
         let notices = Notices::new(selected, &changes, exists_before);
+        let mut new_messages = None;
+        if let Some(rule) = rule {
+            if !rule.tells_flags {
+                changes.flags.clear();
+            }
+            new_messages = fetch_new(&rule, &changes, exists_before, selected).map(Box::new);
+        }
         Ok(Some(Untagged {
             changes,
             expunged,
@@ -119,6 +140,7 @@ impl Untagged {
             with_uids,
             known,
             notices,
+            new_messages,
         }))
     }
 
@@ -149,9 +171,16 @@ impl Untagged {
                 return Ok(false);
             }
         }
-        match &mut self.notices {
-            Some(notices) => notices.tell_changed(selected, turn),
-            None => Ok(true),
+        if let Some(notices) = &mut self.notices
+            && !notices.tell_changed(selected, turn)?
+        {
+            return Ok(false);
+        }
+        let Some(fetch) = &mut self.new_messages else { return Ok(true) };
+        match fetch.run(selected, turn)? {
+            Progress::Done => Ok(true),
+            Progress::Again | Progress::OutputFull => Ok(false),
+            Progress::Broken => Err(StoreError::NotFound("rest of a message")),
         }
     }
 
@@ -243,6 +272,20 @@ impl Untagged {
         }
         Ok(true)
     }
+}
+
+/// The FETCH of the new messages that NOTIFY asked for (RFC 5465, 5.2); `exists_before` messages were in view.
+fn fetch_new(
+    rule: &SelectedRule,
+    changes: &Changes,
+    exists_before: u32,
+    selected: &Selected,
+) -> Option<Fetch> {
+    let (tag, items) = rule.fetch.clone()?;
+    let first = exists_before + 1 - changes.expunged.len() as u32;
+    let last = changes.exists.filter(|last| first <= *last)?;
+    let new = NumberSet::from_ranges(vec![(first, last)]);
+    Some(Fetch::new(tag, Numbering::Sequence, items, new, selected))
 }
 
 /// The keywords of RFC 9051, 2.3.2, which IMAP4rev2 tells of in every mailbox that has room for one more.

@@ -47,7 +47,8 @@ impl ImapSession {
         }
     }
 
-    fn selected_id(&self) -> Option<MailboxId> {
+    /// The selected mailbox.
+    pub(super) fn selected_id(&self) -> Option<MailboxId> {
         match &self.stage {
             Stage::Selected(_, selected) => Some(selected.id),
             _ => None,

@@ -39,7 +39,7 @@ impl Intake {
         let Intake { transaction, id, sink, octets, client, .. } = self;
         let transaction = *transaction;
         let over_quota = transaction.over_quota();
-        let recipients = transaction.recipients.into_mailboxes(&turn.shared.store);
+        let recipients = transaction.recipients.into_mailboxes(turn);
         let draft = match sink {
             Sink::Draft(draft) => draft,
             Sink::Refused(reply) => return Err(Answers::new(recipients, reply)),

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use store::{MailboxId, Store, UserId};
+use store::{MailboxId, UserId};
 
 use super::folder::Folder;
+use crate::conversation::Turn;
 use crate::log;
 use crate::maildrops::inbox_of;
 
@@ -67,19 +68,20 @@ impl<P> Recipients<P> {
 
 impl Recipients<Place> {
     /// Finds the mailbox of each place, and makes those that must be made. A folder that cannot be made is INBOX.
-    pub(super) fn into_mailboxes(self, store: &Store) -> Recipients<MailboxId> {
+    pub(super) fn into_mailboxes(self, turn: &Turn<'_>) -> Recipients<MailboxId> {
         let Recipients { places, ends } = self;
         let mailbox_of = |Place { user, folder }: Place| match folder {
             Folder::Inbox => inbox_of(user),
             Folder::Existing(number) => MailboxId { user, number },
-            Folder::New(name) => make(store, user, &name).unwrap_or_else(|| inbox_of(user)),
+            Folder::New(name) => make(turn, user, &name).unwrap_or_else(|| inbox_of(user)),
         };
         Recipients { places: places.into_iter().map(mailbox_of).collect(), ends }
     }
 }
 
 /// Makes a mailbox, unless somebody has made it meanwhile.
-fn make(store: &Store, user: UserId, name: &str) -> Option<MailboxId> {
+fn make(turn: &Turn<'_>, user: UserId, name: &str) -> Option<MailboxId> {
+    let store = &turn.shared.store;
     let find = || {
         let list = store.mailbox_list(user).ok()?;
         let entry = list.find(name).filter(|entry| !entry.placeholder)?;
@@ -90,8 +92,9 @@ fn make(store: &Store, user: UserId, name: &str) -> Option<MailboxId> {
     }
     let mut txn = store.begin();
     txn.create_mailbox(user, name, None);
-    if let Err(error) = txn.commit() {
-        log::warning!("folder not made", user = user.0, folder = name, why = error);
+    match txn.commit() {
+        Ok(committed) => turn.announce(committed.ticket, &committed.touched),
+        Err(error) => log::warning!("folder not made", user = user.0, folder = name, why = error),
     }
     find()
 }

@@ -1,6 +1,7 @@
 //! A whole handler in a test: the test plays the router, and clients over socket pairs.
 
 mod costs;
+mod notifications;
 mod pipelines;
 mod searches;
 mod sessions;

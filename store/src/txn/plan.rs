@@ -174,6 +174,7 @@ impl<'a> Plan<'a> {
         }
         let adds = self.mailboxes.into_values().filter(|plan| plan.adds > 0);
         let reserves = adds.filter_map(|plan| Some((plan.open?, plan.adds))).collect();
+        self.touched.extend(self.changes.iter().filter_map(Change::list).map(MailboxId::list_of));
         self.touched.sort_unstable();
         self.touched.dedup();
         let Plan { changes, touched, others, adopted, .. } = self;

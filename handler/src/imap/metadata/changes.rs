@@ -173,7 +173,7 @@ fn differences(before: &[Entry], now: &[Entry]) -> Vec<(Option<u32>, Box<str>)> 
 }
 
 /// The name of the entry that an attribute is.
-fn entry_of(attribute: &str) -> String {
+pub(in crate::imap) fn entry_of(attribute: &str) -> String {
     match attribute.strip_prefix(OF_READERS).and_then(|rest| rest.split_once('/')) {
         Some((_, rest)) => format!("/private/{rest}"),
         None => attribute.strip_prefix("meta").unwrap_or(attribute).to_owned(),

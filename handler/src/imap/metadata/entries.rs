@@ -158,7 +158,7 @@ impl<'e> Found<'e> {
 }
 
 /// The list that has the server's shared entries; `None` while nobody has set any.
-pub(super) fn server_list(store: &Store) -> Result<Option<Arc<MailboxList>>, StoreError> {
+pub(in crate::imap) fn server_list(store: &Store) -> Result<Option<Arc<MailboxList>>, StoreError> {
     match store.find_user(ANYONE)? {
         Some(anyone) => store.mailbox_list(anyone).map(Some),
         None => Ok(None),

@@ -19,8 +19,10 @@ use store::lists::MailboxEntry;
 use store::{MailboxId, Right, Rights, StoreError};
 
 pub(crate) use self::changes::Watch;
+pub(super) use self::changes::entry_of;
 use self::entries::Entries;
 pub(crate) use self::entries::server_filter;
+pub(super) use self::entries::server_list;
 use super::ending::{Ending, Tell};
 use super::names::{Place, Unfound, permitted};
 use super::{Flow, ImapSession, User};

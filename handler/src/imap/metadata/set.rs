@@ -82,6 +82,7 @@ impl ImapSession {
                         step.note(&target, watch);
                     }
                 }
+                self.note_own_names(&[arguments.mailbox.as_ref().map_or("", |name| name.as_str())]);
                 let ending = Ending::ok(tag.clone(), Tell::Everything, "SETMETADATA completed");
                 self.end_after(tag, committed.ticket, ending)
             }

@@ -174,7 +174,7 @@ impl ImapSession {
     }
 
     /// The mailboxes that are meant, each once, with their names.
-    fn source_mailboxes(
+    pub(in crate::imap) fn source_mailboxes(
         &self,
         sources: &[MailboxFilter],
         turn: &Turn<'_>,

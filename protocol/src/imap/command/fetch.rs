@@ -174,7 +174,8 @@ impl FetchArguments {
         Ok(FetchArguments { numbering, messages, items, modifiers })
     }
 
-    fn parse_items(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Result<(), Fault> {
+    /// Takes one item, a macro, or some items in parentheses.
+    pub(crate) fn parse_items(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Result<(), Fault> {
         if cursor.peek() == Some(b'(') {
             let mut is_empty = true;
             cursor.list(|cursor| {

@@ -17,7 +17,7 @@ pub mod store;
 mod tests;
 
 use super::extension::{
-    acl, compress, context, enable, id, metadata, multi_search, quota, sort, uid_batches, urlauth,
+    acl, compress, context, enable, id, metadata, multi_search, notify, quota, sort, uid_batches, urlauth,
 };
 use super::syntax::cursor::{Cursor, Fault, UpperName};
 use super::syntax::mailbox_name::MailboxName;
@@ -95,6 +95,8 @@ pub enum Command {
     Id(id::IdParameters),
     /// ENABLE (RFC 5161)
     Enable(enable::EnableArguments),
+    /// NOTIFY (RFC 5465)
+    Notify(notify::NotifyArguments),
     /// NAMESPACE (RFC 2342)
     Namespace,
     /// SELECT
@@ -220,8 +222,8 @@ fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
 /// Errors: there is no such command, or it takes no arguments, so that no literal can belong to it.
 pub(crate) fn check_takes_literals(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     match parse_name(cursor)?.as_bytes() {
-        b"LOGIN" | b"AUTHENTICATE" | b"COMPRESS" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY" | b"ID"
-        | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE"
+        b"LOGIN" | b"AUTHENTICATE" | b"COMPRESS" | b"NOTIFY" | b"GENURLAUTH" | b"URLFETCH" | b"RESETKEY"
+        | b"ID" | b"ENABLE" | b"SELECT" | b"EXAMINE" | b"CREATE" | b"DELETE" | b"RENAME" | b"SUBSCRIBE"
         | b"UNSUBSCRIBE" | b"LIST" | b"LSUB" | b"SETACL" | b"DELETEACL" | b"GETACL" | b"LISTRIGHTS"
         | b"MYRIGHTS" | b"GETMETADATA" | b"SETMETADATA" | b"GETQUOTA" | b"GETQUOTAROOT" | b"SETQUOTA"
         | b"STATUS" | b"SEARCH" | b"SORT" | b"THREAD" | b"ESEARCH" | b"CANCELUPDATE" | b"UIDBATCHES"
@@ -282,6 +284,7 @@ fn parse_command(cursor: &mut Cursor<'_>) -> Result<Command, Fault> {
         b"GETQUOTAROOT" => Command::Quota(quota::QuotaCommand::parse_get_root(cursor)?),
         b"SETQUOTA" => Command::Quota(quota::QuotaCommand::parse_set(cursor)?),
         b"NAMESPACE" => Command::Namespace,
+        b"NOTIFY" => Command::Notify(notify::NotifyArguments::parse(cursor)?),
         b"UNAUTHENTICATE" => Command::Unauthenticate,
         b"COMPRESS" => Command::Compress(compress::Algorithm::parse(cursor)?),
         b"CAPABILITY" => Command::Capability,

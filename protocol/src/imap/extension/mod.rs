@@ -34,6 +34,7 @@ pub mod idle;
 pub mod mailbox_filter;
 pub mod metadata;
 pub mod multi_search;
+pub mod notify;
 pub mod object_id;
 pub mod partial;
 pub mod preview;

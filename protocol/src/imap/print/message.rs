@@ -31,7 +31,7 @@ impl Printer<'_> {
         }
     }
 
-    fn fetch_item(&mut self, item: &FetchItem) {
+    pub(super) fn fetch_item(&mut self, item: &FetchItem) {
         match item {
             FetchItem::Flags => self.word("FLAGS"),
             FetchItem::Uid => self.word("UID"),

@@ -9,6 +9,7 @@ mod extension;
 mod mailbox;
 mod message;
 mod metadata;
+mod notify;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -127,6 +128,7 @@ impl Printer<'_> {
             Command::Close => self.word("CLOSE"),
             Command::Unselect => self.word("UNSELECT"),
             Command::Idle => self.word("IDLE"),
+            Command::Notify(arguments) => self.notify(arguments),
             Command::Compress(Algorithm::Deflate) => self.word("COMPRESS DEFLATE"),
             Command::Compress(Algorithm::Other) => self.word("COMPRESS OTHER"),
             Command::Authenticate(arguments) => self.authenticate(arguments),

@@ -20,6 +20,8 @@ pub enum Code<'a> {
     AuthorizationFailed,
     /// BADCHARSET, with those that are known.
     BadCharset(&'a [&'a str]),
+    /// BADEVENT (RFC 5465): the events that can be asked for.
+    BadEvent(&'a [&'a str]),
     /// BADURL (RFC 4469): this URL of a CATENATE is the first that stands for nothing.
     BadUrl(&'a [u8]),
     /// CANNOT: it is right, but cannot be done here, ever.
@@ -74,6 +76,8 @@ pub enum Code<'a> {
     NotSaved,
     /// NOUPDATE (RFC 5267): there will be no news of the results of this command.
     NoUpdate(&'a Tag),
+    /// NOTIFICATIONOVERFLOW (RFC 5465): there is too much to tell; nothing is told from now on.
+    NotificationOverflow,
     /// OVERQUOTA
     OverQuota,
     /// PARSE: a message cannot be parsed.
@@ -145,7 +149,7 @@ impl Code<'_> {
                 out.push(b' ');
                 to.write(out);
             }
-            Code::BadCharset(charsets) => {
+            Code::BadCharset(charsets) | Code::BadEvent(charsets) => {
                 out.extend_from_slice(b" (");
                 out.extend_from_slice(charsets.join(" ").as_bytes());
                 out.push(b')');
@@ -211,6 +215,7 @@ impl Code<'_> {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset(_) => "BADCHARSET",
+            Code::BadEvent(_) => "BADEVENT",
             Code::BadUrl(_) => "BADURL",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
@@ -238,6 +243,7 @@ impl Code<'_> {
             Code::NoPerm => "NOPERM",
             Code::NotSaved => "NOTSAVED",
             Code::NoUpdate(_) => "NOUPDATE",
+            Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PermanentFlags(..) => "PERMANENTFLAGS",

@@ -56,6 +56,8 @@ fn numbered(out: &mut Vec<u8>, number: u32, rest: &[u8]) {
 pub enum ListAttribute {
     /// `\Noselect`
     NoSelect,
+    /// `\NoAccess` (RFC 5465): it is there, but may not be read.
+    NoAccess,
     /// `\Noinferiors`
     NoInferiors,
     /// `\Marked`
@@ -79,6 +81,7 @@ impl ListAttribute {
     pub fn name(self) -> &'static str {
         match self {
             ListAttribute::NoSelect => "\\Noselect",
+            ListAttribute::NoAccess => "\\NoAccess",
             ListAttribute::NoInferiors => "\\Noinferiors",
             ListAttribute::Marked => "\\Marked",
             ListAttribute::Unmarked => "\\Unmarked",
@@ -128,8 +131,11 @@ pub fn list(
         Extended::ChildSubscribed => out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))"),
         Extended::OldName(old_name) => {
             out.extend_from_slice(b" (\"OLDNAME\" (");
-            // Only who takes UTF-8 gets it. In quotes, as in the RFC, though it may be an atom.
-            string::write_utf8(out, old_name, encoding);
+            // In quotes, as in the RFC, though it may be an atom.
+            match encoding {
+                NameEncoding::Utf8 => string::write_utf8(out, old_name, encoding),
+                NameEncoding::ModifiedUtf7 => write_mailbox(out, old_name, encoding),
+            }
             out.extend_from_slice(b"))");
         }
     }

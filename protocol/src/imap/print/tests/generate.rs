@@ -3,6 +3,7 @@
 mod commands;
 mod messages;
 mod metadata;
+mod notify;
 mod searches;
 mod urls;
 

@@ -86,6 +86,7 @@ impl Draw {
             29 => Command::Copy(self.copy(names)),
             31 | 32 => Command::Metadata(self.metadata(names)),
             33 => Command::Quota(self.quota(names)),
+            34 => Command::Notify(self.notify(names)),
             30 => Command::Move(self.copy(names)),
             _ => Command::Fetch(self.fetch()),
         }

@@ -32,7 +32,7 @@ impl Draw {
         FetchArguments { numbering, messages: self.set(), items, modifiers }
     }
 
-    fn fetch_item(&mut self) -> FetchItem {
+    pub(super) fn fetch_item(&mut self) -> FetchItem {
         let (section, partial, peek) = (self.section(), self.maybe(2, Draw::partial), self.chance(2));
         let part = Section { text: None, ..section.clone() };
         match self.below(12) {
