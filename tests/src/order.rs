@@ -124,7 +124,9 @@ fn with_rights_in_order(line: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What stands before the items, the items, and what stands behind them.
-fn parts(line: &[u8]) -> Option<(&[u8], Vec<&[u8]>, &[u8])> {
+type Parts<'a> = (&'a [u8], Vec<&'a [u8]>, &'a [u8]);
+
+fn parts(line: &[u8]) -> Option<Parts<'_>> {
     let tokens = tokens(line);
     let word = |index: usize| tokens.get(index).map(|token| line[token.clone()].to_ascii_uppercase());
     let is = |index: usize, name: &str| word(index).is_some_and(|word| word == name.as_bytes());

@@ -193,7 +193,7 @@ enum Step {
     /// What was expunged is taken out of the results of a SORT.
     TakeOut(Edits),
     /// Messages that changed or came are asked.
-    Ask(Finder),
+    Ask(Box<Finder>),
     /// Those that do not meet the key any more are told, then the places of others are found in the results of a SORT.
     Place(Edits, Box<Places>),
     /// Messages that come into the results of a SORT are told.
@@ -298,7 +298,9 @@ impl Notices {
                 return Ok(false);
             }
             match std::mem::take(&mut self.step) {
-                Step::Begin | Step::TakeOut(_) => self.step = Step::Ask(self.begin(context, selected, turn)?),
+                Step::Begin | Step::TakeOut(_) => {
+                    self.step = Step::Ask(Box::new(self.begin(context, selected, turn)?));
+                }
                 Step::Ask(mut finder) => {
                     if !finder.go_on(selected.id, &mailbox, &selected.view, turn)? {
                         self.step = Step::Ask(finder);

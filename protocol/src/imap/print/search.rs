@@ -159,7 +159,11 @@ impl Printer<'_> {
             SearchKey::InternalDate(comparison, date) => self.date_key("", *comparison, *date),
             SearchKey::SentDate(comparison, date) => self.date_key("SENT", *comparison, *date),
             SearchKey::SavedDate(comparison, date) => self.date_key("SAVED", *comparison, *date),
-            SearchKey::Filter(name) => self.text_key("FILTER", name.as_bytes()),
+            // An atom, never a string.
+            SearchKey::Filter(name) => {
+                self.word("FILTER");
+                self.word(name);
+            }
             SearchKey::EmailId(identifier) => self.text_key("EMAILID", identifier.as_str().as_bytes()),
             SearchKey::ThreadId(identifier) => self.text_key("THREADID", identifier.as_str().as_bytes()),
             SearchKey::Older(seconds) => self.number_key("OLDER", u64::from(*seconds)),

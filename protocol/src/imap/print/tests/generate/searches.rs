@@ -140,7 +140,7 @@ impl Draw {
             12 => SearchKey::InternalDate(comparison, self.date()),
             13 => SearchKey::SentDate(comparison, self.date()),
             14 => SearchKey::SavedDate(comparison, self.date()),
-            15 => SearchKey::Filter(self.one(&["on-the-road", "x"]).to_owned()),
+            15 => SearchKey::Filter(self.one(&["on-the-road", "]x", "NIL"]).to_owned()),
             16 => SearchKey::Older(self.number_32()),
             17 => SearchKey::Younger(self.number_32()),
             18 => SearchKey::EmailId(self.parsed(" M-_0aZ", ObjectId::parse)),
