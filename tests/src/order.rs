@@ -123,7 +123,7 @@ fn with_rights_in_order(line: &[u8]) -> Option<Vec<u8>> {
     Some(words.join(&b' '))
 }
 
-/// What stands before the items, the items, and what stands behind them.
+/// A reply with a list in it: what stands before the items, the items, and what stands behind them.
 type Parts<'a> = (&'a [u8], Vec<&'a [u8]>, &'a [u8]);
 
 fn parts(line: &[u8]) -> Option<Parts<'_>> {
