@@ -23,9 +23,10 @@ use crate::ids::{MailboxId, UserId};
 use crate::quota::Limits;
 use attributes::Attributes;
 
+pub(crate) use attributes::stays_in_its_store;
 pub use attributes::{
     LONGEST_ATTRIBUTE_NAME_BYTES, LONGEST_ATTRIBUTE_VALUE_BYTES, MOST_ATTRIBUTE_BYTES, MOST_ATTRIBUTES,
-    OF_READERS,
+    OF_READERS, OF_URL_KEYS,
 };
 pub use file::CachedList;
 pub(crate) use file::decode as decode_list;

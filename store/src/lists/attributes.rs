@@ -13,11 +13,17 @@ pub const MOST_ATTRIBUTES: usize = 10_000;
 pub const MOST_ATTRIBUTE_BYTES: usize = 4 << 20;
 /// Octets of a name at most.
 pub const LONGEST_ATTRIBUTE_NAME_BYTES: usize = 1024;
-/// What the names of attributes begin with that are a reader's own: the number of the user follows, and `/`. Elsewhere that number is another user, so they stay in
-/// the store in which they are.
+/// What the names of attributes begin with that are a reader's own: the number of the user follows, and `/`.
 pub const OF_READERS: &str = "meta/reader/";
+/// What the names of attributes begin with that are keys of URLs (RFC 4467): the number of the user follows.
+pub const OF_URL_KEYS: &str = "urlauth/";
 /// Octets of a value at most.
 pub const LONGEST_ATTRIBUTE_VALUE_BYTES: usize = 64 << 10;
+
+/// Whether an attribute means something in its own store alone: its name has the number of a user, who is another elsewhere. Exports leave it out.
+pub(crate) fn stays_in_its_store(name: &str) -> bool {
+    name.starts_with(OF_READERS) || name.starts_with(OF_URL_KEYS)
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Attribute {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::{Result, StoreError};
 use crate::gc::gate::Gate;
 use crate::ids::{CellIndex, MailboxId, ModSeq, UserId};
-use crate::lists::{MailboxList, OF_READERS};
+use crate::lists::{MailboxList, stays_in_its_store};
 use crate::locks::LockKey;
 use crate::mailbox::{Cell, Cells, Mailbox};
 use crate::quota::Limits;
@@ -145,7 +145,7 @@ impl UserSnapshot {
 
 /// What is said of a mailbox, or of the user, as it is understood elsewhere: users by their names, for their numbers mean nothing there.
 fn exported(list: &MailboxList, mailbox: Option<u32>) -> Vec<(String, Vec<u8>)> {
-    let stays = |name: &str| name.starts_with(SHARED) || name.starts_with(OF_READERS);
+    let stays = |name: &str| name.starts_with(SHARED) || stays_in_its_store(name);
     let told = list.attributes(mailbox).filter(|(name, _)| !stays(name));
     told.map(|(name, value)| {
         let value = if name.starts_with(ACL) { encode(decode(value).0, None) } else { value.to_vec() };

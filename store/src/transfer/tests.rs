@@ -42,6 +42,7 @@ fn made(store: &Arc<Store>) -> UserId {
     txn.set_attribute(user, None, "shared/7", Some(b""));
     txn.set_attribute(user, Some(1), "acl/bob", Some(b"lrs 17"));
     txn.set_attribute(user, Some(1), "meta/reader/17/comment", Some(b"his"));
+    txn.set_attribute(user, Some(1), "urlauth/17", Some(b"a key"));
     txn.commit().expect("made");
     let inbox = MailboxId { user, number: 1 };
     for number in 0..5 {

@@ -11,7 +11,7 @@ use crate::change::{Added, Change, Flags, SpecialUse, SystemFlags, ZonedTime};
 use crate::error::ChangeError;
 use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
 use crate::lists::{
-    INBOX, MailboxEntry, MailboxList, OF_READERS, plan_adopt, plan_create, plan_quota, plan_subscribe,
+    INBOX, MailboxEntry, MailboxList, plan_adopt, plan_create, plan_quota, plan_subscribe, stays_in_its_store,
 };
 use crate::locks::LockKey;
 use crate::mailbox::{Keywords, MODSEQS_SKIPPED, UIDS_SKIPPED};
@@ -161,7 +161,7 @@ impl Plan<'_> {
         for (name, value) in &wanted.attributes {
             let identifier = name.strip_prefix(ACL);
             let is_owners = identifier.is_some_and(|identifier| subject(identifier) == owner);
-            if is_owners || name.starts_with(OF_READERS) {
+            if is_owners || stays_in_its_store(name) {
                 continue;
             }
             let whom = identifier.map_or(Ok(None), |identifier| self.store.find_user(subject(identifier)))?;

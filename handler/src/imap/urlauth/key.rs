@@ -3,6 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use protocol::imap::url::{Token, rump};
 use sha2::Sha256;
+use store::lists::OF_URL_KEYS;
 use store::{ChangeError, MailboxId, Store, StoreError, Ticket, UserId};
 
 use super::INTERNAL;
@@ -100,7 +101,7 @@ impl Key {
 
 /// The name of the attribute that has a user's key.
 fn name(user: UserId) -> String {
-    format!("urlauth/{}", user.0)
+    format!("{OF_URL_KEYS}{}", user.0)
 }
 
 #[cfg(test)]
