@@ -149,16 +149,20 @@ pub(super) fn settle(model: &mut Model, whole: &Whole) {
         let Some(known) = model.mailbox_mut(*id) else { continue };
         known.uid_next = seen.uid_next;
         known.highest_modseq = seen.highest_modseq;
-        // A UID that is gone altogether stays below UIDNEXT.
-        known.cells.retain(|uid, _| seen.cells.contains_key(uid));
+        // A UID that is gone altogether stays below UIDNEXT. One that was expunged is remembered: a tombstone that was dropped is there again when the
+        // mailbox is made from all logs.
+        known.cells.retain(|uid, cell| seen.cells.contains_key(uid) || !cell.states.now().is_live());
         for (uid, cell) in &mut known.cells {
-            if let Some(seen) = seen.cells.get(uid) {
-                cell.states.settle(seen.state);
-                if is_damaged(seen) {
-                    cell.content = Arc::new(seen.content.clone());
+            match seen.cells.get(uid) {
+                Some(seen) => {
+                    cell.states.settle(seen.state);
+                    if is_damaged(seen) {
+                        cell.content = Arc::new(seen.content.clone());
+                    }
                 }
-                (cell.added_by, cell.stored_by) = (DURABLE, DURABLE);
+                None => cell.states.settle(*cell.states.now()),
             }
+            (cell.added_by, cell.stored_by) = (DURABLE, DURABLE);
         }
     }
 }

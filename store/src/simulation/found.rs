@@ -308,3 +308,20 @@ fn a_backup_of_a_log_that_ends_in_zeros_and_has_something_to_give_up_is_whole() 
         steps
     });
 }
+
+#[test]
+fn a_tombstone_that_was_dropped_may_be_there_again_when_its_mailbox_is_made_from_all_logs() {
+    holds("tombstone", |_| {
+        let [round, checkpoint] = [Step::Round { writer: 0 }, Step::Checkpoint { writer: 0 }];
+        let moved = Operation::Copy { from: 0, messages: vec![0], to: 1, expunge: true };
+        let mut steps = vec![user(0, 0), Step::Do { writer: 0, what: mailbox(0) }];
+        steps.extend([Step::Do { writer: 0, what: delivery(&[0]) }, round.clone()]);
+        // The message stays in the other mailbox: it is not given up, so a rebuild makes the tombstone.
+        steps.extend([Step::Do { writer: 0, what: moved }, round, checkpoint.clone()]);
+        steps.push(Step::Collect { writer: 0, all: true, recount: false });
+        steps.extend([Step::Compact { writer: 0 }, checkpoint, Step::PowerCut]);
+        // Some of the cuts leave a header that counts a cell, and not the cell.
+        steps.extend([Step::Do { writer: 0, what: delivery(&[0]) }, Step::Cuts { count: 30 }]);
+        steps
+    });
+}
