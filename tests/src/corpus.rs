@@ -37,6 +37,14 @@ pub fn lists(corpus: &Path, into: &Path) -> Vec<PathBuf> {
     unpacked
 }
 
+/// Those of [`lists`] that a run looks at: all of them in a full one, else the ones of at most `quick_octets`.
+#[track_caller]
+pub fn lists_to_run(corpus: &Path, into: &Path, quick_octets: u64) -> Vec<PathBuf> {
+    let mut files = lists(corpus, into);
+    files.retain(|path| crate::full() || path.metadata().is_ok_and(|facts| facts.len() <= quick_octets));
+    files
+}
+
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

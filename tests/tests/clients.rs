@@ -275,28 +275,22 @@ fn fetchmail_takes_mail_away() {
     }
 }
 
+/// Runs a script of Python's imaplib against a server of its own.
+fn imaplib(script: &str) {
+    let Some(mut python) = tool::python(script) else { return };
+    let server = Server::start();
+    let port = server.addresses().imap.port().to_string();
+    tool::succeed(python.args(["127.0.0.1", &port, &server.user("ann"), PASSWORD]));
+}
+
 #[test]
 fn python_imaplib() {
-    let Some(mut python) = tool::python("stdlib_imap.py") else { return };
-    let server = Server::start();
-    tool::succeed(python.args([
-        "127.0.0.1",
-        &server.addresses().imap.port().to_string(),
-        &server.user("ann"),
-        PASSWORD,
-    ]));
+    imaplib("stdlib_imap.py");
 }
 
 #[test]
 fn python_imaplib_compressed() {
-    let Some(mut python) = tool::python("stdlib_imap_deflate.py") else { return };
-    let server = Server::start();
-    tool::succeed(python.args([
-        "127.0.0.1",
-        &server.addresses().imap.port().to_string(),
-        &server.user("ann"),
-        PASSWORD,
-    ]));
+    imaplib("stdlib_imap_deflate.py");
 }
 
 #[test]

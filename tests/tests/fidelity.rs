@@ -2,7 +2,7 @@
 //!
 //! Normally the small mailing-list archives and all fixtures; with `LODE_FULL=1` every archive.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tests::corpus;
@@ -37,9 +37,7 @@ fn archives_come_back_octet_for_octet() {
     let Some(folder) = corpus::folder() else { return };
     let unpacked = tempfile::tempdir().expect("a folder");
     let server = Server::start();
-    let quick =
-        |path: &PathBuf| tests::full() || path.metadata().is_ok_and(|facts| facts.len() <= QUICK_OCTETS);
-    let files: Vec<PathBuf> = corpus::lists(&folder, unpacked.path()).into_iter().filter(quick).collect();
+    let files = corpus::lists_to_run(&folder, unpacked.path(), QUICK_OCTETS);
     assert!(files.len() > 10, "the corpus is not whole");
     let Some(mut compare) = python("mailboxes.py", &server) else { return };
     if !server.is_lode() {

@@ -2,7 +2,7 @@
 //!
 //! Normally the single messages and the small archives with some searches each; with `LODE_FULL=1` every archive and many searches.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tests::server::{PASSWORD, Server};
@@ -30,9 +30,7 @@ fn search_agrees_with_a_second_reading() {
         compare.arg("--full");
     }
     compare.arg(&folder);
-    let quick =
-        |path: &PathBuf| tests::full() || path.metadata().is_ok_and(|facts| facts.len() <= QUICK_OCTETS);
-    for file in corpus::lists(&folder, unpacked.path()).into_iter().filter(quick) {
+    for file in corpus::lists_to_run(&folder, unpacked.path(), QUICK_OCTETS) {
         server.lode(&["import", "--user", "ann", "--mailbox", &name(&file), &file.display().to_string()]);
         compare.arg(name(&file));
     }

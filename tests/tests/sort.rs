@@ -2,7 +2,6 @@
 //!
 //! Normally a third of all fixtures and the first thousand messages of some archives; with `LODE_FULL=1` every message of every archive.
 
-use std::path::PathBuf;
 use std::time::Duration;
 use tests::corpus;
 use tests::server::{PASSWORD, Server};
@@ -16,9 +15,7 @@ fn orders_and_threads_agree_with_a_second_reading() {
     let Some(folder) = corpus::folder() else { return };
     let unpacked = tempfile::tempdir().expect("a folder");
     let server = Server::start();
-    let quick =
-        |path: &PathBuf| tests::full() || path.metadata().is_ok_and(|facts| facts.len() <= QUICK_OCTETS);
-    let files: Vec<PathBuf> = corpus::lists(&folder, unpacked.path()).into_iter().filter(quick).collect();
+    let files = corpus::lists_to_run(&folder, unpacked.path(), QUICK_OCTETS);
     assert!(files.len() > 10, "the corpus is not whole");
     let Some(mut compare) = tool::python("sort.py") else { return };
     let port = server.addresses().imap.port().to_string();

@@ -66,6 +66,25 @@ pub(super) struct CellModel {
     pub(super) states: History<CellState>,
 }
 
+impl CellModel {
+    /// A new message, which `by` stored.
+    pub(super) fn stored(
+        by: TransactionId,
+        content: &Arc<Vec<u8>>,
+        internal_date: ZonedTime,
+        state: CellState,
+    ) -> CellModel {
+        let states = History::new(by, state);
+        CellModel { content: Arc::clone(content), internal_date, added_by: by, stored_by: by, states }
+    }
+
+    /// The same message, put elsewhere by `by`.
+    pub(super) fn copied(&self, by: TransactionId, state: CellState) -> CellModel {
+        let content = Arc::clone(&self.content);
+        CellModel { content, added_by: by, states: History::new(by, state), ..*self }
+    }
+}
+
 /// What a mailbox says of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CellState {

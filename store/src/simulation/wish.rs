@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::history::{DURABLE, History, Mark, TransactionId};
+use super::history::{DURABLE, Mark, TransactionId};
 use super::model::{CellModel, CellState, Difference, Model, keyword_names};
 use super::step::{ATTRIBUTE_NAMES, KEYWORDS, MAILBOX_NAMES, Operation};
 use crate::change::{SpecialUse, SystemFlags, ZonedTime};
@@ -487,13 +487,7 @@ impl Model {
                         }
                     };
                     let state = CellState::Live { system: *system, keywords: *keywords, modseq: *modseq };
-                    let cell = CellModel {
-                        content: Arc::clone(content),
-                        internal_date: *date,
-                        added_by: id,
-                        stored_by: id,
-                        states: History::new(id, state),
-                    };
+                    let cell = CellModel::stored(id, content, *date, state);
                     self.add(*mailbox, *uid, *modseq, cell)?;
                     marks.push(Mark::Added { mailbox: *mailbox, uid: *uid });
                 }
@@ -507,13 +501,7 @@ impl Model {
                 }
                 for (content, uid) in contents.iter().zip(uids) {
                     let state = CellState::Live { system: *system, keywords: *keywords, modseq: *modseq };
-                    let cell = CellModel {
-                        content: Arc::clone(content),
-                        internal_date: *date,
-                        added_by: id,
-                        stored_by: id,
-                        states: History::new(id, state),
-                    };
+                    let cell = CellModel::stored(id, content, *date, state);
                     self.add(*to, *uid, *modseq, cell)?;
                     marks.push(Mark::Added { mailbox: *to, uid: *uid });
                 }
@@ -537,13 +525,7 @@ impl Model {
                     let (Some(known), CellState::Live { modseq, .. }) = (known, *state) else {
                         return Err(format!("UID {old} came back as {new}: {state:?}"));
                     };
-                    let cell = CellModel {
-                        content: Arc::clone(&known.content),
-                        internal_date: known.internal_date,
-                        added_by: id,
-                        stored_by: known.stored_by,
-                        states: History::new(id, *state),
-                    };
+                    let cell = known.copied(id, *state);
                     self.add(*to, *new, modseq, cell)?;
                     marks.push(Mark::Added { mailbox: *to, uid: *new });
                 }
@@ -604,13 +586,7 @@ impl Model {
             else {
                 return Err(format!("UID {old} of {from:?} is not there, and was copied"));
             };
-            let cell = CellModel {
-                content: Arc::clone(&known.content),
-                internal_date: known.internal_date,
-                added_by: id,
-                stored_by: known.stored_by,
-                states: History::new(id, CellState::Live { system, keywords, modseq }),
-            };
+            let cell = known.copied(id, CellState::Live { system, keywords, modseq });
             self.add(to, *new, modseq, cell)?;
             marks.push(Mark::Added { mailbox: to, uid: *new });
         }

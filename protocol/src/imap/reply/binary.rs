@@ -1,5 +1,6 @@
 //! The FETCH items of BINARY (RFC 3516 section 4.3).
 
+use super::fetch::section_name;
 use super::text;
 use crate::imap::command::fetch::SectionItem;
 use crate::imap::syntax::section::Section;
@@ -7,7 +8,7 @@ use crate::imap::syntax::section::Section;
 /// Appends `BINARY[…]<start> {length}` and its line end, or with `~{length}` if there is a NUL among the octets, `length` of which must
 /// follow.
 pub fn header(out: &mut Vec<u8>, item: &SectionItem, length: u64, has_nul: bool) {
-    name(out, item);
+    section_name(out, b"BINARY", item);
     if has_nul {
         text::literal8_header(out, length);
     } else {
@@ -17,7 +18,7 @@ pub fn header(out: &mut Vec<u8>, item: &SectionItem, length: u64, has_nul: bool)
 
 /// Appends `BINARY[…] NIL`: the message has no such part, or it cannot be decoded.
 pub fn nil(out: &mut Vec<u8>, item: &SectionItem) {
-    name(out, item);
+    section_name(out, b"BINARY", item);
     out.extend_from_slice(b"NIL");
 }
 
@@ -27,17 +28,6 @@ pub fn size(out: &mut Vec<u8>, section: &Section, octets: u64) {
     section.write(out);
     out.push(b' ');
     text::number(out, octets);
-}
-
-fn name(out: &mut Vec<u8>, item: &SectionItem) {
-    out.extend_from_slice(b"BINARY");
-    item.section.write(out);
-    if let Some(partial) = item.partial {
-        out.push(b'<');
-        text::number(out, partial.start);
-        out.push(b'>');
-    }
-    out.push(b' ');
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ pub fn body_structure(out: &mut Vec<u8>, wire: &[u8]) {
 
 /// Appends `BODY[…]<start> {length}` and its line end. `length` octets must follow.
 pub fn section_header(out: &mut Vec<u8>, item: &SectionItem, length: u64) {
-    section_name(out, item);
+    section_name(out, b"BODY", item);
     text::literal_header(out, length);
 }
 
@@ -124,12 +124,13 @@ pub fn nil(out: &mut Vec<u8>, item: &FetchItem) {
 
 /// Appends `BODY[…] NIL`: the message has no such part.
 pub fn section_nil(out: &mut Vec<u8>, item: &SectionItem) {
-    section_name(out, item);
+    section_name(out, b"BODY", item);
     out.extend_from_slice(b"NIL");
 }
 
-fn section_name(out: &mut Vec<u8>, item: &SectionItem) {
-    out.extend_from_slice(b"BODY");
+/// Appends `ITEM[…]<start> `, the item being BODY or BINARY.
+pub(super) fn section_name(out: &mut Vec<u8>, name: &[u8], item: &SectionItem) {
+    out.extend_from_slice(name);
     item.section.write(out);
     if let Some(partial) = item.partial {
         out.push(b'<');
