@@ -27,6 +27,7 @@ const COLUMNS: &[&str] = &[
 ];
 
 const JSON_COLUMNS: &[&str] = &[
+    "session",
     "handler",
     "cell",
     "generation",
@@ -48,7 +49,7 @@ const JSON_COLUMNS: &[&str] = &[
 /// Show who is connected and what each session is doing
 #[derive(Debug, Args)]
 #[command(
-    after_help = "SESSION is handler/cell. MAILBOX is the user's number and the mailbox's in that user's list.\n\
+    after_help = "SESSION is handler.cell.generation. MAILBOX is the user's number and the mailbox's in that user's list.\n\
                         LOCK is what no other session can have meanwhile: POP3's maildrop.\n\
                         AGE counts from the connection, IDLE from the last octet or command."
 )]
@@ -62,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let context = Context::load(config)?;
     let view = open(&context.settings.runtime.dir)?;
     let mut sessions = view.sessions();
-    sessions.sort_by_key(|session| (session.accepted_ms, session.handler, session.cell));
+    sessions.sort_by_key(|session| (session.accepted_ms, session.id));
     let now_ms = now_ms();
     let mut table = Table::new(if arguments.json { JSON_COLUMNS } else { COLUMNS });
     for session in &sessions {
@@ -78,7 +79,7 @@ fn row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         _ => text(&session.command),
     };
     vec![
-        format!("{}/{}", session.handler, session.cell).into(),
+        session.id.to_string().into(),
         session.protocol.map(Protocol::name).into(),
         text(&session.user).into(),
         session.peer.map(|peer| peer.to_string()).into(),
@@ -96,9 +97,10 @@ fn row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
 fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
     let since = |then_ms| seconds_since(then_ms, now_ms).into();
     vec![
-        session.handler.into(),
-        session.cell.into(),
-        session.generation.into(),
+        session.id.to_string().into(),
+        session.id.handler.into(),
+        session.id.cell.into(),
+        session.id.generation.into(),
         session.protocol.map(Protocol::name).into(),
         text(&session.user).into(),
         session.peer.map(|peer| peer.to_string()).into(),

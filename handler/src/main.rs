@@ -28,6 +28,7 @@ mod shared;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod turn_clock;
 mod without_nul;
 mod worker;
 

@@ -8,6 +8,7 @@ use crate::log;
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
+use crate::turn_clock::TurnClock;
 
 /// The read buffer of a worker, in octets. Sessions keep only what they have not understood yet.
 const SCRATCH_OCTETS: usize = 64 * 1024;
@@ -17,6 +18,7 @@ pub(crate) fn run(shared: &Shared) {
     let mut scratch = vec![0; SCRATCH_OCTETS];
     while let Some(slot) = shared.run_queue.pop() {
         let Some(mut session) = shared.slots.take(slot) else { continue };
+        let clock = TurnClock::begin();
         say_state(shared, slot, &session, CellState::Running);
         // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
         // half done by a panic in it. It alone ends.
@@ -26,6 +28,7 @@ pub(crate) fn run(shared: &Shared) {
             shared.table.handler(shared.handler).count(Counter::Crashes, 1);
             Outcome::End
         });
+        count_time(shared, slot, &session, clock);
         match outcome {
             Outcome::Park(waits_for, deadline_ms) => {
                 say_state(shared, slot, &session, CellState::Parked);
@@ -43,6 +46,14 @@ pub(crate) fn run(shared: &Shared) {
 fn say_state(shared: &Shared, slot: SlotNumber, session: &Session, state: CellState) {
     if let Some(cell) = shared.cell(slot, session.generation) {
         cell.set_state(state);
+    }
+}
+
+/// Adds the turn's time to the session's.
+fn count_time(shared: &Shared, slot: SlotNumber, session: &Session, clock: TurnClock) {
+    let took = clock.end();
+    if let Some(cell) = shared.cell(slot, session.generation) {
+        cell.add_cpu(took.as_micros() as u64);
     }
 }
 

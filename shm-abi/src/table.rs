@@ -262,6 +262,15 @@ impl TableView {
         sessions
     }
 
+    /// What the cell of this session says; `None` once it ended.
+    pub fn session(&self, id: crate::SessionId) -> Option<crate::SessionInfo> {
+        if id.handler >= self.limits.handlers || id.cell >= self.limits.sessions {
+            return None;
+        }
+        let info = self.any_cell(id.handler, id.cell).info(id.handler, id.cell)?;
+        (info.id == id).then_some(info)
+    }
+
     /// Sessions a handler has, without reading its cells.
     pub fn session_count(&self, handler: u32) -> u32 {
         self.handler_shared(handler).sessions.load(Ordering::Acquire)

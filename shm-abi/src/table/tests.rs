@@ -5,7 +5,7 @@ use crate::endpoint::Endpoint;
 use crate::handover::Protocol;
 use crate::notify::RowIndex;
 use crate::process::Process;
-use crate::{StartWait, USER_OCTETS};
+use crate::{SessionId, StartWait, USER_OCTETS};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -39,11 +39,22 @@ fn what_one_mapping_writes_another_reads() {
     own.set_mailbox(Some((RowIndex(5), 99)));
     own.begin_command("UID FETCH", 3200);
     own.add_bytes(10, 2000, 3300);
+    own.add_cpu(15);
+    own.add_cpu(20);
+    own.set_traced(true);
 
     let sessions = view.sessions();
     assert_eq!(sessions.len(), 1);
     let session = &sessions[0];
-    assert_eq!((session.handler, session.cell, session.generation), (1, cell, cell_generation));
+    assert_eq!(session.id, SessionId { handler: 1, cell, generation: cell_generation });
+    assert_eq!(view.session(session.id).as_ref(), Some(session));
+    for stranger in [
+        SessionId { generation: cell_generation + 1, ..session.id },
+        SessionId { handler: SMALL.handlers, ..session.id },
+        SessionId { cell: SMALL.sessions, ..session.id },
+    ] {
+        assert_eq!(view.session(stranger), None);
+    }
     assert_eq!(session.user, "ann@example.org");
     assert_eq!(session.protocol, Some(Protocol::Imap));
     assert_eq!(session.peer, Some(peer()));
@@ -52,6 +63,7 @@ fn what_one_mapping_writes_another_reads() {
     assert_eq!((session.command.as_str(), session.command_since_ms), ("UID FETCH", 3200));
     assert_eq!((session.accepted_ms, session.login_ms, session.last_activity_ms), (3000, 3100, 3300));
     assert_eq!((session.bytes_in, session.bytes_out), (10, 2000));
+    assert_eq!((session.cpu_micros, session.traced), (35, true));
 
     own.end_command(3400);
     assert_eq!(view.sessions()[0].command, "");
