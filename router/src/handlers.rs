@@ -1,14 +1,14 @@
 //! What the router itself keeps of each running handler: process, channel, and the connections on their way to it.
 
 use crate::client::Client;
+use crate::process::HandlerProcess;
 use shm_abi::{Channel, SendError, ToHandler};
 use std::collections::HashMap;
-use std::process::Child;
 
 /// One running handler.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pub(crate) child: Child,
+    pub(crate) process: HandlerProcess,
     pub(crate) channel: Channel,
     pub(crate) generation: u32,
     pub(crate) started_ms: u64,

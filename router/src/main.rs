@@ -12,6 +12,7 @@ mod log;
 mod pid_file;
 mod place;
 mod privilege;
+mod process;
 mod queue;
 mod reap;
 mod records;

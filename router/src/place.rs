@@ -160,7 +160,7 @@ impl Server {
     fn start(&mut self, handler: u32) -> bool {
         let clock = (self.now_ms, time::wall_ms());
         let started = spawn::start(&self.program, &self.table, handler, clock, &self.notices, &self.waker);
-        let mut running = match started {
+        let running = match started {
             Ok(running) => running,
             Err(error) => {
                 self.throttle.died(self.now_ms, 0);
@@ -185,13 +185,16 @@ impl Server {
         });
         let eventfds: Vec<_> = self.eventfds.iter().map(AsFd::as_fd).collect();
         let told = running.channel.send(&hello, &eventfds).map_err(|error| error.to_string());
-        let watched = self.watch_handler(handler, running.channel.as_fd()).map_err(|error| error.to_string());
+        let watched = self
+            .watch_handler(handler, running.channel.as_fd())
+            .and_then(|()| self.watch_process(handler, running.process.as_fd()))
+            .map_err(|error| error.to_string());
         if let Err(error) = told.and(watched) {
             event(Level::Error, "hello-failed", &[("handler", &handler), ("why", &error)]);
             // It is reaped as any other.
-            let _ = running.child.kill();
+            running.process.kill();
         }
-        event(Level::Info, "handler-forked", &[("handler", &handler), ("pid", &running.child.id())]);
+        event(Level::Info, "handler-forked", &[("handler", &handler), ("pid", &running.process.pid())]);
         self.handlers[handler as usize] = Some(running);
         true
     }

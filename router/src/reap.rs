@@ -1,13 +1,12 @@
 //! Dead handlers: what they had is cleared or given on, and everybody is woken.
 
 use crate::log::{Level, event};
+use crate::process::Ended;
 use crate::server::{Phase, Server};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shm_abi::{HandlerState, Process};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,43 +16,46 @@ const CLOSED_GRACE_MS: u64 = 5_000;
 const LEFT_OVER_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// Looks at every handler's process. Asks for each by its own number: nobody else's child is reaped.
+    /// Looks at every handler's process.
     pub(crate) fn reap(&mut self) {
         for handler in 0..self.handlers.len() as u32 {
-            let status = match self.handlers[handler as usize].as_mut() {
-                Some(running) => running.child.try_wait(),
-                None => continue,
-            };
-            match status {
-                Ok(Some(status)) => self.buried(handler, status),
-                Ok(None) => {}
-                Err(error) => event(Level::Error, "wait-failed", &[("handler", &handler), ("why", &error)]),
-            }
+            self.reap_one(handler);
         }
     }
 
-    fn buried(&mut self, handler: u32, status: ExitStatus) {
+    /// Looks at one handler's process, and clears up behind it if it has ended.
+    pub(crate) fn reap_one(&mut self, handler: u32) {
+        let Some(running) = self.handlers.get(handler as usize).and_then(Option::as_ref) else { return };
+        match running.process.ended() {
+            Ok(Some(ended)) => self.buried(handler, ended),
+            Ok(None) => {}
+            Err(error) => event(Level::Error, "wait-failed", &[("handler", &handler), ("why", &error)]),
+        }
+    }
+
+    fn buried(&mut self, handler: u32, ended: Ended) {
         // What it acknowledged before it died is acknowledged.
         self.read_records(handler);
         let starting = self.table.handler(handler).state() == HandlerState::Starting;
         let sessions = self.table.session_count(handler);
         let Some(running) = self.handlers[handler as usize].take() else { return };
         self.unwatch(running.channel.as_fd());
+        self.unwatch(running.process.as_fd());
         self.table.clear_handler(handler);
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
         // Somebody else's SIGKILL says nothing about how long a serving handler can live.
-        let killed = !starting && status.signal() == Some(Signal::SIGKILL as i32);
+        let killed = !starting && ended == Ended::Killed;
         if self.phase == Phase::Serving && !killed {
             self.throttle.died(self.now_ms, if starting { 0 } else { lived_ms });
         }
-        let expected = self.phase != Phase::Serving && status.success();
+        let expected = self.phase != Phase::Serving && ended == Ended::Exit(0);
         event(
             if expected { Level::Info } else { Level::Warn },
             "handler-ended",
             &[
                 ("handler", &handler),
-                ("pid", &running.child.id()),
-                ("how", &how(status)),
+                ("pid", &running.process.pid()),
+                ("how", &ended),
                 ("lived_ms", &lived_ms),
                 ("sessions", &sessions),
                 ("on_their_way", &running.in_flight.len()),
@@ -82,20 +84,9 @@ impl Server {
         let now_ms = self.now_ms;
         for running in self.handlers.iter_mut().flatten() {
             if running.closed_ms.is_some_and(|closed| now_ms >= closed + CLOSED_GRACE_MS) {
-                let _ = running.child.kill();
+                running.process.kill();
             }
         }
-    }
-}
-
-fn how(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit-{code}"),
-        (None, Some(signal)) => match Signal::try_from(signal) {
-            Ok(signal) => signal.as_str().to_string(),
-            Err(_) => format!("signal-{signal}"),
-        },
-        (None, None) => "unknown".to_string(),
     }
 }
 

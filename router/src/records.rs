@@ -32,7 +32,11 @@ impl Server {
         let Some(running) = self.handlers[handler as usize].as_mut() else { return };
         match record {
             FromHandler::Ready => {
-                event(Level::Info, "handler-ready", &[("handler", &handler), ("pid", &running.child.id())]);
+                event(
+                    Level::Info,
+                    "handler-ready",
+                    &[("handler", &handler), ("pid", &running.process.pid())],
+                );
             }
             FromHandler::Accepted(accepted) => {
                 running.congested = false;
@@ -99,7 +103,7 @@ impl Server {
             StartWait::TimedOut => {
                 event(Level::Error, "handler-start-timed-out", &[("handler", &notice.handler)]);
                 self.table.handler(notice.handler).set_state(HandlerState::Condemned);
-                let _ = running.child.kill();
+                running.process.kill();
             }
         }
     }

@@ -30,8 +30,10 @@ const CONTROL: Token = Token(2);
 const LISTENERS: usize = 1_000;
 /// Handlers are numbered from here by their rows.
 const HANDLERS: usize = 1_000_000;
+/// Handlers' processes are numbered from here by their rows.
+const PROCESSES: usize = 2_000_000;
 /// Clients of the control socket are numbered from here.
-const CONTROL_CLIENTS: usize = 2_000_000;
+const CONTROL_CLIENTS: usize = 3_000_000;
 
 /// The longest sleep: a look at everything once a second costs nothing.
 const TICK_MS: u64 = 1_000;
@@ -191,9 +193,6 @@ impl Server {
                 // A failure is in the log.
                 let _ = self.reload();
             }
-            if self.signals.take_child() {
-                self.reap();
-            }
             match self.phase {
                 Phase::Serving => {
                     self.start_if_none();
@@ -219,6 +218,7 @@ impl Server {
             WAKER => {}
             CONTROL => self.accept_control(),
             Token(number) if number >= CONTROL_CLIENTS => self.answer_control(number - CONTROL_CLIENTS),
+            Token(number) if number >= PROCESSES => self.reap_one((number - PROCESSES) as u32),
             Token(number) if number >= HANDLERS => {
                 let handler = (number - HANDLERS) as u32;
                 if writable {
@@ -276,11 +276,14 @@ impl Server {
     /// Polls a handler's channel.
     pub(crate) fn watch_handler(&self, handler: u32, channel: BorrowedFd<'_>) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(
-            &mut SourceFd(&channel.as_raw_fd()),
-            Token(HANDLERS + handler as usize),
-            interest,
-        )
+        let token = Token(HANDLERS + handler as usize);
+        self.poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), token, interest)
+    }
+
+    /// Polls for the end of a handler's process.
+    pub(crate) fn watch_process(&self, handler: u32, process: BorrowedFd<'_>) -> io::Result<()> {
+        let token = Token(PROCESSES + handler as usize);
+        self.poll.registry().register(&mut SourceFd(&process.as_raw_fd()), token, Interest::READABLE)
     }
 
     /// Polls a client of the control socket.

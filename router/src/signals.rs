@@ -1,6 +1,6 @@
-//! TERM and INT, HUP, CHLD: a flag each, and one pipe that wakes the poll.
+//! TERM and INT, HUP: a flag each, and one pipe that wakes the poll.
 
-use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use nix::libc::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
-    child: Arc<AtomicBool>,
 }
 
 /// Begins to catch the signals. The stream becomes readable with each.
@@ -20,12 +19,7 @@ pub(crate) fn catch() -> io::Result<(Signals, mio::net::UnixStream)> {
     let (wakes, woken) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
-    let caught = [
-        (SIGTERM, &signals.stop),
-        (SIGINT, &signals.stop),
-        (SIGHUP, &signals.reload),
-        (SIGCHLD, &signals.child),
-    ];
+    let caught = [(SIGTERM, &signals.stop), (SIGINT, &signals.stop), (SIGHUP, &signals.reload)];
     for (signal, flag) in caught {
         // Actions run in this order: who is woken finds the flag set.
         signal_hook::flag::register(signal, flag.clone())?;
@@ -43,11 +37,6 @@ impl Signals {
     /// True once after HUP.
     pub(crate) fn take_reload(&self) -> bool {
         self.reload.swap(false, Ordering::SeqCst)
-    }
-
-    /// True once after CHLD.
-    pub(crate) fn take_child(&self) -> bool {
-        self.child.swap(false, Ordering::SeqCst)
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! The one place of `unsafe` in this crate: what happens in the child between fork and exec.
 
+use crate::process::HandlerProcess;
 use crate::server::Notice;
-use shm_abi::{Channel, Process, Table, process_start_ticks};
+use shm_abi::{Channel, Table};
 use std::collections::HashMap;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
@@ -48,20 +49,19 @@ pub(crate) fn start(
         .ok_or_else(|| io::Error::other("the handler's row in the shared table is not free"))?;
     let started = Channel::pair().and_then(|(ours, theirs)| {
         ours.set_nonblocking(true)?;
-        Ok((execute(program, &theirs)?, ours))
+        Ok((HandlerProcess::of_child(execute(program, &theirs)?)?, ours))
     });
-    let (child, channel) = match started {
+    let (process, channel) = match started {
         Ok(started) => started,
         Err(error) => {
             table.clear_handler(handler);
             return Err(error);
         }
     };
-    let pid = child.id();
-    table.handler(handler).set_process(Process { pid, start_ticks: process_start_ticks(pid).unwrap_or(0) });
+    table.handler(handler).set_process(process.identity());
     let awaited = wait_apart(table.clone(), handler, generation, notices.clone(), waker.clone());
     Ok(Running {
-        child,
+        process,
         channel,
         generation,
         started_ms: now_ms,

@@ -27,7 +27,7 @@ impl Server {
         for running in self.handlers.iter_mut().flatten() {
             if running.tell(ToHandler::Shutdown { grace_ms }).is_err() {
                 // Nobody reads there any more.
-                let _ = running.child.kill();
+                running.process.kill();
             }
         }
     }
@@ -37,7 +37,7 @@ impl Server {
         for (handler, running) in self.handlers.iter_mut().enumerate() {
             if let Some(running) = running {
                 event(Level::Warn, "handler-killed", &[("handler", &handler), ("why", &"grace is over")]);
-                let _ = running.child.kill();
+                running.process.kill();
             }
         }
         self.phase = Phase::Stopping { kill_at_ms: self.now_ms + MARGIN_MS };
