@@ -7,6 +7,7 @@
 mod amount;
 mod check;
 mod expire;
+mod limits;
 mod listen;
 mod network;
 mod text;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use amount::Amount;
 pub use expire::Expire;
+pub use limits::Limits;
 pub use listen::Listen;
 pub use network::Network;
 
@@ -191,26 +193,6 @@ pub struct Pop3 {
     pub expire: Expire,
 }
 
-/// `[limits]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Silence after which an IMAP session ends; RFC 3501 section 5.4 asks for at least 30 minutes.
-    pub imap_idle_seconds: u32,
-    /// Silence after which a POP3 session ends; RFC 1939 section 3 asks for at least 10 minutes.
-    pub pop3_idle_seconds: u32,
-    /// Silence after which an LMTP session ends.
-    pub lmtp_idle_seconds: u32,
-    /// Time from connection to login.
-    pub login_seconds: u32,
-    /// The largest message that is taken, in octets; less than 4 GiB.
-    pub message_bytes: u64,
-    /// Connections that may wait for room when every handler is full.
-    pub queue: u32,
-    /// Time running commands get to finish when the daemons are stopped.
-    pub grace_seconds: u32,
-}
-
 /// `[quota]`: for users for whom `lode quota set` has set nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -286,20 +268,6 @@ impl Default for Lmtp {
             catch_all: String::new(),
             over_quota: OverQuota::Defer,
             trusted_peers: Vec::new(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            imap_idle_seconds: 1800,
-            pop3_idle_seconds: 600,
-            lmtp_idle_seconds: 300,
-            login_seconds: 60,
-            message_bytes: 50 << 20,
-            queue: 1024,
-            grace_seconds: 30,
         }
     }
 }

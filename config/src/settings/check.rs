@@ -127,6 +127,7 @@ impl Settings {
         range("[limits] message_bytes", limits.message_bytes, 1024, u64::from(u32::MAX));
         range("[limits] queue", limits.queue.into(), 0, 65_536);
         range("[limits] grace_seconds", limits.grace_seconds.into(), 0, 3600);
+        limits.check_ranges(&mut range);
     }
 
     fn check_names(&self, problems: &mut Vec<String>) {

@@ -59,6 +59,7 @@ fn errors_name_file_and_line() {
         ("[pop3]\nexpire = \"soon\"\n", ":2: ", "never"),
         ("[lmtp]\ntrusted_peers = [\"10.0.0.0/99\"]\n", ":2: ", "is no peer"),
         ("[lmtp]\nfolders = \"all\"\n", ":2: ", "all"),
+        ("[limits]\nexempt = [\"home\"]\n", ":2: ", "is no peer"),
         ("[quota]\nmessages = -1\n", ":2: ", "below 0"),
         ("[quota]\noctets = \"2 GB\"\n", ":2: ", "is not an amount"),
     ];
@@ -82,6 +83,9 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ("[handlers]\nsessions = 0\n", "from 1 to"),
         ("[limits]\nmessage_bytes = 4294967296\n", "message_bytes"),
         ("[limits]\nlogin_seconds = 0\n", "login_seconds"),
+        ("[limits]\nfailed_logins_seconds = 0\n", "failed_logins_seconds"),
+        ("[limits]\nsession_memory = \"1M\"\n", "session_memory"),
+        ("[limits]\nhandler_memory = 1000\n", "handler_memory"),
         ("[lmtp]\ndomains = [\"a b\"]\n", "not a domain"),
         ("[lmtp]\naliases = \"aliases\"\n", "absolute path"),
         ("[lmtp]\ndelimiter = \"@\"\n", "characters like"),

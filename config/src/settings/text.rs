@@ -95,6 +95,25 @@ message_bytes = 52428800
 queue = 1024
 # What running commands get to finish when the daemons are stopped.
 grace_seconds = 30
+# Connections that one address may have at a time, of all protocols together (IPv6: a network of 64 bits). 0 is any number.
+connections_per_address = 500
+# Peers whose addresses are not counted, neither connections nor failed logins: proxies and webmail, behind which many
+# users are, and submission servers. Addresses, networks like "10.0.0.0/8", or "unix". Those of [lmtp] trusted_peers need not be here for LMTP.
+exempt = ["127.0.0.0/8", "::1", "unix"]
+# Sessions that one user may have at a time in each protocol. 0 is any number. [auth] submitters may have any.
+connections_per_user = 50
+# Commands that a session may give in a minute before it is slowed to that rate. 0 does not slow.
+commands_per_minute = 100000
+# Failed logins of one user from one address, and of all users from one address, before further ones are refused unlooked-at. Before that,
+# answers come ever later. A password that was tried just before counts once. 0 refuses none.
+failed_logins = 20
+failed_logins_per_address = 200
+# After so long failed logins are forgotten.
+failed_logins_seconds = 600
+# The memory that one session may hold: more ends what it asked for, or the session. 16M to 1024G, or "unlimited".
+session_memory = "256M"
+# The memory that the sessions of one handler may hold together: above that, the biggest of them is ended.
+handler_memory = "2G"
 
 [quota]
 # How much mail a user may have for whom `lode quota set` has set nothing else: octets as 500M, 2G …, messages
