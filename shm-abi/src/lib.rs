@@ -26,6 +26,7 @@ mod start;
 mod table;
 mod text;
 mod wire;
+mod worker_row;
 
 pub use cell::{Cell, CellState, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError};
@@ -36,7 +37,10 @@ pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat}
 pub use handover::{
     Accepted, BootKey, Connection, FromHandler, Hello, Protocol, Refusal, Refused, TlsFacts, ToHandler,
 };
-pub use layout::{ABI_VERSION, COMMAND_OCTETS, MAX_HANDLERS, MAX_SESSIONS, USER_OCTETS};
+pub use layout::{
+    ABI_VERSION, COMMAND_OCTETS, CRASH_FRAMES, INPUT_OCTETS, MAX_HANDLERS, MAX_SESSIONS, MAX_WORKERS,
+    USER_OCTETS,
+};
 pub use left_over::left_over_handlers;
 pub use listener::ChannelListener;
 pub use name::{read_table_name, table_name, write_table_name};
@@ -46,3 +50,4 @@ pub use session_id::{NoSessionId, SessionId};
 pub use start::StartWait;
 pub use table::{Limits, Table, TableInfo, TableView};
 pub use wire::{MAX_RECORD_OCTETS, WireError, decode, encode};
+pub use worker_row::{CrashFacts, WorkerInfo, WorkerRow, WorkerStage};

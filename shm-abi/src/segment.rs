@@ -43,6 +43,8 @@ unsafe impl Shared for crate::layout::HandlerShared {}
 unsafe impl Shared for crate::layout::CellShared {}
 // SAFETY: repr(C), atomics only.
 unsafe impl Shared for crate::layout::MailboxShared {}
+// SAFETY: repr(C), atomics only.
+unsafe impl Shared for crate::layout::WorkerShared {}
 // SAFETY: an atomic integer.
 unsafe impl Shared for std::sync::atomic::AtomicU64 {}
 

@@ -9,11 +9,12 @@ use crate::error::{TableError, table_error};
 use crate::handler_row::{HandlerRow, HandlerState};
 use crate::layout::{
     ABI_VERSION, Areas, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS, MAX_SESSIONS,
-    MailboxShared,
+    MAX_WORKERS, MailboxShared, WorkerShared,
 };
 use crate::left_over::remove_left_over;
 use crate::process::Process;
 use crate::segment::{Segment, SegmentError};
+use crate::worker_row::{WorkerInfo, WorkerRow};
 use std::fmt;
 use std::mem::size_of;
 use std::ops::Deref;
@@ -160,6 +161,11 @@ impl Table {
         HandlerRow::new(self.handler_shared(handler))
     }
 
+    /// A row for a worker of a handler, `worker` below [`MAX_WORKERS`]. The handler writes it; anybody reads.
+    pub fn worker(&self, handler: u32, worker: u32) -> WorkerRow<'_> {
+        self.worker_row(handler, worker)
+    }
+
     /// A session's cell, if it still has this generation and is not free. The owner keeps the value as long as the
     /// session lasts; anybody else asks each time.
     pub fn cell(&self, handler: u32, cell: u32, generation: u32) -> Option<Cell<'_>> {
@@ -271,6 +277,11 @@ impl TableView {
         (info.id == id).then_some(info)
     }
 
+    /// What the rows of a handler's workers say, those that nobody has left out.
+    pub fn workers(&self, handler: u32) -> Vec<WorkerInfo> {
+        (0..MAX_WORKERS).filter_map(|worker| self.worker_row(handler, worker).info(worker)).collect()
+    }
+
     /// Sessions a handler has, without reading its cells.
     pub fn session_count(&self, handler: u32) -> u32 {
         self.handler_shared(handler).sessions.load(Ordering::Acquire)
@@ -311,6 +322,14 @@ impl TableView {
 
     pub(crate) fn free_words_each(&self) -> usize {
         self.areas.free_words_each
+    }
+
+    pub(crate) fn worker_row(&self, handler: u32, worker: u32) -> WorkerRow<'_> {
+        assert!(handler < self.limits.handlers && worker < MAX_WORKERS);
+        let number = handler as usize * MAX_WORKERS as usize + worker as usize;
+        WorkerRow::new(
+            self.segment.at::<WorkerShared>(self.areas.workers + number * size_of::<WorkerShared>()),
+        )
     }
 
     /// A cell whatever its generation.
