@@ -6,7 +6,9 @@
 use crate::listen::remove_stale_socket;
 use crate::log::{Level, event};
 use crate::server::{Phase, Server};
-use shm_abi::{Channel, ChannelListener, ControlAnswer, ControlRequest, ReceiveError, RouterStatus};
+use shm_abi::{
+    Channel, ChannelListener, ControlAnswer, ControlRequest, ReceiveError, RouterStatus, UpgradeState,
+};
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::io;
@@ -104,6 +106,11 @@ impl Server {
                 Ok(()) => ControlAnswer::Done,
                 Err(why) => ControlAnswer::Failed(why),
             },
+            ControlRequest::Drain { .. } | ControlRequest::Migrate { .. } | ControlRequest::Kick { .. } => {
+                ControlAnswer::Failed("this router cannot move sessions".into())
+            }
+            ControlRequest::Upgrade => ControlAnswer::Failed("this router cannot be upgraded".into()),
+            ControlRequest::UpgradeState => ControlAnswer::Upgrade(UpgradeState::None),
         }
     }
 

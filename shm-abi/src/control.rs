@@ -1,6 +1,7 @@
 //! The records on the router's control socket, `control` in the runtime folder: one request, one answer.
 
 use crate::channel::{Channel, Incoming, ReceiveError, SendError};
+use crate::session_id::SessionId;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +10,11 @@ use std::{fmt, io};
 /// How long a tool waits for the router, which may be stopped or busy.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Most sessions that one request may name.
+pub const CONTROL_SESSIONS_MAX: usize = 4_000;
+
 /// What a tool asks of the router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlRequest {
     /// How are you?
     Status,
@@ -20,6 +24,47 @@ pub enum ControlRequest {
     Stop,
     /// Read the settings again as on SIGHUP.
     Reload,
+    /// Empty a handler: it gets no new sessions, those it has move to others as they park, then it exits.
+    Drain {
+        /// Its row.
+        handler: u32,
+    },
+    /// Move sessions to another handler, each as it parks. Answered by [`ControlAnswer::Sessions`].
+    Migrate {
+        /// At most [`CONTROL_SESSIONS_MAX`].
+        sessions: Vec<SessionId>,
+        /// Row of the handler to move them to.
+        to: u32,
+    },
+    /// End sessions, with a last word where the protocol has one. Answered by [`ControlAnswer::Sessions`].
+    Kick {
+        /// At most [`CONTROL_SESSIONS_MAX`].
+        sessions: Vec<SessionId>,
+        /// For the client, in words; one line.
+        reason: String,
+    },
+    /// Go on as the programs that are installed now. Answered at once; [`ControlRequest::UpgradeState`] tells the rest.
+    Upgrade,
+    /// How far is the upgrade?
+    UpgradeState,
+}
+
+/// How far an upgrade is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpgradeState {
+    /// None was asked for since the router was started.
+    None,
+    /// The new programs are asked what they are.
+    Checking,
+    /// The router goes on as it was, and why.
+    Refused(String),
+    /// The new router serves; handlers of the old program are replaced one by one.
+    Replacing {
+        /// Those that are still to be replaced.
+        left: u32,
+    },
+    /// Everything runs the new programs.
+    Done,
 }
 
 /// What the router answers.
@@ -34,6 +79,15 @@ pub enum ControlAnswer {
     },
     /// Understood, and begun.
     Done,
+    /// To [`ControlRequest::Migrate`] and [`ControlRequest::Kick`].
+    Sessions {
+        /// Sessions that are there, and whose handlers were told.
+        told: u32,
+        /// Sessions that are there no more.
+        gone: u32,
+    },
+    /// To [`ControlRequest::UpgradeState`].
+    Upgrade(UpgradeState),
     /// Not done, and why.
     Failed(String),
 }

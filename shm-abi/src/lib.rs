@@ -30,7 +30,9 @@ mod worker_row;
 
 pub use cell::{Cell, CellState, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError};
-pub use control::{AskError, ControlAnswer, ControlRequest, RouterStatus, ask_router};
+pub use control::{
+    AskError, CONTROL_SESSIONS_MAX, ControlAnswer, ControlRequest, RouterStatus, UpgradeState, ask_router,
+};
 pub use endpoint::Endpoint;
 pub use error::TableError;
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};
