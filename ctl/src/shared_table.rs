@@ -1,12 +1,76 @@
-//! The shared table as `who` and `status` read it: alone, without asking any process for anything.
+//! The shared table as `who`, `status` and `top` read it: alone, without asking any process for anything. Or a copy of one in a file, when
+//! all the processes are dead.
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use shm_abi::{TableError, TableView, read_table_name};
 
+use crate::context::Context;
 use crate::failure::{Failure, Result};
+use crate::moment::Moment;
+
+/// A table, and the moment that ages are counted to.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The table.
+    pub(crate) view: TableView,
+    /// Milliseconds since 1970: now, or for a copy the last sign of life in it.
+    pub(crate) now_ms: u64,
+    /// Where the router can be asked for what is not in the table; `None` for a copy, which nobody answers for.
+    pub(crate) runtime_dir: Option<PathBuf>,
+}
+
+/// The table of the router that `config` names, or the copy of one in the file `copy`, for which no settings are needed.
+pub(crate) fn read(copy: Option<&Path>, config: Option<&Path>) -> Result<Reading> {
+    if let Some(path) = copy {
+        return read_copy(path);
+    }
+    let runtime_dir = Context::load(config)?.settings.runtime.dir;
+    Ok(Reading { view: open(&runtime_dir)?, now_ms: now_ms(), runtime_dir: Some(runtime_dir) })
+}
+
+/// A copy of a table, made by `cp /dev/shm/lode-… FILE`.
+fn read_copy(path: &Path) -> Result<Reading> {
+    let failed = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
+    // Before it is opened: a pipe would wait for a writer.
+    let kind = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if !kind.is_file() {
+        return Err(failed(
+            "this is no plain file; copy the table with `cp /dev/shm/lode-… FILE`".to_owned(),
+        ));
+    }
+    let mut file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let view = TableView::read_copy(&mut file, "the copy").map_err(|error| {
+        failed(match error {
+            TableError::Version { table, program } => format!(
+                "the copy is of a table of version {table}, this program reads version {program}: use the `lode` of the release that ran"
+            ),
+            TableError::Fingerprint { .. } => {
+                "the copy is of a table with another layout than this program's: use the `lode` of the build that ran".to_owned()
+            }
+            TableError::Size { octets, expected, .. } => {
+                format!("the copy is not whole: it has {octets} octets of {expected}; copy the table again")
+            }
+            TableError::NotATable(_) => "this is not a copy of a table of sessions".to_owned(),
+            other => other.to_string(),
+        })
+    })?;
+    let as_of_ms = last_sign_ms(&view, now_ms());
+    let shown = Moment(u32::try_from(as_of_ms / 1000).unwrap_or(u32::MAX)).shown();
+    eprintln!("lode: as of {shown} UTC, the last sign of life in {}", path.display());
+    Ok(Reading { view, now_ms: as_of_ms, runtime_dir: None })
+}
+
+/// When anything in the table last happened. Times behind `now_ms` are not believed.
+fn last_sign_ms(view: &TableView, now_ms: u64) -> u64 {
+    let beats = view.handlers().into_iter().flat_map(|handler| handler.heartbeats_ms);
+    let activities = view.sessions().into_iter().map(|session| session.last_activity_ms);
+    let made = std::iter::once(view.info().created_ms);
+    beats.chain(activities).chain(made).filter(|time_ms| *time_ms <= now_ms).max().unwrap_or(0)
+}
 
 /// Opens the table of the router whose runtime folder this is. A table whose router is dead is read as well, with a word
 /// about it on standard error: it shows what went on when it died.
@@ -42,6 +106,15 @@ pub(crate) fn seconds_since(then_ms: u64, now_ms: u64) -> Option<u64> {
     (then_ms != 0).then(|| now_ms.saturating_sub(then_ms) / 1000)
 }
 
+/// Processor time as people read it, three figures of it.
+pub(crate) fn cpu_time(micros: u64) -> String {
+    match micros {
+        0..1_000_000 => format!("{}ms", micros / 1000),
+        1_000_000..60_000_000 => format!("{}.{}s", micros / 1_000_000, micros / 100_000 % 10),
+        _ => span(micros / 1_000_000),
+    }
+}
+
 /// A span as people read it: its two largest units.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -61,6 +134,8 @@ mod tests {
     fn spans_have_two_units() {
         let shown: Vec<String> = [0, 59, 60, 3599, 3600, 86_399, 90_000].map(span).into();
         assert_eq!(shown, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"]);
+        let shown: Vec<String> = [999, 15_700, 1_960_000, 75_000_000].map(cpu_time).into();
+        assert_eq!(shown, ["0ms", "15ms", "1.9s", "1m15s"]);
         assert_eq!(seconds_since(0, 5000), None);
         assert_eq!(seconds_since(6000, 5000), Some(0));
     }

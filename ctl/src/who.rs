@@ -1,15 +1,14 @@
-//! `lode who`: every session, from the shared table alone. It works while the daemons are stopped, stuck or dead.
+//! `lode who`: every session, from the shared table alone. It works while the daemons are stopped, stuck or dead, and from a copy of the table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 use shm_abi::{Protocol, SessionInfo};
 
-use crate::context::Context;
 use crate::failure::Result;
 use crate::output::Table;
-use crate::shared_table::{now_ms, open, seconds_since, span};
+use crate::shared_table::{cpu_time, read, seconds_since, span};
 
 const COLUMNS: &[&str] = &[
     "session",
@@ -22,8 +21,10 @@ const COLUMNS: &[&str] = &[
     "command",
     "age",
     "idle",
+    "cpu",
     "bytes_in",
     "bytes_out",
+    "marks",
 ];
 
 const JSON_COLUMNS: &[&str] = &[
@@ -42,8 +43,10 @@ const JSON_COLUMNS: &[&str] = &[
     "age_seconds",
     "login_seconds",
     "idle_seconds",
+    "cpu_micros",
     "bytes_in",
     "bytes_out",
+    "traced",
 ];
 
 /// Show who is connected and what each session is doing
@@ -51,20 +54,30 @@ const JSON_COLUMNS: &[&str] = &[
 #[command(
     after_help = "SESSION is handler.cell.generation. MAILBOX is the user's number and the mailbox's in that user's list.\n\
                         LOCK is what no other session can have meanwhile: POP3's maildrop.\n\
-                        AGE counts from the connection, IDLE from the last octet or command."
+                        AGE counts from the connection, IDLE from the last octet or command. CPU is the time that workers spent on it, waits for\n\
+                        the disk included. MARKS says `traced` while somebody reads along.\n\
+                        Examples:\n  lode who --json\n  cp /dev/shm/lode-* /var/tmp/ && lode who --post-mortem /var/tmp/lode-0123456789abcdef"
 )]
 pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Read a copy of the shared table, which nobody needs to be alive for, instead of the table
+    #[arg(long, value_name = "FILE")]
+    post_mortem: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
-    let context = Context::load(config)?;
-    let view = open(&context.settings.runtime.dir)?;
-    let mut sessions = view.sessions();
+    let reading = read(arguments.post_mortem.as_deref(), config)?;
+    let now_ms = reading.now_ms;
+    let mut sessions = reading.view.sessions();
     sessions.sort_by_key(|session| (session.accepted_ms, session.id));
-    let now_ms = now_ms();
+    let torn = sessions.iter().filter(|session| session.protocol.is_none()).count();
+    if torn > 0 {
+        eprintln!(
+            "lode: cells that were being written at that moment: {torn}; their users and peers are not known"
+        );
+    }
     let mut table = Table::new(if arguments.json { JSON_COLUMNS } else { COLUMNS });
     for session in &sessions {
         table.row(if arguments.json { json_row(session, now_ms) } else { row(session, now_ms) });
@@ -89,8 +102,10 @@ fn row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         command.into(),
         since(session.accepted_ms),
         since(session.last_activity_ms),
+        cpu_time(session.cpu_micros).into(),
         session.bytes_in.into(),
         session.bytes_out.into(),
+        session.traced.then_some("traced").into(),
     ]
 }
 
@@ -112,8 +127,10 @@ fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         since(session.accepted_ms),
         since(session.login_ms),
         since(session.last_activity_ms),
+        session.cpu_micros.into(),
         session.bytes_in.into(),
         session.bytes_out.into(),
+        session.traced.into(),
     ]
 }
 

@@ -20,6 +20,15 @@ pub enum TableError {
     Missing(String),
     /// The segment is no table, or its maker has not finished it.
     NotATable(String),
+    /// It has another size than its limits ask for: it is not whole.
+    Size {
+        /// Name of the segment, or of the file.
+        name: String,
+        /// Octets that it has.
+        octets: u64,
+        /// Octets that it should have.
+        expected: u64,
+    },
     /// Table and program are of different versions.
     Version {
         /// Version of the table.
@@ -60,7 +69,10 @@ impl fmt::Display for TableError {
                 write!(out, "a router runs here already (process {router_pid})")
             }
             TableError::Missing(name) => write!(out, "there is no shared table {name}: no router runs here"),
-            TableError::NotATable(name) => write!(out, "shared memory {name} is not a finished table"),
+            TableError::NotATable(name) => write!(out, "{name} is not a finished table of sessions"),
+            TableError::Size { name, octets, expected } => {
+                write!(out, "{name} is not a whole table: it has {octets} octets of {expected}")
+            }
             TableError::Version { table, program } => write!(
                 out,
                 "the shared table has version {table}, this program has version {program}: restart the one that is older"
@@ -72,7 +84,7 @@ impl fmt::Display for TableError {
             TableError::NoSpace { octets } => {
                 write!(out, "/dev/shm has no room for the shared table of {octets} octets")
             }
-            TableError::Os { name, errno } => write!(out, "shared memory {name}: {}", errno.desc()),
+            TableError::Os { name, errno } => write!(out, "table of sessions {name}: {}", errno.desc()),
         }
     }
 }

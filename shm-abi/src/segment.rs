@@ -7,10 +7,12 @@
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, posix_fallocate};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open, shm_unlink};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap, shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fstat};
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::ffi::c_void;
+use std::fs::File;
+use std::io::Read;
 use std::mem::{align_of, size_of};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -25,7 +27,7 @@ pub(crate) struct Segment {
 enum Mapping {
     /// Read and write. Unlinks the name when the maker drops it.
     Shared(#[expect(dead_code, reason = "held for its Drop")] Shmem),
-    /// Read only: a store through it is a SIGSEGV, so only `TableView` has one.
+    /// Read only, or a copy that nobody else sees: a store is a SIGSEGV or in vain, so only `TableView` has one.
     ReadOnly,
 }
 
@@ -102,6 +104,23 @@ impl Segment {
         Ok(Segment { base: base.cast(), octets, mapping: Mapping::ReadOnly })
     }
 
+    /// The next `octets` of a file, copied into memory of our own: whatever happens to the file later, this stays as it is.
+    pub(crate) fn copy_of(file: &mut File, octets: usize) -> Result<Segment, SegmentError> {
+        let length = NonZeroUsize::new(octets).ok_or(SegmentError::Os(Errno::EINVAL))?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address the kernel chooses; nothing of ours is there.
+        let base = unsafe { mmap_anonymous(None, length, protection, MapFlags::MAP_PRIVATE) }
+            .map_err(SegmentError::Os)?;
+        let segment = Segment { base: base.cast(), octets, mapping: Mapping::ReadOnly };
+        // SAFETY: the whole of the new mapping, which nobody else knows of yet; any octets are valid in it.
+        let memory = unsafe { std::slice::from_raw_parts_mut(segment.base.as_ptr(), octets) };
+        file.read_exact(memory).map_err(|error| {
+            // A file that became shorter has no number of its own.
+            SegmentError::Os(error.raw_os_error().map_or(Errno::ENODATA, Errno::from_raw))
+        })?;
+        Ok(segment)
+    }
+
     /// Removes a name, whoever made it.
     pub(crate) fn remove(name: &str) -> Result<(), SegmentError> {
         match shm_unlink(name) {
@@ -137,7 +156,7 @@ impl Segment {
 impl Drop for Segment {
     fn drop(&mut self) {
         if let Mapping::ReadOnly = self.mapping {
-            // SAFETY: mapped by `open_read_only` with this length; all references borrow `self`.
+            // SAFETY: mapped by `open_read_only` or `copy_of` with this length; all references borrow `self`.
             let _ = unsafe { munmap(self.base.cast::<c_void>(), self.octets) };
         }
     }

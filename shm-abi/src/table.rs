@@ -15,7 +15,10 @@ use crate::left_over::remove_left_over;
 use crate::process::Process;
 use crate::segment::{Segment, SegmentError};
 use crate::worker_row::{WorkerInfo, WorkerRow};
+use nix::errno::Errno;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 use std::mem::size_of;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -184,36 +187,33 @@ impl TableView {
         TableView::check(segment, name)
     }
 
-    fn check(segment: Segment, name: &str) -> Result<TableView, TableError> {
-        let not_a_table = || TableError::NotATable(name.to_string());
-        if segment.octets() < size_of::<Header>() {
-            return Err(not_a_table());
-        }
-        let header: &Header = segment.at(0);
-        if header.magic.load(Ordering::Acquire) != MAGIC {
-            return Err(not_a_table());
-        }
-        let version = header.abi_version.load(Ordering::Relaxed);
-        if version != ABI_VERSION {
-            return Err(TableError::Version { table: version, program: ABI_VERSION });
-        }
-        let fingerprint = header.fingerprint.load(Ordering::Relaxed);
-        if fingerprint != FINGERPRINT {
-            return Err(TableError::Fingerprint { table: fingerprint, program: FINGERPRINT });
-        }
-        let limits = Limits {
-            handlers: header.handlers.load(Ordering::Relaxed),
-            sessions: header.sessions.load(Ordering::Relaxed),
+    /// Reads a copy of a table from a plain file, called `name` in errors, to its end. What a writer had half done when the copy was
+    /// made reads as in a table whose writer died.
+    pub fn read_copy(file: &mut File, name: &str) -> Result<TableView, TableError> {
+        let failed = |error: io::Error| TableError::Os {
+            name: name.to_string(),
+            errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
         };
-        if !limits_are_good(limits) {
-            return Err(not_a_table());
+        let octets = file.metadata().map_err(failed)?.len();
+        if octets < size_of::<Header>() as u64 {
+            let expected = size_of::<Header>() as u64;
+            return Err(TableError::Size { name: name.to_string(), octets, expected });
         }
-        let areas = Areas::of(limits.handlers, limits.sessions);
-        if areas.total != segment.octets()
-            || areas.mailbox_rows != header.mailbox_rows.load(Ordering::Relaxed) as usize
-        {
-            return Err(not_a_table());
+        // The header alone at first: memory is taken for what it announces only if the file has that many octets.
+        let header =
+            Segment::copy_of(file, size_of::<Header>()).map_err(|error| table_error(name, 0, error))?;
+        let (_, areas) = checked_limits(header.at(0), octets, name)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let segment =
+            Segment::copy_of(file, areas.total).map_err(|error| table_error(name, areas.total, error))?;
+        TableView::check(segment, name)
+    }
+
+    fn check(segment: Segment, name: &str) -> Result<TableView, TableError> {
+        if segment.octets() < size_of::<Header>() {
+            return Err(TableError::NotATable(name.to_string()));
         }
+        let (limits, areas) = checked_limits(segment.at(0), segment.octets() as u64, name)?;
         Ok(TableView { segment, name: name.to_string(), limits, areas })
     }
 
@@ -338,6 +338,37 @@ impl TableView {
         let number = handler as usize * self.limits.sessions as usize + cell as usize;
         Cell::new(self.segment.at::<CellShared>(self.areas.cells + number * size_of::<CellShared>()))
     }
+}
+
+/// The limits and areas of a table of `octets` octets whose header this is.
+fn checked_limits(header: &Header, octets: u64, name: &str) -> Result<(Limits, Areas), TableError> {
+    let not_a_table = || TableError::NotATable(name.to_string());
+    if header.magic.load(Ordering::Acquire) != MAGIC {
+        return Err(not_a_table());
+    }
+    let version = header.abi_version.load(Ordering::Relaxed);
+    if version != ABI_VERSION {
+        return Err(TableError::Version { table: version, program: ABI_VERSION });
+    }
+    let fingerprint = header.fingerprint.load(Ordering::Relaxed);
+    if fingerprint != FINGERPRINT {
+        return Err(TableError::Fingerprint { table: fingerprint, program: FINGERPRINT });
+    }
+    let limits = Limits {
+        handlers: header.handlers.load(Ordering::Relaxed),
+        sessions: header.sessions.load(Ordering::Relaxed),
+    };
+    if !limits_are_good(limits) {
+        return Err(not_a_table());
+    }
+    let areas = Areas::of(limits.handlers, limits.sessions);
+    if areas.mailbox_rows != header.mailbox_rows.load(Ordering::Relaxed) as usize {
+        return Err(not_a_table());
+    }
+    if areas.total as u64 != octets {
+        return Err(TableError::Size { name: name.to_string(), octets, expected: areas.total as u64 });
+    }
+    Ok((limits, areas))
 }
 
 fn limits_are_good(limits: Limits) -> bool {

@@ -261,3 +261,80 @@ fn waiting_for_a_start_ends_three_ways() {
     assert_eq!(next, generation + 1);
     assert_eq!(table.wait_for_start(0, next, 1), StartWait::TimedOut, "the old post does not count");
 }
+
+/// A copy of `table` as `cp` makes it of what is in /dev/shm.
+fn copied(table: &Table) -> (tempfile::NamedTempFile, Vec<u8>) {
+    let octets = std::fs::read(format!("/dev/shm{}", table.name())).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &octets).unwrap();
+    (file, octets)
+}
+
+fn read_copy(octets: &[u8]) -> Result<TableView, TableError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), octets).unwrap();
+    TableView::read_copy(&mut file.reopen().unwrap(), "copy")
+}
+
+#[test]
+fn a_copy_in_a_file_reads_like_the_table_when_that_is_gone() {
+    let table = make("copied");
+    table.begin_handler(0, 0).unwrap();
+    let (cell, generation) = table.assign(0, Protocol::Imap, peer(), 1).unwrap();
+    table.cell(0, cell, generation).unwrap().set_user("ann", 2);
+    let (file, _) = copied(&table);
+    let sessions = table.sessions();
+    drop(table);
+    let view = TableView::read_copy(&mut file.reopen().unwrap(), "copy").unwrap();
+    assert_eq!(view.sessions(), sessions);
+    // What happens to the file later does not reach what was read.
+    file.as_file().set_len(0).unwrap();
+    assert_eq!(view.sessions(), sessions);
+}
+
+#[test]
+fn a_copy_that_is_no_whole_table_is_refused_with_its_fault() {
+    let table = make("hostile");
+    let (_, octets) = copied(&table);
+    let told = |octets: &[u8]| read_copy(octets).err().map(|error| error.to_string()).unwrap_or_default();
+    let whole = octets.len();
+    for kept in [0, 1, 127, 128, 4096, whole - 1] {
+        let expected = if kept < 128 { 128 } else { whole };
+        assert_eq!(
+            told(&octets[..kept]),
+            format!("copy is not a whole table: it has {kept} octets of {expected}")
+        );
+    }
+    let mut longer = octets.clone();
+    longer.push(0);
+    assert!(told(&longer).contains("not a whole table"));
+    assert_eq!(told(&vec![0; whole]), "copy is not a finished table of sessions");
+    let mut other = octets.clone();
+    other[8] = 9;
+    assert!(told(&other).contains("version 9"), "{}", told(&other));
+    let mut other = octets.clone();
+    other[16] ^= 1;
+    assert!(told(&other).contains("not of one build"), "{}", told(&other));
+    // Limits that would take two gigabytes are not believed of a small file.
+    let mut other = octets;
+    other[48..52].copy_from_slice(&MAX_HANDLERS.to_ne_bytes());
+    other[52..56].copy_from_slice(&MAX_SESSIONS.to_ne_bytes());
+    assert!(read_copy(&other).is_err());
+}
+
+#[test]
+fn any_octets_behind_the_header_are_read_without_harm() {
+    let table = make("noise");
+    let (_, mut octets) = copied(&table);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for octet in &mut octets[128..] {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *octet = (state >> 56) as u8;
+    }
+    let view = read_copy(&octets).unwrap();
+    assert_eq!(view.handlers().len(), 2);
+    assert!(
+        view.sessions().len() > 100,
+        "rows of noise are taken for rows of a handler that is not to be trusted"
+    );
+}
