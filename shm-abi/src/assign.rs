@@ -57,6 +57,8 @@ impl Table {
         if cell >= self.limits().sessions || !self.any_cell(handler, cell).release(generation) {
             return false;
         }
+        // Before the cell can be taken again.
+        self.leave(self.any_cell(handler, cell));
         // The bit before the count: whoever reads a count with room finds a free bit.
         self.free_word(handler, cell as usize / 64).fetch_or(1 << (cell % 64), Ordering::SeqCst);
         self.handler_shared(handler).sessions.fetch_sub(1, Ordering::SeqCst);
@@ -71,7 +73,9 @@ impl Table {
     pub fn clear_handler(&self, handler: u32) {
         self.handler(handler).set_state(HandlerState::Dead);
         for cell in 0..self.limits().sessions {
-            self.any_cell(handler, cell).wipe();
+            let cell = self.any_cell(handler, cell);
+            cell.wipe();
+            self.leave(cell);
         }
         self.unwatch_all(handler);
         self.fill_free_words(handler);

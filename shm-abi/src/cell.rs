@@ -90,6 +90,8 @@ pub struct SessionInfo {
     pub bytes_in: u64,
     /// Octets to the client.
     pub bytes_out: u64,
+    /// Memory that it holds, in octets.
+    pub memory_octets: u64,
     /// Time that workers spent on it, waits for the disk included, in microseconds.
     pub cpu_micros: u64,
     /// Whether somebody reads along.
@@ -186,6 +188,21 @@ impl<'a> Cell<'a> {
         self.shared.traced.store(traced.into(), Ordering::Relaxed);
     }
 
+    /// Says how much memory the session holds.
+    pub fn set_memory(&self, octets: u64) {
+        self.shared.memory_octets.store(octets, Ordering::Relaxed);
+    }
+
+    /// How much memory the session holds, as its owner said last.
+    pub fn memory_octets(&self) -> u64 {
+        self.shared.memory_octets.load(Ordering::Relaxed)
+    }
+
+    /// As whose session it is counted; for `accounts.rs`.
+    pub(crate) fn account(&self) -> &'a AtomicU64 {
+        &self.shared.account
+    }
+
     /// Gives the free cell to a connection: its new generation.
     pub(crate) fn assign(&self, protocol: Protocol, peer: Endpoint, now_ms: u64) -> u32 {
         let shared = self.shared;
@@ -205,6 +222,7 @@ impl<'a> Cell<'a> {
         shared.cpu_micros.store(0, Ordering::Relaxed);
         shared.traced.store(0, Ordering::Relaxed);
         shared.lock_held.store(0, Ordering::Relaxed);
+        shared.memory_octets.store(0, Ordering::Relaxed);
         shared.last_activity_ms.store(now_ms, Ordering::Relaxed);
         let generation = self.generation().wrapping_add(1);
         shared.state.store(u64::from(generation) << 32 | CellState::Assigned as u64, Ordering::Release);
@@ -257,6 +275,7 @@ impl<'a> Cell<'a> {
             command_since_ms: 0,
             bytes_in: shared.bytes_in.load(Ordering::Relaxed),
             bytes_out: shared.bytes_out.load(Ordering::Relaxed),
+            memory_octets: shared.memory_octets.load(Ordering::Relaxed),
             cpu_micros: shared.cpu_micros.load(Ordering::Relaxed),
             traced: shared.traced.load(Ordering::Relaxed) != 0,
         };

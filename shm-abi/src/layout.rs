@@ -29,6 +29,9 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LodeTabl");
 pub(crate) const START_EVENT_OCTETS: usize = 128;
 /// Words of a session cell reserved for its parked state.
 pub(crate) const PARKED_WORDS: usize = 32;
+/// Rows for failed logins: enough for some thousand addresses that guess at a time, whatever the number of sessions.
+const ATTEMPTS_ROWS_LEAST: usize = 8_192;
+const ATTEMPTS_ROWS_MOST: usize = 65_536;
 
 /// The head of the segment. The first 64 octets keep their place in every version, so that any two versions can
 /// name each other and find out whether the router that made the segment is alive.
@@ -101,7 +104,11 @@ pub(crate) struct CellShared {
     /// 1 while somebody reads along.
     pub(crate) traced: AtomicU32,
     pub(crate) reserved: AtomicU32,
-    pub(crate) reserved_2: [AtomicU64; 4],
+    pub(crate) reserved_2: [AtomicU64; 2],
+    /// Whose session it is, as `accounts.rs` counts it: a hash of user and protocol, 0 before the login.
+    pub(crate) account: AtomicU64,
+    /// Memory that the session holds.
+    pub(crate) memory_octets: AtomicU64,
     pub(crate) parked: [AtomicU64; PARKED_WORDS],
 }
 
@@ -146,12 +153,26 @@ pub(crate) struct MailboxShared {
     pub(crate) reserved: AtomicU64,
 }
 
+/// Failed logins of somebody, see `attempts.rs`.
+#[repr(C, align(32))]
+pub(crate) struct AttemptsShared {
+    /// Who: a keyed hash, 0 for nobody.
+    pub(crate) key: AtomicU64,
+    /// Until when something is remembered, on the machine's own clock.
+    pub(crate) until_ms: AtomicU64,
+    /// Digests of the two passwords that were wrong last.
+    pub(crate) passwords: AtomicU64,
+    /// Until when it is known that a password was right.
+    pub(crate) proven_until_ms: AtomicU64,
+}
+
 const _: () = assert!(size_of::<Header>() == 128 && offset_of!(Header, created_ms) == 64);
 const _: () = assert!(size_of::<HandlerShared>() == 384 && offset_of!(HandlerShared, pending) == 64);
 const _: () = assert!(size_of::<CellShared>() == 512 && offset_of!(CellShared, user) == 64);
 const _: () = assert!(offset_of!(CellShared, parked) == 256);
 const _: () = assert!(size_of::<MailboxShared>() == 32);
 const _: () = assert!(size_of::<WorkerShared>() == 1344 && offset_of!(WorkerShared, signal) == 64);
+const _: () = assert!(size_of::<AttemptsShared>() == 32);
 
 /// Offsets of the areas in a segment of given limits, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +184,10 @@ pub(crate) struct Areas {
     pub(crate) mailbox_rows: usize,
     pub(crate) workers: usize,
     pub(crate) cells: usize,
+    pub(crate) attempts: usize,
+    pub(crate) attempts_rows: usize,
+    pub(crate) accounts: usize,
+    pub(crate) accounts_rows: usize,
     pub(crate) total: usize,
 }
 
@@ -177,8 +202,11 @@ impl Areas {
         let at_mailboxes = at_free_words + handler_count * free_words_each * 8;
         let at_workers = at_mailboxes + mailbox_rows * size_of::<MailboxShared>();
         let at_cells = at_workers + handler_count * MAX_WORKERS as usize * size_of::<WorkerShared>();
-        let total =
-            (at_cells + handler_count * session_count * size_of::<CellShared>()).next_multiple_of(4096);
+        let accounts_rows = (handler_count * session_count).next_power_of_two().max(1024);
+        let attempts_rows = (2 * accounts_rows).clamp(ATTEMPTS_ROWS_LEAST, ATTEMPTS_ROWS_MOST);
+        let at_attempts = at_cells + handler_count * session_count * size_of::<CellShared>();
+        let at_accounts = at_attempts + attempts_rows * size_of::<AttemptsShared>();
+        let total = (at_accounts + accounts_rows * size_of::<AtomicU64>()).next_multiple_of(4096);
         Areas {
             handlers: at_handlers,
             free_words: at_free_words,
@@ -187,6 +215,10 @@ impl Areas {
             mailbox_rows,
             workers: at_workers,
             cells: at_cells,
+            attempts: at_attempts,
+            attempts_rows,
+            accounts: at_accounts,
+            accounts_rows,
             total,
         }
     }
@@ -214,7 +246,11 @@ pub(crate) const FINGERPRINT: u64 = {
         offset_of!(CellShared, text_lengths),
         offset_of!(CellShared, cpu_micros),
         offset_of!(CellShared, traced),
+        offset_of!(CellShared, account),
+        offset_of!(CellShared, memory_octets),
         offset_of!(CellShared, parked),
+        size_of::<AttemptsShared>(),
+        offset_of!(AttemptsShared, passwords),
         size_of::<MailboxShared>(),
         offset_of!(MailboxShared, watchers),
         size_of::<WorkerShared>(),
@@ -248,9 +284,13 @@ mod tests {
             assert_eq!(areas.mailboxes % 64, 0);
             assert_eq!(areas.workers % 64, 0);
             assert_eq!(areas.cells % 64, 0);
+            assert_eq!(areas.attempts % 64, 0);
+            assert!(areas.attempts_rows.is_power_of_two() && areas.accounts_rows.is_power_of_two());
             assert!(areas.free_words_each * 64 >= sessions as usize);
             assert!(areas.mailbox_rows.is_power_of_two());
-            let end = areas.cells + handlers as usize * sessions as usize * size_of::<CellShared>();
+            let cells_end = areas.cells + handlers as usize * sessions as usize * size_of::<CellShared>();
+            assert_eq!(areas.attempts, cells_end);
+            let end = areas.accounts + areas.accounts_rows * 8;
             assert!(areas.total >= end && areas.total < end + 4096);
         }
     }
@@ -258,6 +298,6 @@ mod tests {
     /// Fails when the layout moves: raise `ABI_VERSION`, redraw `ABI.md`, then put the new value here.
     #[test]
     fn the_fingerprint_is_the_one_of_this_version() {
-        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 5_700_737_972_152_754_515));
+        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 17_494_616_806_647_833_643));
     }
 }

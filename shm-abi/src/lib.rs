@@ -6,7 +6,9 @@
 //! Invariants: the segment is touched through atomics only; no reference into it leaves this crate; what is read
 //! from it is checked before it becomes a type. Time is always given by the caller, in milliseconds since 1970.
 
+mod accounts;
 mod assign;
+mod attempts;
 mod cell;
 mod channel;
 mod control;
@@ -28,6 +30,7 @@ mod text;
 mod wire;
 mod worker_row;
 
+pub use attempts::{Attempts, Standing};
 pub use cell::{Cell, CellState, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError};
 pub use control::{

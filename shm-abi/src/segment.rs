@@ -47,6 +47,8 @@ unsafe impl Shared for crate::layout::CellShared {}
 unsafe impl Shared for crate::layout::MailboxShared {}
 // SAFETY: repr(C), atomics only.
 unsafe impl Shared for crate::layout::WorkerShared {}
+// SAFETY: repr(C), atomics only.
+unsafe impl Shared for crate::layout::AttemptsShared {}
 // SAFETY: an atomic integer.
 unsafe impl Shared for std::sync::atomic::AtomicU64 {}
 

@@ -8,8 +8,8 @@ use crate::cell::{Cell, CellState};
 use crate::error::{TableError, table_error};
 use crate::handler_row::{HandlerRow, HandlerState};
 use crate::layout::{
-    ABI_VERSION, Areas, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS, MAX_SESSIONS,
-    MAX_WORKERS, MailboxShared, WorkerShared,
+    ABI_VERSION, Areas, AttemptsShared, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS,
+    MAX_SESSIONS, MAX_WORKERS, MailboxShared, WorkerShared,
 };
 use crate::left_over::remove_left_over;
 use crate::process::Process;
@@ -330,6 +330,17 @@ impl TableView {
         WorkerRow::new(
             self.segment.at::<WorkerShared>(self.areas.workers + number * size_of::<WorkerShared>()),
         )
+    }
+
+    /// How many sessions are counted on a row of accounts, see `accounts.rs`.
+    pub(crate) fn account_row(&self, account: u64) -> &AtomicU64 {
+        self.segment.at(self.areas.accounts + (account as usize & (self.areas.accounts_rows - 1)) * 8)
+    }
+
+    /// The row of failed logins at `at`, which is taken modulo their number.
+    pub(crate) fn attempts_row(&self, at: usize) -> &AttemptsShared {
+        let at = at & (self.areas.attempts_rows - 1);
+        self.segment.at(self.areas.attempts + at * size_of::<AttemptsShared>())
     }
 
     /// A cell whatever its generation.
