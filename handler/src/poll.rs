@@ -23,8 +23,9 @@ const CHANGES: Token = Token(usize::MAX - 2);
 
 /// Events taken at a time.
 const EVENTS: usize = 256;
-/// How often deadlines are looked at, and the heartbeat is written, in milliseconds.
-const TICK_MS: u64 = 1000;
+/// How often deadlines are looked at, and the heartbeat is written, in milliseconds. The router takes a handler whose heart stops for
+/// some seconds for hung.
+const TICK_MS: u64 = 500;
 
 /// Registers sockets with the poll thread, from any thread.
 pub(crate) struct Registrar {
@@ -106,6 +107,7 @@ pub(crate) fn linger(
             result => result?,
         }
         dispatch(shared, &events);
+        shared.table.handler(shared.handler).beat(Heartbeat::Poll, shared.unix_ms());
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::process::HandlerProcess;
+use crate::watchdog::Watch;
 use shm_abi::{Channel, SendError, ToHandler};
 use std::collections::HashMap;
 
@@ -14,6 +15,8 @@ pub(crate) struct Running {
     pub(crate) started_ms: u64,
     /// A thread waits for its start event.
     pub(crate) awaited: bool,
+    /// Signs of life of its threads.
+    pub(crate) watch: Watch,
     /// When its end of the channel was closed; it should be gone soon.
     pub(crate) closed_ms: Option<u64>,
     /// The channel took no record; set until it is writable, or the handler has answered something.

@@ -24,6 +24,7 @@ mod spawn;
 mod stop;
 mod throttle;
 mod time;
+mod watchdog;
 
 use config::Settings;
 use shm_abi::{Limits, Table, left_over_handlers, table_name, write_table_name};

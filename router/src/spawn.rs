@@ -5,6 +5,7 @@
 
 use crate::process::HandlerProcess;
 use crate::server::Notice;
+use crate::watchdog::Watch;
 use shm_abi::{Channel, Table};
 use std::collections::HashMap;
 use std::os::fd::AsRawFd;
@@ -67,6 +68,7 @@ pub(crate) fn start(
         started_ms: now_ms,
         awaited,
         congested: false,
+        watch: Watch::default(),
         closed_ms: None,
         outbox: Vec::new(),
         in_flight: HashMap::new(),

@@ -153,6 +153,11 @@ impl<'a> HandlerRow<'a> {
         self.shared.heartbeats[thread as usize].store(now_ms, Ordering::Relaxed);
     }
 
+    /// When a thread last said that it lives, by its own clock; 0 for never.
+    pub fn heartbeat(&self, thread: Heartbeat) -> u64 {
+        self.shared.heartbeats[thread as usize].load(Ordering::Relaxed)
+    }
+
     /// Counts.
     pub fn count(&self, counter: Counter, by: u64) {
         self.shared.counters[counter as usize].fetch_add(by, Ordering::Relaxed);

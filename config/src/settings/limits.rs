@@ -29,6 +29,10 @@ pub struct Limits {
     pub queue: u32,
     /// Time running commands get to finish when the daemons are stopped.
     pub grace_seconds: u32,
+    /// How long a thread of a handler may do nothing, though it should, before the handler is replaced; 0 waits for ever.
+    pub hang_seconds: u32,
+    /// How long handlers whose router is gone keep their sessions and wait for another; 0 ends them at once.
+    pub orphan_seconds: u32,
     /// Connections of one address (IPv6: of 64 bits of it) at a time; 0 is any number.
     pub connections_per_address: u32,
     /// Peers whose addresses are not counted: many users are behind each.
@@ -60,6 +64,8 @@ impl Default for Limits {
             message_bytes: 50 << 20,
             queue: 1024,
             grace_seconds: 30,
+            hang_seconds: 4,
+            orphan_seconds: 60,
             connections_per_address: 500,
             exempt: exempt.to_vec(),
             connections_per_user: 50,
@@ -81,6 +87,8 @@ impl Limits {
 
     /// Calls `range` with the name, the value, the least and the most of what is owned here.
     pub(super) fn check_ranges(&self, range: &mut impl FnMut(&str, u64, u64, u64)) {
+        range("[limits] hang_seconds", self.hang_seconds.into(), 0, 3600);
+        range("[limits] orphan_seconds", self.orphan_seconds.into(), 0, 3600);
         range("[limits] commands_per_minute", self.commands_per_minute.into(), 0, 1_000_000_000);
         range("[limits] failed_logins", self.failed_logins.into(), 0, 10_000);
         range("[limits] failed_logins_per_address", self.failed_logins_per_address.into(), 0, 100_000);

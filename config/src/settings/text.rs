@@ -95,6 +95,11 @@ message_bytes = 52428800
 queue = 1024
 # What running commands get to finish when the daemons are stopped.
 grace_seconds = 30
+# How long a handler may show no sign of life, though it waits neither for the disk nor for a processor, before it is killed and its
+# sessions go on in another. 0 waits for ever.
+hang_seconds = 4
+# How long handlers whose router died keep their sessions and wait for the next one. 0 ends them at once.
+orphan_seconds = 60
 # Connections that one address may have at a time, of all protocols together (IPv6: a network of 64 bits). 0 is any number.
 connections_per_address = 500
 # Peers whose addresses are not counted, neither connections nor failed logins: proxies and webmail, behind which many

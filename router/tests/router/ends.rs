@@ -75,6 +75,21 @@ fn a_killed_router_is_followed_by_another() {
 }
 
 #[test]
+fn a_handler_whose_heart_stops_is_replaced() {
+    let rig = Rig::new(&Plan { mode: "still", limits: "hang_seconds = 1", ..PLAIN });
+    let hung = rig.handler_pid(0);
+    rig.set_mode("");
+    rig.log_has("handler-hung handler=0");
+    rig.log_has("handler-ended handler=0");
+    assert!(shm_abi::process_start_ticks(hung.as_raw() as u32).is_none());
+    let mut client = rig.connect("imap");
+    assert!(client.line().starts_with("handler "), "{}", rig.log());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(rig.log_count("handler-hung"), 1, "one that beats is left alone");
+    client.echo("still here");
+}
+
+#[test]
 fn there_is_one_router_in_a_runtime_folder() {
     let mut rig = Rig::new(&PLAIN);
     let pid = rig.router.id();

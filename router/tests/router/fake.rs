@@ -2,14 +2,15 @@
 //! starts, so that a test can change what the next one does.
 
 use shm_abi::{
-    Accepted, CellState, Channel, Connection, FromHandler, HandlerState, Hello, ReceiveError, Table,
-    ToHandler,
+    Accepted, CellState, Channel, Connection, FromHandler, HandlerState, Heartbeat, Hello, ReceiveError,
+    Table, ToHandler,
 };
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use std::{fs, process, thread};
 
 /// Names the folder with the mode file.
@@ -52,6 +53,8 @@ fn handler() {
     let sender = Channel::new(channel.as_fd().try_clone_to_owned().unwrap());
     sender.send(&FromHandler::Ready, &[]).unwrap();
     let fake = Arc::new(Fake { table, hello, mode, sender, folder, clients: Mutex::default() });
+    let heart = fake.clone();
+    thread::spawn(move || heart.beat());
     loop {
         match channel.receive::<ToHandler>() {
             Ok(incoming) => match incoming.record {
@@ -79,6 +82,17 @@ fn handler() {
 }
 
 impl Fake {
+    fn beat(&self) {
+        let row = self.table.handler(self.hello.handler);
+        // Every beat is another, as long as there are any.
+        for beat in 1.. {
+            if self.mode != "still" || beat == 1 {
+                row.beat(Heartbeat::Poll, beat);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn take(self: &Arc<Fake>, connection: Connection, socket: OwnedFd) {
         if self.mode == "silent" {
             // Has it and says nothing.
