@@ -78,6 +78,7 @@ impl Table {
             self.leave(cell);
         }
         self.unwatch_all(handler);
+        self.metrics(handler).clear_gauges();
         self.fill_free_words(handler);
         let shared = self.handler_shared(handler);
         shared.sessions.store(0, Ordering::Release);

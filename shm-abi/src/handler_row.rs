@@ -100,7 +100,7 @@ pub struct HandlerInfo {
     pub started_ms: u64,
     /// When each thread last beat, by [`Heartbeat`]; 0 for never.
     pub heartbeats_ms: [u64; 4],
-    /// What it counted, by [`Counter`].
+    /// What this process counted, by [`Counter`].
     pub counters: [u64; 6],
 }
 
@@ -166,8 +166,11 @@ impl<'a> HandlerRow<'a> {
     /// A new process's row: starting, nothing counted, no beat, nothing pending.
     pub(crate) fn begin(&self, generation: u32, now_ms: u64) {
         let shared = self.shared;
-        for word in shared.heartbeats.iter().chain(&shared.counters) {
+        for word in &shared.heartbeats {
             word.store(0, Ordering::Relaxed);
+        }
+        for (before, counter) in shared.counters_before.iter().zip(&shared.counters) {
+            before.store(counter.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         shared.pid.store(0, Ordering::Relaxed);
         shared.start_ticks.store(0, Ordering::Relaxed);
@@ -190,7 +193,15 @@ impl<'a> HandlerRow<'a> {
             sessions: shared.sessions.load(Ordering::Acquire),
             started_ms: shared.started_ms.load(Ordering::Relaxed),
             heartbeats_ms: std::array::from_fn(|at| shared.heartbeats[at].load(Ordering::Relaxed)),
-            counters: std::array::from_fn(|at| shared.counters[at].load(Ordering::Relaxed)),
+            counters: std::array::from_fn(|at| {
+                let before = shared.counters_before[at].load(Ordering::Relaxed);
+                shared.counters[at].load(Ordering::Relaxed).wrapping_sub(before)
+            }),
         })
+    }
+
+    /// What all processes of the row have counted together.
+    pub(crate) fn counter_total(&self, counter: Counter) -> u64 {
+        self.shared.counters[counter as usize].load(Ordering::Relaxed)
     }
 }

@@ -3,6 +3,7 @@
 //! Owned by this file alone: no other file computes an offset. The drawings are in `ABI.md`. A change here that
 //! moves or re-means a word raises [`ABI_VERSION`]; the fingerprint catches the change that forgot to.
 
+use crate::metrics::{Gauge, HISTOGRAM_BUCKETS, Histogram, Tally};
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -32,6 +33,11 @@ pub(crate) const PARKED_WORDS: usize = 32;
 /// Rows for failed logins: enough for some thousand addresses that guess at a time, whatever the number of sessions.
 const ATTEMPTS_ROWS_LEAST: usize = 8_192;
 const ATTEMPTS_ROWS_MOST: usize = 65_536;
+
+/// Words of a row of measurements, with room for what is added later.
+pub(crate) const TALLIES: usize = 64;
+pub(crate) const GAUGES: usize = 16;
+pub(crate) const HISTOGRAMS: usize = 32;
 
 /// The head of the segment. The first 64 octets keep their place in every version, so that any two versions can
 /// name each other and find out whether the router that made the segment is alive.
@@ -73,7 +79,10 @@ pub(crate) struct HandlerShared {
     pub(crate) reserved_2: AtomicU32,
     pub(crate) reserved_3: [AtomicU64; 7],
     pub(crate) heartbeats: [AtomicU64; 8],
+    /// They go on from one process of the row to the next.
     pub(crate) counters: [AtomicU64; 8],
+    /// What `counters` said when the process was started.
+    pub(crate) counters_before: [AtomicU64; 8],
     /// A `raw_sync` event: process-shared mutex, condition and flags. Touched through `start.rs` alone.
     pub(crate) start_event: [AtomicU64; START_EVENT_OCTETS / 8],
 }
@@ -143,6 +152,22 @@ pub(crate) struct WorkerShared {
     pub(crate) input: [AtomicU64; INPUT_OCTETS / 8],
 }
 
+/// A histogram: how many values are in each bucket, and their sum.
+#[repr(C, align(64))]
+pub(crate) struct HistogramShared {
+    pub(crate) buckets: [AtomicU64; HISTOGRAM_BUCKETS],
+    pub(crate) sum: AtomicU64,
+    pub(crate) reserved: AtomicU64,
+}
+
+/// The measurements of one handler row, or of the router. See `metrics.rs`.
+#[repr(C, align(64))]
+pub(crate) struct MetricsShared {
+    pub(crate) tallies: [AtomicU64; TALLIES],
+    pub(crate) gauges: [AtomicU64; GAUGES],
+    pub(crate) histograms: [HistogramShared; HISTOGRAMS],
+}
+
 /// One row of change notification; shared by all mailboxes whose key falls on it.
 #[repr(C, align(32))]
 pub(crate) struct MailboxShared {
@@ -167,17 +192,21 @@ pub(crate) struct AttemptsShared {
 }
 
 const _: () = assert!(size_of::<Header>() == 128 && offset_of!(Header, created_ms) == 64);
-const _: () = assert!(size_of::<HandlerShared>() == 384 && offset_of!(HandlerShared, pending) == 64);
+const _: () = assert!(size_of::<HandlerShared>() == 448 && offset_of!(HandlerShared, pending) == 64);
 const _: () = assert!(size_of::<CellShared>() == 512 && offset_of!(CellShared, user) == 64);
 const _: () = assert!(offset_of!(CellShared, parked) == 256);
 const _: () = assert!(size_of::<MailboxShared>() == 32);
 const _: () = assert!(size_of::<WorkerShared>() == 1344 && offset_of!(WorkerShared, signal) == 64);
 const _: () = assert!(size_of::<AttemptsShared>() == 32);
+const _: () = assert!(size_of::<HistogramShared>() == 192 && size_of::<MetricsShared>() == 6784);
+const _: () = assert!(Tally::ALL.len() <= TALLIES && Gauge::ALL.len() <= GAUGES);
+const _: () = assert!(Histogram::ALL.len() <= HISTOGRAMS);
 
 /// Offsets of the areas in a segment of given limits, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Areas {
     pub(crate) handlers: usize,
+    pub(crate) metrics: usize,
     pub(crate) free_words: usize,
     pub(crate) free_words_each: usize,
     pub(crate) mailboxes: usize,
@@ -198,7 +227,9 @@ impl Areas {
         let free_words_each = session_count.div_ceil(64).next_multiple_of(8);
         let mailbox_rows = (handler_count * session_count * 2).next_power_of_two().max(1024);
         let at_handlers = size_of::<Header>();
-        let at_free_words = at_handlers + handler_count * size_of::<HandlerShared>();
+        let at_metrics = at_handlers + handler_count * size_of::<HandlerShared>();
+        // The last row is the router's.
+        let at_free_words = at_metrics + (handler_count + 1) * size_of::<MetricsShared>();
         let at_mailboxes = at_free_words + handler_count * free_words_each * 8;
         let at_workers = at_mailboxes + mailbox_rows * size_of::<MailboxShared>();
         let at_cells = at_workers + handler_count * MAX_WORKERS as usize * size_of::<WorkerShared>();
@@ -209,6 +240,7 @@ impl Areas {
         let total = (at_accounts + accounts_rows * size_of::<AtomicU64>()).next_multiple_of(4096);
         Areas {
             handlers: at_handlers,
+            metrics: at_metrics,
             free_words: at_free_words,
             free_words_each,
             mailboxes: at_mailboxes,
@@ -235,6 +267,7 @@ pub(crate) const FINGERPRINT: u64 = {
         offset_of!(HandlerShared, pending),
         offset_of!(HandlerShared, heartbeats),
         offset_of!(HandlerShared, counters),
+        offset_of!(HandlerShared, counters_before),
         offset_of!(HandlerShared, start_event),
         START_EVENT_OCTETS,
         size_of::<CellShared>(),
@@ -259,6 +292,13 @@ pub(crate) const FINGERPRINT: u64 = {
         offset_of!(WorkerShared, signal),
         offset_of!(WorkerShared, frames),
         offset_of!(WorkerShared, input),
+        size_of::<MetricsShared>(),
+        offset_of!(MetricsShared, gauges),
+        offset_of!(MetricsShared, histograms),
+        // What a word of these means follows from the order of the lists.
+        Tally::ALL.len(),
+        Gauge::ALL.len(),
+        Histogram::ALL.len(),
         // The memory order of a multi-octet word is part of the layout.
         cfg!(target_endian = "big") as usize,
     ];
@@ -280,6 +320,7 @@ mod tests {
         for (handlers, sessions) in [(1, 1), (2, 3), (16, 1000), (64, 65_536)] {
             let areas = Areas::of(handlers, sessions);
             assert_eq!(areas.handlers % 64, 0);
+            assert_eq!(areas.metrics % 64, 0);
             assert_eq!(areas.free_words % 64, 0);
             assert_eq!(areas.mailboxes % 64, 0);
             assert_eq!(areas.workers % 64, 0);
@@ -298,6 +339,6 @@ mod tests {
     /// Fails when the layout moves: raise `ABI_VERSION`, redraw `ABI.md`, then put the new value here.
     #[test]
     fn the_fingerprint_is_the_one_of_this_version() {
-        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 17_494_616_806_647_833_643));
+        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 9_752_471_294_522_012_339));
     }
 }

@@ -19,6 +19,7 @@ mod handover;
 mod layout;
 mod left_over;
 mod listener;
+mod metrics;
 mod name;
 mod notify;
 mod process;
@@ -48,6 +49,10 @@ pub use layout::{
 };
 pub use left_over::left_over_handlers;
 pub use listener::ChannelListener;
+pub use metrics::{
+    FAMILIES, Family, Gauge, HISTOGRAM_BOUNDS, HISTOGRAM_BUCKETS, Histogram, HistogramInfo, Kind, Label,
+    Metrics, Scale, Tally,
+};
 pub use name::{read_table_name, table_name, write_table_name};
 pub use notify::{RowIndex, Watches};
 pub use process::{Process, process_start_ticks};

@@ -49,6 +49,8 @@ unsafe impl Shared for crate::layout::MailboxShared {}
 unsafe impl Shared for crate::layout::WorkerShared {}
 // SAFETY: repr(C), atomics only.
 unsafe impl Shared for crate::layout::AttemptsShared {}
+// SAFETY: repr(C), atomics only.
+unsafe impl Shared for crate::layout::MetricsShared {}
 // SAFETY: an atomic integer.
 unsafe impl Shared for std::sync::atomic::AtomicU64 {}
 

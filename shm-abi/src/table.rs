@@ -9,7 +9,7 @@ use crate::error::{TableError, table_error};
 use crate::handler_row::{HandlerRow, HandlerState};
 use crate::layout::{
     ABI_VERSION, Areas, AttemptsShared, CellShared, FINGERPRINT, HandlerShared, Header, MAGIC, MAX_HANDLERS,
-    MAX_SESSIONS, MAX_WORKERS, MailboxShared, WorkerShared,
+    MAX_SESSIONS, MAX_WORKERS, MailboxShared, MetricsShared, WorkerShared,
 };
 use crate::left_over::remove_left_over;
 use crate::process::Process;
@@ -255,6 +255,14 @@ impl TableView {
             .collect()
     }
 
+    /// What all handlers have counted since the table was made, those that are gone included.
+    pub fn counter_total(&self, counter: crate::Counter) -> u64 {
+        let rows = 0..self.limits.handlers;
+        rows.fold(0, |sum, row| {
+            sum.wrapping_add(HandlerRow::new(self.handler_shared(row)).counter_total(counter))
+        })
+    }
+
     /// What the cells of all sessions of all handlers say.
     pub fn sessions(&self) -> Vec<crate::SessionInfo> {
         let mut sessions = Vec::new();
@@ -302,6 +310,12 @@ impl TableView {
 
     pub(crate) fn handler_shared(&self, handler: u32) -> &HandlerShared {
         self.segment.at(self.handler_offset(handler))
+    }
+
+    /// A row of measurements; that of the router is behind those of all handler rows.
+    pub(crate) fn metrics_shared(&self, row: u32) -> &MetricsShared {
+        assert!(row <= self.limits.handlers);
+        self.segment.at(self.areas.metrics + row as usize * size_of::<MetricsShared>())
     }
 
     pub(crate) fn mailbox_rows(&self) -> usize {
