@@ -170,9 +170,19 @@ pub(crate) struct Turn<'a> {
     pub(crate) answer: Option<Answer>,
     /// The peer and how it came here.
     pub(crate) peer: &'a Peer,
+    /// Why this session alone is to leave, if it is.
+    pub(crate) leave: Option<&'a str>,
 }
 
 impl Turn<'_> {
+    /// Why the session is to say goodbye, if it is.
+    pub(crate) fn farewell(&self) -> Option<String> {
+        match self.leave {
+            Some(reason) => Some(reason.to_string()),
+            None => self.shared.is_shutting_down().then(|| "The server is being stopped".to_string()),
+        }
+    }
+
     /// Has the session woken by changes of what has these keys from now on, and of nothing else. It must look at that after this.
     pub(crate) fn watch(&self, keys: Vec<u64>) {
         self.shared.changes.watch(self.shared, self.slot, &keys);

@@ -15,6 +15,7 @@ mod imap;
 mod lmtp;
 mod log;
 mod maildrops;
+mod orders;
 mod output;
 mod passwords;
 mod poll;

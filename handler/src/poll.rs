@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use shm_abi::{Counter, Heartbeat};
 
 use crate::log;
-use crate::router::Order;
+use crate::router::Wish;
 use crate::session::Socket;
 use crate::shared::Shared;
 use crate::slots::{Causes, SlotNumber};
@@ -76,9 +76,9 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
     let mut next_tick_ms = 0;
     let mut commits_told = 0;
     // The router may have spoken before the channel was watched.
-    let mut order = shared.router.receive(shared);
+    let mut wish = shared.router.receive(shared);
     loop {
-        if let Order::End(grace) = order {
+        if let Wish::End(grace) = wish {
             return Ok(grace);
         }
         let now_ms = shared.now_ms();
@@ -90,7 +90,7 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
         }
-        order = dispatch(shared, &events);
+        wish = dispatch(shared, &events);
     }
 }
 
@@ -112,11 +112,11 @@ pub(crate) fn linger(
     Ok(())
 }
 
-fn dispatch(shared: &Arc<Shared>, events: &Events) -> Order {
-    let mut order = Order::None;
+fn dispatch(shared: &Arc<Shared>, events: &Events) -> Wish {
+    let mut wish = Wish::None;
     for event in events {
         match event.token() {
-            ROUTER => order = shared.router.receive(shared),
+            ROUTER => wish = shared.router.receive(shared),
             CHANGES => {
                 empty_eventfd(shared);
                 shared.changes.deliver(shared);
@@ -136,7 +136,7 @@ fn dispatch(shared: &Arc<Shared>, events: &Events) -> Order {
             }
         }
     }
-    order
+    wish
 }
 
 fn empty_eventfd(shared: &Shared) {

@@ -18,6 +18,7 @@ use crate::changes::Changes;
 use crate::commits::Commits;
 use crate::log;
 use crate::maildrops::Maildrops;
+use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::poll::{self, Registrar};
 use crate::recipients::Recipients;
@@ -90,6 +91,7 @@ impl Handler {
             ),
             maildrops: Maildrops::open(&settings.runtime.dir)?,
             recipients: Recipients::default(),
+            orders: Orders::default(),
             registrar: Registrar::new(&poll)?,
             router: RouterLink::new(channel)?,
             table,

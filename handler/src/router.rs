@@ -7,14 +7,15 @@ use std::time::Duration;
 use config::Settings;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use shm_abi::{
-    Accepted, CellState, Channel, Connection, FromHandler, Incoming, Protocol, ReceiveError, Refusal,
-    Refused, SendError, ToHandler,
+    Accepted, CellState, Channel, Connection, FromHandler, HandlerState, Incoming, Protocol, ReceiveError,
+    Refusal, Refused, SendError, ToHandler,
 };
 
 use crate::conversation::{Conversation, Peer};
 use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
 use crate::log;
+use crate::orders::Order;
 use crate::pop3::Pop3Session;
 use crate::process::default_limits;
 use crate::session::{Session, Socket};
@@ -26,8 +27,8 @@ pub(crate) struct RouterLink {
     sender: Channel,
 }
 
-/// What the router's words ask of the handler as a whole.
-pub(crate) enum Order {
+/// What the router's words ask of the poll thread.
+pub(crate) enum Wish {
     /// Nothing beyond what was done.
     None,
     /// End within this time.
@@ -69,7 +70,7 @@ impl RouterLink {
     }
 
     /// Does all that the router has said. Called by the poll thread when the channel is readable.
-    pub(crate) fn receive(&self, shared: &Arc<Shared>) -> Order {
+    pub(crate) fn receive(&self, shared: &Arc<Shared>) -> Wish {
         loop {
             let received = self.channel.lock().unwrap_or_else(PoisonError::into_inner).receive::<ToHandler>();
             match received {
@@ -77,28 +78,47 @@ impl RouterLink {
                     take_connection(shared, &connection, descriptors);
                 }
                 Ok(Incoming { record: ToHandler::Shutdown { grace_ms }, .. }) => {
-                    return Order::End(Duration::from_millis(grace_ms));
+                    return Wish::End(Duration::from_millis(grace_ms));
                 }
                 Ok(Incoming { record: ToHandler::Reload { settings_text }, .. }) => {
                     reload(shared, &settings_text)
                 }
+                Ok(Incoming { record: ToHandler::Adopt(adopt), .. }) => {
+                    refuse(shared, &adopt.connection, Refusal::CannotResume);
+                }
+                Ok(Incoming { record: ToHandler::Kick { cell, generation, reason }, .. }) => {
+                    shared.orders.give(shared, cell, generation, Order::Leave(reason.into()));
+                }
+                Ok(Incoming { record: ToHandler::Drain, .. }) => drain(shared),
                 Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
+                Ok(Incoming { record: ToHandler::Release { .. }, .. }) => log::warning!("release not done"),
+                Ok(Incoming { record: ToHandler::Trace { .. }, .. }) => log::warning!("trace not done"),
+                Ok(Incoming { record: ToHandler::SetLogLevel(_), .. }) => log::warning!("log level kept"),
+                Ok(Incoming { record: ToHandler::Welcome { .. }, .. }) => log::error!("a second welcome"),
                 Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
                     refuse(shared, &connection, Refusal::OutOfDescriptors);
                 }
-                Err(ReceiveError::WouldBlock) => return Order::None,
+                Err(ReceiveError::DescriptorsLost(ToHandler::Adopt(adopt))) => {
+                    refuse(shared, &adopt.connection, Refusal::OutOfDescriptors);
+                }
+                Err(ReceiveError::WouldBlock) => return Wish::None,
                 Err(ReceiveError::Closed) => {
                     log::error!("the router is gone");
                     let grace_seconds = shared.settings().limits.grace_seconds;
-                    return Order::End(Duration::from_secs(u64::from(grace_seconds)));
+                    return Wish::End(Duration::from_secs(u64::from(grace_seconds)));
                 }
                 Err(error) => {
                     log::error!("receive from router", why = error);
-                    return Order::None;
+                    return Wish::None;
                 }
             }
         }
     }
+}
+
+/// Takes no more connections; those that are there go on.
+fn drain(shared: &Shared) {
+    shared.table.handler(shared.handler).set_state(HandlerState::Draining);
 }
 
 fn reload(shared: &Shared, text: &str) {

@@ -11,6 +11,7 @@ use store::Ticket;
 
 use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Turn};
 use crate::log;
+use crate::orders::Order;
 use crate::output::{Flushed, Output};
 use crate::shared::Shared;
 use crate::slots::{Causes, NEVER_MS, SlotNumber};
@@ -129,6 +130,8 @@ pub(crate) struct Session {
     waits_for: Causes,
     /// When the peer will have been silent for too long, on the handler's clock.
     idle_deadline_ms: u64,
+    /// Why the session is to leave, once the router ordered so.
+    leave: Option<Box<str>>,
 }
 
 impl Session {
@@ -157,6 +160,7 @@ impl Session {
             received_octets: 0,
             waits_for: Causes::default(),
             idle_deadline_ms: 0,
+            leave: None,
         }
     }
 
@@ -166,6 +170,11 @@ impl Session {
         self.may_read |= causes.has(Causes::INPUT);
         self.hung_up |= causes.has(Causes::HANG_UP);
         let waited_for = std::mem::take(&mut self.waits_for);
+        if causes.has(Causes::ORDER)
+            && let Some(Order::Leave(reason)) = shared.orders.take(slot, self.generation)
+        {
+            self.leave = Some(reason);
+        }
         if causes.has(Causes::TIME) && shared.now_ms() < self.idle_deadline_ms {
             if causes == Causes::TIME && waited_for.has(Causes::INPUT | Causes::OUTPUT) {
                 self.rest();
@@ -188,7 +197,7 @@ impl Session {
                 Ok(Flushed::All | Flushed::Held(_)) => {}
                 Ok(Flushed::Blocked) => {
                     // A peer that reads on gets all of the running reply, also while the handler is being stopped.
-                    if causes.has(Causes::TIME) {
+                    if causes.has(Causes::TIME) || self.leave.is_some() {
                         return Outcome::End;
                     }
                     return self.park(slot, shared, Causes::OUTPUT);
@@ -207,6 +216,7 @@ impl Session {
                 causes: std::mem::take(&mut causes),
                 answer: self.answer.take(),
                 peer: &self.peer,
+                leave: self.leave.as_deref(),
             };
             let next = self.conversation.run(&mut turn);
             self.awaits_output = next == Next::Output;

@@ -16,6 +16,7 @@ use crate::commits::Commits;
 use crate::conversation::Answer;
 use crate::log;
 use crate::maildrops::Maildrops;
+use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::poll::Registrar;
 use crate::recipients::Recipients;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) recipients: Recipients,
     /// Where sockets are watched.
     pub(crate) registrar: Registrar,
+    /// What the router orders for single sessions.
+    pub(crate) orders: Orders,
     /// The channel to the router.
     pub(crate) router: RouterLink,
     /// One eventfd for each handler row.

@@ -6,7 +6,7 @@
 //! No wake-up is lost: a waker first adds its cause, then looks at the state; a worker first sets the state, then looks at
 //! the causes. Both are sequentially consistent, so at least one of them sees the other.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::run_queue::RunQueue;
@@ -17,7 +17,7 @@ pub(crate) type SlotNumber = u32;
 
 /// Reasons for which a session is woken, as a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Causes(pub(crate) u8);
+pub(crate) struct Causes(pub(crate) u16);
 
 impl Causes {
     /// Bytes came, or the peer closed.
@@ -36,6 +36,8 @@ impl Causes {
     pub(crate) const SHUTDOWN: Causes = Causes(1 << 6);
     /// The peer sends no more; what it sent may still be unread.
     pub(crate) const HANG_UP: Causes = Causes(1 << 7);
+    /// An order for this session alone is there ([`crate::orders`]).
+    pub(crate) const ORDER: Causes = Causes(1 << 8);
 
     /// Whether any of `other` is in the set.
     pub(crate) fn has(self, other: Causes) -> bool {
@@ -65,8 +67,8 @@ pub(crate) const NEVER_MS: u64 = u64::MAX;
 
 struct Slot {
     state: AtomicU8,
-    causes: AtomicU8,
-    waits_for: AtomicU8,
+    causes: AtomicU16,
+    waits_for: AtomicU16,
     /// On the handler's clock, in milliseconds.
     deadline_ms: AtomicU64,
     parked: Mutex<Option<Box<Session>>>,
@@ -82,8 +84,8 @@ impl Slots {
     pub(crate) fn new(count: usize) -> Slots {
         let slot = || Slot {
             state: AtomicU8::new(FREE),
-            causes: AtomicU8::new(0),
-            waits_for: AtomicU8::new(0),
+            causes: AtomicU16::new(0),
+            waits_for: AtomicU16::new(0),
             deadline_ms: AtomicU64::new(NEVER_MS),
             parked: Mutex::new(None),
         };
@@ -137,7 +139,7 @@ impl Slots {
         queue: &RunQueue,
     ) {
         let slot = &self.slots[number as usize];
-        let waits_for = waits_for | Causes::TIME | Causes::SHUTDOWN;
+        let waits_for = waits_for | Causes::TIME | Causes::SHUTDOWN | Causes::ORDER;
         *session_place(slot) = Some(session);
         slot.deadline_ms.store(deadline_ms, SeqCst);
         slot.waits_for.store(waits_for.0, SeqCst);

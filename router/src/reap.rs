@@ -67,8 +67,10 @@ impl Server {
         self.wake_all();
     }
 
-    /// Wakes every handler: the dead one may have announced a change and not come to write the eventfds.
+    /// Wakes every handler, to look at every mailbox that it watches: the dead one may have changed one and not come to announce it, or
+    /// to write the eventfds.
     fn wake_all(&self) {
+        self.table.announce_all(|_| {});
         for (handler, eventfd) in (0..).zip(&self.eventfds) {
             self.table.set_pending(handler);
             // A full counter wakes as well.

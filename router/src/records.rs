@@ -58,12 +58,17 @@ impl Server {
                     Refusal::OutOfDescriptors => "out-of-descriptors",
                     Refusal::Draining => "draining",
                     Refusal::WrongCell => "wrong-cell",
+                    Refusal::CannotResume => "cannot-resume",
                 };
                 event(Level::Warn, "connection-refused", &[("handler", &handler), ("why", &why)]);
                 self.try_elsewhere(known.client);
             }
             // The turn ends with a look at the queue.
             FromHandler::Room => running.congested = false,
+            FromHandler::Released { .. } | FromHandler::Sockets { .. } | FromHandler::Eventfds => {}
+            FromHandler::Rejoin { .. } => {
+                event(Level::Warn, "rejoin-of-a-child", &[("handler", &handler)]);
+            }
         }
     }
 

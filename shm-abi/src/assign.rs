@@ -3,6 +3,7 @@
 //! A cell's free bit, its state and its row's session count change in a fixed order, given in `ABI.md`, so that a count
 //! with room means that there is a bit to take.
 
+use crate::cell::SessionInfo;
 use crate::endpoint::Endpoint;
 use crate::handler_row::HandlerState;
 use crate::handover::Protocol;
@@ -49,6 +50,15 @@ impl Table {
             }
         }
         None
+    }
+
+    /// Gives a cell of `handler` to a session that another handler had, of which `session` is known: its number and generation, or
+    /// `None` when the handler is full. The router alone calls it.
+    pub fn assign_again(&self, handler: u32, session: &SessionInfo, now_ms: u64) -> Option<(u32, u32)> {
+        let (protocol, peer) = (session.protocol?, session.peer?);
+        let (cell, generation) = self.assign(handler, protocol, peer, now_ms)?;
+        self.any_cell(handler, cell).take_over(session);
+        Some((cell, generation))
     }
 
     /// Frees a cell of this generation. The handler calls it when a session has ended, the router when a connection

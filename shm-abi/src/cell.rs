@@ -9,7 +9,7 @@ use crate::handover::Protocol;
 use crate::layout::CellShared;
 use crate::notify::RowIndex;
 use crate::session_id::SessionId;
-use crate::text;
+use crate::{parked, text};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Attempts of a reader before it gives up a cell whose writer stopped in the middle.
@@ -107,6 +107,10 @@ pub struct Cell<'a> {
 impl<'a> Cell<'a> {
     pub(crate) fn new(shared: &'a CellShared) -> Cell<'a> {
         Cell { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &'a CellShared {
+        self.shared
     }
 
     /// What the session is doing.
@@ -223,10 +227,33 @@ impl<'a> Cell<'a> {
         shared.traced.store(0, Ordering::Relaxed);
         shared.lock_held.store(0, Ordering::Relaxed);
         shared.memory_octets.store(0, Ordering::Relaxed);
+        parked::reset(shared);
         shared.last_activity_ms.store(now_ms, Ordering::Relaxed);
         let generation = self.generation().wrapping_add(1);
         shared.state.store(u64::from(generation) << 32 | CellState::Assigned as u64, Ordering::Release);
         generation
+    }
+
+    /// Says of a cell that was just assigned what another cell said of the session.
+    pub(crate) fn take_over(&self, session: &SessionInfo) {
+        self.write_texts(|shared| {
+            let length = text::store(&shared.user, &session.user);
+            set_octet(&shared.text_lengths, 0, length);
+            shared.accepted_ms.store(session.accepted_ms, Ordering::Relaxed);
+            shared.login_ms.store(session.login_ms, Ordering::Relaxed);
+        });
+        self.set_mailbox(session.mailbox);
+        self.shared.bytes_in.store(session.bytes_in, Ordering::Relaxed);
+        self.shared.bytes_out.store(session.bytes_out, Ordering::Relaxed);
+        self.shared.last_activity_ms.store(session.last_activity_ms, Ordering::Relaxed);
+        self.shared.cpu_micros.store(session.cpu_micros, Ordering::Relaxed);
+        self.set_maildrop(session.maildrop);
+    }
+
+    /// The cell's session, copied with what a router needs to give it to another handler; `None` if it is free. Not to be asked while a
+    /// worker runs it.
+    pub fn session(&self, handler: u32, cell: u32) -> Option<SessionInfo> {
+        self.info(handler, cell)
     }
 
     /// Frees the cell if it has this generation and is not free; true for exactly one caller.
@@ -305,11 +332,6 @@ impl<'a> Cell<'a> {
         write(self.shared);
         // No covered store may become visible after the even number.
         sequence.store(odd.wrapping_add(1), Ordering::Release);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn shared_for_test(&self) -> &'a CellShared {
-        self.shared
     }
 
     /// One state of the covered words, or `None` if a writer stopped in the middle.

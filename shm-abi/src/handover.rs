@@ -10,10 +10,15 @@
 //!    socket does not block, has TCP_NODELAY set, and arrives closed on exec.
 //! 4. It frees its cells itself. If [`crate::TableView::queue_waiting`] is set after that, it sends
 //!    [`FromHandler::Room`].
-//! 5. The end of the channel means that the router is gone: it finishes its sessions and exits. A router that starts
+//! 5. It answers [`Adopt`] as it answers a connection. The parked state is in the new cell before it answers, so that the session
+//!    lives in one place at least at every moment.
+//! 6. Asked to release a session, it does so when the session parks between two commands next: the state is in the cell, the socket is
+//!    closed without being shut down, and the cell stays as it is. [`FromHandler::Released`] gives both to the router.
+//! 7. The end of the channel means that the router is gone: it finishes its sessions and exits. A router that starts
 //!    anew kills it if it takes longer than two seconds.
 
 use crate::endpoint::Endpoint;
+use crate::parked::Parked;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -101,6 +106,32 @@ pub struct Connection {
     pub generation: u32,
 }
 
+/// A session to go on with; its socket is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopt {
+    /// The connection, as when it was new, but for the cell and its generation, which are those in the handler that adopts.
+    pub connection: Connection,
+    /// What the session was.
+    pub parked: Parked,
+    /// Name of the file with the rest of it, in the folder `parked` of the runtime folder. It may be gone once this is answered.
+    pub annex: Option<String>,
+    /// What came after the state was parked, and is to be done again: nothing of it was answered, and nothing changed by it.
+    pub input: Vec<u8>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogLevel {
+    /// What failed and should not.
+    Error,
+    /// What somebody should look at some time, too.
+    Warning,
+    /// What happens every day, too.
+    Info,
+    /// What only developers ask for, too.
+    Debug,
+}
+
 /// From router to handler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHandler {
@@ -117,6 +148,42 @@ pub enum ToHandler {
     Reload {
         /// The settings file's text.
         settings_text: String,
+    },
+    /// See [`Adopt`].
+    Adopt(Adopt),
+    /// Let go of a session when it parks next, unless it ends before.
+    Release {
+        /// Its cell.
+        cell: u32,
+        /// The generation of that cell.
+        generation: u32,
+    },
+    /// Take no more connections, let go of every session as it parks, and exit once there is none.
+    Drain,
+    /// End a session as soon as its protocol allows it, with these words.
+    Kick {
+        /// Its cell.
+        cell: u32,
+        /// The generation of that cell.
+        generation: u32,
+        /// Why, for the client; printable ASCII.
+        reason: String,
+    },
+    /// Write the session's conversation, secrets masked, into the pipe that is attached, until nobody reads it.
+    Trace {
+        /// Its cell.
+        cell: u32,
+        /// The generation of that cell.
+        generation: u32,
+    },
+    /// Log as much as this from now on.
+    SetLogLevel(LogLevel),
+    /// The answer to [`FromHandler::Rejoin`]: this router has taken over.
+    Welcome {
+        /// The boot generation that the table has now.
+        boot_generation: u64,
+        /// Whether the router has no eventfds yet: send them with [`FromHandler::Eventfds`].
+        wants_eventfds: bool,
     },
 }
 
@@ -138,6 +205,8 @@ pub enum Refusal {
     Draining,
     /// The cell is not the one the record names.
     WrongCell,
+    /// The parked state cannot be read, or what it stands for is gone. No other handler could go on with it either.
+    CannotResume,
 }
 
 /// The handler does not take the connection; the router gives it to another.
@@ -152,7 +221,7 @@ pub struct Refused {
 }
 
 /// From handler to router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromHandler {
     /// Ready to serve.
     Ready,
@@ -162,6 +231,42 @@ pub enum FromHandler {
     Refused(Refused),
     /// A cell was freed while connections wait.
     Room,
+    /// A session was let go of. Its state is in its cell, which the router frees; the router's duplicate of the socket is the last.
+    Released {
+        /// Its cell.
+        cell: u32,
+        /// The generation of that cell.
+        generation: u32,
+    },
+    /// First record of a handler to a router that took over from one that is gone.
+    Rejoin {
+        /// The handler's row.
+        handler: u32,
+        /// The generation of that row.
+        generation: u32,
+        /// Sessions whose sockets follow in [`FromHandler::Sockets`].
+        sessions: u32,
+    },
+    /// Duplicates of session sockets, attached in the order of `sessions`, for the router to keep.
+    Sockets {
+        /// Facts of each.
+        sessions: Vec<Held>,
+    },
+    /// The eventfds of all handler rows are attached, in order.
+    Eventfds,
+}
+
+/// A session whose socket is sent to a router that took over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its cell.
+    pub cell: u32,
+    /// The generation of that cell.
+    pub generation: u32,
+    /// The address that was called.
+    pub local: Endpoint,
+    /// TLS in front of it, if any.
+    pub tls: Option<TlsFacts>,
 }
 
 #[cfg(test)]
@@ -183,6 +288,26 @@ mod tests {
         let refused =
             FromHandler::Refused(Refused { cell: 1, generation: 2, why: Refusal::OutOfDescriptors });
         assert_eq!(decode::<FromHandler>(&encode(&refused).unwrap()).unwrap(), refused);
+    }
+
+    #[test]
+    fn the_largest_parked_state_travels() {
+        let connection = Connection {
+            protocol: Protocol::Imap,
+            peer: Endpoint::Unix { pid: 12, uid: 0 },
+            local: Endpoint::Unix { pid: 12, uid: 0 },
+            tls: None,
+            cell: 1,
+            generation: 2,
+        };
+        let parked = Parked {
+            version: u16::MAX,
+            octets: vec![0xff; crate::PARKED_OCTETS],
+            annex: Some(crate::Annex { number: u32::MAX, checksum: u32::MAX }),
+        };
+        let annex = Some("63-65535-4294967295-4294967295".to_string());
+        let adopt = ToHandler::Adopt(Adopt { connection, parked, annex, input: vec![0; 64 * 1024] });
+        assert_eq!(decode::<ToHandler>(&encode(&adopt).unwrap()).unwrap(), adopt);
     }
 
     #[test]

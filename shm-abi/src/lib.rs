@@ -22,6 +22,7 @@ mod listener;
 mod metrics;
 mod name;
 mod notify;
+mod parked;
 mod process;
 mod segment;
 mod session_id;
@@ -41,7 +42,8 @@ pub use endpoint::Endpoint;
 pub use error::TableError;
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};
 pub use handover::{
-    Accepted, BootKey, Connection, FromHandler, Hello, Protocol, Refusal, Refused, TlsFacts, ToHandler,
+    Accepted, Adopt, BootKey, Connection, FromHandler, Held, Hello, LogLevel, Protocol, Refusal, Refused,
+    TlsFacts, ToHandler,
 };
 pub use layout::{
     ABI_VERSION, COMMAND_OCTETS, CRASH_FRAMES, INPUT_OCTETS, MAX_HANDLERS, MAX_SESSIONS, MAX_WORKERS,
@@ -55,6 +57,7 @@ pub use metrics::{
 };
 pub use name::{read_table_name, table_name, write_table_name};
 pub use notify::{RowIndex, Watches};
+pub use parked::{Annex, CellFlags, PARKED_OCTETS, Parked};
 pub use process::{Process, process_start_ticks};
 pub use session_id::{NoSessionId, SessionId};
 pub use start::StartWait;

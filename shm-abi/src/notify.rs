@@ -64,6 +64,25 @@ impl Table {
         self.mailbox(row.0 as usize).watchers.fetch_and(!(1 << handler), Ordering::SeqCst);
     }
 
+    /// Announces that every mailbox that somebody watches may have changed: a handler died and may have come to change one and not to
+    /// announce it. Calls `wake` as [`Table::announce`] does.
+    pub fn announce_all(&self, mut wake: impl FnMut(u32)) {
+        let mut watchers = 0;
+        for row in 0..self.mailbox_rows() {
+            let mailbox = self.mailbox(row);
+            let watching = mailbox.watchers.load(Ordering::SeqCst);
+            if watching != 0 {
+                mailbox.generation.fetch_add(1, Ordering::SeqCst);
+                // Again: who began to watch before the generation was raised must be woken.
+                watchers |= watching | mailbox.watchers.load(Ordering::SeqCst);
+            }
+        }
+        for handler in (0..self.limits().handlers).filter(|handler| watchers & 1 << handler != 0) {
+            self.set_pending(handler);
+            wake(handler);
+        }
+    }
+
     /// Announces that the mailbox `key` has changed. Calls `wake` with every handler whose eventfd is to be written;
     /// the announcer itself is among them if it watches.
     pub fn announce(&self, key: u64, mut wake: impl FnMut(u32)) {

@@ -30,8 +30,8 @@ impl ImapSession {
     }
 
     pub(super) fn go_on_idle(&mut self, mut idle: Box<Idle>, turn: &mut Turn<'_>) -> Flow {
-        if turn.shared.is_shutting_down() {
-            return Flow::Wait(goodbye(turn, "The server is being stopped"));
+        if let Some(why) = turn.farewell() {
+            return Flow::Wait(goodbye(turn, &why));
         }
         if let Err(next) = self.review_rights(turn) {
             return Flow::Wait(next);

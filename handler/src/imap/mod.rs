@@ -213,8 +213,8 @@ impl ImapSession {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
-        if turn.shared.is_shutting_down() {
-            return Flow::Wait(goodbye(turn, "The server is being stopped"));
+        if let Some(why) = turn.farewell() {
+            return Flow::Wait(goodbye(turn, &why));
         }
         self.apply_notify();
         // What was begun to be told comes before what the next command says.

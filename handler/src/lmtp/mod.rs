@@ -142,7 +142,7 @@ impl LmtpSession {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
-        if turn.shared.is_shutting_down() && !matches!(self.stage, Stage::Mail(_) | Stage::Chunks(_)) {
+        if turn.farewell().is_some() && !matches!(self.stage, Stage::Mail(_) | Stage::Chunks(_)) {
             return Flow::Wait(goodbye(turn, &Reply::SHUTDOWN));
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());

@@ -65,8 +65,8 @@ impl Pop3Session {
 
     /// A line of the client's in an exchange.
     pub(super) fn go_on_sasl(&mut self, exchange: Exchange, turn: &mut Turn<'_>) -> Flow {
-        if turn.shared.is_shutting_down() {
-            return Flow::Wait(stopped(turn));
+        if let Some(why) = turn.farewell() {
+            return Flow::Wait(stopped(turn, &why));
         }
         let (consumed, decoded) = self.decoder.decode_response(turn.input.unread());
         turn.input.consume(consumed);

@@ -135,8 +135,8 @@ impl Pop3Session {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
-        if turn.shared.is_shutting_down() {
-            return Flow::Wait(stopped(turn));
+        if let Some(why) = turn.farewell() {
+            return Flow::Wait(stopped(turn, &why));
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
         turn.input.consume(consumed);
@@ -352,8 +352,8 @@ fn goodbye(turn: &mut Turn<'_>, code: Option<Code>, text: &str) -> Next {
     Next::Close
 }
 
-fn stopped(turn: &mut Turn<'_>) -> Next {
-    goodbye(turn, Some(Code::SystemTemporary), "The server is being stopped")
+fn stopped(turn: &mut Turn<'_>, why: &str) -> Next {
+    goodbye(turn, Some(Code::SystemTemporary), why)
 }
 
 fn begin_in_table(turn: &Turn<'_>, name: &str) {

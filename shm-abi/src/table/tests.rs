@@ -229,7 +229,7 @@ fn a_writer_that_died_in_the_middle_hides_its_texts_until_cleared() {
     let table = make("died");
     table.begin_handler(0, 0).unwrap();
     let (cell, _) = table.assign(0, Protocol::Imap, peer(), 0).unwrap();
-    table.any_cell(0, cell).shared_for_test().sequence.fetch_or(1, Ordering::Relaxed);
+    table.any_cell(0, cell).shared().sequence.fetch_or(1, Ordering::Relaxed);
     let session = table.sessions().pop().unwrap();
     assert_eq!((session.user.as_str(), session.peer), ("", None));
     table.clear_handler(0);
