@@ -7,23 +7,30 @@ mod config_file;
 mod context;
 mod deliver;
 mod demo;
+mod drain;
 mod export;
 mod failure;
 mod gc;
 mod history;
 mod import;
 mod into_store;
+mod kick;
 mod mailbox;
 mod mailfiles;
+mod migrate;
 mod moment;
 mod notify;
 mod output;
 mod password;
 mod quota;
+mod reload;
 mod restore;
+mod router;
 mod serve;
 mod shared_table;
 mod status;
+mod stop;
+mod upgrade;
 mod user;
 mod who;
 
@@ -69,6 +76,12 @@ enum Verb {
     Import(import::Arguments),
     Export(export::Arguments),
     Backup(backup::Arguments),
+    Stop(stop::Arguments),
+    Reload(reload::Arguments),
+    Drain(drain::Arguments),
+    Migrate(migrate::Arguments),
+    Kick(kick::Arguments),
+    Upgrade(upgrade::Arguments),
     Who(who::Arguments),
     Status(status::Arguments),
     #[command(subcommand)]
@@ -102,6 +115,12 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Import(arguments) => import::run(&arguments, config),
         Verb::Export(arguments) => export::run(&arguments, config),
         Verb::Backup(arguments) => backup::run(&arguments, config),
+        Verb::Stop(arguments) => stop::run(&arguments, config),
+        Verb::Reload(arguments) => reload::run(&arguments, config),
+        Verb::Drain(arguments) => drain::run(&arguments, config),
+        Verb::Migrate(arguments) => migrate::run(&arguments, config),
+        Verb::Kick(arguments) => kick::run(&arguments, config),
+        Verb::Upgrade(arguments) => upgrade::run(&arguments, config),
         Verb::Who(arguments) => who::run(&arguments, config),
         Verb::Status(arguments) => status::run(&arguments, config),
         Verb::Config(verb) => config_file::run(&verb, config),
