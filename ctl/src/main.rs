@@ -3,6 +3,7 @@
 mod acl;
 mod backup;
 mod check;
+mod completions;
 mod config_file;
 mod context;
 mod deliver;
@@ -86,6 +87,9 @@ enum Verb {
     Status(status::Arguments),
     #[command(subcommand)]
     Config(config_file::Verb),
+    Completions(completions::CompletionsArguments),
+    #[command(hide = true)]
+    Manual(completions::ManualArguments),
 }
 
 fn main() -> ExitCode {
@@ -124,5 +128,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Who(arguments) => who::run(&arguments, config),
         Verb::Status(arguments) => status::run(&arguments, config),
         Verb::Config(verb) => config_file::run(&verb, config),
+        Verb::Completions(arguments) => completions::completions::<Arguments>(&arguments),
+        Verb::Manual(arguments) => completions::manual::<Arguments>(&arguments),
     }
 }
