@@ -19,7 +19,9 @@ pub(crate) struct CompletionsArguments {
 
 /// Write the manual pages into a folder
 #[derive(Debug, Args)]
-#[command(after_help = "One page for lode, and one for each verb.\nExample:\n  lode manual /usr/local/share/man/man1")]
+#[command(
+    after_help = "One page for lode, and one for each verb.\nExample:\n  lode manual /usr/local/share/man/man1"
+)]
 pub(crate) struct ManualArguments {
     /// The folder; it is made if there is none
     #[arg(value_name = "DIR")]
@@ -39,6 +41,7 @@ pub(crate) fn manual<Whole: CommandFactory>(arguments: &ManualArguments) -> Resu
         fs::create_dir_all(folder)?;
         clap_mangen::generate_to(Whole::command(), folder)
     };
-    write(&arguments.folder)
-        .map_err(|error| Failure::Failed(format!("cannot write into {}: {error}", arguments.folder.display())))
+    write(&arguments.folder).map_err(|error| {
+        Failure::Failed(format!("cannot write into {}: {error}", arguments.folder.display()))
+    })
 }

@@ -1,9 +1,10 @@
-//! The project's own checks: `cargo xtask ci|tidy|test|demo|sim|sanitize|wire`.
+//! The project's own checks: `cargo xtask ci|tidy|test|demo|sim|sanitize|wire|deb`.
 //!
 //! `.ci/run` calls `test` and then `ci`; a contributor does the same. Nothing here is part of what Lode installs.
 
 mod ci;
 mod command;
+mod deb;
 mod demo;
 mod packages;
 mod sanitize;
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   sim [ARGUMENTS]    the store on a simulated disk, with power cuts: --seeds N --minutes M [--seed S] [--verbose]
   sanitize KIND      tests of the store under AddressSanitizer (`address`) or in Miri (`miri`), with a nightly toolchain
   wire ARGUMENTS     the conversations under tests/wire against any server
+  deb [ARGUMENTS]    a Debian package: --programs DIR (built already) --out DIR --version VERSION --fast
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "sim" => sim::run(rest),
         "sanitize" => sanitize::run(rest),
         "wire" => wire::run(rest),
+        "deb" => deb::run(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
