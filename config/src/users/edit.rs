@@ -2,7 +2,7 @@
 //!
 //! A change is all or nothing: the new file is written beside the old one, synced, and renamed over it, then the
 //! folder is synced. Two editors at once take turns by a lock on the folder. Owner and permissions of an existing file
-//! stay; a new one is readable by its owner alone. Called by the `lode` command.
+//! stay; a new one is for its owner, and for the group of its folder to read: daemons that are not root are in that group. Called by the `lode` command.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -15,7 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{FILE_OCTETS_MAX, NameError, user_name};
 
 /// The permissions of a new users file.
-const MODE: u32 = 0o600;
+const MODE: u32 = 0o640;
 
 /// Why the file was not changed.
 #[derive(Debug)]
@@ -164,6 +164,13 @@ fn write(path: &Path, text: &[u8], old: Option<&Old>) -> std::io::Result<()> {
             fchown(&file, Some(old.owner), Some(old.group))?;
         }
         file.set_permissions(std::fs::Permissions::from_mode(old.mode))?;
+    } else {
+        let folder = std::fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
+        // Where the group is not ours to give, nobody else reads it.
+        let is_given =
+            folder.gid() == file.metadata()?.gid() || fchown(&file, None, Some(folder.gid())).is_ok();
+        let mode = if is_given { MODE } else { MODE & 0o700 };
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     }
     file.write_all(text)?;
     file.sync_all()

@@ -151,11 +151,11 @@ fn editing_changes_one_line_and_keeps_the_rest() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("users");
     add(&path, "Ann", "{PLAIN}a").expect("added");
-    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o640);
     assert_eq!(std::fs::read_to_string(&path).expect("read"), "ann:{PLAIN}a\n");
 
     std::fs::write(&path, "# people\nAnn:{PLAIN}a:1000::x\r\nodd line\nbob:{PLAIN}b").expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).expect("set");
     add(&path, "carl", "{PLAIN}c").expect("added");
     set_hash(&path, "ANN", "{PLAIN}new").expect("set");
     remove(&path, "bob").expect("removed");
@@ -163,7 +163,7 @@ fn editing_changes_one_line_and_keeps_the_rest() {
         std::fs::read_to_string(&path).expect("read"),
         "# people\nAnn:{PLAIN}new:1000::x\nodd line\ncarl:{PLAIN}c\n"
     );
-    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o640);
+    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o604);
     assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1, "nothing is left beside");
 
     assert!(matches!(add(&path, "CARL", "{PLAIN}c"), Err(EditError::Exists(name)) if name == "carl"));
