@@ -4,10 +4,11 @@
 //! handler that watches the row (`shm_abi::Watches` says why nothing is missed). Here the poll thread then wakes the sessions.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use shm_abi::{RowIndex, Watches};
 use store::MailboxId;
+use store::in_hand::{Mutex, MutexGuard};
 
 use crate::shared::Shared;
 use crate::slots::{Causes, SlotNumber};

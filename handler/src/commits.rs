@@ -2,8 +2,9 @@
 //! commit thread after each sync.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
+use store::in_hand::{Mutex, MutexGuard};
 use store::{MailboxId, Ticket};
 
 use crate::shared::Shared;

@@ -13,11 +13,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use store::in_hand::Mutex;
 use store::{MailboxId, UserId};
 
 /// A user's INBOX: what POP3 shows and where mail is delivered. It always has number 1 (see [`MailboxId::number`]).

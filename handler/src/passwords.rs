@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use config::users::{self, Users};
 use config::verified::VerifiedCache;
@@ -12,6 +12,7 @@ use crate::conversation::Answer;
 use crate::log;
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
+use store::in_hand::{Condvar, Mutex, MutexGuard, RwLock};
 
 /// Checks that may wait for the thread; more are refused, so that a flood of logins costs no memory.
 const QUEUE_LIMIT: usize = 1024;

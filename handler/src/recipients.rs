@@ -1,11 +1,12 @@
 //! The aliases file as it is now: read when it is first asked for, and again when it changed or the settings name another.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use config::Aliases;
 
 use crate::log;
+use store::in_hand::Mutex;
 
 /// The aliases that were read last.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! The channel to the router: what comes over it, and what is said back.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use config::Settings;
@@ -20,6 +20,7 @@ use crate::pop3::Pop3Session;
 use crate::process::default_limits;
 use crate::session::{Session, Socket};
 use crate::shared::Shared;
+use store::in_hand::Mutex;
 
 /// The sending side of the channel, and the receiving one, which the poll thread alone uses.
 pub(crate) struct RouterLink {

@@ -1,9 +1,10 @@
 //! The queue of slots that are ready to run, in order of arrival. Filled by whoever wakes a session, emptied by the workers.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::slots::SlotNumber;
+use store::in_hand::{Condvar, Mutex, MutexGuard};
 
 struct State {
     ready: VecDeque<SlotNumber>,

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use config::Settings;
 use shm_abi::{Cell, FromHandler, Table};
 use store::Store;
+use store::in_hand::{Mutex, RwLock};
 
 use crate::changes::Changes;
 use crate::commits::Commits;

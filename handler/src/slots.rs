@@ -6,11 +6,12 @@
 //! No wake-up is lost: a waker first adds its cause, then looks at the state; a worker first sets the state, then looks at
 //! the causes. Both are sequentially consistent, so at least one of them sees the other.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::run_queue::RunQueue;
 use crate::session::Session;
+use store::in_hand::{Mutex, MutexGuard};
 
 /// The number of a slot, and of the session's cell in this handler's rows of the table.
 pub(crate) type SlotNumber = u32;

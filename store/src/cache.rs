@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use crate::in_hand::{Mutex, MutexGuard};
 
 /// Values by key. At most `limit` that nobody uses outside, give or take a quarter.
 #[derive(Debug)]

@@ -14,13 +14,14 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
 
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{CommitError, StoreError};
 use crate::ids::Ticket;
+use crate::in_hand::{Condvar, Mutex, MutexGuard};
 use crate::locks::{Locks, Syncs};
 use crate::log::logs::write_again;
 use crate::log::{LogFile, LogName, LogReader, Logs};

@@ -1,7 +1,9 @@
 //! What was found damaged in the logs while they were read, for whoever asks (`Store::damage`, `lode check`). Reading goes on behind it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::in_hand::{Mutex, MutexGuard};
 
 /// More than this are not kept: they are of the same few files.
 const KEPT_MOST: usize = 1000;

@@ -20,6 +20,7 @@ pub mod fuzz;
 pub mod gc;
 pub mod history;
 pub mod ids;
+pub mod in_hand;
 pub mod lists;
 pub mod mailbox;
 pub mod mapping;

@@ -14,10 +14,11 @@
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
+use crate::in_hand::{Mutex, RwLock};
 
 /// Octets of a cell, and the unit of [`Region::line`].
 pub const LINE_BYTES: usize = 64;

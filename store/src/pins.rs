@@ -19,11 +19,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::fence;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::MailboxId;
+use crate::in_hand::{Mutex, RwLock};
 use crate::mapping::Mapping;
 use crate::state::is_writer_alive;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::error::{ChangeError, CommitError, Result, StoreError};
 use crate::gc;
 use crate::gc::background::Expunged;
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
+use crate::in_hand::{Mutex, RwLock, RwLockReadGuard};
 use crate::lists::MailboxList;
 use crate::locks::{Held, Intent, LockKey, Locks, Stripe, Syncs};
 use crate::log::logs::{log_path, write_again};

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use super::Checkpoint;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::ids::PageId;
+use crate::in_hand::Mutex;
 use crate::log::{LogKind, LogName};
 use crate::page::directory::MessagePlace;
 

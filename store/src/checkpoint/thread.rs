@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::commit::Committer;
 use crate::counters::Counters;
 use crate::disk::{Disk, Mutation};
 use crate::error::{Result, StoreError};
+use crate::in_hand::{Condvar, Mutex};
 use crate::log::Logs;
 use crate::reserve::make_reserve;
 

@@ -3,12 +3,13 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::content::blocks::{self, BLOCK_BYTES};
 use crate::disk::DiskFile;
 use crate::error::{Result, StoreError};
 use crate::ids::MessageId;
+use crate::in_hand::Mutex;
 use crate::page::directory::{CellState, Directory};
 
 /// So many octets are verified when a range is lent. A message that is not longer is refused before anything of it is sent.

@@ -4,7 +4,7 @@
 //! on once a checkpoint was written that began after it: its `syncfs` made the expunge durable.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::catalog::cells_path;
@@ -17,6 +17,7 @@ use crate::gc::release::{self, Candidate, Released};
 use crate::gc::report::{GcOptions, GcReport};
 use crate::gc::walk::Found;
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId};
+use crate::in_hand::{Condvar, Mutex, MutexGuard};
 use crate::store::Store;
 
 /// The file in the partition that says when the last pass was made, and in which epoch.

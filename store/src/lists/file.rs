@@ -7,7 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{MailboxEntry, MailboxList, plan};
@@ -15,6 +15,7 @@ use crate::change::SpecialUse;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::UserId;
+use crate::in_hand::Mutex;
 use crate::quota::Limit;
 
 const MAGIC: &[u8; 8] = b"LODELST3";

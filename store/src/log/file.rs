@@ -9,10 +9,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::disk::{Disk, DiskFile, Mutation};
 use crate::error::{Result, StoreError};
+use crate::in_hand::{Mutex, MutexGuard};
 use crate::log::ahead::{Ahead, Step};
 use crate::log::frame::{FRAME_HEAD_BYTES, FrameHead, LOG_HEAD_BYTES, LogHead, LogKind, LogName};
 use crate::log::reader::LogReader;

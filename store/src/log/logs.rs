@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -15,6 +15,7 @@ use crate::date::{page_name, parse_page_name};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
+use crate::in_hand::{Mutex, MutexGuard};
 use crate::locks::Syncs;
 use crate::log::file::LogFile;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};

@@ -4,9 +4,10 @@
 //! A block that cannot be read is as if there were zeros: the frames in it are lost, those before and behind it are not.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use crate::disk::DiskFile;
+use crate::in_hand::Mutex;
 use crate::log::frame::{LOG_HEAD_BYTES, LogHead};
 
 /// Octets of the journal in one block.

@@ -1,11 +1,12 @@
 //! What this process appends to record files: one file a page and writer. Records are made from the messages and can be made
 //! again, so nothing here is synced, and a record that cannot be written is no error for the one whose message it is.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use crate::disk::DiskFile;
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
+use crate::in_hand::Mutex;
 use crate::page::directory::RecordPlace;
 use crate::page::{PageFile, Pages};
 

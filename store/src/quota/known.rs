@@ -4,10 +4,11 @@
 //! The locks file counts the changes of limits, of all users together. What was read before the count that it has now is read again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use super::Limits;
 use crate::ids::UserId;
+use crate::in_hand::{Mutex, MutexGuard};
 
 /// Users that are remembered at most.
 const REMEMBERED_MOST: usize = 1 << 16;

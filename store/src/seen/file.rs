@@ -6,13 +6,14 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::runs::{Mark, SeenRuns};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, ModSeq, UserId};
+use crate::in_hand::Mutex;
 
 const MAGIC: &[u8; 8] = b"LODESEN1";
 const HEAD_BYTES: usize = 32;

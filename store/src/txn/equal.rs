@@ -5,11 +5,12 @@
 //! it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::draft::{Body, Content};
 use crate::error::Result;
 use crate::ids::{MessageId, PageId};
+use crate::in_hand::{Mutex, MutexGuard};
 use crate::log::frame::FRAME_HEAD_BYTES;
 use crate::store::Store;
 
