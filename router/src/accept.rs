@@ -33,6 +33,8 @@ impl Server {
                     }
                     Accepted::Lost => {}
                     Accepted::Empty => self.listeners[number].ready = false,
+                    // Perhaps only because of sockets that are kept for sessions that are over.
+                    Accepted::Exhausted(_) if self.escrow.sweep(&self.table) > 0 => {}
                     Accepted::Exhausted(error) => {
                         self.accept_after_ms = self.now_ms + REST_MS;
                         event(Level::Warn, "accept-exhausted", &[("why", &error), ("rest_ms", &REST_MS)]);

@@ -17,6 +17,8 @@ pub(crate) struct Running {
     pub(crate) awaited: bool,
     /// Signs of life of its threads.
     pub(crate) watch: Watch,
+    /// It was condemned before it died: by itself, after a crash, or because it hung.
+    pub(crate) condemned: bool,
     /// When its end of the channel was closed; it should be gone soon.
     pub(crate) closed_ms: Option<u64>,
     /// The channel took no record; set until it is writable, or the handler has answered something.
@@ -35,6 +37,12 @@ pub(crate) struct InFlight {
 }
 
 impl Running {
+    /// Whether the file of this name belongs to a session that is on its way to the handler.
+    pub(crate) fn awaits_annex(&self, name: &str) -> bool {
+        let resumed = self.in_flight.values().filter_map(|on_its_way| on_its_way.client.resume.as_ref());
+        resumed.into_iter().any(|resume| resume.annex.as_deref() == Some(name))
+    }
+
     /// Sends a record now or, when the channel is full, as soon as it is not.
     pub(crate) fn tell(&mut self, record: ToHandler) -> Result<(), SendError> {
         self.outbox.push(record);

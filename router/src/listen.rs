@@ -148,14 +148,9 @@ impl Listener {
             }),
         };
         match accepted {
-            Ok((socket, peer, local)) => Accepted::Client(Client {
-                socket,
-                protocol: self.protocol,
-                peer,
-                local,
-                since_ms: now_ms,
-                attempts: 0,
-            }),
+            Ok((socket, peer, local)) => {
+                Accepted::Client(Client::new(socket, self.protocol, peer, local, now_ms))
+            }
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EAGAIN) => Accepted::Empty,
                 // accept(2) hands over errors of the connection and of its network.

@@ -4,8 +4,10 @@
 //! The router sees no mail, no TLS, and no octet a client sends.
 
 mod accept;
+mod adoption;
 mod client;
 mod control;
+mod escrow;
 mod handlers;
 mod listen;
 mod log;

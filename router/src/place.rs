@@ -6,11 +6,14 @@ use crate::log::{Level, event};
 use crate::route::{Prospect, Route, Row, route};
 use crate::server::{Phase, Server};
 use crate::{spawn, time};
-use shm_abi::{Connection, HandlerState, Hello, SendError, ToHandler};
+use shm_abi::{Adopt, Connection, HandlerState, Hello, SendError, ToHandler};
 use std::os::fd::AsFd;
 
 /// A connection that this many handlers did not keep is turned away: it may be what kills them.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
+/// A session that had begun may not be read by this many handlers before it is told goodbye: nothing of the client's is run before a
+/// handler acknowledges it.
+const RESUME_ATTEMPTS_MAX: u32 = 8;
 
 /// What became of a connection.
 #[derive(Debug)]
@@ -24,6 +27,15 @@ pub(crate) enum Placed {
 impl Server {
     /// Gives a connection to a handler if one has room; starts one if not and it may be.
     pub(crate) fn place(&mut self, mut client: Client) -> Placed {
+        if let Some(resume) = &mut client.resume
+            && let Some(target) = resume.target.take()
+            && self.has_room(target)
+        {
+            match self.hand_over(target, client) {
+                None => return Placed::Given,
+                Some(back) => client = back,
+            }
+        }
         loop {
             match self.route(1) {
                 Route::To(handler) => match self.hand_over(handler, client) {
@@ -38,6 +50,13 @@ impl Server {
                 Route::Wait(prospect) => return Placed::Waits(client, prospect),
             }
         }
+    }
+
+    fn has_room(&self, handler: u32) -> bool {
+        let running = self.handlers.get(handler as usize).and_then(Option::as_ref);
+        running.is_some_and(|running| !running.congested)
+            && self.table.handler(handler).state() == HandlerState::Serving
+            && self.table.session_count(handler) < self.table.limits().sessions
     }
 
     /// What a connection that waits can expect now.
@@ -58,27 +77,38 @@ impl Server {
             None => Row { state: HandlerState::Free, sessions: 0, open: !self.awaited[handler as usize] },
         });
         let may_start = self.throttle.may_start(self.now_ms);
-        route(rows, self.table.limits().sessions, self.queue.len() + more, may_start)
+        route(rows, self.table.limits().sessions, self.queue.total() + more, may_start)
     }
 
     /// Sends a connection to a handler; gives it back if that cannot be done.
     fn hand_over(&mut self, handler: u32, client: Client) -> Option<Client> {
         let running = self.handlers[handler as usize].as_mut()?;
-        let Some((cell, generation)) =
-            self.table.assign(handler, client.protocol, client.peer, time::wall_ms())
-        else {
+        let assigned = match &client.resume {
+            None => self.table.assign(handler, client.protocol, client.peer, time::wall_ms()),
+            Some(resume) => self.table.assign_again(handler, &resume.session, time::wall_ms()),
+        };
+        let Some((cell, generation)) = assigned else {
             // Its count says room and its cells say none, which nobody who keeps the order of `Table::free` causes.
             running.congested = true;
             return Some(client);
         };
-        let record = ToHandler::Connection(Connection {
+        let connection = Connection {
             protocol: client.protocol,
             peer: client.peer,
             local: client.local,
             tls: None,
             cell,
             generation,
-        });
+        };
+        let record = match &client.resume {
+            None => ToHandler::Connection(connection),
+            Some(resume) => ToHandler::Adopt(Adopt {
+                connection,
+                parked: resume.parked.clone(),
+                annex: resume.annex.clone(),
+                input: resume.input.clone(),
+            }),
+        };
         match running.channel.send(&record, &[client.socket.as_fd()]) {
             Ok(()) => {
                 running.in_flight.insert(cell, InFlight { generation, client });
@@ -125,7 +155,8 @@ impl Server {
     /// A handler had this connection and did not keep it: it goes to another, before all that wait.
     pub(crate) fn try_elsewhere(&mut self, mut client: Client) {
         client.attempts += 1;
-        if client.attempts >= ATTEMPTS_MAX || self.phase != Phase::Serving {
+        let most = if client.resume.is_some() { RESUME_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
+        if client.attempts >= most || self.phase != Phase::Serving {
             self.turn_away(client);
         } else {
             self.queue.put_back(client);
@@ -135,10 +166,15 @@ impl Server {
     /// Tells a connection to come again later.
     pub(crate) fn turn_away(&mut self, client: Client) {
         self.table.count_turned_away();
-        client.turn_away(match self.phase {
+        if let Some(annex) = client.resume.as_ref().and_then(|resume| resume.annex.as_deref()) {
+            self.remove_annex(annex);
+        }
+        let why = match self.phase {
+            Phase::Serving if client.resume.is_some() => Refusal::Lost,
             Phase::Serving => Refusal::Full,
             Phase::Stopping { .. } => Refusal::Stopping,
-        });
+        };
+        client.turn_away(why);
     }
 
     /// Starts a handler if none serves or is about to.

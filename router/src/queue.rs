@@ -1,11 +1,15 @@
-//! Connections that wait for room, at most `limits.queue` of them, each for a few seconds.
+//! Connections that wait for room, at most `limits.queue` of them, each for a few seconds; and before them all sessions that wait for
+//! another handler, as many as there are.
 
+use crate::adoption::Resume;
 use crate::client::Client;
 use crate::route::Prospect;
 use std::collections::VecDeque;
 
 /// How long a connection waits when every handler is full.
 const WAIT_FULL_MS: u64 = 5_000;
+/// How long a session waits for another handler.
+const WAIT_RETURNING_MS: u64 = 60_000;
 /// How long it waits while a handler starts, which may have to recover its store first.
 const WAIT_SOON_MS: u64 = 30_000;
 
@@ -13,15 +17,33 @@ const WAIT_SOON_MS: u64 = 30_000;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiting: VecDeque<Client>,
+    /// Sessions that had begun elsewhere.
+    returning: VecDeque<Client>,
 }
 
 impl Queue {
+    /// New connections that wait.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
+    /// All that wait.
+    pub(crate) fn total(&self) -> usize {
+        self.waiting.len() + self.returning.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.returning.is_empty()
+    }
+
+    /// Puts a session behind those that wait for another handler.
+    pub(crate) fn push_returning(&mut self, client: Client) {
+        self.returning.push_back(client);
+    }
+
+    /// What the sessions that wait for another handler need there.
+    pub(crate) fn returning(&self) -> impl Iterator<Item = &Resume> {
+        self.returning.iter().filter_map(|client| client.resume.as_deref())
     }
 
     /// Puts a connection at the end.
@@ -32,24 +54,32 @@ impl Queue {
     /// Puts a connection back where it was taken from; also one that a handler had and did not keep, which is older
     /// than all that wait.
     pub(crate) fn put_back(&mut self, client: Client) {
-        self.waiting.push_front(client);
+        match client.resume {
+            Some(_) => self.returning.push_front(client),
+            None => self.waiting.push_front(client),
+        }
     }
 
     /// Takes the oldest.
     pub(crate) fn pop(&mut self) -> Option<Client> {
-        self.waiting.pop_front()
+        self.returning.pop_front().or_else(|| self.waiting.pop_front())
     }
 
     /// Takes one that has waited too long.
     pub(crate) fn pop_expired(&mut self, now_ms: u64, prospect: Prospect) -> Option<Client> {
+        if self.returning.front().is_some_and(|oldest| oldest.since_ms + WAIT_RETURNING_MS <= now_ms) {
+            return self.returning.pop_front();
+        }
         let oldest = self.waiting.front()?;
         if oldest.since_ms + patience_ms(prospect) <= now_ms { self.waiting.pop_front() } else { None }
     }
 
     /// Milliseconds until the oldest has waited too long.
     pub(crate) fn next_expiry_ms(&self, now_ms: u64, prospect: Prospect) -> Option<u64> {
-        let oldest = self.waiting.front()?;
-        Some((oldest.since_ms + patience_ms(prospect)).saturating_sub(now_ms))
+        let new = self.waiting.front().map(|oldest| oldest.since_ms + patience_ms(prospect));
+        let returning = self.returning.front().map(|oldest| oldest.since_ms + WAIT_RETURNING_MS);
+        let first = new.into_iter().chain(returning).min()?;
+        Some(first.saturating_sub(now_ms))
     }
 }
 
@@ -69,7 +99,7 @@ mod tests {
     fn client(since_ms: u64) -> Client {
         let end = Endpoint::Unix { pid: 1, uid: 1 };
         let socket = UnixStream::pair().unwrap().0.into();
-        Client { socket, protocol: Protocol::Imap, peer: end, local: end, since_ms, attempts: 0 }
+        Client::new(socket, Protocol::Imap, end, end, since_ms)
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl Server {
         let Some(running) = self.handlers[handler as usize].take() else { return };
         self.unwatch(running.channel.as_fd());
         self.unwatch(running.process.as_fd());
+        let condemned = match running.closed_ms {
+            Some(_) => running.condemned,
+            None => self.table.handler(handler).state() == HandlerState::Condemned,
+        };
+        let estate = self.inherit(handler, ended != Ended::Killed || condemned);
         self.table.clear_handler(handler);
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
         // Somebody else's SIGKILL says nothing about how long a serving handler can live.
@@ -58,6 +63,9 @@ impl Server {
                 ("how", &ended),
                 ("lived_ms", &lived_ms),
                 ("sessions", &sessions),
+                ("adopted", &estate.adopted),
+                ("told_goodbye", &estate.told),
+                ("closed", &estate.closed),
                 ("on_their_way", &running.in_flight.len()),
             ],
         );

@@ -41,9 +41,17 @@ impl Server {
             FromHandler::Accepted(accepted) => {
                 running.congested = false;
                 let known = running.in_flight.get(&accepted.cell);
-                if known.is_some_and(|known| known.generation == accepted.generation) {
-                    running.in_flight.remove(&accepted.cell);
+                if known.is_none_or(|known| known.generation != accepted.generation) {
+                    return;
                 }
+                let Some(known) = running.in_flight.remove(&accepted.cell) else { return };
+                let mut client = known.client;
+                if let Some(resume) = client.resume.take()
+                    && let Some(annex) = resume.annex
+                {
+                    self.remove_annex(&annex);
+                }
+                self.escrow.keep(handler, accepted.cell, accepted.generation, client);
             }
             FromHandler::Refused(refused) => {
                 let known = running.in_flight.get(&refused.cell);
@@ -51,7 +59,7 @@ impl Server {
                     return;
                 }
                 // Until the next tick or acknowledgement it gets no more.
-                running.congested = true;
+                running.congested = refused.why != Refusal::CannotResume;
                 let Some(known) = running.in_flight.remove(&refused.cell) else { return };
                 self.table.free(handler, refused.cell, refused.generation);
                 let why = match refused.why {
@@ -61,11 +69,16 @@ impl Server {
                     Refusal::CannotResume => "cannot-resume",
                 };
                 event(Level::Warn, "connection-refused", &[("handler", &handler), ("why", &why)]);
-                self.try_elsewhere(known.client);
+                if refused.why == Refusal::CannotResume {
+                    self.turn_away(known.client);
+                } else {
+                    self.try_elsewhere(known.client);
+                }
             }
             // The turn ends with a look at the queue.
             FromHandler::Room => running.congested = false,
-            FromHandler::Released { .. } | FromHandler::Sockets { .. } | FromHandler::Eventfds => {}
+            FromHandler::Released { cell, generation } => self.on_released(handler, cell, generation),
+            FromHandler::Sockets { .. } | FromHandler::Eventfds => {}
             FromHandler::Rejoin { .. } => {
                 event(Level::Warn, "rejoin-of-a-child", &[("handler", &handler)]);
             }
@@ -85,6 +98,7 @@ impl Server {
         let now_ms = self.now_ms;
         let Some(running) = self.handlers[handler as usize].as_mut() else { return };
         running.closed_ms = Some(now_ms);
+        running.condemned = self.table.handler(handler).state() == HandlerState::Condemned;
         running.congested = true;
         self.table.handler(handler).set_state(HandlerState::Condemned);
         if let Some(running) = &self.handlers[handler as usize] {

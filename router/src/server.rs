@@ -4,6 +4,7 @@
 //! handlers; new connections; the queue. Nothing in a turn waits for a client or a handler.
 
 use crate::control::Control;
+use crate::escrow::Escrow;
 use crate::handlers::Running;
 use crate::listen::Listener;
 use crate::log::{Level, event};
@@ -70,6 +71,8 @@ pub(crate) struct Server {
     pub(crate) handlers: Vec<Option<Running>>,
     /// Rows whose last start event is still waited for by a thread; they take no new process.
     pub(crate) awaited: Vec<bool>,
+    /// The sockets of the sessions that handlers have.
+    pub(crate) escrow: Escrow,
     pub(crate) queue: Queue,
     pub(crate) queue_flag: bool,
     pub(crate) throttle: Throttle,
@@ -122,6 +125,7 @@ impl Server {
             accept_after_ms: 0,
             handlers: (0..count).map(|_| None).collect(),
             awaited: vec![false; count],
+            escrow: Escrow::default(),
             queue: Queue::default(),
             queue_flag: false,
             throttle: Throttle::default(),
@@ -248,6 +252,7 @@ impl Server {
         }
         self.reap();
         self.kill_closed();
+        self.escrow.sweep(&self.table);
     }
 
     /// Milliseconds until something is to be done without an event.

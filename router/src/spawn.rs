@@ -69,6 +69,7 @@ pub(crate) fn start(
         awaited,
         congested: false,
         watch: Watch::default(),
+        condemned: false,
         closed_ms: None,
         outbox: Vec::new(),
         in_flight: HashMap::new(),
