@@ -8,7 +8,8 @@
 use crate::wire::{self, MAX_RECORD_OCTETS, WireError};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, getsockopt, sendmsg, setsockopt, socketpair,
+    sockopt,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -98,11 +99,7 @@ impl Channel {
     pub fn pair() -> io::Result<(Channel, Channel)> {
         let (one, other) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        for end in [&one, &other] {
-            // A record must fit whatever the machine's default is. The kernel doubles the number for its own needs.
-            setsockopt(end, sockopt::SndBuf, &(2 * MAX_RECORD_OCTETS))?;
-        }
-        Ok((Channel::new(one), Channel::new(other)))
+        Ok((Channel::with_room(one)?, Channel::with_room(other)?))
     }
 
     /// A channel over a connected SOCK_SEQPACKET socket.
@@ -115,17 +112,19 @@ impl Channel {
     ///
     /// Call it once, at the start of the program: the descriptor is owned afterwards.
     pub fn from_environment(variable: &str) -> Option<Channel> {
-        let number: RawFd = std::env::var(variable).ok()?.parse().ok()?;
-        if number <= 2 {
-            return None;
-        }
-        // SAFETY: F_SETFD on a number that may not be open is an error and nothing else.
-        if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-            return None;
-        }
-        // SAFETY: open, as just seen; given to this program by its parent for this purpose, and not owned by
-        // anything else in it.
-        Some(Channel::new(unsafe { OwnedFd::from_raw_fd(number) }))
+        inherited(std::env::var(variable).ok()?.parse().ok()?).map(Channel::new)
+    }
+
+    /// Room for the largest record, whatever the machine's default is.
+    pub(crate) fn with_room(socket: OwnedFd) -> io::Result<Channel> {
+        // The kernel doubles the number for its own needs.
+        setsockopt(&socket, sockopt::SndBuf, &(2 * MAX_RECORD_OCTETS))?;
+        Ok(Channel::new(socket))
+    }
+
+    /// The process at the other end, as it was when it connected.
+    pub fn peer_pid(&self) -> io::Result<u32> {
+        Ok(getsockopt(&self.socket, sockopt::PeerCredentials)?.pid().max(0) as u32)
     }
 
     /// Sends and receives return `WouldBlock` instead of waiting.
@@ -219,6 +218,23 @@ impl From<Channel> for OwnedFd {
     fn from(channel: Channel) -> OwnedFd {
         channel.socket
     }
+}
+
+/// A descriptor that this program was started with, by its number; closed on exec from now on. `None` if the number is not an open
+/// descriptor, or that of a standard stream.
+///
+/// Call it at the start of the program, and once for a number: the descriptor is owned afterwards.
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    if number <= 2 {
+        return None;
+    }
+    // SAFETY: F_SETFD on a number that may not be open is an error and nothing else.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return None;
+    }
+    // SAFETY: open, as just seen; given to this program by who started it for this purpose, and not owned by anything
+    // else in it.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Owns every descriptor that came with a message.

@@ -6,6 +6,7 @@
 //! Invariants: the segment is touched through atomics only; no reference into it leaves this crate; what is read
 //! from it is checked before it becomes a type. Time is always given by the caller, in milliseconds since 1970.
 
+mod abi;
 mod accounts;
 mod assign;
 mod attempts;
@@ -32,9 +33,10 @@ mod text;
 mod wire;
 mod worker_row;
 
+pub use abi::Abi;
 pub use attempts::{Attempts, Standing};
 pub use cell::{Cell, CellState, SessionInfo};
-pub use channel::{Channel, Incoming, ReceiveError, SendError};
+pub use channel::{Channel, Incoming, ReceiveError, SendError, inherited};
 pub use control::{
     AskError, CONTROL_SESSIONS_MAX, ControlAnswer, ControlRequest, RouterStatus, UpgradeState, ask_router,
 };

@@ -29,11 +29,16 @@ impl ChannelListener {
         Ok(ChannelListener { socket })
     }
 
+    /// A listening socket that this program was started with.
+    pub fn new(socket: OwnedFd) -> ChannelListener {
+        ChannelListener { socket }
+    }
+
     /// The next who connected, as a channel that does not block; `None` if there is none.
     pub fn accept(&self) -> io::Result<Option<Channel>> {
         match accept4(self.socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
             // SAFETY: a descriptor the kernel just made for us; nothing else owns it.
-            Ok(descriptor) => Ok(Some(Channel::new(unsafe { OwnedFd::from_raw_fd(descriptor) }))),
+            Ok(descriptor) => Channel::with_room(unsafe { OwnedFd::from_raw_fd(descriptor) }).map(Some),
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -55,6 +60,6 @@ impl Channel {
         setsockopt(&socket, sockopt::SendTimeout, &patience)?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
         connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        Ok(Channel::new(socket))
+        Channel::with_room(socket)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Segment {
 
 enum Mapping {
     /// Read and write. Unlinks the name when the maker drops it.
-    Shared(#[expect(dead_code, reason = "held for its Drop")] Shmem),
+    Shared(Shmem),
     /// Read only, or a copy that nobody else sees: a store is a SIGSEGV or in vain, so only `TableView` has one.
     ReadOnly,
 }
@@ -87,6 +87,13 @@ impl Segment {
     /// Opens for reading and writing.
     pub(crate) fn open(name: &str) -> Result<Segment, SegmentError> {
         ShmemConf::new().os_id(name).open().map(Segment::of).map_err(segment_error)
+    }
+
+    /// Makes this value the one whose drop removes the name, as if it had made the segment.
+    pub(crate) fn own(&mut self) {
+        if let Mapping::Shared(shmem) = &mut self.mapping {
+            shmem.set_owner(true);
+        }
     }
 
     fn of(shmem: Shmem) -> Segment {

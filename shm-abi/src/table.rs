@@ -137,6 +137,26 @@ impl Table {
         header.magic.store(MAGIC, Ordering::Release);
     }
 
+    /// Takes over the table `name`, whose router is dead and whose handlers may live: the calling process is its router from now on,
+    /// and the name is removed when the value is dropped. The boot generation grows by one. A process that made the table itself and
+    /// became another program takes it over as it is.
+    pub fn take_over(name: &str) -> Result<Table, TableError> {
+        let mut table = Table::open(name)?;
+        let (header, router) = (table.header(), Process::current());
+        let before = router_of(header);
+        if before != router {
+            if before.is_alive() {
+                return Err(TableError::InUse { router_pid: before.pid });
+            }
+            // In this order: who reads between the two stores finds a process that does not exist.
+            header.router_start_ticks.store(router.start_ticks, Ordering::Release);
+            header.router_pid.store(router.pid, Ordering::Release);
+            header.boot_generation.fetch_add(1, Ordering::Relaxed);
+        }
+        table.view.segment.own();
+        Ok(table)
+    }
+
     /// Opens an existing table for reading and writing.
     pub fn open(name: &str) -> Result<Table, TableError> {
         let segment = Segment::open(name).map_err(|error| table_error(name, 0, error))?;

@@ -127,6 +127,31 @@ fn a_table_of_a_dead_router_is_replaced_and_one_of_a_living_is_not() {
 }
 
 #[test]
+fn a_table_of_a_dead_router_is_taken_over_with_what_is_in_it() {
+    let table = make("over");
+    let name = table.name().to_string();
+    assert_eq!(table.info().boot_generation, 7);
+    table.begin_handler(0, 0).unwrap();
+    let (cell, generation) = table.assign(0, Protocol::Imap, peer(), 0).unwrap();
+    // This process itself, as another program.
+    let same = Table::take_over(&name).unwrap();
+    assert_eq!(same.info().boot_generation, 7);
+    std::mem::forget(same);
+    table.header().router_start_ticks.store(1, Ordering::Relaxed);
+    let new = Table::take_over(&name).unwrap();
+    assert_eq!((new.info().boot_generation, new.info().router), (8, Process::current()));
+    assert!(new.cell(0, cell, generation).is_some());
+    drop(new);
+    assert!(matches!(Table::take_over(&name), Err(TableError::Missing(_))), "it removes the name as its own");
+    // Somebody else's who lives: process 1.
+    let other = make("over-other");
+    other.header().router_pid.store(1, Ordering::Relaxed);
+    let ticks = crate::process_start_ticks(1).expect("a first process");
+    other.header().router_start_ticks.store(ticks, Ordering::Relaxed);
+    assert!(matches!(Table::take_over(other.name()), Err(TableError::InUse { router_pid: 1 })));
+}
+
+#[test]
 fn other_versions_and_layouts_are_refused_by_name() {
     let table = make("versions");
     let open = || TableView::open_read_only(table.name()).err().unwrap().to_string();
