@@ -31,6 +31,7 @@ mod serve;
 mod shared_table;
 mod status;
 mod stop;
+mod top;
 mod upgrade;
 mod user;
 mod who;
@@ -85,6 +86,7 @@ enum Verb {
     Upgrade(upgrade::Arguments),
     Who(who::Arguments),
     Status(status::Arguments),
+    Top(top::Arguments),
     #[command(subcommand)]
     Config(config_file::Verb),
     Completions(completions::CompletionsArguments),
@@ -127,6 +129,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Upgrade(arguments) => upgrade::run(&arguments, config),
         Verb::Who(arguments) => who::run(&arguments, config),
         Verb::Status(arguments) => status::run(&arguments, config),
+        Verb::Top(arguments) => top::run(&arguments, config),
         Verb::Config(verb) => config_file::run(&verb, config),
         Verb::Completions(arguments) => completions::completions::<Arguments>(&arguments),
         Verb::Manual(arguments) => completions::manual::<Arguments>(&arguments),

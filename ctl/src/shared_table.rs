@@ -75,6 +75,16 @@ fn last_sign_ms(view: &TableView, now_ms: u64) -> u64 {
 /// Opens the table of the router whose runtime folder this is. A table whose router is dead is read as well, with a word
 /// about it on standard error: it shows what went on when it died.
 pub(crate) fn open(runtime_dir: &Path) -> Result<TableView> {
+    let view = open_silently(runtime_dir)?;
+    let router = view.info().router;
+    if !router.is_alive() {
+        eprintln!("lode: the router (process {}) is dead; this is what it left", router.pid);
+    }
+    Ok(view)
+}
+
+/// The same without a word.
+pub(crate) fn open_silently(runtime_dir: &Path) -> Result<TableView> {
     let not_running = || {
         Failure::Failed(format!("no router runs in {}: start one with `lode serve`", runtime_dir.display()))
     };
@@ -82,18 +92,13 @@ pub(crate) fn open(runtime_dir: &Path) -> Result<TableView> {
         io::ErrorKind::NotFound => not_running(),
         _ => Failure::Failed(format!("cannot read {}: {error}", runtime_dir.join("table").display())),
     })?;
-    let view = TableView::open_read_only(&name).map_err(|error| match error {
+    TableView::open_read_only(&name).map_err(|error| match error {
         TableError::Missing(_) => not_running(),
         TableError::Os { errno: nix::errno::Errno::EACCES, .. } => Failure::Failed(format!(
             "only root and the user the daemons run as may read the table of sessions ({error})"
         )),
         other => Failure::Failed(other.to_string()),
-    })?;
-    let router = view.info().router;
-    if !router.is_alive() {
-        eprintln!("lode: the router (process {}) is dead; this is what it left", router.pid);
-    }
-    Ok(view)
+    })
 }
 
 /// Milliseconds since 1970.
