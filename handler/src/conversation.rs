@@ -229,7 +229,7 @@ pub(crate) struct Peer {
 
 /// One of the protocols, with its state.
 pub(crate) enum Conversation {
-    /// IMAP4rev1.
+    /// IMAP.
     Imap(Box<ImapSession>),
     /// POP3.
     Pop3(Box<Pop3Session>),

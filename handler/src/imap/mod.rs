@@ -1,4 +1,4 @@
-//! An IMAP session (RFC 3501): its state, and which command goes where. One file a command or family of commands.
+//! An IMAP session (RFC 3501, RFC 9051): its state, and which command goes where. One file a command or family of commands.
 //!
 //! A command that cannot end at once leaves its state in [`Running`]; the next turn goes on with it. The order of replies is the
 //! order of commands: nothing is read while a command runs. `pipeline.rs` has the exception: a command whose change is made and only

@@ -1,4 +1,4 @@
-//! IMAP4rev1 (RFC 3501) without I/O: bytes → commands ([`decoder`]) and replies → bytes ([`reply`]).
+//! IMAP (IMAP4rev1, RFC 3501; IMAP4rev2, RFC 9051) without I/O: bytes → commands ([`decoder`]) and replies → bytes ([`reply`]).
 //!
 //! ```text
 //!  bytes ──► decoder ──► command::* ──► handler ──► reply::* ──► bytes
