@@ -9,6 +9,8 @@ mod check;
 mod expire;
 mod limits;
 mod listen;
+mod log;
+mod metrics;
 mod network;
 mod text;
 
@@ -26,6 +28,8 @@ pub use amount::Amount;
 pub use expire::Expire;
 pub use limits::Limits;
 pub use listen::Listen;
+pub use log::{Log, LogFormat, LogLevel};
+pub use metrics::Metrics;
 pub use network::Network;
 
 /// Where the settings are when nobody says otherwise.
@@ -59,6 +63,10 @@ pub struct Settings {
     pub limits: Limits,
     /// How much mail a user may have for whom nothing else was set.
     pub quota: Quota,
+    /// Where figures about the daemons can be read.
+    pub metrics: Metrics,
+    /// What is logged, and in what form.
+    pub log: Log,
     /// As whom the daemons run.
     pub run: Run,
 }

@@ -27,6 +27,7 @@ impl Settings {
         self.check_listeners(&mut problems);
         self.check_ranges(&mut problems);
         self.check_names(&mut problems);
+        self.log.check(&mut problems);
         problems
     }
 

@@ -60,6 +60,8 @@ fn errors_name_file_and_line() {
         ("[lmtp]\ntrusted_peers = [\"10.0.0.0/99\"]\n", ":2: ", "is no peer"),
         ("[lmtp]\nfolders = \"all\"\n", ":2: ", "all"),
         ("[limits]\nexempt = [\"home\"]\n", ":2: ", "is no peer"),
+        ("[metrics]\nlisten = \"here\"\n", ":2: ", "is no address"),
+        ("[log]\nlevel = \"loud\"\n", ":2: ", "loud"),
         ("[quota]\nmessages = -1\n", ":2: ", "below 0"),
         ("[quota]\noctets = \"2 GB\"\n", ":2: ", "is not an amount"),
     ];
@@ -83,6 +85,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ("[handlers]\nsessions = 0\n", "from 1 to"),
         ("[limits]\nmessage_bytes = 4294967296\n", "message_bytes"),
         ("[limits]\nlogin_seconds = 0\n", "login_seconds"),
+        ("[log.targets]\n\"a b\" = \"info\"\n", "no target"),
         ("[limits]\nfailed_logins_seconds = 0\n", "failed_logins_seconds"),
         ("[limits]\nsession_memory = \"1M\"\n", "session_memory"),
         ("[limits]\nhandler_memory = 1000\n", "handler_memory"),
@@ -141,5 +144,17 @@ fn referrals_name_users_and_servers() {
         ["Ann = \"imap.example.org\"", "ann = \"\"", "ann = \"imap://x/\"", "ann = \"a b\"", "\"\" = \"x\""]
     {
         assert_eq!(problems(&format!("[auth.referrals]\n{text}\n")).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn metrics_can_be_turned_off_and_levels_be_one_text() {
+    let settings =
+        parse("[metrics]\nlisten = \"\"\n[log.targets]\nimap = \"debug\"\naudit = \"warning\"\n").unwrap();
+    assert_eq!(settings.metrics.listen, None);
+    assert_eq!(settings.log.levels(), "info,audit=warning,imap=debug");
+    assert_eq!(parse(&settings.to_text()).unwrap(), settings);
+    for level in [LogLevel::Error, LogLevel::Warning, LogLevel::Info, LogLevel::Debug] {
+        assert_eq!(LogLevel::from_name(level.name()), Some(level));
     }
 }

@@ -128,6 +128,23 @@ octets = "unlimited"
 messages = "unlimited"
 mailboxes = "unlimited"
 
+[metrics]
+# Figures for a Prometheus server at /metrics, and how the daemons are at /healthz and /readyz, over HTTP and without a password.
+# "" turns them off.
+listen = "127.0.0.1:9143"
+
+[log]
+# "text": "level event key=value …" on standard error; "json": an object a line; "journald": systemd's journal, with a field for
+# each key; "auto": the journal if standard error leads there, else text.
+format = "auto"
+# What is logged: "error", "warning", "info" or "debug" and what matters more. `lode log-level` changes it until the settings are read again.
+level = "info"
+
+[log.targets]
+# Other levels for single parts and what is below them, for example
+# "imap::login" = "debug"
+# audit = "warning"
+
 [run]
 # The user to become after binding the sockets, when started as root. Empty stays as started.
 user = ""
