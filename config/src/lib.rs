@@ -15,6 +15,9 @@ pub mod verified;
 
 pub use aliases::{Aliases, AliasesError};
 pub use recipient::{Directory, Recipient, Target};
-pub use settings::{Amount, Expire, Folders, Listen, Network, OverQuota, Plaintext, Settings, SettingsError};
+pub use settings::{
+    Amount, Expire, Folders, Listen, LogFormat, LogLevel, Network, OverQuota, Plaintext, Settings,
+    SettingsError,
+};
 pub use users::{NameError, User, Users, UsersError, Verdict, user_name};
 pub use verified::VerifiedCache;

@@ -16,6 +16,7 @@ mod history;
 mod import;
 mod into_store;
 mod kick;
+mod log_level;
 mod mailbox;
 mod mailfiles;
 mod migrate;
@@ -80,6 +81,7 @@ enum Verb {
     Backup(backup::Arguments),
     Stop(stop::Arguments),
     Reload(reload::Arguments),
+    LogLevel(log_level::Arguments),
     Drain(drain::Arguments),
     Migrate(migrate::Arguments),
     Kick(kick::Arguments),
@@ -123,6 +125,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Backup(arguments) => backup::run(&arguments, config),
         Verb::Stop(arguments) => stop::run(&arguments, config),
         Verb::Reload(arguments) => reload::run(&arguments, config),
+        Verb::LogLevel(arguments) => log_level::run(&arguments, config),
         Verb::Drain(arguments) => drain::run(&arguments, config),
         Verb::Migrate(arguments) => migrate::run(&arguments, config),
         Verb::Kick(arguments) => kick::run(&arguments, config),

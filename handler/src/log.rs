@@ -1,60 +1,62 @@
-//! One line an event, on standard error, where systemd's journal picks it up: the level, the event, then `key=value`.
+//! What a handler logs: the macros of the crate `logging`, and the session that each line is about.
+//!
+//! A worker says which session it runs ([`runs`]). A line that is written meanwhile gets the session's id, and its user and peer where it does not
+//! name them itself; they are looked up when there is a line, so that a turn without one costs two stores.
 
-use std::fmt::Display;
-use std::io::Write;
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
 
-/// How much an event matters. The numbers are those of syslog, which the journal reads from `<n>`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Level {
-    /// Something failed that should not.
-    Error = 3,
-    /// Somebody should look some time.
-    Warning = 4,
-    /// What happens every day: logins, deliveries.
-    Info = 6,
+use config::{LogFormat, Settings};
+use shm_abi::SessionId;
+
+use crate::shared::Shared;
+use crate::slots::SlotNumber;
+
+pub(crate) use logging::{audit, audit_refusal, error, info, warning};
+
+thread_local! {
+    static RUNNING: Cell<Option<(SlotNumber, u32)>> = const { Cell::new(None) };
 }
 
-/// Writes one line. Values with spaces or control characters are quoted.
-pub(crate) fn write(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
-    let word = match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Info => "info",
+/// Logs as the settings say from now on.
+pub(crate) fn begin(settings: &Settings) {
+    let format = match settings.log.format {
+        LogFormat::Auto => logging::Format::Auto,
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+        LogFormat::Journald => logging::Format::Journald,
     };
-    let mut line = format!("{word} {event}");
-    for (name, value) in fields {
-        let value = value.to_string();
-        line.push_str(&format!(" {name}="));
-        if value.is_empty() || value.bytes().any(|octet| octet <= b' ' || octet == b'"' || octet == 127) {
-            line.push_str(&format!("{value:?}"));
-        } else {
-            line.push_str(&value);
-        }
+    logging::begin("handler", format);
+    set_levels(&settings.log.levels());
+}
+
+/// Logs what these levels ask for from now on: `info,imap=debug`.
+pub(crate) fn set_levels(text: &str) {
+    match text.parse() {
+        Ok(levels) => logging::set_levels(levels),
+        Err(error) => error!("log levels kept", why = error),
     }
-    line.push('\n');
-    // With standard error gone there is nobody to tell.
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Logs an event of level error: `error!("event", key = value, …)`.
-macro_rules! error {
-    ($event:expr $(, $name:ident = $value:expr)* $(,)?) => {
-        $crate::log::write($crate::log::Level::Error, $event, &[$((stringify!($name), &$value)),*])
-    };
+/// Has the lines of this thread say which session it runs.
+pub(crate) fn name_sessions(shared: &Arc<Shared>) {
+    let shared: Weak<Shared> = Arc::downgrade(shared);
+    logging::set_context(move |tell| {
+        let (Some((slot, generation)), Some(shared)) = (RUNNING.get(), shared.upgrade()) else { return };
+        let session = SessionId { handler: shared.handler, cell: slot, generation };
+        if let Some(info) = shared.table.session(session) {
+            if !info.user.is_empty() {
+                tell("user", &info.user);
+            }
+            if let Some(peer) = info.peer {
+                tell("peer", &peer);
+            }
+        }
+        tell("session", &session);
+    });
 }
 
-/// Logs an event of level warning.
-macro_rules! warning {
-    ($event:expr $(, $name:ident = $value:expr)* $(,)?) => {
-        $crate::log::write($crate::log::Level::Warning, $event, &[$((stringify!($name), &$value)),*])
-    };
+/// Says which session this thread runs now, if any.
+pub(crate) fn runs(session: Option<(SlotNumber, u32)>) {
+    RUNNING.set(session);
 }
-
-/// Logs an event of level info.
-macro_rules! info {
-    ($event:expr $(, $name:ident = $value:expr)* $(,)?) => {
-        $crate::log::write($crate::log::Level::Info, $event, &[$((stringify!($name), &$value)),*])
-    };
-}
-
-pub(crate) use {error, info, warning};

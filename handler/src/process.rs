@@ -76,6 +76,7 @@ impl Handler {
             return Err("the router has given up this handler".into());
         }
         let settings = Settings::parse(&hello.settings_text, Path::new(&hello.settings_path))?;
+        log::begin(&settings);
         let poll = Poll::new()?;
         let shared = Arc::new(Shared {
             handler: hello.handler,
@@ -163,7 +164,11 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
     for number in 0..workers {
         let shared = Arc::clone(shared);
         let named = thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK_OCTETS);
-        threads.push(named.spawn(move || worker::run(&shared))?);
+        let work = move || {
+            log::name_sessions(&shared);
+            worker::run(&shared);
+        };
+        threads.push(named.spawn(work)?);
     }
     let password_shared = Arc::clone(shared);
     let named = thread::Builder::new().name("passwords".into()).stack_size(STACK_OCTETS);

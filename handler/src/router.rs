@@ -94,7 +94,7 @@ impl RouterLink {
                 Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
                 Ok(Incoming { record: ToHandler::Release { .. }, .. }) => log::warning!("release not done"),
                 Ok(Incoming { record: ToHandler::Trace { .. }, .. }) => log::warning!("trace not done"),
-                Ok(Incoming { record: ToHandler::SetLogLevel(_), .. }) => log::warning!("log level kept"),
+                Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => log::set_levels(&levels),
                 Ok(Incoming { record: ToHandler::Welcome { .. }, .. }) => log::error!("a second welcome"),
                 Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
                     refuse(shared, &connection, Refusal::OutOfDescriptors);
@@ -126,6 +126,7 @@ fn reload(shared: &Shared, text: &str) {
     match Settings::parse(text, &shared.settings_path) {
         Ok(settings) => {
             shared.store.set_default_limits(default_limits(&settings));
+            log::begin(&settings);
             shared.set_settings(settings);
         }
         Err(error) => log::error!("settings not taken", why = error),

@@ -19,6 +19,7 @@ pub(crate) fn run(shared: &Shared) {
     while let Some(slot) = shared.run_queue.pop() {
         let Some(mut session) = shared.slots.take(slot) else { continue };
         let clock = TurnClock::begin();
+        log::runs(Some((slot, session.generation)));
         say_state(shared, slot, &session, CellState::Running);
         // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
         // half done by a panic in it. It alone ends.
@@ -40,6 +41,7 @@ pub(crate) fn run(shared: &Shared) {
             }
             Outcome::End => end(shared, slot, session),
         }
+        log::runs(None);
     }
 }
 

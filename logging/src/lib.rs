@@ -156,6 +156,12 @@ macro_rules! audit {
     ($($rest:tt)+) => { $crate::event!($crate::Level::Info, $crate::AUDIT, $($rest)+) };
 }
 
+/// Logs who was kept from doing what: level warning, target `audit`.
+#[macro_export]
+macro_rules! audit_refusal {
+    ($($rest:tt)+) => { $crate::event!($crate::Level::Warn, $crate::AUDIT, $($rest)+) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,10 +35,6 @@ impl Line {
         self.unix_ms
     }
 
-    pub(crate) fn level(&self) -> Level {
-        self.level
-    }
-
     /// Adds a field. What is too long is cut; what does not fit is left out, and the line says so.
     pub(crate) fn add(&mut self, name: &str, value: &dyn Display) {
         let value = value.to_string();

@@ -106,6 +106,10 @@ impl Server {
                 Ok(()) => ControlAnswer::Done,
                 Err(why) => ControlAnswer::Failed(why),
             },
+            ControlRequest::LogLevel { change } => match self.change_log_level(change.as_deref()) {
+                Ok(levels) => ControlAnswer::LogLevels(levels),
+                Err(why) => ControlAnswer::Failed(why),
+            },
             ControlRequest::Drain { .. } | ControlRequest::Migrate { .. } | ControlRequest::Kick { .. } => {
                 ControlAnswer::Failed("this router cannot move sessions".into())
             }

@@ -1,56 +1,45 @@
-//! One line an event on stderr: `level event key=value …`, as journald and people read it.
-//!
-//! Nothing here ever sees a password, or a byte a client sent.
+//! What the router logs: events of the crate `logging`. Nothing here ever sees a password, or an octet that a client sent.
 
-use std::fmt::{self, Display, Write as _};
-use std::io::Write as _;
+pub(crate) use logging::Level;
 
-/// How much an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// The ordinary course.
-    Info,
-    /// Worth a look.
-    Warn,
-    /// Something does not work.
-    Error,
-}
+use config::{LogFormat, Settings};
+use logging::Field;
 
-/// Writes one line. A closed stderr is no reason to stop.
-pub(crate) fn event(level: Level, name: &str, facts: &[(&str, &dyn Display)]) {
-    let mut line = line(level, name, facts);
-    line.push('\n');
-    let _ = std::io::stderr().write_all(line.as_bytes());
-}
+/// The part of the daemons that speaks, for `[log.targets]`.
+const TARGET: &str = "router";
 
-fn line(level: Level, name: &str, facts: &[(&str, &dyn Display)]) -> String {
-    let level = match level {
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
+/// Logs as the settings say from now on.
+pub(crate) fn begin(settings: &Settings) {
+    let format = match settings.log.format {
+        LogFormat::Auto => logging::Format::Auto,
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+        LogFormat::Journald => logging::Format::Journald,
     };
-    let mut line = format!("{level} {name}");
-    for (key, value) in facts {
-        // Writing into a String does not fail.
-        let _: fmt::Result = write!(line, " {key}=");
-        let text = value.to_string();
-        let plain = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '"';
-        if !text.is_empty() && text.chars().all(plain) {
-            line.push_str(&text);
-        } else {
-            let _: fmt::Result = write!(line, "{text:?}");
-        }
-    }
-    line
+    logging::begin("router", format);
+    set_levels(&settings.log.levels());
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Logs what these levels ask for from now on: `info,imap=debug`.
+pub(crate) fn set_levels(text: &str) {
+    match text.parse() {
+        Ok(levels) => logging::set_levels(levels),
+        Err(error) => event(Level::Error, "log-levels-kept", &[("why", &error)]),
+    }
+}
 
-    #[test]
-    fn a_line_stays_one_line() {
-        let line = line(Level::Warn, "bad-thing", &[("pid", &7), ("why", &"a \"b\"\nc"), ("none", &"")]);
-        assert_eq!(line, r#"warn bad-thing pid=7 why="a \"b\"\nc" none="""#);
+/// Logs an event.
+pub(crate) fn event(level: Level, name: &str, facts: &[Field<'_>]) {
+    event_of(TARGET, level, name, facts);
+}
+
+/// Logs who did what.
+pub(crate) fn audit(name: &str, facts: &[Field<'_>]) {
+    event_of(logging::AUDIT, Level::Info, name, facts);
+}
+
+fn event_of(target: &str, level: Level, name: &str, facts: &[Field<'_>]) {
+    if logging::is_enabled(level, target) {
+        logging::write(level, target, name, facts);
     }
 }

@@ -71,6 +71,7 @@ fn run(settings_path: PathBuf) -> Result<(), String> {
     let _reserved = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
     let descriptors = privilege::raise_descriptor_limit();
     let settings = Settings::load(&settings_path).map_err(|error| error.to_string())?;
+    log::begin(&settings);
     let program = spawn::find_handler()?;
 
     let user = privilege::run_user(&settings)?;

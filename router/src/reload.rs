@@ -1,8 +1,9 @@
 //! New settings on SIGHUP: checked first; a file that is wrong changes nothing.
 
-use crate::log::{Level, event};
+use crate::log::{self, Level, event};
 use crate::server::Server;
-use config::Settings;
+use config::{LogLevel, Settings};
+use logging::Levels;
 use shm_abi::ToHandler;
 
 impl Server {
@@ -18,6 +19,7 @@ impl Server {
         for option in needing_restart(&self.settings, &new) {
             event(Level::Warn, "setting-needs-restart", &[("option", &option)]);
         }
+        log::begin(&new);
         self.settings = new;
         let settings_text = self.settings.to_text();
         for (handler, running) in self.handlers.iter_mut().enumerate() {
@@ -29,6 +31,35 @@ impl Server {
         }
         event(Level::Info, "settings-read", &[("file", &self.settings_path.display())]);
         Ok(())
+    }
+
+    /// Changes what is logged until the settings are read again, here and in all handlers, also those that are started later; the levels
+    /// in force, or what is wrong with the change.
+    pub(crate) fn change_log_level(&mut self, change: Option<&str>) -> Result<String, String> {
+        let Some(change) = change else { return Ok(self.settings.log.levels()) };
+        let (target, level) = Levels::parse_one(change).map_err(|error| error.to_string())?;
+        let level = LogLevel::from_name(level.name()).unwrap_or_default();
+        let mut new = self.settings.clone();
+        match target {
+            Some(target) => drop(new.log.targets.insert(target.to_owned(), level)),
+            None => new.log.level = level,
+        }
+        // Only a target too many can be wrong with it.
+        if let Some(problem) = new.check().into_iter().next() {
+            return Err(problem);
+        }
+        self.settings = new;
+        let levels = self.settings.log.levels();
+        log::set_levels(&levels);
+        for (handler, running) in self.handlers.iter_mut().enumerate() {
+            if let Some(running) = running
+                && let Err(error) = running.tell(ToHandler::SetLogLevels { levels: levels.clone() })
+            {
+                event(Level::Error, "log-level-failed", &[("handler", &handler), ("why", &error)]);
+            }
+        }
+        log::audit("log-levels", &[("levels", &levels)]);
+        Ok(levels)
     }
 }
 

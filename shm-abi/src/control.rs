@@ -24,6 +24,11 @@ pub enum ControlRequest {
     Stop,
     /// Read the settings again as on SIGHUP.
     Reload,
+    /// What is logged? And log as much as this until the settings are read again. Answered by [`ControlAnswer::LogLevels`].
+    LogLevel {
+        /// `LEVEL` or `TARGET=LEVEL`; none changes nothing.
+        change: Option<String>,
+    },
     /// Empty a handler: it gets no new sessions, those it has move to others as they park, then it exits.
     Drain {
         /// Its row.
@@ -79,6 +84,8 @@ pub enum ControlAnswer {
     },
     /// Understood, and begun.
     Done,
+    /// To [`ControlRequest::LogLevel`]: the levels in force, as `info,imap=debug`.
+    LogLevels(String),
     /// To [`ControlRequest::Migrate`] and [`ControlRequest::Kick`].
     Sessions {
         /// Sessions that are there, and whose handlers were told.

@@ -119,19 +119,6 @@ pub struct Adopt {
     pub input: Vec<u8>,
 }
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum LogLevel {
-    /// What failed and should not.
-    Error,
-    /// What somebody should look at some time, too.
-    Warning,
-    /// What happens every day, too.
-    Info,
-    /// What only developers ask for, too.
-    Debug,
-}
-
 /// From router to handler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHandler {
@@ -176,8 +163,11 @@ pub enum ToHandler {
         /// The generation of that cell.
         generation: u32,
     },
-    /// Log as much as this from now on.
-    SetLogLevel(LogLevel),
+    /// Log as much as this from now on, as `info,imap=debug`.
+    SetLogLevels {
+        /// All levels; at most a few kilobytes.
+        levels: String,
+    },
     /// The answer to [`FromHandler::Rejoin`]: this router has taken over.
     Welcome {
         /// The boot generation that the table has now.

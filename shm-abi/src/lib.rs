@@ -44,8 +44,8 @@ pub use endpoint::Endpoint;
 pub use error::TableError;
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};
 pub use handover::{
-    Accepted, Adopt, BootKey, Connection, FromHandler, Held, Hello, LogLevel, Protocol, Refusal, Refused,
-    TlsFacts, ToHandler,
+    Accepted, Adopt, BootKey, Connection, FromHandler, Held, Hello, Protocol, Refusal, Refused, TlsFacts,
+    ToHandler,
 };
 pub use layout::{
     ABI_VERSION, COMMAND_OCTETS, CRASH_FRAMES, INPUT_OCTETS, MAX_HANDLERS, MAX_SESSIONS, MAX_WORKERS,

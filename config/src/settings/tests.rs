@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Listen, Plaintext, Settings, SettingsError};
+use super::{Listen, LogLevel, Plaintext, Settings, SettingsError};
 
 fn parse(text: &str) -> Result<Settings, SettingsError> {
     Settings::parse(text, Path::new("/etc/lode/lode.toml"))

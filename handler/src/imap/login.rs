@@ -132,7 +132,12 @@ impl ImapSession {
         match verdict {
             Verdict::Accepted => {}
             Verdict::Refused => {
-                log::warning!("login refused", protocol = "imap", user = user, peer = turn.peer.endpoint);
+                log::audit_refusal!(
+                    "login refused",
+                    protocol = "imap",
+                    user = user,
+                    peer = turn.peer.endpoint
+                );
                 self.failed_logins += 1;
                 let code = Some(Code::AuthenticationFailed);
                 self.refuse(turn, tag, Condition::No, code, "Wrong user name or password");
@@ -155,7 +160,7 @@ impl ImapSession {
             Ok(id) => id,
             Err(error) => return self.refuse_change(turn, tag, &error, Code::NonExistent),
         };
-        log::info!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
+        log::audit!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
         if let Some(cell) = turn.cell() {
             cell.set_user(user, turn.shared.unix_ms());
         }

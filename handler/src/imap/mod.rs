@@ -279,7 +279,7 @@ impl ImapSession {
                 reply::untagged(turn.output.bytes(), Condition::Bye, None, "Logging out");
                 reply::tagged(turn.output.bytes(), &tag, Condition::Ok, None, "LOGOUT completed");
                 if let Stage::Authenticated(user) | Stage::Selected(user, _) = &self.stage {
-                    log::info!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
+                    log::audit!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
                 }
                 Flow::Wait(Next::Close)
             }

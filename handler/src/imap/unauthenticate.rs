@@ -14,7 +14,7 @@ use crate::log;
 impl ImapSession {
     pub(super) fn unauthenticate(&mut self, tag: &Tag, turn: &mut Turn<'_>) -> Flow {
         if let Some(user) = self.user() {
-            log::info!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
+            log::audit!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
         }
         self.deselect(turn);
         turn.unwatch();

@@ -103,7 +103,7 @@ impl Delivered {
             log::error!("commit failed", id = self.id, why = error);
             return self.answers.all(Reply::FAILED);
         }
-        log::info!(
+        log::audit!(
             "delivered",
             id = self.id,
             peer = turn.peer.endpoint,

@@ -130,7 +130,12 @@ impl Pop3Session {
                 refuse(turn, Some(Code::SystemTemporary), "Passwords cannot be checked now; try again later")
             }
             Verdict::Refused => {
-                log::warning!("login refused", protocol = "pop3", user = user, peer = turn.peer.endpoint);
+                log::audit_refusal!(
+                    "login refused",
+                    protocol = "pop3",
+                    user = user,
+                    peer = turn.peer.endpoint
+                );
                 self.failed_logins += 1;
                 reply::error(turn.output.bytes(), Some(Code::Auth), "Wrong user name or password");
                 if self.failed_logins >= FAILED_LOGINS_MAX { Flow::Wait(Next::Close) } else { Flow::Continue }
@@ -163,7 +168,7 @@ impl Pop3Session {
             Ok(maildrop) => maildrop,
             Err(error) => return refuse_entry(turn, &name, code_of(&error), &error),
         };
-        log::info!("login", protocol = "pop3", user = name, peer = turn.peer.endpoint);
+        log::audit!("login", protocol = "pop3", user = name, peer = turn.peer.endpoint);
         if let Some(cell) = turn.cell() {
             cell.set_user(&name, shared.unix_ms());
             let key = maildrop.inbox.key();

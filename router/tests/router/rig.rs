@@ -91,7 +91,7 @@ impl Rig {
         let log = self.log();
         let start = format!("listening protocol={protocol} address=");
         let line = log.lines().rev().find_map(|line| line.split(start.as_str()).nth(1)).unwrap();
-        line.parse().unwrap()
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn connect(&self, protocol: &str) -> Client {
