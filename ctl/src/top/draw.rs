@@ -63,7 +63,7 @@ pub(super) fn headline(sample: &Sample, palette: &Palette) -> Text<'static> {
         Span::styled(format!("router {} is DEAD; this is what it left", info.router.pid), palette.alarm)
     };
     let sum = |of: fn(&Handler) -> f64| sample.handlers.iter().map(of).sum::<f64>();
-    let crashes: u64 = sample.handlers.iter().map(|handler| crashes(handler)).fold(0, u64::saturating_add);
+    let crashes: u64 = sample.handlers.iter().map(crashes).fold(0, u64::saturating_add);
     let first = Line::from(vec![
         Span::styled("lode  ", palette.strong),
         router,

@@ -54,7 +54,7 @@ pub(super) fn press(key: KeyEvent, model: &mut Model, sample: &Sample) -> Effect
         Over::Nothing => in_list(key.code, model, sample),
         Over::Filter { before } => {
             in_filter(key.code, before, model);
-            model.to_top(sample);
+            model.select_first(sample);
             Effect::None
         }
         Over::Details => in_details(key.code, model, sample),
@@ -80,7 +80,7 @@ fn in_list(code: KeyCode, model: &mut Model, sample: &Sample) -> Effect {
         KeyCode::Char('m') => model.set_order(Order::Command, sample),
         KeyCode::Char('r') => {
             model.reversed = !model.reversed;
-            model.to_top(sample);
+            model.select_first(sample);
         }
         KeyCode::Char('/') => model.over = Over::Filter { before: model.filter.clone() },
         KeyCode::Esc => {
@@ -94,7 +94,7 @@ fn in_list(code: KeyCode, model: &mut Model, sample: &Sample) -> Effect {
         KeyCode::Up | KeyCode::Char('k') => model.step(-1, sample),
         KeyCode::PageDown => model.step(PAGE_ROWS, sample),
         KeyCode::PageUp => model.step(-PAGE_ROWS, sample),
-        KeyCode::Home => model.to_top(sample),
+        KeyCode::Home => model.select_first(sample),
         KeyCode::End => model.step(isize::MAX, sample),
         KeyCode::Char('K' | 'M') => ask_for_deed(code, model, sample),
         _ => {}

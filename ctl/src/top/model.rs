@@ -131,11 +131,11 @@ impl Model {
     pub(super) fn set_order(&mut self, order: Order, sample: &Sample) {
         self.order = order;
         self.reversed = false;
-        self.to_top(sample);
+        self.select_first(sample);
     }
 
     /// Selects the first session.
-    pub(super) fn to_top(&mut self, sample: &Sample) {
+    pub(super) fn select_first(&mut self, sample: &Sample) {
         (self.position, self.selected) = (0, None);
         self.follow(sample);
     }
