@@ -5,6 +5,7 @@
 
 use crate::listen::remove_stale_socket;
 use crate::log::{Level, event};
+use crate::orders::Counted;
 use crate::server::{Phase, Server};
 use shm_abi::{
     Channel, ChannelListener, ControlAnswer, ControlRequest, ReceiveError, RouterStatus, UpgradeState,
@@ -110,9 +111,12 @@ impl Server {
                 Ok(levels) => ControlAnswer::LogLevels(levels),
                 Err(why) => ControlAnswer::Failed(why),
             },
-            ControlRequest::Drain { .. } | ControlRequest::Migrate { .. } | ControlRequest::Kick { .. } => {
-                ControlAnswer::Failed("this router cannot move sessions".into())
-            }
+            ControlRequest::Drain { handler } => match self.drain(handler) {
+                Ok(()) => ControlAnswer::Done,
+                Err(why) => ControlAnswer::Failed(why),
+            },
+            ControlRequest::Migrate { sessions, to } => counted(self.migrate(&sessions, to)),
+            ControlRequest::Kick { sessions, reason } => counted(self.kick(&sessions, &reason)),
             ControlRequest::Upgrade => ControlAnswer::Failed("this router cannot be upgraded".into()),
             ControlRequest::UpgradeState => ControlAnswer::Upgrade(UpgradeState::None),
         }
@@ -128,5 +132,12 @@ impl Server {
             in_flight: self.handlers.iter().flatten().map(|running| running.in_flight.len() as u32).sum(),
             stopping: self.phase != Phase::Serving,
         }
+    }
+}
+
+fn counted(result: Result<Counted, String>) -> ControlAnswer {
+    match result {
+        Ok(Counted { told, gone }) => ControlAnswer::Sessions { told, gone },
+        Err(why) => ControlAnswer::Failed(why),
     }
 }

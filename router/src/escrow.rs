@@ -40,6 +40,13 @@ impl Escrow {
         (kept.generation == generation).then_some(kept)
     }
 
+    /// Names the handler to which all sessions of `handler` go when they are let go of.
+    pub(crate) fn set_target(&mut self, handler: u32, target: Option<u32>) {
+        for kept in self.handlers.get_mut(handler as usize).into_iter().flat_map(HashMap::values_mut) {
+            kept.target = target;
+        }
+    }
+
     /// Takes what is kept for this session.
     pub(crate) fn take(&mut self, handler: u32, cell: u32, generation: u32) -> Option<Kept> {
         self.get_mut(handler, cell, generation)?;

@@ -19,6 +19,8 @@ pub(crate) struct Running {
     pub(crate) watch: Watch,
     /// It was condemned before it died: by itself, after a crash, or because it hung.
     pub(crate) condemned: bool,
+    /// It was asked to let go of all its sessions and to exit.
+    pub(crate) draining: bool,
     /// When its end of the channel was closed; it should be gone soon.
     pub(crate) closed_ms: Option<u64>,
     /// The channel took no record; set until it is writable, or the handler has answered something.

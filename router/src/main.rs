@@ -11,6 +11,7 @@ mod escrow;
 mod handlers;
 mod listen;
 mod log;
+mod orders;
 mod pid_file;
 mod place;
 mod privilege;
@@ -29,7 +30,7 @@ mod time;
 mod watchdog;
 
 use config::Settings;
-use shm_abi::{Limits, Table, left_over_handlers, table_name, write_table_name};
+use shm_abi::{Limits, MAX_HANDLERS, Table, left_over_handlers, table_name, write_table_name};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
@@ -85,8 +86,11 @@ fn run(settings_path: PathBuf) -> Result<(), String> {
     let name = table_name(&settings.runtime.dir);
     reap::end_left_over(&left_over_handlers(&name));
     let limits = Limits { handlers: settings.handlers.max, sessions: settings.handlers.sessions };
-    let table = Table::create(&name, limits, time::wall_ns(), time::wall_ms())
+    // One row more than serve at a time: who takes the place of another is there before that is gone.
+    let rows = Limits { handlers: (limits.handlers + 1).min(MAX_HANDLERS), ..limits };
+    let table = Table::create(&name, rows, time::wall_ns(), time::wall_ms())
         .map_err(|error| format!("cannot make the shared table: {error}"))?;
+    table.set_serving_max(limits.handlers);
     write_table_name(&settings.runtime.dir, &name)
         .map_err(|error| format!("cannot write {}/table: {error}", settings.runtime.dir.display()))?;
 

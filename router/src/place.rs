@@ -67,6 +67,11 @@ impl Server {
         }
     }
 
+    /// How many handlers may serve at a time.
+    pub(crate) fn handlers_max(&self) -> u32 {
+        self.table.info().limits.handlers
+    }
+
     fn route(&self, more: usize) -> Route {
         let rows = (0..).zip(&self.handlers).map(|(handler, running)| match running {
             Some(running) => Row {
@@ -77,7 +82,7 @@ impl Server {
             None => Row { state: HandlerState::Free, sessions: 0, open: !self.awaited[handler as usize] },
         });
         let may_start = self.throttle.may_start(self.now_ms);
-        route(rows, self.table.limits().sessions, self.queue.total() + more, may_start)
+        route(rows, self.handlers_max(), self.table.limits().sessions, self.queue.total() + more, may_start)
     }
 
     /// Sends a connection to a handler; gives it back if that cannot be done.
@@ -179,17 +184,25 @@ impl Server {
 
     /// Starts a handler if none serves or is about to.
     pub(crate) fn start_if_none(&mut self) {
-        let states = self.handlers.iter().enumerate().filter(|(_, running)| running.is_some());
-        let alive = states
-            .map(|(handler, _)| self.table.handler(handler as u32).state())
-            .any(|state| matches!(state, HandlerState::Serving | HandlerState::Starting));
-        if alive || !self.throttle.may_start(self.now_ms) {
+        let used = (0..).zip(&self.handlers).filter(|(_, running)| running.is_some());
+        let states = used.map(|(handler, _)| self.table.handler(handler).state());
+        let (mut alive, mut counted) = (false, 0);
+        for state in states {
+            alive |= matches!(state, HandlerState::Serving | HandlerState::Starting);
+            counted += u32::from(state != HandlerState::Draining);
+        }
+        if alive || counted >= self.handlers_max() || !self.throttle.may_start(self.now_ms) {
             return;
         }
-        let free = (0..self.handlers.len()).find(|row| self.handlers[*row].is_none() && !self.awaited[*row]);
-        if let Some(row) = free {
-            self.start(row as u32);
+        if let Some(row) = self.free_row() {
+            self.start(row);
         }
+    }
+
+    /// A row that a process can be put into.
+    pub(crate) fn free_row(&self) -> Option<u32> {
+        let free = |row: &usize| self.handlers[*row].is_none() && !self.awaited[*row];
+        (0..self.handlers.len()).find(free).map(|row| row as u32)
     }
 
     /// Starts a handler in a free row; true if it was started.

@@ -47,13 +47,13 @@ impl Server {
         };
         let estate = self.inherit(handler, ended != Ended::Killed || condemned);
         self.table.clear_handler(handler);
+        let expected = (self.phase != Phase::Serving || running.draining) && ended == Ended::Exit(0);
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
         // Somebody else's SIGKILL says nothing about how long a serving handler can live.
         let killed = !starting && ended == Ended::Killed;
-        if self.phase == Phase::Serving && !killed {
+        if self.phase == Phase::Serving && !killed && !expected {
             self.throttle.died(self.now_ms, if starting { 0 } else { lived_ms });
         }
-        let expected = self.phase != Phase::Serving && ended == Ended::Exit(0);
         event(
             if expected { Level::Info } else { Level::Warn },
             "handler-ended",

@@ -35,9 +35,11 @@ pub(crate) enum Prospect {
 }
 
 /// The serving handler with the fewest sessions that has room; else a new handler if those that are starting will not
-/// hold the `waiting` connections (this one counted) and `may_start` allows it; else waiting.
+/// hold the `waiting` connections (this one counted), fewer than `handlers_max` have a row, and `may_start` allows it; else
+/// waiting. Handlers that drain are not counted: there may be one row more, so that their end need not be waited for.
 pub(crate) fn route(
     rows: impl Iterator<Item = Row>,
+    handlers_max: u32,
     sessions_each: u32,
     waiting: usize,
     may_start: bool,
@@ -45,8 +47,10 @@ pub(crate) fn route(
     let mut best: Option<(u32, u32)> = None;
     let mut free_row = None;
     let mut starting = 0;
+    let mut used = 0;
     let mut busy_with_room = false;
     for (handler, row) in (0..).zip(rows) {
+        used += u32::from(!matches!(row.state, HandlerState::Free | HandlerState::Draining));
         match row.state {
             HandlerState::Serving if row.sessions < sessions_each => {
                 if !row.open {
@@ -60,7 +64,8 @@ pub(crate) fn route(
             _ => {}
         }
     }
-    let coming = starting * sessions_each as usize;
+    let coming = starting as usize * sessions_each as usize;
+    let may_start = may_start && used < handlers_max;
     match (best, free_row) {
         (Some((_, handler)), _) => Route::To(handler),
         _ if busy_with_room => Route::Wait(Prospect::Soon),
@@ -81,7 +86,7 @@ mod tests {
             sessions: *sessions,
             open: *open,
         });
-        route(rows, 10, waiting, may_start)
+        route(rows, 3, 10, waiting, may_start)
     }
 
     #[test]
@@ -107,6 +112,18 @@ mod tests {
         assert_eq!(decide(&rows, 1, true), Route::Start(2));
         assert_eq!(decide(&rows, 1, false), Route::Wait(Prospect::Full));
         assert_eq!(decide(&rows[..2], 1, true), Route::Wait(Prospect::Full));
+    }
+
+    #[test]
+    fn one_that_leaves_is_replaced_before_it_is_gone() {
+        let full = (Serving, 10, true);
+        assert_eq!(decide(&[full, full, (Draining, 5, true), (Free, 0, true)], 1, true), Route::Start(3));
+        assert_eq!(decide(&[full, full, full, (Free, 0, true)], 1, true), Route::Wait(Prospect::Full));
+        // One that is dead, or as good as dead, is gone at once.
+        let dying = (Condemned, 5, true);
+        assert_eq!(decide(&[full, full, dying, (Free, 0, true)], 1, true), Route::Wait(Prospect::Full));
+        let starting = (Starting, 0, true);
+        assert_eq!(decide(&[full, full, starting, (Free, 0, true)], 20, true), Route::Wait(Prospect::Soon));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(crate) fn start(
         congested: false,
         watch: Watch::default(),
         condemned: false,
+        draining: false,
         closed_ms: None,
         outbox: Vec::new(),
         in_flight: HashMap::new(),

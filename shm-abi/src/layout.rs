@@ -53,7 +53,8 @@ pub(crate) struct Header {
     pub(crate) handlers: AtomicU32,
     pub(crate) sessions: AtomicU32,
     pub(crate) mailbox_rows: AtomicU32,
-    pub(crate) reserved: AtomicU32,
+    /// Handlers that serve at a time; 0 is all.
+    pub(crate) serving_max: AtomicU32,
     // Second line: written while running.
     pub(crate) created_ms: AtomicU64,
     pub(crate) queue_waiting: AtomicU32,

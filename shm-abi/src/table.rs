@@ -81,7 +81,7 @@ pub struct TableInfo {
     pub created_ms: u64,
     /// Its size.
     pub segment_octets: u64,
-    /// Its limits.
+    /// How many handlers serve at a time, and how many sessions each has at most. There may be a row more.
     pub limits: Limits,
     /// Connections accepted since then.
     pub accepted: u64,
@@ -161,6 +161,11 @@ impl Table {
     pub fn open(name: &str) -> Result<Table, TableError> {
         let segment = Segment::open(name).map_err(|error| table_error(name, 0, error))?;
         Ok(Table { view: TableView::check(segment, name)? })
+    }
+
+    /// Says how many handlers serve at a time, if there are more rows. The router does it when it has made the table.
+    pub fn set_serving_max(&self, handlers: u32) {
+        self.header().serving_max.store(handlers, Ordering::Relaxed);
     }
 
     /// Marks whether connections wait for room. The router sets it, then looks for room once more.
@@ -255,13 +260,17 @@ impl TableView {
     /// The facts of the header.
     pub fn info(&self) -> TableInfo {
         let header = self.header();
+        let limits = match header.serving_max.load(Ordering::Relaxed) {
+            0 => self.limits,
+            most => Limits { handlers: most.min(self.limits.handlers), ..self.limits },
+        };
         TableInfo {
             abi_version: header.abi_version.load(Ordering::Relaxed),
             router: router_of(header),
             boot_generation: header.boot_generation.load(Ordering::Relaxed),
             created_ms: header.created_ms.load(Ordering::Relaxed),
             segment_octets: self.areas.total as u64,
-            limits: self.limits,
+            limits,
             accepted: header.accepted.load(Ordering::Relaxed),
             turned_away: header.turned_away.load(Ordering::Relaxed),
             spawned: header.spawned.load(Ordering::Relaxed),
