@@ -7,6 +7,7 @@
 //! The daemons and the `lode` command call it. Nothing here knows a protocol, a mailbox or the shared table.
 
 pub mod aliases;
+mod keyed_hash;
 pub mod recipient;
 pub mod settings;
 mod stamp;
@@ -14,6 +15,7 @@ pub mod users;
 pub mod verified;
 
 pub use aliases::{Aliases, AliasesError};
+pub use keyed_hash::KeyedHash;
 pub use recipient::{Directory, Recipient, Target};
 pub use settings::{
     Amount, Expire, Folders, Listen, LogFormat, LogLevel, Network, OverQuota, Plaintext, Settings,

@@ -12,7 +12,8 @@ use crate::compression::inflate::{Broken, Inflater};
 use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
 use crate::output::Output;
-use crate::passwords::Verdict;
+use crate::pace::Pace;
+use crate::passwords::Checked;
 use crate::pop3::Pop3Session;
 use crate::shared::Shared;
 use crate::slots::{Causes, SlotNumber};
@@ -32,6 +33,8 @@ pub(crate) enum Next {
     InputOrChange,
     /// The answer of a helper thread.
     Helper,
+    /// Go on after so many milliseconds, whatever comes before; sooner only when the handler is being shut down.
+    Pause(u64),
     /// Send what is in the output, then close.
     Close,
 }
@@ -40,7 +43,7 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// What became of a password check.
-    Password(Verdict),
+    Password(Checked),
 }
 
 /// What the peer sent and nobody has understood yet.
@@ -172,6 +175,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) peer: &'a Peer,
     /// Why this session alone is to leave, if it is.
     pub(crate) leave: Option<&'a str>,
+    /// How fast it gives commands: each is counted.
+    pub(crate) pace: &'a Pace,
 }
 
 impl Turn<'_> {

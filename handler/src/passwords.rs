@@ -7,8 +7,10 @@ use std::sync::{Arc, PoisonError};
 
 use config::users::{self, Users};
 use config::verified::VerifiedCache;
+use shm_abi::Endpoint;
 
-use crate::conversation::Answer;
+use crate::conversation::{Answer, Turn};
+use crate::guard::{Admission, Guard};
 use crate::log;
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
@@ -26,6 +28,17 @@ pub(crate) enum Verdict {
     Refused,
     /// It could not be checked now.
     Unavailable,
+    /// It was not checked: there were too many wrong ones of late. After so many seconds another attempt may do better.
+    TooMany(u64),
+}
+
+/// What became of a login, and when the client may hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// What became of it.
+    pub(crate) verdict: Verdict,
+    /// How long the answer is held back, in milliseconds.
+    pub(crate) delay_ms: u64,
 }
 
 struct Job {
@@ -33,6 +46,7 @@ struct Job {
     generation: u32,
     user: String,
     password: Vec<u8>,
+    peer: Endpoint,
 }
 
 #[derive(Default)]
@@ -45,6 +59,7 @@ struct Jobs {
 pub(crate) struct Passwords {
     users: RwLock<Arc<Users>>,
     verified: Mutex<VerifiedCache>,
+    guard: Guard,
     jobs: Mutex<Jobs>,
     filled: Condvar,
 }
@@ -55,6 +70,7 @@ impl Passwords {
         Passwords {
             users: RwLock::new(Arc::new(users)),
             verified: Mutex::new(VerifiedCache::new(boot_key, remember_seconds)),
+            guard: Guard::new(boot_key),
             jobs: Mutex::new(Jobs::default()),
             filled: Condvar::new(),
         }
@@ -79,24 +95,26 @@ impl Passwords {
     }
 
     /// Checks a login. `None`: the password thread does it, and the session will be woken with its answer.
-    pub(crate) fn check(
-        &self,
-        shared: &Shared,
-        slot: SlotNumber,
-        generation: u32,
-        user: &str,
-        password: &[u8],
-    ) -> Option<Verdict> {
+    pub(crate) fn check(&self, turn: &Turn<'_>, user: &str, password: &[u8]) -> Option<Checked> {
+        let (shared, peer) = (turn.shared, turn.peer.endpoint);
+        let now = |verdict| Some(Checked { verdict, delay_ms: 0 });
+        let limits = &shared.settings().limits;
+        let delay_ms = match self.guard.admission(&shared.table, limits, user, peer) {
+            Admission::After(delay_ms) => delay_ms,
+            Admission::Refused(seconds) => return now(Verdict::TooMany(seconds)),
+        };
         if let Some(known) = self.users().get(user)
             && self.verified().check(user, password, known.stored_hash, shared.now_ms() / 1000)
         {
-            return Some(Verdict::Accepted);
+            self.guard.succeeded(&shared.table, limits, user, peer);
+            return Some(Checked { verdict: Verdict::Accepted, delay_ms });
         }
         let mut jobs = self.jobs();
         if jobs.closed || jobs.waiting.len() >= QUEUE_LIMIT {
-            return Some(Verdict::Unavailable);
+            return now(Verdict::Unavailable);
         }
-        jobs.waiting.push_back(Job { slot, generation, user: user.to_owned(), password: password.to_vec() });
+        let (user, password) = (user.to_owned(), password.to_vec());
+        jobs.waiting.push_back(Job { slot: turn.slot, generation: turn.generation, user, password, peer });
         drop(jobs);
         self.filled.notify_one();
         None
@@ -118,11 +136,11 @@ impl Passwords {
                 }
             };
             // Whatever a stored hash makes of the check, the thread goes on, and nobody waits for ever.
-            let verdict = catch_unwind(AssertUnwindSafe(|| self.verify(shared, &job))).unwrap_or_else(|_| {
+            let checked = catch_unwind(AssertUnwindSafe(|| self.work(shared, &job))).unwrap_or_else(|_| {
                 log::error!("password check panicked", user = job.user);
-                Verdict::Unavailable
+                Checked { verdict: Verdict::Unavailable, delay_ms: 0 }
             });
-            shared.answer(job.slot, job.generation, Answer::Password(verdict));
+            shared.answer(job.slot, job.generation, Answer::Password(checked));
         }
     }
 
@@ -130,6 +148,24 @@ impl Passwords {
     pub(crate) fn close(&self) {
         self.jobs().closed = true;
         self.filled.notify_all();
+    }
+
+    /// Counts what comes of a job. The guard is asked once more: many may have come at once, of which the first have failed.
+    fn work(&self, shared: &Shared, job: &Job) -> Checked {
+        let limits = &shared.settings().limits;
+        let delay_ms = match self.guard.admission(&shared.table, limits, &job.user, job.peer) {
+            Admission::After(delay_ms) => delay_ms,
+            Admission::Refused(seconds) => {
+                return Checked { verdict: Verdict::TooMany(seconds), delay_ms: 0 };
+            }
+        };
+        let verdict = self.verify(shared, job);
+        match verdict {
+            Verdict::Accepted => self.guard.succeeded(&shared.table, limits, &job.user, job.peer),
+            Verdict::Refused => self.guard.failed(&shared.table, limits, &job.user, &job.password, job.peer),
+            Verdict::Unavailable | Verdict::TooMany(_) => {}
+        }
+        Checked { verdict, delay_ms }
     }
 
     fn verify(&self, shared: &Shared, job: &Job) -> Verdict {

@@ -16,6 +16,7 @@ use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
 use crate::log;
 use crate::orders::Order;
+use crate::pace::Pace;
 use crate::pop3::Pop3Session;
 use crate::process::default_limits;
 use crate::session::{Session, Socket};
@@ -138,6 +139,13 @@ fn refuse(shared: &Shared, connection: &Connection, why: Refusal) {
     shared.router.send(&FromHandler::Refused(refused));
 }
 
+/// Whether a mail server calls that is trusted, or is behind an exempt address: it has mail of all users, and knows its own pace.
+fn is_mail_server(settings: &Settings, connection: &Connection) -> bool {
+    let address = connection.peer.address();
+    let is_trusted = || settings.lmtp.trusted_peers.iter().any(|network| network.contains(address));
+    connection.protocol == Protocol::Lmtp && (settings.limits.is_exempt(address) || is_trusted())
+}
+
 fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: Vec<OwnedFd>) {
     let Some(descriptor) = descriptors.into_iter().next() else {
         return refuse(shared, connection, Refusal::OutOfDescriptors);
@@ -177,7 +185,9 @@ fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: V
     shared.router.send(&FromHandler::Accepted(accepted));
     cell.set_state(CellState::Parked);
     shared.table.handler(shared.handler).count(shm_abi::Counter::Connections, 1);
-    let session = Box::new(Session::new(socket, connection.generation, peer, conversation, shared.now_ms()));
+    let now_ms = shared.now_ms();
+    let pace = Pace::new(!is_mail_server(&shared.settings(), connection));
+    let session = Box::new(Session::new(socket, connection.generation, peer, conversation, now_ms, pace));
     if let Err(error) = shared.registrar.watch(&session.socket, connection.cell) {
         log::error!("watch socket", peer = connection.peer, why = error);
         shared.free_cell(connection.cell, connection.generation);

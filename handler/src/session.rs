@@ -13,6 +13,7 @@ use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Tur
 use crate::log;
 use crate::orders::Order;
 use crate::output::{Flushed, Output};
+use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::slots::{Causes, NEVER_MS, SlotNumber};
 
@@ -132,6 +133,11 @@ pub(crate) struct Session {
     idle_deadline_ms: u64,
     /// Why the session is to leave, once the router ordered so.
     leave: Option<Box<str>>,
+    pace: Pace,
+    /// Until when the session rests whatever comes, on the handler's clock; 0 when it does not.
+    paused_until_ms: u64,
+    /// What would have woken it meanwhile.
+    slept_through: Causes,
 }
 
 impl Session {
@@ -142,6 +148,7 @@ impl Session {
         peer: Peer,
         conversation: Conversation,
         connected_ms: u64,
+        pace: Pace,
     ) -> Session {
         Session {
             socket,
@@ -161,6 +168,9 @@ impl Session {
             waits_for: Causes::default(),
             idle_deadline_ms: 0,
             leave: None,
+            pace,
+            paused_until_ms: 0,
+            slept_through: Causes::default(),
         }
     }
 
@@ -169,6 +179,15 @@ impl Session {
         let mut causes = shared.slots.take_causes(slot);
         self.may_read |= causes.has(Causes::INPUT);
         self.hung_up |= causes.has(Causes::HANG_UP);
+        if self.paused_until_ms > 0 {
+            if shared.now_ms() < self.paused_until_ms && !causes.has(Causes::SHUTDOWN | Causes::ORDER) {
+                self.slept_through = self.slept_through | causes.without(Causes::TIME);
+                return Outcome::Park(Causes::default(), self.paused_until_ms);
+            }
+            self.paused_until_ms = 0;
+            // The deadline was that of the pause.
+            causes = causes.without(Causes::TIME) | std::mem::take(&mut self.slept_through);
+        }
         let waited_for = std::mem::take(&mut self.waits_for);
         if causes.has(Causes::ORDER)
             && let Some(Order::Leave(reason)) = shared.orders.take(slot, self.generation)
@@ -217,6 +236,7 @@ impl Session {
                 answer: self.answer.take(),
                 peer: &self.peer,
                 leave: self.leave.as_deref(),
+                pace: &self.pace,
             };
             let next = self.conversation.run(&mut turn);
             self.awaits_output = next == Next::Output;
@@ -244,8 +264,13 @@ impl Session {
                     }
                     Causes::HELPER
                 }
+                Next::Pause(pause_ms) => return self.pause(pause_ms, slot, shared),
             };
             if rest.has(Causes::INPUT) {
+                let slow_ms = self.pace.settle(shared.settings().limits.commands_per_minute, shared.now_ms());
+                if slow_ms > 0 {
+                    return self.pause(slow_ms, slot, shared);
+                }
                 if self.may_read || self.input.has_compressed() {
                     match self.fill(scratch) {
                         Filled::Some => continue,
@@ -330,6 +355,16 @@ impl Session {
     fn send_early(&mut self) -> bool {
         let flushed = self.output.flush(self.socket.as_fd());
         flushed.inspect_err(|error| self.report_cut_short(error)).is_ok()
+    }
+
+    /// Does nothing for a time, but send what is there.
+    fn pause(&mut self, pause_ms: u64, slot: SlotNumber, shared: &Shared) -> Outcome {
+        if !self.send_early() {
+            return Outcome::End;
+        }
+        self.report_traffic(slot, shared);
+        self.paused_until_ms = shared.now_ms() + pause_ms;
+        Outcome::Park(Causes::default(), self.paused_until_ms)
     }
 
     fn park(&mut self, slot: SlotNumber, shared: &Shared, waits_for: Causes) -> Outcome {

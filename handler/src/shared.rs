@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use config::Settings;
-use shm_abi::{Cell, FromHandler, Table};
+use shm_abi::{Cell, FromHandler, Protocol, Table};
 use store::Store;
 use store::in_hand::{Mutex, RwLock};
 
@@ -105,6 +105,22 @@ impl Shared {
     /// The session's cell in the table.
     pub(crate) fn cell(&self, slot: SlotNumber, generation: u32) -> Option<Cell<'_>> {
         self.table.cell(self.handler, slot, generation)
+    }
+
+    /// Says in the table who logged in. False, and nothing said, if the user has as many sessions of the protocol as are allowed,
+    /// over all handlers.
+    pub(crate) fn enter(&self, slot: SlotNumber, generation: u32, protocol: Protocol, user: &str) -> bool {
+        let settings = self.settings();
+        // A submission server logs in as one user for all.
+        let is_counted = !settings.auth.submitters.iter().any(|submitter| submitter == user);
+        let limit = if is_counted { settings.limits.connections_per_user } else { 0 };
+        self.cell(slot, generation).is_none_or(|cell| {
+            let entered = self.table.enter(cell, protocol, user, limit);
+            if entered {
+                cell.set_user(user, self.unix_ms());
+            }
+            entered
+        })
     }
 
     /// Gives a session the answer it waits for, if it still is the same session.

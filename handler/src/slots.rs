@@ -211,13 +211,14 @@ mod tests {
     use super::*;
     use crate::conversation::{Conversation, Peer};
     use crate::imap::ImapSession;
+    use crate::pace::Pace;
     use crate::session::Socket;
 
     fn session() -> Box<Session> {
         let (socket, _) = UnixStream::pair().expect("a socket pair");
         let peer = Peer { endpoint: Endpoint::Unix { pid: 0, uid: 0 }, is_private: true };
         let conversation = Conversation::Imap(Box::new(ImapSession::new()));
-        Box::new(Session::new(Socket::Unix(socket), 1, peer, conversation, 0))
+        Box::new(Session::new(Socket::Unix(socket), 1, peer, conversation, 0, Pace::new(true)))
     }
 
     /// Every wake-up is seen by a turn that begins after it, whoever is quicker.

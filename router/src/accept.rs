@@ -1,10 +1,12 @@
 //! Takes connections from the listening sockets, in bursts, so that no listener starves another.
 
+use crate::client::{Client, Refusal};
 use crate::listen::Accepted;
 use crate::log::{Level, event};
 use crate::place::Placed;
 use crate::route::Prospect;
 use crate::server::Server;
+use shm_abi::Protocol;
 
 /// Connections taken from one listener in one turn.
 const BURST: usize = 64;
@@ -44,7 +46,13 @@ impl Server {
         }
     }
 
-    fn take_in(&mut self, client: crate::client::Client) {
+    fn take_in(&mut self, client: Client) {
+        if self.address_is_full(&client) {
+            event(Level::Warn, "address-refused", &[("peer", &client.peer)]);
+            self.table.count_turned_away();
+            client.turn_away(Refusal::Address);
+            return;
+        }
         let placed = if self.queue.is_empty() {
             self.place(client)
         } else {
@@ -60,5 +68,19 @@ impl Server {
             }
             Placed::Waits(client, _) => self.queue.push(client),
         }
+    }
+
+    /// Whether the address has as many connections as it may have. Mail servers that are trusted may have any.
+    fn address_is_full(&mut self, client: &Client) -> bool {
+        let (limits, lmtp) = (&self.settings.limits, &self.settings.lmtp);
+        let address = client.peer.address();
+        let is_trusted = client.protocol == Protocol::Lmtp
+            && lmtp.trusted_peers.iter().any(|network| network.contains(address));
+        if limits.connections_per_address == 0 || is_trusted || limits.is_exempt(address) {
+            return false;
+        }
+        let network = client.peer.network();
+        let waiting = self.queue.count(|waits| waits.peer.network() == network);
+        self.addresses.is_full(&self.table, client.peer, waiting, limits.connections_per_address)
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Client {
 pub(crate) enum Refusal {
     /// Every handler is full, or none lives.
     Full,
+    /// Its address has as many as it may.
+    Address,
     /// The server is ending.
     Stopping,
     /// A session that had begun cannot go on.
@@ -62,18 +64,25 @@ impl Client {
     /// Says in its protocol that there is no service now, and closes. Never waits: a client whose window is closed
     /// before the first octet gets nothing.
     pub(crate) fn turn_away(self, why: Refusal) {
+        let (imap, lmtp) = match why {
+            // RFC 5530, 3; RFC 3463, 3.8: a policy.
+            Refusal::Address => ("LIMIT", "4.7.0"),
+            // RFC 3463, 3.4: the system.
+            Refusal::Full | Refusal::Stopping => ("UNAVAILABLE", "4.3.2"),
+        };
         let why = match why {
             Refusal::Full => "Too many connections, try again later",
+            Refusal::Address => "Too many connections from your address, end one of them first",
             Refusal::Stopping => "The server is being stopped, try again later",
             Refusal::Lost => "The session cannot go on, connect again",
         };
         let text = match self.protocol {
-            // RFC 3501 section 7.1.5, RFC 5530 section 3.
-            Protocol::Imap => format!("* BYE [UNAVAILABLE] {why}\r\n"),
+            // RFC 3501 section 7.1.5.
+            Protocol::Imap => format!("* BYE [{imap}] {why}\r\n"),
             // RFC 3206 section 4.
             Protocol::Pop3 => format!("-ERR [SYS/TEMP] {why}\r\n"),
-            // RFC 2033, RFC 3463 section 3.4.
-            Protocol::Lmtp => format!("421 4.3.2 {why}\r\n"),
+            // RFC 2033.
+            Protocol::Lmtp => format!("421 {lmtp} {why}\r\n"),
         };
         let socket = self.socket.as_raw_fd();
         let bytes = if self.is_compressed { stored(text.as_bytes()) } else { text.into_bytes() };

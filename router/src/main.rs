@@ -5,6 +5,7 @@
 
 mod accept;
 mod adoption;
+mod addresses;
 mod client;
 mod control;
 mod escrow;

@@ -116,6 +116,7 @@ impl Server {
         };
         match running.channel.send(&record, &[client.socket.as_fd()]) {
             Ok(()) => {
+                self.addresses.note(client.peer, handler, cell, generation);
                 running.in_flight.insert(cell, InFlight { generation, client });
                 None
             }

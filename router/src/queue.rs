@@ -46,6 +46,11 @@ impl Queue {
         self.returning.iter().filter_map(|client| client.resume.as_deref())
     }
 
+    /// How many of those that wait are such ones.
+    pub(crate) fn count(&self, is_one: impl Fn(&Client) -> bool) -> usize {
+        self.waiting.iter().filter(|client| is_one(client)).count()
+    }
+
     /// Puts a connection at the end.
     pub(crate) fn push(&mut self, client: Client) {
         self.waiting.push_back(client);

@@ -3,6 +3,7 @@
 //! One thread does everything but wait for start events. Each turn: poll; records of handlers; control; signals; dead
 //! handlers; new connections; the queue. Nothing in a turn waits for a client or a handler.
 
+use crate::addresses::Addresses;
 use crate::control::Control;
 use crate::escrow::Escrow;
 use crate::handlers::Running;
@@ -74,6 +75,7 @@ pub(crate) struct Server {
     /// The sockets of the sessions that handlers have.
     pub(crate) escrow: Escrow,
     pub(crate) queue: Queue,
+    pub(crate) addresses: Addresses,
     pub(crate) queue_flag: bool,
     pub(crate) throttle: Throttle,
     pub(crate) control: Control,
@@ -114,6 +116,7 @@ impl Server {
             .and_then(|mut source| source.read_exact(&mut key))
             .map_err(|error| fault("read /dev/urandom", error))?;
         let (notices, incoming_notices) = mpsc::channel();
+        let addresses = Addresses::of(&table);
         let mut server = Server {
             settings_path,
             settings,
@@ -127,6 +130,7 @@ impl Server {
             awaited: vec![false; count],
             escrow: Escrow::default(),
             queue: Queue::default(),
+            addresses,
             queue_flag: false,
             throttle: Throttle::default(),
             control,
@@ -253,6 +257,8 @@ impl Server {
         self.reap();
         self.kill_closed();
         self.escrow.sweep(&self.table);
+        let sessions = (0..self.handlers.len() as u32).map(|handler| self.table.session_count(handler) as usize);
+        self.addresses.tidy(&self.table, sessions.sum());
     }
 
     /// Milliseconds until something is to be done without an event.

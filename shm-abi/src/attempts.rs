@@ -43,7 +43,7 @@ impl Table {
     /// A login failed. With a digest of its password, one that is the same as one of the two before is no new failure:
     /// false, and nothing changed.
     pub fn count_failure(&self, key: u64, password: Option<u32>, now_ms: u64, how: Attempts) -> bool {
-        let row = self.claim_attempts(key);
+        let row = self.claim_attempts(key, now_ms);
         if let Some(password) = password {
             let known = row.passwords.load(Acquire);
             // 0 is for none.
@@ -59,8 +59,8 @@ impl Table {
     }
 
     /// A password was right: what failed before is forgotten, and this is remembered until `until_ms`.
-    pub fn prove(&self, key: u64, until_ms: u64) {
-        let row = self.claim_attempts(key);
+    pub fn prove(&self, key: u64, now_ms: u64, until_ms: u64) {
+        let row = self.claim_attempts(key, now_ms);
         row.until_ms.store(0, SeqCst);
         row.passwords.store(0, SeqCst);
         row.proven_until_ms.store(until_ms, SeqCst);
@@ -70,13 +70,15 @@ impl Table {
         self.ways(key).find(|row| row.key.load(Acquire) == key)
     }
 
-    fn claim_attempts(&self, key: u64) -> &AttemptsShared {
+    fn claim_attempts(&self, key: u64, now_ms: u64) -> &AttemptsShared {
         if let Some(known) = self.find_attempts(key) {
             return known;
         }
+        // Of who is known to be good little is lost.
+        let proven = |row: &AttemptsShared| row.proven_until_ms.load(Relaxed).min(now_ms + 1);
         let worth = |row: &&AttemptsShared| match row.key.load(Acquire) {
             0 => 0,
-            _ => row.until_ms.load(Relaxed).max(row.proven_until_ms.load(Relaxed)),
+            _ => row.until_ms.load(Relaxed).max(proven(row)),
         };
         let row = self.ways(key).min_by_key(worth).expect("a key has ways");
         row.until_ms.store(0, SeqCst);
@@ -137,7 +139,7 @@ mod tests {
     fn a_right_password_makes_up_for_what_was_wrong() {
         let table = table("right");
         assert!(table.count_failure(7, Some(1), 0, HOW));
-        table.prove(7, 500);
+        table.prove(7, 0, 500);
         assert_eq!(table.standing(7, 0), Standing { ahead_ms: 0, is_proven: true });
         assert!(!table.standing(7, 500).is_proven);
     }

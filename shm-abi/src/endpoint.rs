@@ -27,6 +27,26 @@ impl Endpoint {
         }
     }
 
+    /// What counts as one place on the net: an IPv4 address, or the first 64 bits of one of IPv6, which is what a customer gets at
+    /// the least. `None` for unix sockets.
+    pub fn network(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(match address.ip().to_canonical() {
+                IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+                ip => ip,
+            }),
+            Endpoint::Unix { .. } => None,
+        }
+    }
+
+    /// The address, `None` for unix sockets.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(address.ip()),
+            Endpoint::Unix { .. } => None,
+        }
+    }
+
     /// As a cell keeps it: kind and port, then the address in two words.
     pub(crate) fn to_words(self) -> [u64; 3] {
         match self {
@@ -70,6 +90,15 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_what_a_customer_has() {
+        let network = |text: &str| Endpoint::Inet(text.parse().unwrap()).network().unwrap().to_string();
+        assert_eq!(network("192.0.2.7:1"), "192.0.2.7");
+        assert_eq!(network("[::ffff:192.0.2.7]:1"), "192.0.2.7");
+        assert_eq!(network("[2001:db8:1:2:3:4:5:6]:1"), "2001:db8:1:2::");
+        assert_eq!(Endpoint::Unix { pid: 1, uid: 1 }.network(), None);
+    }
 
     #[test]
     fn endpoints_survive_their_words() {

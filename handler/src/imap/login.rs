@@ -8,10 +8,12 @@ use protocol::imap::extension::referral;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
 
+use shm_abi::Protocol;
+
 use super::{Flow, ImapSession, Running, Stage, User, capability, goodbye};
 use crate::conversation::{Answer, Next, Turn};
 use crate::log;
-use crate::passwords::Verdict;
+use crate::passwords::{Checked, Verdict};
 
 /// Wrong passwords after which a connection is closed.
 const FAILED_LOGINS_MAX: u32 = 3;
@@ -31,6 +33,8 @@ enum Step {
     LoginPassword(Vec<u8>),
     /// The password is being checked for this user.
     Checking(String),
+    /// It was checked for this user, and the answer is held back.
+    Answering(String, Verdict),
 }
 
 impl ImapSession {
@@ -61,14 +65,22 @@ impl ImapSession {
     }
 
     pub(super) fn go_on_login(&mut self, login: Box<Login>, turn: &mut Turn<'_>) -> Flow {
-        if let Step::Checking(user) = &login.step {
-            return match turn.answer.take() {
-                Some(Answer::Password(verdict)) => self.conclude(&login.tag, user, verdict, turn),
-                None => {
-                    self.running = Running::Login(login);
-                    Flow::Wait(Next::Helper)
-                }
-            };
+        match login.step {
+            Step::Checking(user) => {
+                return match turn.answer.take() {
+                    Some(Answer::Password(checked)) => self.answer(login.tag, user, checked, turn),
+                    None => {
+                        let step = Step::Checking(user);
+                        self.running = Running::Login(Box::new(Login { tag: login.tag, step }));
+                        Flow::Wait(Next::Helper)
+                    }
+                };
+            }
+            Step::Answering(..) if turn.shared.is_shutting_down() => {
+                return Flow::Wait(goodbye(turn, "The server is being stopped"));
+            }
+            Step::Answering(user, verdict) => return self.conclude(&login.tag, &user, verdict, turn),
+            Step::Plain | Step::LoginUser | Step::LoginPassword(_) => {}
         }
         let (consumed, line) = self.decoder.decode_sasl(turn.input.unread());
         turn.input.consume(consumed);
@@ -107,7 +119,7 @@ impl ImapSession {
                 Flow::Continue
             }
             Step::LoginPassword(user) => self.check(tag, &user, &response, turn),
-            Step::Checking(_) => Flow::Continue,
+            Step::Checking(_) | Step::Answering(..) => Flow::Continue,
         }
     }
 
@@ -119,13 +131,23 @@ impl ImapSession {
         let Some(user) = known else {
             return self.conclude(&tag, &String::from_utf8_lossy(user), Verdict::Refused, turn);
         };
-        match turn.shared.passwords.check(turn.shared, turn.slot, turn.generation, &user, password) {
-            Some(verdict) => self.conclude(&tag, &user, verdict, turn),
+        match turn.shared.passwords.check(turn, &user, password) {
+            Some(checked) => self.answer(tag, user, checked, turn),
             None => {
                 self.running = Running::Login(Box::new(Login { tag, step: Step::Checking(user) }));
                 Flow::Wait(Next::Helper)
             }
         }
+    }
+
+    /// Answers now, or when it is time to.
+    fn answer(&mut self, tag: Tag, user: String, checked: Checked, turn: &mut Turn<'_>) -> Flow {
+        if checked.delay_ms == 0 {
+            return self.conclude(&tag, &user, checked.verdict, turn);
+        }
+        let step = Step::Answering(user, checked.verdict);
+        self.running = Running::Login(Box::new(Login { tag, step }));
+        Flow::Wait(Next::Pause(checked.delay_ms))
     }
 
     fn conclude(&mut self, tag: &Tag, user: &str, verdict: Verdict, turn: &mut Turn<'_>) -> Flow {
@@ -150,6 +172,12 @@ impl ImapSession {
                 let text = "Passwords cannot be checked now; try again later";
                 return self.refuse(turn, tag, Condition::No, Some(Code::Unavailable), text);
             }
+            Verdict::TooMany(seconds) => {
+                log::warning!("login not tried", protocol = "imap", user = user, peer = turn.peer.endpoint);
+                let text = format!("Too many failed logins, come back in {seconds} seconds");
+                self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);
+                return Flow::Wait(goodbye(turn, "Too many failed logins"));
+            }
         }
         if let Some(server) = turn.shared.settings().auth.referrals.get(user) {
             let url = referral::url(user, server);
@@ -160,10 +188,13 @@ impl ImapSession {
             Ok(id) => id,
             Err(error) => return self.refuse_change(turn, tag, &error, Code::NonExistent),
         };
-        log::audit!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
-        if let Some(cell) = turn.cell() {
-            cell.set_user(user, turn.shared.unix_ms());
+        if !turn.shared.enter(turn.slot, turn.generation, Protocol::Imap, user) {
+            log::warning!("too many sessions", protocol = "imap", user = user, peer = turn.peer.endpoint);
+            let most = turn.shared.settings().limits.connections_per_user;
+            let text = format!("There are {most} sessions of this user already, end one of them first");
+            return self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);
         }
+        log::audit!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
         let append = turn.shared.settings().limits.message_bytes;
         // A message that is somewhat too large is read away and answered clearly; see `Limits::skip`.
         self.decoder.set_limits(Limits { append, skip: append.saturating_mul(2), ..Limits::LOGGED_IN });
@@ -183,7 +214,7 @@ fn challenge(step: &Step, turn: &mut Turn<'_>) {
     let text: &[u8] = match step {
         Step::LoginUser => b"Username:",
         Step::LoginPassword(_) => b"Password:",
-        Step::Plain | Step::Checking(_) => b"",
+        Step::Plain | Step::Checking(_) | Step::Answering(..) => b"",
     };
     reply::challenge(turn.output.bytes(), text);
 }

@@ -71,6 +71,8 @@ use crate::slots::Causes;
 
 /// Commands that were not understood, one after the other, before a peer that has not logged in is cut off.
 const BAD_COMMANDS_MAX: u32 = 10;
+/// The same for one that has. It is no client of IMAP, or it has lost count of a literal.
+const BAD_COMMANDS_OF_USERS_MAX: u32 = 100;
 
 /// Who is logged in.
 pub(crate) struct User {
@@ -249,8 +251,10 @@ impl ImapSession {
             Decoded::AppendPiece(_) | Decoded::AppendEnd => {}
             Decoded::Bad(refusal) => {
                 refusal.write(turn.output.bytes());
+                turn.pace.count();
                 self.bad_commands += 1;
-                if self.bad_commands > BAD_COMMANDS_MAX && !self.is_authenticated() {
+                let most = if self.is_authenticated() { BAD_COMMANDS_OF_USERS_MAX } else { BAD_COMMANDS_MAX };
+                if self.bad_commands > most {
                     return Flow::Wait(goodbye(turn, "Too many commands that are none"));
                 }
             }
@@ -382,6 +386,7 @@ fn goodbye(turn: &mut Turn<'_>, text: &str) -> Next {
 }
 
 fn begin_in_table(turn: &Turn<'_>, name: &str) {
+    turn.pace.count();
     if let Some(cell) = turn.cell() {
         cell.begin_command(name, turn.shared.unix_ms());
     }

@@ -24,6 +24,7 @@ impl ImapSession {
             ..ImapSession::new()
         };
         if let Some(cell) = turn.cell() {
+            turn.shared.table.leave(cell);
             cell.set_user("", turn.shared.unix_ms());
         }
         let names = capability::names(turn, false);

@@ -347,6 +347,7 @@ fn goodbye(turn: &mut Turn<'_>, reply: &Reply) -> Next {
 }
 
 fn begin_in_table(turn: &Turn<'_>, command: &Command) {
+    turn.pace.count();
     turn.shared.table.handler(turn.shared.handler).count(shm_abi::Counter::Commands, 1);
     let name = match command {
         Command::Lhlo { .. } => "LHLO",

@@ -11,7 +11,7 @@ use super::{Flow, Pop3Session, Running, Stage, code_of, refuse, stopped};
 use crate::conversation::{Answer, Next, Turn};
 use crate::log;
 use crate::maildrops::Taken;
-use crate::passwords::Verdict;
+use crate::passwords::{Checked, Verdict};
 
 /// Wrong passwords after which a connection is closed.
 const FAILED_LOGINS_MAX: u32 = 3;
@@ -103,8 +103,8 @@ impl Pop3Session {
         let Ok(user) = user_name(name) else {
             return self.conclude(name.to_owned(), Verdict::Refused, turn);
         };
-        match turn.shared.passwords.check(turn.shared, turn.slot, turn.generation, &user, &password.0) {
-            Some(verdict) => self.conclude(user, verdict, turn),
+        match turn.shared.passwords.check(turn, &user, &password.0) {
+            Some(checked) => self.answer(user, checked, turn),
             None => {
                 self.running = Running::Login(user);
                 Flow::Wait(Next::Helper)
@@ -115,12 +115,29 @@ impl Pop3Session {
     /// The password was being checked.
     pub(super) fn go_on_login(&mut self, user: String, turn: &mut Turn<'_>) -> Flow {
         match turn.answer.take() {
-            Some(Answer::Password(verdict)) => self.conclude(user, verdict, turn),
+            Some(Answer::Password(checked)) => self.answer(user, checked, turn),
             None => {
                 self.running = Running::Login(user);
                 Flow::Wait(Next::Helper)
             }
         }
+    }
+
+    /// Answers now, or when it is time to.
+    fn answer(&mut self, user: String, checked: Checked, turn: &mut Turn<'_>) -> Flow {
+        if checked.delay_ms == 0 {
+            return self.conclude(user, checked.verdict, turn);
+        }
+        self.running = Running::Answering(user, checked.verdict);
+        Flow::Wait(Next::Pause(checked.delay_ms))
+    }
+
+    /// The answer was held back.
+    pub(super) fn go_on_answering(&mut self, user: String, verdict: Verdict, turn: &mut Turn<'_>) -> Flow {
+        if turn.shared.is_shutting_down() {
+            return Flow::Wait(stopped(turn));
+        }
+        self.conclude(user, verdict, turn)
     }
 
     fn conclude(&mut self, user: String, verdict: Verdict, turn: &mut Turn<'_>) -> Flow {
@@ -139,6 +156,13 @@ impl Pop3Session {
                 self.failed_logins += 1;
                 reply::error(turn.output.bytes(), Some(Code::Auth), "Wrong user name or password");
                 if self.failed_logins >= FAILED_LOGINS_MAX { Flow::Wait(Next::Close) } else { Flow::Continue }
+            }
+            Verdict::TooMany(seconds) => {
+                log::warning!("login not tried", protocol = "pop3", user = user, peer = turn.peer.endpoint);
+                // RFC 2449, 8.1.1: a client that knows the code waits, and does not ask its user for another password.
+                let text = format!("Too many failed logins, come back in {seconds} seconds");
+                reply::error(turn.output.bytes(), Some(Code::LoginDelay), &text);
+                Flow::Wait(Next::Close)
             }
         }
     }
@@ -169,6 +193,7 @@ impl Pop3Session {
             Err(error) => return refuse_entry(turn, &name, code_of(&error), &error),
         };
         log::audit!("login", protocol = "pop3", user = name, peer = turn.peer.endpoint);
+        // A maildrop has one session, so there is no other to be counted.
         if let Some(cell) = turn.cell() {
             cell.set_user(&name, shared.unix_ms());
             let key = maildrop.inbox.key();

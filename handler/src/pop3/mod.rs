@@ -19,10 +19,13 @@ use self::maildrop::Maildrop;
 use self::retrieval::{Broken, Retrieval};
 use crate::conversation::{Next, Turn};
 use crate::log;
+use crate::passwords::Verdict;
 use crate::slots::Causes;
 
 /// Lines that were not understood, one after the other, before a peer that has not logged in is cut off.
 const BAD_COMMANDS_MAX: u32 = 10;
+/// The same for one that has.
+const BAD_COMMANDS_OF_USERS_MAX: u32 = 100;
 
 /// The states of RFC 1939, 3. UPDATE is [`Running::Update`].
 enum Stage {
@@ -44,6 +47,8 @@ enum Running {
     Sasl(Exchange),
     /// The password of this user is being checked.
     Login(String),
+    /// The password of this user was checked, and the answer is held back.
+    Answering(String, Verdict),
     /// LIST or UIDL of all messages.
     Listing(Listing),
     /// RETR or TOP.
@@ -124,6 +129,7 @@ impl Pop3Session {
                 Running::Nothing => self.next_command(turn),
                 Running::Sasl(exchange) => self.go_on_sasl(exchange, turn),
                 Running::Login(name) => self.go_on_login(name, turn),
+                Running::Answering(name, verdict) => self.go_on_answering(name, verdict, turn),
                 Running::Listing(listing) => self.go_on_listing(listing, turn),
                 Running::Retrieval(retrieval) => self.go_on_retrieval(retrieval, turn),
                 Running::Update { ticket, marked } => self.go_on_update(ticket, marked, turn),
@@ -154,8 +160,10 @@ impl Pop3Session {
             }
             Decoded::Wrong(fault) => {
                 reply::fault(turn.output.bytes(), &fault);
+                turn.pace.count();
                 self.bad_commands += 1;
-                if self.bad_commands > BAD_COMMANDS_MAX && !self.is_authenticated() {
+                let most = if self.is_authenticated() { BAD_COMMANDS_OF_USERS_MAX } else { BAD_COMMANDS_MAX };
+                if self.bad_commands > most {
                     return Flow::Wait(goodbye(turn, None, "Too many lines that are no commands"));
                 }
                 Flow::Continue
@@ -357,6 +365,7 @@ fn stopped(turn: &mut Turn<'_>, why: &str) -> Next {
 }
 
 fn begin_in_table(turn: &Turn<'_>, name: &str) {
+    turn.pace.count();
     if let Some(cell) = turn.cell() {
         cell.begin_command(name, turn.shared.unix_ms());
     }
