@@ -5,28 +5,18 @@
 //! that, all notes are looked through now and then. So the count is exact where it matters, and taking a connection costs
 //! nothing that grows with the number of sessions.
 
-use shm_abi::{Endpoint, Table};
+use shm_abi::{Endpoint, SessionId, Table};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// A session's cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seat {
-    handler: u32,
-    cell: u32,
-    generation: u32,
-}
-
-impl Seat {
-    fn is_taken(self, table: &Table) -> bool {
-        table.cell(self.handler, self.cell, self.generation).is_some()
-    }
+fn is_taken(seat: SessionId, table: &Table) -> bool {
+    table.cell(seat.handler, seat.cell, seat.generation).is_some()
 }
 
 /// The notes.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    seats: HashMap<IpAddr, Vec<Seat>>,
+    seats: HashMap<IpAddr, Vec<SessionId>>,
     notes: usize,
 }
 
@@ -36,16 +26,16 @@ impl Addresses {
         let mut addresses = Addresses::default();
         for session in table.sessions() {
             if let Some(peer) = session.peer {
-                addresses.note(peer, session.handler, session.cell, session.generation);
+                addresses.note(peer, session.id);
             }
         }
         addresses
     }
 
-    /// A connection of `peer` was given this cell.
-    pub(crate) fn note(&mut self, peer: Endpoint, handler: u32, cell: u32, generation: u32) {
+    /// A connection of `peer` was given the cell of this session.
+    pub(crate) fn note(&mut self, peer: Endpoint, session: SessionId) {
         if let Some(network) = peer.network() {
-            self.seats.entry(network).or_default().push(Seat { handler, cell, generation });
+            self.seats.entry(network).or_default().push(session);
             self.notes += 1;
         }
     }
@@ -59,7 +49,7 @@ impl Addresses {
             return false;
         }
         self.notes -= seats.len();
-        seats.retain(|seat| seat.is_taken(table));
+        seats.retain(|seat| is_taken(*seat, table));
         self.notes += seats.len();
         seats.len() + waiting >= limit as usize
     }
@@ -70,7 +60,7 @@ impl Addresses {
             return;
         }
         self.seats.retain(|_, seats| {
-            seats.retain(|seat| seat.is_taken(table));
+            seats.retain(|seat| is_taken(*seat, table));
             !seats.is_empty()
         });
         self.notes = self.seats.values().map(Vec::len).sum();
@@ -95,7 +85,7 @@ mod tests {
         let mut seats = Vec::new();
         for peer in ["192.0.2.1", "192.0.2.1", "192.0.2.2", "[2001:db8::1]", "[2001:db8::2]"] {
             let (cell, generation) = table.assign(0, Protocol::Imap, from(peer), 1).unwrap();
-            addresses.note(from(peer), 0, cell, generation);
+            addresses.note(from(peer), SessionId { handler: 0, cell, generation });
             seats.push((cell, generation));
         }
         assert!(addresses.is_full(&table, from("192.0.2.1"), 0, 2));
@@ -122,7 +112,7 @@ mod tests {
         for number in 0..2000 {
             let peer = from(&format!("10.0.{}.{}", number / 250, number % 250));
             let (cell, generation) = table.assign(0, Protocol::Imap, peer, 1).unwrap();
-            addresses.note(peer, 0, cell, generation);
+            addresses.note(peer, SessionId { handler: 0, cell, generation });
             table.free(0, cell, generation);
         }
         addresses.tidy(&table, 0);

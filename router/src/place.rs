@@ -6,7 +6,7 @@ use crate::log::{Level, event};
 use crate::route::{Prospect, Route, Row, route};
 use crate::server::{Phase, Server};
 use crate::{spawn, time};
-use shm_abi::{Adopt, Connection, HandlerState, Hello, SendError, ToHandler};
+use shm_abi::{Adopt, Connection, HandlerState, Hello, SendError, SessionId, ToHandler};
 use std::os::fd::AsFd;
 
 /// A connection that this many handlers did not keep is turned away: it may be what kills them.
@@ -116,7 +116,7 @@ impl Server {
         };
         match running.channel.send(&record, &[client.socket.as_fd()]) {
             Ok(()) => {
-                self.addresses.note(client.peer, handler, cell, generation);
+                self.addresses.note(client.peer, SessionId { handler, cell, generation });
                 running.in_flight.insert(cell, InFlight { generation, client });
                 None
             }

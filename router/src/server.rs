@@ -257,7 +257,8 @@ impl Server {
         self.reap();
         self.kill_closed();
         self.escrow.sweep(&self.table);
-        let sessions = (0..self.handlers.len() as u32).map(|handler| self.table.session_count(handler) as usize);
+        let sessions =
+            (0..self.handlers.len() as u32).map(|handler| self.table.session_count(handler) as usize);
         self.addresses.tidy(&self.table, sessions.sum());
     }
 

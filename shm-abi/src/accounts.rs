@@ -8,6 +8,7 @@
 
 use crate::cell::Cell;
 use crate::handover::Protocol;
+use crate::layout::USER_OCTETS;
 use crate::table::Table;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -48,7 +49,9 @@ impl Table {
 
 /// Never 0.
 fn account_of(protocol: Protocol, user: &str) -> u64 {
-    let octets = user.bytes().chain([protocol as u8]);
+    // As much of a name as a cell has, for a session that goes on in another handler is entered by that.
+    let cut = (0..=user.len().min(USER_OCTETS)).rev().find(|at| user.is_char_boundary(*at)).unwrap_or(0);
+    let octets = user[..cut].bytes().chain([protocol as u8]);
     let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
         (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -58,6 +58,10 @@ impl Table {
         let (protocol, peer) = (session.protocol?, session.peer?);
         let (cell, generation) = self.assign(handler, protocol, peer, now_ms)?;
         self.any_cell(handler, cell).take_over(session);
+        if !session.user.is_empty() && protocol == Protocol::Imap {
+            // It was let in before.
+            self.enter(self.any_cell(handler, cell), protocol, &session.user, 0);
+        }
         Some((cell, generation))
     }
 

@@ -76,10 +76,12 @@ impl ImapSession {
                     }
                 };
             }
-            Step::Answering(..) if turn.shared.is_shutting_down() => {
-                return Flow::Wait(goodbye(turn, "The server is being stopped"));
+            Step::Answering(user, verdict) => {
+                return match turn.farewell() {
+                    Some(why) => Flow::Wait(goodbye(turn, &why)),
+                    None => self.conclude(&login.tag, &user, verdict, turn),
+                };
             }
-            Step::Answering(user, verdict) => return self.conclude(&login.tag, &user, verdict, turn),
             Step::Plain | Step::LoginUser | Step::LoginPassword(_) => {}
         }
         let (consumed, line) = self.decoder.decode_sasl(turn.input.unread());
@@ -173,7 +175,7 @@ impl ImapSession {
                 return self.refuse(turn, tag, Condition::No, Some(Code::Unavailable), text);
             }
             Verdict::TooMany(seconds) => {
-                log::warning!("login not tried", protocol = "imap", user = user, peer = turn.peer.endpoint);
+                log::audit_refusal!("login not tried", protocol = "imap", user = user, peer = turn.peer.endpoint);
                 let text = format!("Too many failed logins, come back in {seconds} seconds");
                 self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);
                 return Flow::Wait(goodbye(turn, "Too many failed logins"));
@@ -189,7 +191,7 @@ impl ImapSession {
             Err(error) => return self.refuse_change(turn, tag, &error, Code::NonExistent),
         };
         if !turn.shared.enter(turn.slot, turn.generation, Protocol::Imap, user) {
-            log::warning!("too many sessions", protocol = "imap", user = user, peer = turn.peer.endpoint);
+            log::audit_refusal!("too many sessions", protocol = "imap", user = user, peer = turn.peer.endpoint);
             let most = turn.shared.settings().limits.connections_per_user;
             let text = format!("There are {most} sessions of this user already, end one of them first");
             return self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);
