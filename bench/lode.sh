@@ -56,6 +56,9 @@ max = $handlers
 sessions = $sessions
 [auth]
 users = "$dir/users"
+[limits]
+connections_per_user = 0
+commands_per_minute = 0
 CONF
     : >"$dir/users"
     chmod 600 "$dir/users"

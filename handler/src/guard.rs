@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn at(address: &str) -> Endpoint {
-        Endpoint::Inet(format!("{address}:1000").parse().expect("an address"))
+        Endpoint::Inet(std::net::SocketAddr::new(address.parse().expect("an address"), 1000))
     }
 
     impl World {

@@ -158,7 +158,11 @@ impl Reply {
 impl Imap {
     /// Connects and reads the greeting.
     pub fn connect(address: SocketAddr) -> Result<Imap, Fault> {
-        let mut stream = Stream::connect(address)?;
+        Imap::over(Stream::connect(address)?)
+    }
+
+    /// Reads the greeting on a connection.
+    pub fn over(mut stream: Stream) -> Result<Imap, Fault> {
         let greeting = stream.line()?;
         Ok(Imap { stream, next_tag: 0, greeting })
     }

@@ -1,7 +1,7 @@
 //! A buffered connection with a deadline on every read, shared by the three clients. It can be compressed (RFC 4978).
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -73,7 +73,23 @@ pub struct Stream {
 impl Stream {
     /// Connects within [`PATIENCE`].
     pub fn connect(address: SocketAddr) -> Result<Stream, Fault> {
-        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Stream::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    /// Connects from an address of this machine's, one of 127.0.0.0/8 for example.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Result<Stream, Fault> {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
+        use std::os::fd::AsRawFd;
+        let family = if source.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let socket =
+            socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(std::io::Error::from)?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0)))
+            .map_err(std::io::Error::from)?;
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(address)).map_err(std::io::Error::from)?;
+        Stream::over(TcpStream::from(socket))
+    }
+
+    fn over(socket: TcpStream) -> Result<Stream, Fault> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(PATIENCE))?;
         Ok(Stream { socket, buffer: Vec::new(), taken: 0, patience: PATIENCE, deflate: None, inflate: None })

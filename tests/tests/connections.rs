@@ -22,7 +22,11 @@ fn idle_connections_cost_little() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("the limit raised");
     let handlers = 4u32;
     let sessions = count as u32 / handlers + 50;
-    let server = Server::with(Options::default().handlers(handlers, sessions));
+    let server = Server::with(Options::default().handlers(handlers, sessions).set(
+        "limits",
+        "connections_per_user",
+        "0",
+    ));
 
     // One session in each process first, so that what a process needs once is not counted; the router fills the emptiest handler
     // that has room, so all handlers are there only when the first ones are full.
