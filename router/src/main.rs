@@ -4,8 +4,8 @@
 //! The router sees no mail, no TLS, and no octet a client sends.
 
 mod accept;
-mod adoption;
 mod addresses;
+mod adoption;
 mod client;
 mod control;
 mod escrow;

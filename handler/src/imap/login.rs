@@ -175,7 +175,12 @@ impl ImapSession {
                 return self.refuse(turn, tag, Condition::No, Some(Code::Unavailable), text);
             }
             Verdict::TooMany(seconds) => {
-                log::audit_refusal!("login not tried", protocol = "imap", user = user, peer = turn.peer.endpoint);
+                log::audit_refusal!(
+                    "login not tried",
+                    protocol = "imap",
+                    user = user,
+                    peer = turn.peer.endpoint
+                );
                 let text = format!("Too many failed logins, come back in {seconds} seconds");
                 self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);
                 return Flow::Wait(goodbye(turn, "Too many failed logins"));
@@ -191,7 +196,12 @@ impl ImapSession {
             Err(error) => return self.refuse_change(turn, tag, &error, Code::NonExistent),
         };
         if !turn.shared.enter(turn.slot, turn.generation, Protocol::Imap, user) {
-            log::audit_refusal!("too many sessions", protocol = "imap", user = user, peer = turn.peer.endpoint);
+            log::audit_refusal!(
+                "too many sessions",
+                protocol = "imap",
+                user = user,
+                peer = turn.peer.endpoint
+            );
             let most = turn.shared.settings().limits.connections_per_user;
             let text = format!("There are {most} sessions of this user already, end one of them first");
             return self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);

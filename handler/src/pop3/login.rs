@@ -158,7 +158,12 @@ impl Pop3Session {
                 if self.failed_logins >= FAILED_LOGINS_MAX { Flow::Wait(Next::Close) } else { Flow::Continue }
             }
             Verdict::TooMany(seconds) => {
-                log::audit_refusal!("login not tried", protocol = "pop3", user = user, peer = turn.peer.endpoint);
+                log::audit_refusal!(
+                    "login not tried",
+                    protocol = "pop3",
+                    user = user,
+                    peer = turn.peer.endpoint
+                );
                 // RFC 2449, 8.1.1: a client that knows the code waits, and does not ask its user for another password.
                 let text = format!("Too many failed logins, come back in {seconds} seconds");
                 reply::error(turn.output.bytes(), Some(Code::LoginDelay), &text);
