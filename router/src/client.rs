@@ -68,7 +68,7 @@ impl Client {
             // RFC 5530, 3; RFC 3463, 3.8: a policy.
             Refusal::Address => ("LIMIT", "4.7.0"),
             // RFC 3463, 3.4: the system.
-            Refusal::Full | Refusal::Stopping => ("UNAVAILABLE", "4.3.2"),
+            Refusal::Full | Refusal::Stopping | Refusal::Lost => ("UNAVAILABLE", "4.3.2"),
         };
         let why = match why {
             Refusal::Full => "Too many connections, try again later",
