@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::UserId;
+use crate::mailbox::Mailbox;
 
 /// Octets of a user's name at most.
 pub const LONGEST_USER_NAME_BYTES: usize = 255;
@@ -43,6 +44,8 @@ enum Row {
     Deleted(String),
 }
 
+/// The number of each user's INBOX.
+const INBOX_NUMBER: u32 = 1;
 const STATE_LIVE: u8 = 1;
 const STATE_DELETED: u8 = 2;
 
@@ -99,6 +102,11 @@ impl Catalog {
             Row::Live(name) => Ok(Some(name)),
             Row::Empty | Row::Deleted(_) => Ok(None),
         }
+    }
+
+    /// Whether there was a user of that number who is gone.
+    pub(crate) fn is_deleted(&self, user: UserId) -> Result<bool> {
+        self.row(user).map(|row| matches!(row, Row::Deleted(_)))
     }
 
     /// All users, in order of their numbers.
@@ -227,17 +235,32 @@ impl Catalog {
     /// A user is gone. Under the catalog's lock. The folder becomes `.deleted.<number>` beside where it was, so that the name can
     /// be used again; what is in it may be removed when nobody has it open.
     pub(crate) fn apply_delete(&self, user: UserId) -> Result<()> {
-        let Row::Live(name) = self.row(user)? else { return Ok(()) };
+        let (name, is_marked) = match self.row(user)? {
+            Row::Live(name) => (name, false),
+            Row::Deleted(name) => (name, true),
+            Row::Empty => return Ok(()),
+        };
         let folder = self.user_directory(&name);
-        // A name is given to another only when the folder was put away: a damaged file there was this user's.
-        let number = match read_number(&self.disk, &number_path(&folder)) {
-            Err(StoreError::Corrupt { .. }) => Some(user),
+        // A name is given to another only when the folder was put away: a damaged file there was this user's, if the row does not say more.
+        let owner = match read_number(&self.disk, &number_path(&folder)) {
+            Err(StoreError::Corrupt { .. }) if !is_marked => Some(user),
+            Err(StoreError::Corrupt { .. }) | Ok(None) => self.owner_of_inbox(&folder)?,
             number => number?,
         };
-        if number == Some(user) {
+        if owner == Some(user) {
+            // Also where the row says it already: a power cut may have kept that and lost the folder's new name.
             self.put_folder_away(&folder, user)?;
         }
-        self.write_row(user, STATE_DELETED, &name)
+        if is_marked { Ok(()) } else { self.write_row(user, STATE_DELETED, &name) }
+    }
+
+    /// Whose INBOX is in a folder without a number: a power cut may have taken that and left the rest.
+    fn owner_of_inbox(&self, folder: &Path) -> Result<Option<UserId>> {
+        match Mailbox::id_in(&self.disk, &cells_path(folder, INBOX_NUMBER)) {
+            Ok(mailbox) => Ok(Some(mailbox.user)),
+            Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A power cut may have kept this and lost the row that says so: what has the name then is the next one's.
@@ -412,6 +435,29 @@ mod tests {
         assert!(catalog.disk.exists(&number), "it is the second's");
         catalog.create(UserId(2), "ann").expect("created again");
         assert_eq!(catalog.find("ann").expect("found"), Some(UserId(2)));
+    }
+
+    #[test]
+    fn a_folder_is_put_away_though_the_row_says_already_that_its_user_is_gone() {
+        for has_number in [true, false] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let catalog = catalog(folder.path());
+            catalog.create(UserId(1), "ann").expect("created");
+            let theirs = catalog.user_directory("ann");
+            let inbox = crate::ids::MailboxId { user: UserId(1), number: INBOX_NUMBER };
+            Mailbox::create(&catalog.disk, &cells_path(&theirs, INBOX_NUMBER), inbox, 1, 1).expect("made");
+            if !has_number {
+                catalog.disk.remove_file(&number_path(&theirs)).expect("removed");
+            }
+            // What a power cut may leave of a deletion: the row, and not the folder's new name.
+            catalog.write_row(UserId(1), STATE_DELETED, "ann").expect("written");
+            catalog.apply_delete(UserId(1)).expect("deleted again");
+            assert!(!catalog.disk.exists(&theirs), "with a number: {has_number}");
+            assert!(catalog.disk.exists(&put_away(&theirs, UserId(1))));
+            catalog.create(UserId(2), "ann").expect("created");
+            catalog.apply_delete(UserId(1)).expect("an old change");
+            assert_eq!(catalog.find("ann").expect("found"), Some(UserId(2)));
+        }
     }
 
     #[test]

@@ -158,6 +158,29 @@ fn each_fault_is_found_where_it_is_and_mended() {
 }
 
 #[test]
+fn a_folder_of_a_user_who_is_gone_is_put_away() {
+    let place = Place::new();
+    let store = place.open();
+    filled(&store, 3);
+    let bob = store.find_user("bob").expect("readable").expect("there");
+    let folder = folder_of(&place, "bob");
+    let mut txn = store.begin();
+    txn.delete_user(bob);
+    store.wait(txn.commit().expect("done").ticket).expect("durable");
+    let away = folder.with_file_name(format!(".deleted.{}", bob.0));
+    std::fs::rename(&away, &folder).expect("as if it had not been put away");
+    let report = check(&store);
+    assert_eq!(report.faults.len(), 1, "{:#?}", report.faults);
+    assert_eq!((report.faults[0].kind, &report.faults[0].path), (FaultKind::Store, &folder));
+    let done = store.repair(&report).expect("repaired");
+    assert_eq!(done.failed, [""; 0]);
+    assert!(away.is_dir() && !folder.exists());
+    assert!(check(&store).is_sound());
+    store.ensure_user("bob").expect("the name is free");
+    assert!(check(&store).is_sound());
+}
+
+#[test]
 fn what_cannot_be_mended_is_named_and_refused() {
     let place = Place::new();
     let store = place.open();

@@ -106,6 +106,7 @@ impl Check<'_> {
         self.for_each(&mailboxes, |found| mailbox::check(self, found));
         if wanted.is_none() {
             names::folders(self);
+            names::not_put_away(self, &mailboxes);
             for page in self.store.pages.all()? {
                 logs::page(self, page);
                 pages::check(self, page);

@@ -8,6 +8,7 @@ use crate::catalog::{cells_path, list_path};
 use crate::close;
 use crate::error::{Result, StoreError};
 use crate::gc::background::COLLECTED;
+use crate::gc::walk::Found;
 use crate::ids::{MailboxId, UserId};
 use crate::lists::MailboxList;
 use crate::locks::LockKey;
@@ -146,6 +147,32 @@ fn beside_folders(check: &Check<'_>, user: UserId, folder: &Path, list: &Mailbox
         }
     }
     faults
+}
+
+/// Folders of users that are gone, under the name that the next of that name would get: they are put away before anybody is said to be gone.
+pub(super) fn not_put_away(check: &Check<'_>, mailboxes: &[Found]) {
+    let store = check.store;
+    let catalog = &store.derived.catalog;
+    let is_left = |found: &Found| {
+        catalog.is_deleted(found.id.user).unwrap_or(false)
+            && Mailbox::id_in(&store.derived.disk, &found.cells).ok() == Some(found.id)
+    };
+    let mut last = None;
+    for found in mailboxes.iter().filter(|found| !found.user_is_deleted) {
+        let user = found.id.user;
+        if last == Some(user) || !is_left(found) {
+            continue;
+        }
+        last = Some(user);
+        let _held = store.take(&[LockKey::Catalog]);
+        if is_left(found) {
+            let folder = found.cells.ancestors().nth(2).unwrap_or(&found.cells);
+            let fault = Fault::new(FaultKind::Store, folder, 0)
+                .that("no folder of a user who is gone", format!("that of number {}", user.0))
+                .means("its space is not given back, and nobody can have the name", Mend::FromViews);
+            check.add(fault.about(Target::User(user)));
+        }
+    }
 }
 
 /// Files that are not the store's, where everybody's are.

@@ -72,6 +72,10 @@ impl Store {
         match mending {
             Mending::User(user) => {
                 let _held = self.take(&[LockKey::Catalog, LockKey::List(user)])?;
+                if matches!(self.derived.catalog.is_deleted(user), Ok(true)) {
+                    self.derived.delete_user(user)?;
+                    return Ok(format!("the folder of user number {}, who is gone, put away", user.0));
+                }
                 let name = match self.derived.catalog.name(user) {
                     Err(StoreError::Corrupt { .. }) => self.name_in_logs(user)?,
                     name => name?,

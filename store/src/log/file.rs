@@ -84,7 +84,7 @@ impl LogFile {
     }
 
     /// Goes on with a log of this writer: `from` is a place where a frame begins or the log ends. `None` if it may not be gone
-    /// on with: it is of another epoch, or its head is damaged.
+    /// on with: it is of another epoch, it was compressed when its day was over, or its head is damaged.
     pub(crate) fn go_on(
         disk: &Disk,
         path: &Path,
@@ -97,7 +97,7 @@ impl LogFile {
             Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if reader.head().epoch != epoch {
+        if reader.head().epoch != epoch || reader.is_packed() {
             return Ok(None);
         }
         let tail = reader.end_of_frames(from)?;

@@ -45,6 +45,8 @@ pub(crate) mod header {
 pub(crate) mod header_tail {
     /// Where the line is in the file.
     pub(crate) const LINE: u64 = 64;
+    /// The epoch for which `UID_NEXT` and `HIGHEST_MODSEQ` were raised last.
+    pub(crate) const RAISED_EPOCH: usize = 0;
     pub(crate) const PATCHES: usize = 4;
     pub(crate) const KEYWORDS_USED: usize = 8;
     pub(crate) const FLAGS: usize = 12;
@@ -122,7 +124,8 @@ const _: () = {
     assert!(
         header_tail::FIRST_RECENT_UID + 8 == header_tail::CHECK && header_tail::CHECK + 4 == header_tail::CRC
     );
-    assert!(header_tail::PATCHES == 4 && header_tail::FLAGS == 12 && header_tail::PUBLICATIONS == 16);
+    assert!(header_tail::RAISED_EPOCH == 0 && header_tail::PATCHES == 4);
+    assert!(header_tail::FLAGS == 12 && header_tail::PUBLICATIONS == 16);
     assert!(cell::CRC + 4 == LINE_BYTES);
     assert!(cell::UID + 4 == cell::FLAGS && cell::MODSEQ + 8 == cell::INTERNAL_DATE);
     assert!(cell::EXPUNGED_AT + 4 == cell::CRC);

@@ -55,8 +55,9 @@ pub struct PowerCutReport {
 impl Mailbox {
     /// Brings the file of an older epoch to this one: drops cells that are not whole, makes tombstones of those whose message
     /// `keep` does not know, counts everything anew, and raises `uid_next` and `highest_modseq` above all that may have been
-    /// given out. With the epoch that the file has already, it only drops and counts: that is what recovery does before it replays. `seconds` is now. Under the mailbox's lock, before anything else reads it;
-    /// doing it again is harmless.
+    /// given out. With the epoch that the file has already, it only drops and counts: that is what recovery does before it replays. `seconds` is now. Under the mailbox's lock, before anything else reads it.
+    ///
+    /// Who does it again for the same epoch, because it failed or its caller did, raises nothing once more and is told the same.
     pub(crate) fn after_power_cut(
         &self,
         epoch: u32,
@@ -105,17 +106,27 @@ impl Mailbox {
             (true, true) => epoch.clamp(1, SKIPS_MOST),
             (true, false) => 1,
         };
-        let known = modseq.max(known_modseq.0).max(seen.0);
-        let in_doubt_from = ModSeq(known.saturating_sub(MODSEQS_IN_DOUBT));
-        let modseq = known.saturating_add(MODSEQS_SKIPPED * u64::from(times));
         let uid_next = line.load_u32::<{ header::UID_NEXT }>(Relaxed);
-        let uid_next =
-            uid_next.max(known_uid_next).max(last_uid.saturating_add(1)).saturating_add(UIDS_SKIPPED * times);
+        let known_uid_next = uid_next.max(known_uid_next).max(last_uid.saturating_add(1));
+        let skipped = MODSEQS_SKIPPED * u64::from(times);
+        // Raised once more for one epoch, they would be above what a power cut that takes the file skips to.
+        let is_raised =
+            is_last_word && tail(&region).load_u32::<{ header_tail::RAISED_EPOCH }>(Relaxed) == epoch;
+        let (known, modseq, uid_next) = if is_raised {
+            (modseq.saturating_sub(skipped), modseq, known_uid_next)
+        } else {
+            let known = modseq.max(known_modseq.0).max(seen.0);
+            (known, known.saturating_add(skipped), known_uid_next.saturating_add(UIDS_SKIPPED * times))
+        };
+        let in_doubt_from = ModSeq(known.saturating_sub(MODSEQS_IN_DOUBT));
 
         // Tombstones come last, with a modseq that nobody has seen.
         for index in (0..kept).map(CellIndex).filter(|_| is_last_word) {
             let cell = cells.cell(index)?;
-            if cell.expunged || keep(&cell) {
+            if is_raised && cell.expunged && cell.released && cell.modseq == ModSeq(modseq) {
+                // Of those that were dropped when this was done before.
+                report.dropped.push((cell.uid, cell.message));
+            } else if cell.expunged || keep(&cell) {
                 if cell.modseq > in_doubt_from && !cell.released {
                     report.in_doubt.push(cell);
                 }
@@ -136,6 +147,9 @@ impl Mailbox {
         count_publication(&region, |line| {
             line.store_u32::<{ header::UID_NEXT }>(uid_next, Release);
             line.store_u64::<{ header::HIGHEST_MODSEQ }>(modseq, Release);
+            if is_last_word {
+                tail(&region).store_u32::<{ header_tail::RAISED_EPOCH }>(epoch, Relaxed);
+            }
         });
         if raised == Raised::Durably {
             self.mapping.sync_with_names()?;

@@ -457,6 +457,36 @@ fn after_a_power_cut_damaged_cells_go_and_unknown_messages_become_tombstones() {
 }
 
 #[test]
+fn numbers_are_raised_once_an_epoch_and_who_does_it_again_is_told_the_same() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 200);
+    let lost = MessageId { page: PageId(20_000), index: 400 };
+    for (epoch, made_anew) in [(2, false), (3, true), (4, false)] {
+        let mailbox = &fixture.mailbox;
+        if made_anew {
+            mailbox.owe_epoch(0);
+        }
+        let owed = mailbox.epoch();
+        let bring = || {
+            let keep = &mut |cell: &Cell| cell.message != lost;
+            let report = mailbox.after_power_cut(epoch, 0, ModSeq(0), 9, Raised::Durably, keep);
+            let report = report.expect("brought to this epoch");
+            (report.dropped, report.in_doubt, mailbox.marks().expect("readable"))
+        };
+        let before = mailbox.marks().expect("readable");
+        let first = bring();
+        let times = if made_anew { epoch } else { 1 };
+        assert_eq!(first.2.uid_next, before.uid_next + times * (1 << 20));
+        assert_eq!(first.0.len(), usize::from(epoch == 2), "it is dropped once");
+        for _ in 0..3 {
+            // The caller could not log it.
+            mailbox.owe_epoch(owed);
+            assert_eq!(bring(), first, "epoch {epoch}");
+        }
+    }
+}
+
+#[test]
 fn room_for_more_cells_than_can_be_is_refused() {
     let fixture = fixture();
     fill(&fixture.mailbox, 1, 10);

@@ -16,7 +16,8 @@ use super::observe::{check_counts, check_structure, limits_out_of_reach};
 use super::random::Random;
 use super::resolve::told;
 use super::run::Run;
-use super::wish::Wish;
+use super::step::USER_NAMES;
+use super::wish::{Wish, user_name};
 use crate::change::ZonedTime;
 use crate::disk::simulated::{Call, Failure, Image, SimulatedDisk, SimulatedOptions, SyncPoint, When};
 use crate::disk::{Disk, Mutation};
@@ -457,12 +458,17 @@ impl Machine {
 
 /// Something to be done with a recovered store.
 fn wish(model: &Model, random: &mut Random, number: u64) -> Option<Wish> {
+    // One who was there, perhaps, and is gone: whoever comes next has the name.
+    let has_name = |name: &String| model.users.values().any(|user| user.name == *name);
+    let free_name = (0..USER_NAMES).map(user_name).find(|name| !has_name(name));
     let mailboxes = model.mailboxes();
-    let mailbox = *mailboxes.get(random.below(mailboxes.len().max(1) as u64) as usize)?;
+    let Some(mailbox) = mailboxes.get(random.below(mailboxes.len().max(1) as u64) as usize).copied() else {
+        return free_name.map(|name| Wish::CreateUser { name });
+    };
     let live = model.mailbox(mailbox)?.live();
     let uid = live.get(random.below(live.len().max(1) as u64) as usize).copied();
     let uids: Vec<u32> = uid.into_iter().collect();
-    Some(match (random.below(5), uids.is_empty()) {
+    Some(match (random.below(6), uids.is_empty()) {
         (0, _) => {
             Wish::CreateMailbox { user: mailbox.user, name: format!("after/{number}"), special_use: None }
         }
@@ -471,6 +477,7 @@ fn wish(model: &Model, random: &mut Random, number: u64) -> Option<Wish> {
             Wish::StoreFlags { mailbox, uids, how: FlagOperation::Add, system: 2, keywords: 1 + number as u8 }
         }
         (3, false) => Wish::Expunge { mailbox, uids },
+        (4, _) if free_name.is_some() => Wish::CreateUser { name: free_name.unwrap_or_default() },
         _ => Wish::Deliver {
             content: Arc::new(format!("Subject: after {number}\r\n\r\n").into_bytes()),
             to: mailboxes.iter().copied().take(5).collect(),
@@ -496,6 +503,13 @@ fn wish_done(model: &mut Model, store: &Arc<Store>, wish: &Wish) -> Result<(), D
     let committed = wish.perform(store, content).map_err(|error| error.to_string())?;
     let done = told(&committed, false)?;
     model.take_in(wish, &done, DURABLE)?;
+    if let Wish::CreateUser { name } = wish {
+        let user = store.find_user(name).map_err(|error| error.to_string())?;
+        let user = user.ok_or_else(|| format!("user {name} was made and is not there"))?;
+        model.add_user(user, name);
+        let list = store.mailbox_list(user).map_err(|error| error.to_string())?;
+        model.set_list(user, &list, DURABLE);
+    }
     if let Some(user) = wish.list_of() {
         let numbers: Vec<MailboxId> = model.mailboxes();
         let list = store.mailbox_list(user).map_err(|error| error.to_string())?;

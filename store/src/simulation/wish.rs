@@ -106,6 +106,11 @@ fn pick<T: Copy>(some: &[T], number: u64) -> Option<T> {
     some.get((number % some.len().max(1) as u64) as usize).copied()
 }
 
+/// The name of a user that the number of a step stands for.
+pub(super) fn user_name(number: u8) -> String {
+    format!("user{number}")
+}
+
 impl Wish {
     /// What `operation` means now; `None` if there is nothing that it could mean. `contents` are the messages that it
     /// brings.
@@ -183,7 +188,7 @@ impl Wish {
                 }
                 Wish::Undelete { from, uids, to: pick(&of_user, *to)? }
             }
-            Operation::CreateUser { name } => Wish::CreateUser { name: format!("user{name}") },
+            Operation::CreateUser { name } => Wish::CreateUser { name: user_name(*name) },
             Operation::DeleteUser { user: number } => Wish::DeleteUser { user: user(*number)? },
             Operation::CreateMailbox { user: number, name, special_use } => Wish::CreateMailbox {
                 user: user(*number)?,

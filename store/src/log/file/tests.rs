@@ -79,6 +79,20 @@ fn a_log_is_gone_on_with_only_in_its_epoch() {
 }
 
 #[test]
+fn a_compressed_log_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = LogName { kind: LogKind::Journal, ..NAME };
+    let path = folder.path().join(name.file_name());
+    let log = Arc::new(LogFile::create(&Disk::real(), &path, name, 7).expect("made"));
+    (0..100).for_each(|_| append(&log, b"", 1).applied());
+    let reader = LogReader::open(&Disk::real(), &path, name).expect("readable").expect("there");
+    let packed = path.with_extension("packed");
+    assert!(crate::log::pack::pack(&Disk::real(), &reader, name, log.tail(), &packed).expect("compressed"));
+    std::fs::rename(&packed, &path).expect("put in place");
+    assert!(LogFile::go_on(&Disk::real(), &path, name, 7, LOG_HEAD_BYTES).expect("readable").is_none());
+}
+
+#[test]
 fn what_is_made_ahead_never_touches_a_frame() {
     for content_len in [100, 40_000] {
         let folder = tempfile::tempdir().expect("a folder");

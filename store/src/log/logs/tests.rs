@@ -114,6 +114,41 @@ fn a_clock_that_was_set_back_loses_no_frame_and_takes_no_name_twice() {
 }
 
 #[test]
+fn a_log_of_a_day_that_comes_once_more_is_not_gone_on_with_when_it_was_finished() {
+    static CLOCK: AtomicU32 = AtomicU32::new(200);
+    fn clock(_: &Disk) -> PageId {
+        PageId(CLOCK.load(Ordering::Relaxed))
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |checkpoint: &Checkpoint| {
+        Arc::new(
+            Logs::open(&Disk::real(), folder.path(), 7, 1, checkpoint, Syncs::Trusted, &|| (), clock)
+                .expect("readable"),
+        )
+    };
+    let logs = open(&Checkpoint::default());
+    let names = [logs.bucket().expect("space").name(), logs.journal().expect("space").name()];
+    CLOCK.store(201, Ordering::Relaxed);
+    logs.prune(&logs.positions());
+    let finished = logs.positions();
+    assert_eq!(
+        names.map(|name| finished.replay_from(name)),
+        [None, None],
+        "whoever closes days may close this one"
+    );
+    drop(logs);
+
+    CLOCK.store(200, Ordering::Relaxed);
+    let logs = open(&finished);
+    let again = [logs.bucket().expect("space").name(), logs.journal().expect("space").name()];
+    assert_eq!(again, names.map(|name| LogName { number: 1, ..name }));
+    let checkpoint = logs.positions();
+    for name in names.iter().chain(&again) {
+        assert!(checkpoint.position(*name).is_some(), "{name:?} is replayed from where it ends");
+    }
+}
+
+#[test]
 fn leases_are_bounded_and_their_buckets_are_used_again() {
     fn today(_: &Disk) -> PageId {
         PageId(300)
