@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::UserId;
+use crate::lists::MailboxList;
 use crate::mailbox::Mailbox;
 
 /// Octets of a user's name at most.
@@ -44,8 +45,6 @@ enum Row {
     Deleted(String),
 }
 
-/// The number of each user's INBOX.
-const INBOX_NUMBER: u32 = 1;
 const STATE_LIVE: u8 = 1;
 const STATE_DELETED: u8 = 2;
 
@@ -242,25 +241,37 @@ impl Catalog {
         };
         let folder = self.user_directory(&name);
         // A name is given to another only when the folder was put away: a damaged file there was this user's, if the row does not say more.
-        let owner = match read_number(&self.disk, &number_path(&folder)) {
-            Err(StoreError::Corrupt { .. }) if !is_marked => Some(user),
-            Err(StoreError::Corrupt { .. }) | Ok(None) => self.owner_of_inbox(&folder)?,
-            number => number?,
+        let is_theirs = match read_number(&self.disk, &number_path(&folder)) {
+            Err(StoreError::Corrupt { .. }) if !is_marked => true,
+            Err(StoreError::Corrupt { .. }) | Ok(None) => self.holds_what_is_of(&folder, user)?,
+            number => number? == Some(user),
         };
-        if owner == Some(user) {
+        if is_theirs {
             // Also where the row says it already: a power cut may have kept that and lost the folder's new name.
             self.put_folder_away(&folder, user)?;
         }
         if is_marked { Ok(()) } else { self.write_row(user, STATE_DELETED, &name) }
     }
 
-    /// Whose INBOX is in a folder without a number: a power cut may have taken that and left the rest.
-    fn owner_of_inbox(&self, folder: &Path) -> Result<Option<UserId>> {
-        match Mailbox::id_in(&self.disk, &cells_path(folder, INBOX_NUMBER)) {
-            Ok(mailbox) => Ok(Some(mailbox.user)),
-            Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
-            Err(error) => Err(error),
+    /// Whether what is in a folder without a number is this user's: a power cut may have taken the number and left the rest, or some of it.
+    fn holds_what_is_of(&self, folder: &Path, user: UserId) -> Result<bool> {
+        if matches!(MailboxList::read(&self.disk, &list_path(folder), user), Ok(Some(_))) {
+            return Ok(true);
         }
+        let entries = match self.disk.read_dir(folder) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(false);
+            }
+            entries => entries.map_err(StoreError::io(folder, "read"))?,
+        };
+        for entry in entries.into_iter().filter(|entry| entry.is_dir) {
+            match Mailbox::id_in(&self.disk, &folder.join(entry.name).join("cells")) {
+                Ok(mailbox) if mailbox.user == user => return Ok(true),
+                Ok(_) | Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// A power cut may have kept this and lost the row that says so: what has the name then is the next one's.
@@ -439,20 +450,22 @@ mod tests {
 
     #[test]
     fn a_folder_is_put_away_though_the_row_says_already_that_its_user_is_gone() {
-        for has_number in [true, false] {
+        for left in ["number", "m1/cells", "m7/cells"] {
             let folder = tempfile::tempdir().expect("a folder");
             let catalog = catalog(folder.path());
             catalog.create(UserId(1), "ann").expect("created");
             let theirs = catalog.user_directory("ann");
-            let inbox = crate::ids::MailboxId { user: UserId(1), number: INBOX_NUMBER };
-            Mailbox::create(&catalog.disk, &cells_path(&theirs, INBOX_NUMBER), inbox, 1, 1).expect("made");
-            if !has_number {
-                catalog.disk.remove_file(&number_path(&theirs)).expect("removed");
+            if left != "number" {
+                // The file is there, and not what was in it.
+                catalog.disk.create_or_empty(&number_path(&theirs)).expect("emptied");
+                let number = if left == "m1/cells" { 1 } else { 7 };
+                let id = crate::ids::MailboxId { user: UserId(1), number };
+                Mailbox::create(&catalog.disk, &theirs.join(left), id, 1, 1).expect("made");
             }
             // What a power cut may leave of a deletion: the row, and not the folder's new name.
             catalog.write_row(UserId(1), STATE_DELETED, "ann").expect("written");
             catalog.apply_delete(UserId(1)).expect("deleted again");
-            assert!(!catalog.disk.exists(&theirs), "with a number: {has_number}");
+            assert!(!catalog.disk.exists(&theirs), "{left}");
             assert!(catalog.disk.exists(&put_away(&theirs, UserId(1))));
             catalog.create(UserId(2), "ann").expect("created");
             catalog.apply_delete(UserId(1)).expect("an old change");
