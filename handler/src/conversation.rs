@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use shm_abi::{Cell, Endpoint};
+use shm_abi::{Cell, Endpoint, Histogram};
 use store::{MailboxId, Ticket};
 
+use crate::command_timer::CommandTimer;
 use crate::compression::inflate::{Broken, Inflater};
 use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
@@ -173,6 +174,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) answer: Option<Answer>,
     /// The peer and how it came here.
     pub(crate) peer: &'a Peer,
+    /// Measures the commands.
+    pub(crate) timer: &'a mut CommandTimer,
     /// Why this session alone is to leave, if it is.
     pub(crate) leave: Option<&'a str>,
     /// How fast it gives commands: each is counted.
@@ -180,6 +183,16 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// A command of this class was read: it is measured from now on. One that still runs goes on as this one.
+    pub(crate) fn begin_command(&mut self, class: Histogram) {
+        self.timer.begin(class, self.shared.metrics());
+    }
+
+    /// The command that runs, if one does, has said all that it says.
+    pub(crate) fn end_command(&mut self) {
+        self.timer.end();
+    }
+
     /// Why the session is to say goodbye, if it is.
     pub(crate) fn farewell(&self) -> Option<String> {
         match self.leave {

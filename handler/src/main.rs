@@ -8,6 +8,7 @@
 
 mod changes;
 mod clock;
+mod command_timer;
 mod commits;
 mod compression;
 mod conversation;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use nix::errno::Errno;
-use shm_abi::{Counter, Heartbeat};
+use shm_abi::{Counter, Gauge, Heartbeat};
 
 use crate::log;
 use crate::router::Wish;
@@ -152,6 +152,10 @@ fn tick(shared: &Shared, now_ms: u64, commits_told: &mut u64) {
     row.beat(Heartbeat::Poll, shared.unix_ms());
     let commits = shared.store.counters().commits.get();
     row.count(Counter::Commits, commits.saturating_sub(std::mem::replace(commits_told, commits)));
+    let (ready, most_ready) = shared.run_queue.lengths();
+    let metrics = shared.metrics();
+    metrics.set(Gauge::RunQueue, ready as u64);
+    metrics.set(Gauge::RunQueueMost, most_ready as u64);
     shared.slots.wake_overdue(now_ms, &shared.run_queue);
     // A tool that was killed between marking news and writing the eventfd has left the mark.
     shared.changes.deliver(shared);

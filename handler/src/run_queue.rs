@@ -2,12 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use crate::slots::SlotNumber;
 use store::in_hand::{Condvar, Mutex, MutexGuard};
 
 struct State {
-    ready: VecDeque<SlotNumber>,
+    /// Each with the time since when it is ready.
+    ready: VecDeque<(SlotNumber, Instant)>,
+    /// The longest that `ready` was since somebody asked.
+    most: usize,
     /// Workers that wait for something to do.
     idle_workers: usize,
     closed: bool,
@@ -23,15 +27,17 @@ impl RunQueue {
     /// An empty queue.
     pub(crate) fn new() -> RunQueue {
         RunQueue {
-            state: Mutex::new(State { ready: VecDeque::new(), idle_workers: 0, closed: false }),
+            state: Mutex::new(State { ready: VecDeque::new(), most: 0, idle_workers: 0, closed: false }),
             filled: Condvar::new(),
         }
     }
 
     /// Adds a slot. Each slot is in the queue at most once: its state sees to that.
     pub(crate) fn push(&self, slot: SlotNumber) {
+        let now = Instant::now();
         let mut state = self.lock();
-        state.ready.push_back(slot);
+        state.ready.push_back((slot, now));
+        state.most = state.most.max(state.ready.len());
         let wake = state.idle_workers > 0;
         drop(state);
         if wake {
@@ -39,12 +45,12 @@ impl RunQueue {
         }
     }
 
-    /// The next slot to run; waits for one. `None` once the queue is closed and empty.
-    pub(crate) fn pop(&self) -> Option<SlotNumber> {
+    /// The next slot to run, and since when it is ready; waits for one. `None` once the queue is closed and empty.
+    pub(crate) fn take(&self) -> Option<(SlotNumber, Instant)> {
         let mut state = self.lock();
         loop {
-            if let Some(slot) = state.ready.pop_front() {
-                return Some(slot);
+            if let Some(ready) = state.ready.pop_front() {
+                return Some(ready);
             }
             if state.closed {
                 return None;
@@ -53,6 +59,19 @@ impl RunQueue {
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle_workers -= 1;
         }
+    }
+
+    /// [`RunQueue::take`] without the time.
+    #[cfg(test)]
+    pub(crate) fn pop(&self) -> Option<SlotNumber> {
+        self.take().map(|(slot, _)| slot)
+    }
+
+    /// How many slots are ready, and how many there were at most since the last call.
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        let mut state = self.lock();
+        let now = state.ready.len();
+        (now, std::mem::replace(&mut state.most, now))
     }
 
     /// Lets the workers end once the queue is empty.

@@ -5,10 +5,12 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
-use shm_abi::Counter;
+use shm_abi::{Counter, Tally};
 use store::Ticket;
 
+use crate::command_timer::CommandTimer;
 use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Turn};
 use crate::log;
 use crate::orders::Order;
@@ -138,6 +140,8 @@ pub(crate) struct Session {
     paused_until_ms: u64,
     /// What would have woken it meanwhile.
     slept_through: Causes,
+    /// Measures the commands.
+    timer: CommandTimer,
 }
 
 impl Session {
@@ -171,6 +175,7 @@ impl Session {
             pace,
             paused_until_ms: 0,
             slept_through: Causes::default(),
+            timer: CommandTimer::new(),
         }
     }
 
@@ -219,6 +224,7 @@ impl Session {
                     if causes.has(Causes::TIME) || self.leave.is_some() {
                         return Outcome::End;
                     }
+                    shared.metrics().count(Tally::OutputBlocked);
                     return self.park(slot, shared, Causes::OUTPUT);
                 }
                 Err(error) => {
@@ -235,6 +241,7 @@ impl Session {
                 causes: std::mem::take(&mut causes),
                 answer: self.answer.take(),
                 peer: &self.peer,
+                timer: &mut self.timer,
                 leave: self.leave.as_deref(),
                 pace: &self.pace,
             };
@@ -243,6 +250,7 @@ impl Session {
             let mut rest = match next {
                 Next::Again | Next::Output => continue,
                 Next::Close => {
+                    self.timer.end();
                     self.closing = true;
                     continue;
                 }
@@ -293,7 +301,10 @@ impl Session {
                         self.wake_for(ticket, slot, shared);
                         rest = rest | Causes::COMMIT;
                     }
-                    Ok(Flushed::Blocked) => return self.park(slot, shared, rest | Causes::OUTPUT),
+                    Ok(Flushed::Blocked) => {
+                        shared.metrics().count(Tally::OutputBlocked);
+                        return self.park(slot, shared, rest | Causes::OUTPUT);
+                    }
                     Err(error) => {
                         self.report_cut_short(&error);
                         return Outcome::End;
@@ -303,6 +314,16 @@ impl Session {
             return self.park(slot, shared, rest);
         }
         Outcome::Requeue
+    }
+
+    /// A worker takes the session.
+    pub(crate) fn begin_turn(&mut self, now: Instant) {
+        self.timer.begin_turn(now);
+    }
+
+    /// The worker is done with the session.
+    pub(crate) fn end_turn(&mut self, now: Instant, shared: &Shared) {
+        self.timer.end_turn(now, shared.metrics());
     }
 
     /// The conversation, for a last word when the session ends.
@@ -341,6 +362,7 @@ impl Session {
             self.conversation.give_up(&mut self.output);
             self.closing = true;
         }
+        self.timer.release(|ticket| shared.store.ticket_state(ticket).is_some(), shared.metrics());
     }
 
     /// Has the session woken when `ticket` is settled.
@@ -383,6 +405,7 @@ impl Session {
 
     /// Gives back what a silent session does not need.
     fn rest(&mut self) {
+        self.timer.rest();
         self.input.shrink();
         self.output.shrink();
         self.conversation.rest();

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use config::Settings;
-use shm_abi::{Cell, FromHandler, Protocol, Table};
+use shm_abi::{Cell, FromHandler, Metrics, Protocol, Table};
 use store::Store;
 use store::in_hand::{Mutex, RwLock};
 
@@ -100,6 +100,11 @@ impl Shared {
     /// Milliseconds since 1970, as the table has them.
     pub(crate) fn unix_ms(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+    }
+
+    /// What this handler counts and measures.
+    pub(crate) fn metrics(&self) -> Metrics<'_> {
+        self.table.metrics(self.handler)
     }
 
     /// The session's cell in the table.

@@ -15,6 +15,11 @@ impl TurnClock {
         TurnClock { began: Instant::now() }
     }
 
+    /// When the turn began.
+    pub(crate) fn began(self) -> Instant {
+        self.began
+    }
+
     /// How long the turn took; it ends now.
     pub(crate) fn end(self) -> Duration {
         self.began.elapsed()

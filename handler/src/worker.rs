@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use shm_abi::{CellState, Counter};
+use shm_abi::{CellState, Counter, Histogram, Tally};
 
 use crate::log;
 use crate::session::{Outcome, Session};
@@ -16,9 +16,12 @@ const SCRATCH_OCTETS: usize = 64 * 1024;
 /// Runs sessions until the run queue is closed.
 pub(crate) fn run(shared: &Shared) {
     let mut scratch = vec![0; SCRATCH_OCTETS];
-    while let Some(slot) = shared.run_queue.pop() {
+    while let Some((slot, ready_since)) = shared.run_queue.take() {
         let Some(mut session) = shared.slots.take(slot) else { continue };
         let clock = TurnClock::begin();
+        let waited = clock.began().saturating_duration_since(ready_since);
+        shared.metrics().observe_time(Histogram::RunQueueWait, waited);
+        session.begin_turn(clock.began());
         log::runs(Some((slot, session.generation)));
         say_state(shared, slot, &session, CellState::Running);
         // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
@@ -27,9 +30,10 @@ pub(crate) fn run(shared: &Shared) {
         let outcome = catch_unwind(run).unwrap_or_else(|_| {
             log::error!("session panicked", slot = slot);
             shared.table.handler(shared.handler).count(Counter::Crashes, 1);
+            shared.metrics().count(Tally::CrashPanic);
             Outcome::End
         });
-        count_time(shared, slot, &session, clock);
+        count_time(shared, slot, &mut session, clock);
         match outcome {
             Outcome::Park(waits_for, deadline_ms) => {
                 say_state(shared, slot, &session, CellState::Parked);
@@ -52,8 +56,10 @@ fn say_state(shared: &Shared, slot: SlotNumber, session: &Session, state: CellSt
 }
 
 /// Adds the turn's time to the session's.
-fn count_time(shared: &Shared, slot: SlotNumber, session: &Session, clock: TurnClock) {
+fn count_time(shared: &Shared, slot: SlotNumber, session: &mut Session, clock: TurnClock) {
     let took = clock.end();
+    shared.metrics().observe_time(Histogram::Turn, took);
+    session.end_turn(clock.began() + took, shared);
     if let Some(cell) = shared.cell(slot, session.generation) {
         cell.add_cpu(took.as_micros() as u64);
     }

@@ -54,6 +54,8 @@ impl ImapSession {
         turn.input.consume(consumed);
         match line {
             IdleLine::NeedMore => {
+                // The time of IDLE is that until it waits.
+                turn.end_command();
                 self.running = Running::Idle(idle);
                 Flow::Wait(Next::InputOrChange)
             }

@@ -7,8 +7,7 @@ use protocol::imap::command::session::LoginArguments;
 use protocol::imap::extension::referral;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
-
-use shm_abi::Protocol;
+use shm_abi::{Histogram, Protocol, Tally};
 
 use super::{Flow, ImapSession, Running, Stage, User, capability, goodbye};
 use crate::conversation::{Answer, Next, Turn};
@@ -91,7 +90,11 @@ impl ImapSession {
                 self.running = Running::Login(login);
                 Flow::Wait(Next::Input)
             }
-            SaslLine::Response(response) => self.take_response(*login, response, turn),
+            SaslLine::Response(response) => {
+                // The time that the client takes to answer is not counted.
+                turn.begin_command(Histogram::ImapLogin);
+                self.take_response(*login, response, turn)
+            }
             SaslLine::Cancelled => self.refuse(turn, &login.tag, Condition::Bad, None, "Cancelled"),
             SaslLine::Bad => self.refuse(turn, &login.tag, Condition::Bad, None, "That is not base64"),
             SaslLine::Fatal => Flow::Wait(goodbye(turn, "Line too long")),
@@ -162,6 +165,7 @@ impl ImapSession {
                     user = user,
                     peer = turn.peer.endpoint
                 );
+                turn.shared.metrics().count(Tally::ImapLoginFailed);
                 self.failed_logins += 1;
                 let code = Some(Code::AuthenticationFailed);
                 self.refuse(turn, tag, Condition::No, code, "Wrong user name or password");
@@ -206,6 +210,7 @@ impl ImapSession {
             let text = format!("There are {most} sessions of this user already, end one of them first");
             return self.refuse(turn, tag, Condition::No, Some(Code::Limit), &text);
         }
+        turn.shared.metrics().count(Tally::ImapLogin);
         log::audit!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
         let append = turn.shared.settings().limits.message_bytes;
         // A message that is somewhat too large is read away and answered clearly; see `Limits::skip`.

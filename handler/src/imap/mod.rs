@@ -7,6 +7,7 @@
 mod acl;
 mod append;
 mod capability;
+mod class;
 mod compress;
 mod content;
 mod copy;
@@ -51,6 +52,7 @@ use protocol::imap::{Decoded, Decoder, Limits};
 use store::{StoreError, Ticket, UserId};
 
 use self::append::Append;
+use self::class::class_of;
 use self::enabled::Enabled;
 use self::ending::{Ending, Tell};
 use self::fetch::Fetch;
@@ -215,6 +217,7 @@ impl ImapSession {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
+        turn.end_command();
         if let Some(why) = turn.farewell() {
             return Flow::Wait(goodbye(turn, &why));
         }
@@ -241,6 +244,7 @@ impl ImapSession {
             Decoded::Command(tagged) => {
                 self.bad_commands = 0;
                 begin_in_table(turn, command_name(&tagged.command));
+                turn.begin_command(class_of(&tagged.command));
                 return self.begin(tagged, turn);
             }
             Decoded::AppendBegin(begin) => {
@@ -283,6 +287,7 @@ impl ImapSession {
                 reply::untagged(turn.output.bytes(), Condition::Bye, None, "Logging out");
                 reply::tagged(turn.output.bytes(), &tag, Condition::Ok, None, "LOGOUT completed");
                 if let Stage::Authenticated(user) | Stage::Selected(user, _) = &self.stage {
+                    turn.shared.metrics().count(shm_abi::Tally::ImapLogout);
                     log::audit!("logout", protocol = "imap", user = user.name, peer = turn.peer.endpoint);
                 }
                 Flow::Wait(Next::Close)

@@ -39,6 +39,7 @@ impl ImapSession {
                 let mut refusal = Vec::with_capacity(80);
                 reply::tagged(&mut refusal, &tag, Condition::No, Some(Code::ServerBug), FAILED);
                 turn.output.hold(ticket, refusal);
+                turn.timer.hold(ticket);
                 self.running = *then;
                 Flow::Continue
             }

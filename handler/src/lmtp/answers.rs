@@ -42,13 +42,15 @@ impl Answers {
         self.recipients.count()
     }
 
-    /// Writes until the output is full. Whether everybody was answered.
-    pub(super) fn write(&mut self, output: &mut Output) -> bool {
+    /// Writes until the output is full, and tells of each answer. Whether everybody was answered.
+    pub(super) fn write(&mut self, output: &mut Output, mut told: impl FnMut(&Reply)) -> bool {
         while let Some(places) = self.recipients.of(self.next) {
             if output.is_full() {
                 return false;
             }
-            self.answer(places).write(output.bytes());
+            let answer = self.answer(places);
+            answer.write(output.bytes());
+            told(answer);
             self.next += 1;
         }
         true
@@ -79,7 +81,7 @@ mod tests {
 
     fn codes(answers: &mut Answers) -> Vec<String> {
         let mut output = Output::default();
-        assert!(answers.write(&mut output));
+        assert!(answers.write(&mut output, |_| {}));
         let text = String::from_utf8_lossy(output.bytes()).into_owned();
         text.lines().map(|line| line[..3].to_owned()).collect()
     }
@@ -117,7 +119,7 @@ mod tests {
         let mut answers = Answers::new(recipients, Reply::DELIVERED);
         let mut output = Output::default();
         let mut lines = 0;
-        while !answers.write(&mut output) {
+        while !answers.write(&mut output, |_| {}) {
             assert!(output.is_full());
             lines += output.bytes().iter().filter(|octet| **octet == b'\n').count();
             output.bytes().clear();

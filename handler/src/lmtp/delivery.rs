@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use protocol::lmtp::{Address, Reply};
+use shm_abi::Tally;
 use store::change::SystemFlags;
 use store::txn::{Appended, Delivery, Outcome, Refused};
 use store::{ChangeError, CommitError, MailboxId, StoreError, Ticket};
@@ -103,6 +104,9 @@ impl Delivered {
             log::error!("commit failed", id = self.id, why = error);
             return self.answers.all(Reply::FAILED);
         }
+        let metrics = turn.shared.metrics();
+        metrics.count(Tally::DeliveredMessages);
+        metrics.add(Tally::DeliveredOctets, self.octets);
         log::audit!(
             "delivered",
             id = self.id,

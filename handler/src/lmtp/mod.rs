@@ -15,12 +15,14 @@ mod delivery;
 mod folder;
 mod intake;
 mod origin;
+mod outcomes;
 mod recipients;
 mod rewriting;
 mod transaction;
 
 use protocol::lmtp::reply;
 use protocol::lmtp::{Body, ChunkDecoder, Command, DataDecoder, Decoded, Decoder, Extensions, Fault, Reply};
+use shm_abi::Histogram;
 use store::Ticket;
 
 use self::answers::Answers;
@@ -142,6 +144,7 @@ impl LmtpSession {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
+        turn.end_command();
         if turn.farewell().is_some() && !matches!(self.stage, Stage::Mail(_) | Stage::Chunks(_)) {
             return Flow::Wait(goodbye(turn, &Reply::SHUTDOWN));
         }
@@ -157,6 +160,10 @@ impl LmtpSession {
             Decoded::Ready(command) => {
                 self.faults = 0;
                 begin_in_table(turn, &command);
+                turn.begin_command(match command {
+                    Command::Mail(_) | Command::Rcpt { .. } => Histogram::LmtpEnvelope,
+                    _ => Histogram::LmtpOther,
+                });
                 self.begin(command, turn)
             }
             Decoded::Wrong(fault) => {
@@ -207,6 +214,9 @@ impl LmtpSession {
                 Stage::Chunks(_) => say(turn, &Reply::BETWEEN_CHUNKS),
                 Stage::Mail(transaction) => {
                     let reply = transaction.add(recipient, turn.shared);
+                    if reply.code >= 400 {
+                        outcomes::count(&reply, turn.shared);
+                    }
                     say(turn, &reply)
                 }
             },
@@ -269,6 +279,7 @@ impl LmtpSession {
             return say(turn, reply);
         }
         self.running = Running::Intake(Box::new(intake), DataDecoder::new());
+        turn.end_command();
         say(turn, &Reply::START_DATA)
     }
 
@@ -315,7 +326,7 @@ impl LmtpSession {
     }
 
     fn go_on_answers(&mut self, mut answers: Answers, turn: &mut Turn<'_>) -> Flow {
-        if answers.write(turn.output) {
+        if answers.write(turn.output, |reply| outcomes::count(reply, turn.shared)) {
             return Flow::Continue;
         }
         self.running = Running::Answers(answers);

@@ -14,6 +14,8 @@ use crate::without_nul::WithoutNul;
 impl LmtpSession {
     /// All octets of the message came.
     pub(super) fn finish(&mut self, mut intake: Box<Intake>, turn: &mut Turn<'_>) -> Flow {
+        // The time of a delivery is that from the last octet of the message.
+        turn.begin_command(shm_abi::Histogram::LmtpDelivery);
         let first = intake.transaction.recipients.places().first().map(|place| inbox_of(place.user));
         let (Some(mailbox), true) = (first, intake.has_nul && intake.refusal().is_none()) else {
             return self.deliver(*intake, turn);

@@ -4,6 +4,7 @@ use config::Plaintext;
 use config::users::user_name;
 use protocol::pop3::reply::{self, Code};
 use protocol::pop3::{Credentials, Decoded, Exchange, Mechanism, Password, Response, Step};
+use shm_abi::{Histogram, Tally};
 use store::ChangeError;
 
 use super::maildrop::Maildrop;
@@ -75,7 +76,11 @@ impl Pop3Session {
                 self.running = Running::Sasl(exchange);
                 Flow::Wait(Next::Input)
             }
-            Decoded::Ready(Response::Octets(response)) => self.take_response(exchange, response, turn),
+            Decoded::Ready(Response::Octets(response)) => {
+                // The time that the client takes to answer is not counted.
+                turn.begin_command(Histogram::Pop3Login);
+                self.take_response(exchange, response, turn)
+            }
             Decoded::Ready(Response::Cancelled) => refuse(turn, None, "Cancelled"),
             Decoded::Wrong(fault) => {
                 reply::fault(turn.output.bytes(), &fault);
@@ -153,6 +158,7 @@ impl Pop3Session {
                     user = user,
                     peer = turn.peer.endpoint
                 );
+                turn.shared.metrics().count(Tally::Pop3LoginFailed);
                 self.failed_logins += 1;
                 reply::error(turn.output.bytes(), Some(Code::Auth), "Wrong user name or password");
                 if self.failed_logins >= FAILED_LOGINS_MAX { Flow::Wait(Next::Close) } else { Flow::Continue }
@@ -197,6 +203,7 @@ impl Pop3Session {
             Ok(maildrop) => maildrop,
             Err(error) => return refuse_entry(turn, &name, code_of(&error), &error),
         };
+        shared.metrics().count(Tally::Pop3Login);
         log::audit!("login", protocol = "pop3", user = name, peer = turn.peer.endpoint);
         // A maildrop has one session, so there is no other to be counted.
         if let Some(cell) = turn.cell() {

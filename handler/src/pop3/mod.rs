@@ -12,6 +12,7 @@ mod update;
 
 use protocol::pop3::reply::{self, Capabilities, Code, Expire};
 use protocol::pop3::{Auth, Command, Decoded, Decoder, Exchange};
+use shm_abi::Histogram;
 use store::{StoreError, Ticket};
 
 use self::listing::Listing;
@@ -141,6 +142,7 @@ impl Pop3Session {
     }
 
     fn next_command(&mut self, turn: &mut Turn<'_>) -> Flow {
+        turn.end_command();
         if let Some(why) = turn.farewell() {
             return Flow::Wait(stopped(turn, &why));
         }
@@ -156,6 +158,7 @@ impl Pop3Session {
             Decoded::Ready(command) => {
                 self.bad_commands = 0;
                 begin_in_table(turn, name_of(&command));
+                turn.begin_command(class_of(&command));
                 self.begin(command, turn)
             }
             Decoded::Wrong(fault) => {
@@ -370,6 +373,20 @@ fn begin_in_table(turn: &Turn<'_>, name: &str) {
         cell.begin_command(name, turn.shared.unix_ms());
     }
     turn.shared.table.handler(turn.shared.handler).count(shm_abi::Counter::Commands, 1);
+}
+
+/// The class under which the command's time is shown.
+fn class_of(command: &Command) -> Histogram {
+    match command {
+        Command::User { .. } | Command::Pass { .. } | Command::Apop { .. } | Command::Auth(_) => {
+            Histogram::Pop3Login
+        }
+        Command::Retr { .. } | Command::Top { .. } => Histogram::Pop3Read,
+        Command::Stat | Command::List { .. } | Command::Uidl { .. } => Histogram::Pop3List,
+        Command::Dele { .. } | Command::Rset => Histogram::Pop3Change,
+        Command::Quit => Histogram::Pop3Quit,
+        _ => Histogram::Pop3Other,
+    }
 }
 
 fn name_of(command: &Command) -> &'static str {

@@ -51,6 +51,7 @@ impl Pop3Session {
     /// Ends the session; `result`: how many messages were removed, or were not, and why.
     fn leave(&mut self, result: Result<u32, (Code, u32)>, turn: &mut Turn<'_>) -> Flow {
         if let Stage::Transaction(maildrop) = &self.stage {
+            turn.shared.metrics().count(shm_abi::Tally::Pop3Logout);
             log::audit!("logout", protocol = "pop3", user = maildrop.name, peer = turn.peer.endpoint);
         }
         // Before the reply leaves: a client that has it may log in again at once.

@@ -21,6 +21,7 @@ use protocol::imap::command::Tag;
 use protocol::imap::command::append::{AppendBegin, AppendPiece, MessageHeader};
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::Condition;
+use shm_abi::Histogram;
 use store::change::{SystemFlags, ZonedTime};
 use store::txn::DepositDelivery;
 use store::{Draft, Right, Ticket};
@@ -80,6 +81,7 @@ impl ImapSession {
     pub(super) fn begin_append(&mut self, begin: AppendBegin, turn: &mut Turn<'_>) -> Flow {
         let name = if begin.replaced.is_some() { "REPLACE" } else { "APPEND" };
         super::begin_in_table(turn, name);
+        turn.begin_command(Histogram::ImapAppend);
         if !self.is_authenticated() {
             self.decoder.append_refuse();
             let text = format!("{name} needs a login first");
@@ -128,7 +130,11 @@ impl ImapSession {
                         AppendPiece::Message(_) => Flow::Continue,
                     };
                 }
-                Decoded::AppendEnd => return self.finish_append(append, turn),
+                Decoded::AppendEnd => {
+                    // The time of APPEND is that from its last octet.
+                    turn.begin_command(Histogram::ImapAppend);
+                    return self.finish_append(append, turn);
+                }
                 Decoded::Continue => {
                     protocol::imap::reply::status::continuation(turn.output.bytes(), "Ready for the literal");
                 }
