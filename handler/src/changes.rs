@@ -83,6 +83,13 @@ impl Changes {
         });
     }
 
+    /// Does something with the lock held.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn with_lock(&self, what: impl FnOnce()) {
+        let _held = self.lock();
+        what();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Watchers> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }

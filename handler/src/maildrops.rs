@@ -8,13 +8,14 @@
 //! A session holds its maildrop by a value that lets go when it is dropped, so a session that ends in whatever way, by a panic too,
 //! leaves no lock behind.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
+use crate::slots::SlotNumber;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -29,7 +30,8 @@ pub(crate) fn inbox_of(user: UserId) -> MailboxId {
 /// The maildrops held by sessions of this handler.
 pub(crate) struct Maildrops {
     file: File,
-    held: Mutex<HashSet<UserId>>,
+    /// By the session that holds it: slot and generation.
+    held: Mutex<HashMap<UserId, (SlotNumber, u32)>>,
 }
 
 /// A maildrop that a session has for itself, until this is dropped.
@@ -59,22 +61,23 @@ impl Maildrops {
         Ok(Arc::new(Maildrops { file, held: Mutex::default() }))
     }
 
-    /// Takes the maildrop of `user` at `now_ms` (since 1970), if the last login was at least `delay_seconds` ago.
+    /// Takes the maildrop of `user` for the session `holder` (slot and generation) at `now_ms` (since 1970), if the last login was at least `delay_seconds` ago.
     ///
     /// # Errors
     /// The operating system's, when the file cannot be locked, read or written.
     pub(crate) fn take(
         self: &Arc<Maildrops>,
         user: UserId,
+        holder: (SlotNumber, u32),
         delay_seconds: u32,
         now_ms: u64,
     ) -> io::Result<Taken> {
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.contains(&user) {
+        if all.contains_key(&user) {
             return Ok(Taken::InUse);
         }
         match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range(user, libc::F_WRLCK))) {
-            Ok(_) => all.insert(user),
+            Ok(_) => all.insert(user, holder),
             Err(Errno::EAGAIN | Errno::EACCES) => return Ok(Taken::InUse),
             Err(error) => return Err(error.into()),
         };
@@ -92,6 +95,24 @@ impl Maildrops {
         Ok(Taken::Held(held))
     }
 
+    /// Lets go of what a session held that will never drop it.
+    pub(crate) fn release_of(&self, slot: SlotNumber, generation: u32) {
+        let all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let users: Vec<UserId> =
+            all.iter().filter(|(_, holder)| **holder == (slot, generation)).map(|(user, _)| *user).collect();
+        drop(all);
+        users.into_iter().for_each(|user| self.release(user));
+    }
+
+    fn release(&self, user: UserId) {
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&user);
+        let unlock = FcntlArg::F_OFD_SETLK(&range(user, libc::F_UNLCK));
+        if let Err(error) = fcntl(&self.file, unlock) {
+            crate::log::error!("release maildrop", user = user.0, why = error);
+        }
+    }
+
     /// The last login, 0 if there was none.
     fn last_login_ms(&self, user: UserId) -> io::Result<u64> {
         let mut word = [0; 8];
@@ -105,12 +126,7 @@ impl Maildrops {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut all = self.maildrops.held.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&self.user);
-        let unlock = FcntlArg::F_OFD_SETLK(&range(self.user, libc::F_UNLCK));
-        if let Err(error) = fcntl(&self.maildrops.file, unlock) {
-            crate::log::error!("release maildrop", user = self.user.0, why = error);
-        }
+        self.maildrops.release(self.user);
     }
 }
 
@@ -142,7 +158,7 @@ mod tests {
     }
 
     fn take(maildrops: &Arc<Maildrops>, user: u32) -> Option<Held> {
-        match maildrops.take(UserId(user), 0, 1).expect("taken") {
+        match maildrops.take(UserId(user), (user, 1), 0, 1).expect("taken") {
             Taken::Held(held) => Some(held),
             Taken::InUse => None,
             Taken::TooSoon(seconds) => panic!("{seconds}"),
@@ -163,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_lost_session_held_is_released() {
+        let (_folder, one, other) = two_handlers();
+        std::mem::forget(take(&one, 1).expect("free"));
+        let held = take(&one, 2).expect("free");
+        one.release_of(1, 2);
+        assert!(take(&other, 1).is_none(), "another generation");
+        one.release_of(1, 1);
+        assert!(take(&other, 1).is_some() && take(&other, 2).is_none());
+        drop(held);
+    }
+
+    #[test]
     fn a_session_that_panics_lets_go() {
         let (_folder, one, other) = two_handlers();
         let inside = Arc::clone(&one);
@@ -178,7 +206,7 @@ mod tests {
     fn logins_keep_their_distance_over_handlers() {
         let (_folder, one, other) = two_handlers();
         let seconds_left = |maildrops: &Arc<Maildrops>, user: u32, now_ms: u64| match maildrops
-            .take(UserId(user), 10, now_ms)
+            .take(UserId(user), (user, 1), 10, now_ms)
             .expect("taken")
         {
             Taken::Held(_) => 0,

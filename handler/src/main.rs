@@ -6,29 +6,37 @@
 //!                         run_queue.rs ──► worker.rs ──► session.rs ──► conversation.rs ──► imap/, pop3.rs, lmtp.rs
 //! ```
 
+mod allocator;
 mod changes;
 mod clock;
 mod command_timer;
 mod commits;
 mod compression;
 mod conversation;
+mod crashes;
+mod critical;
 mod guard;
 mod imap;
 mod lmtp;
 mod log;
 mod maildrops;
+mod mend;
 mod orders;
 mod output;
 mod pace;
+mod panics;
 mod passwords;
 mod poll;
 mod pop3;
 mod process;
+mod raw_thread;
 mod recipients;
 mod router;
 mod run_queue;
+mod seats;
 mod session;
 mod shared;
+mod signals;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,9 @@
 //! An order names the generation of the session's cell, so that none reaches another session that has the slot by then.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use store::in_hand::{Mutex, MutexGuard};
 
 use crate::shared::Shared;
 use crate::slots::{Causes, SlotNumber};

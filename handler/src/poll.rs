@@ -2,7 +2,7 @@
 //! it only queues those that became ready.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use shm_abi::{Counter, Gauge, Heartbeat};
 
 use crate::log;
+use crate::mend;
 use crate::router::Wish;
 use crate::session::Socket;
 use crate::shared::Shared;
@@ -56,7 +57,11 @@ impl Registrar {
 
     /// No longer. It must precede the closing of the socket: another process may have a copy of it.
     pub(crate) fn forget(&self, socket: &Socket) {
-        let descriptor = socket.as_fd().as_raw_fd();
+        self.forget_descriptor(socket.as_fd().as_raw_fd());
+    }
+
+    /// As [`Registrar::forget`], for a socket whose owner is lost.
+    pub(crate) fn forget_descriptor(&self, descriptor: RawFd) {
         if let Err(error) = self.registry.deregister(&mut SourceFd(&descriptor)) {
             log::error!("forget socket", why = error);
         }
@@ -120,6 +125,7 @@ fn dispatch(shared: &Arc<Shared>, events: &Events) -> Wish {
             CHANGES => {
                 empty_eventfd(shared);
                 shared.changes.deliver(shared);
+                mend::look(shared);
             }
             Token(slot) => {
                 let mut causes = Causes::default();
@@ -147,7 +153,7 @@ fn empty_eventfd(shared: &Shared) {
     }
 }
 
-fn tick(shared: &Shared, now_ms: u64, commits_told: &mut u64) {
+fn tick(shared: &Arc<Shared>, now_ms: u64, commits_told: &mut u64) {
     let row = shared.table.handler(shared.handler);
     row.beat(Heartbeat::Poll, shared.unix_ms());
     let commits = shared.store.counters().commits.get();
@@ -157,6 +163,9 @@ fn tick(shared: &Shared, now_ms: u64, commits_told: &mut u64) {
     metrics.set(Gauge::RunQueue, ready as u64);
     metrics.set(Gauge::RunQueueMost, most_ready as u64);
     shared.slots.wake_overdue(now_ms, &shared.run_queue);
+    mend::look(shared);
+    mend::start_missing(shared);
+    shared.crashes.look(shared);
     // A tool that was killed between marking news and writing the eventfd has left the mark.
     shared.changes.deliver(shared);
 }

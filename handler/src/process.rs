@@ -16,21 +16,26 @@ use store::{Limit, Limits, OpenOptions, Store, WriterChoice};
 
 use crate::changes::Changes;
 use crate::commits::Commits;
+use crate::crashes::Crashes;
+use crate::critical;
 use crate::log;
 use crate::maildrops::Maildrops;
+use crate::mend::Workers;
 use crate::orders::Orders;
+use crate::panics;
 use crate::passwords::Passwords;
 use crate::poll::{self, Registrar};
 use crate::recipients::Recipients;
 use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
+use crate::seats::Seats;
 use crate::shared::{Shared, State};
+use crate::signals;
 use crate::slots::Slots;
-use crate::worker;
 
 /// The environment variable with the number of the channel's descriptor.
 const CHANNEL_VARIABLE: &str = "LODE_CHANNEL_FD";
-/// Stack of a worker or helper thread, in octets. Nothing here recurses over input.
+/// Stack of a helper thread, in octets. Nothing here recurses over input.
 const STACK_OCTETS: usize = 1024 * 1024;
 /// The least workers: one may be in a slow read of the disk while others serve.
 const WORKERS_MIN: usize = 2;
@@ -54,7 +59,9 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     }
     let channel = Channel::from_environment(CHANNEL_VARIABLE)
         .ok_or("not started by a router: start `lode serve` instead of this program")?;
-    Handler::start(channel)?.serve()
+    let handler = Handler::start(channel)?;
+    signals::own_the_process(Arc::clone(&handler.shared));
+    handler.serve()
 }
 
 impl Handler {
@@ -98,8 +105,14 @@ impl Handler {
             table,
             eventfds: descriptors,
             settings_path: PathBuf::from(&hello.settings_path),
+            seats: Seats::new()?,
+            workers: Workers::new(worker_count()),
+            crashes: Crashes::new(&settings.runtime.dir),
             state: State::new(settings),
         });
+        signals::install()?;
+        panics::install();
+        shared.crashes.look(&shared);
         let threads = start_threads(&shared)?;
         let row = shared.table.handler(hello.handler);
         row.beat(Heartbeat::Init, shared.unix_ms());
@@ -119,6 +132,8 @@ impl Handler {
         say_goodbye(&mut poll, &shared, grace)?;
         shared.run_queue.close();
         shared.passwords.close();
+        shared.workers.join();
+        shared.seats.close();
         for thread in threads {
             if thread.join().is_err() {
                 log::error!("a thread panicked");
@@ -159,21 +174,21 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
             shared.commits.settle(&shared);
         }
     }));
-    let workers = thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
-    let mut threads = Vec::with_capacity(workers + 1);
-    for number in 0..workers {
-        let shared = Arc::clone(shared);
-        let named = thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK_OCTETS);
-        let work = move || {
-            log::name_sessions(&shared);
-            worker::run(&shared);
-        };
-        threads.push(named.spawn(work)?);
-    }
+    let mut threads = Vec::with_capacity(2);
+    let critical_shared = Arc::clone(shared);
+    let named = thread::Builder::new().name("critical".into()).stack_size(STACK_OCTETS);
+    threads.push(named.spawn(move || critical::run(&critical_shared))?);
+    shared.workers.start(shared)?;
     let password_shared = Arc::clone(shared);
     let named = thread::Builder::new().name("passwords".into()).stack_size(STACK_OCTETS);
     threads.push(named.spawn(move || password_shared.passwords.run(&password_shared))?);
     Ok(threads)
+}
+
+/// One for each processor, and no more than the table has rows for.
+fn worker_count() -> usize {
+    let count = thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
+    count.min(signals::OTHERS_ROW as usize)
 }
 
 /// Lets running commands finish and every session say BYE, for at most `grace`.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use shm_abi::{Counter, Tally};
+use shm_abi::{Counter, Tally, WorkerRow};
 use store::Ticket;
 
 use crate::command_timer::CommandTimer;
@@ -179,8 +179,14 @@ impl Session {
         }
     }
 
-    /// Runs the session until it must wait. `scratch` is the worker's read buffer.
-    pub(crate) fn run(&mut self, slot: SlotNumber, shared: &Shared, scratch: &mut [u8]) -> Outcome {
+    /// Runs the session until it must wait. `scratch` is the worker's read buffer, `row` its row in the table.
+    pub(crate) fn run(
+        &mut self,
+        slot: SlotNumber,
+        shared: &Shared,
+        scratch: &mut [u8],
+        row: WorkerRow<'_>,
+    ) -> Outcome {
         let mut causes = shared.slots.take_causes(slot);
         self.may_read |= causes.has(Causes::INPUT);
         self.hung_up |= causes.has(Causes::HANG_UP);
@@ -280,7 +286,7 @@ impl Session {
                     return self.pause(slow_ms, slot, shared);
                 }
                 if self.may_read || self.input.has_compressed() {
-                    match self.fill(scratch) {
+                    match self.fill(scratch, row) {
                         Filled::Some => continue,
                         Filled::Nothing => {}
                         Filled::Ended => {
@@ -411,7 +417,7 @@ impl Session {
         self.conversation.rest();
     }
 
-    fn fill(&mut self, scratch: &mut [u8]) -> Filled {
+    fn fill(&mut self, scratch: &mut [u8], row: WorkerRow<'_>) -> Filled {
         if self.input.unread().len() >= INPUT_LIMIT_OCTETS {
             log::error!(
                 "input not understood",
@@ -423,7 +429,10 @@ impl Session {
         loop {
             if self.input.has_compressed() {
                 match self.input.inflate() {
-                    Ok(true) => return Filled::Some,
+                    Ok(true) => {
+                        row.note_input(self.input.unread());
+                        return Filled::Some;
+                    }
                     Ok(false) => {}
                     Err(error) => {
                         log::warning!("input not understood", peer = self.peer.endpoint, why = error);
@@ -445,6 +454,7 @@ impl Session {
                     if self.input.has_compressed() {
                         continue;
                     }
+                    row.note_input(&scratch[..count]);
                     Filled::Some
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -15,14 +15,17 @@ use store::in_hand::{Mutex, RwLock};
 use crate::changes::Changes;
 use crate::commits::Commits;
 use crate::conversation::Answer;
+use crate::crashes::Crashes;
 use crate::log;
 use crate::maildrops::Maildrops;
+use crate::mend::Workers;
 use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::poll::Registrar;
 use crate::recipients::Recipients;
 use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
+use crate::seats::Seats;
 use crate::slots::{Causes, SlotNumber, Slots};
 
 /// What all sessions of this handler share.
@@ -57,6 +60,12 @@ pub(crate) struct Shared {
     pub(crate) eventfds: Vec<OwnedFd>,
     /// Where the settings came from, for messages.
     pub(crate) settings_path: PathBuf,
+    /// What workers and the critical-signal thread tell each other.
+    pub(crate) seats: Seats,
+    /// The workers.
+    pub(crate) workers: Workers,
+    /// What is kept of crashes.
+    pub(crate) crashes: Crashes,
     /// What changes while the handler runs.
     pub(crate) state: State,
 }

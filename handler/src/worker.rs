@@ -1,21 +1,31 @@
 //! The workers: each takes the next ready session, runs it until it must wait, and parks it, queues it again, or ends it.
 
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use shm_abi::{CellState, Counter, Histogram, Tally};
 
+use crate::critical;
 use crate::log;
+use crate::panics::{self, InTurn};
+use crate::raw_thread;
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
+use crate::signals::AtWork;
 use crate::slots::SlotNumber;
 use crate::turn_clock::TurnClock;
 
 /// The read buffer of a worker, in octets. Sessions keep only what they have not understood yet.
 const SCRATCH_OCTETS: usize = 64 * 1024;
 
-/// Runs sessions until the run queue is closed.
-pub(crate) fn run(shared: &Shared) {
-    let mut scratch = vec![0; SCRATCH_OCTETS];
+/// Runs sessions until the run queue is closed, as worker `number`.
+pub(crate) fn run(shared: &Shared, number: u32) {
+    let row = shared.table.worker(shared.handler, number);
+    row.begin(raw_thread::thread_number());
+    let seat = shared.seats.seat(number);
+    let _at_work = AtWork::begin(shared, number);
+    // On the stack, which is given back whatever way the thread ends.
+    let mut scratch = [0; SCRATCH_OCTETS];
     while let Some((slot, ready_since)) = shared.run_queue.take() {
         let Some(mut session) = shared.slots.take(slot) else { continue };
         let clock = TurnClock::begin();
@@ -23,27 +33,43 @@ pub(crate) fn run(shared: &Shared) {
         shared.metrics().observe_time(Histogram::RunQueueWait, waited);
         session.begin_turn(clock.began());
         log::runs(Some((slot, session.generation)));
+        seat.set_socket(Some(session.socket.as_fd().as_raw_fd()));
+        row.begin_turn(slot, session.generation, shared.unix_ms());
+        store::reading::forget();
         say_state(shared, slot, &session, CellState::Running);
         // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
         // half done by a panic in it. It alone ends.
-        let run = AssertUnwindSafe(|| session.run(slot, shared, &mut scratch));
+        let run = AssertUnwindSafe(|| {
+            let _in_turn = InTurn::begin();
+            session.run(slot, shared, &mut scratch, row)
+        });
         let outcome = catch_unwind(run).unwrap_or_else(|_| {
-            log::error!("session panicked", slot = slot);
             shared.table.handler(shared.handler).count(Counter::Crashes, 1);
             shared.metrics().count(Tally::CrashPanic);
+            critical::say_last_words(shared, slot, session.generation, session.socket.as_fd().as_raw_fd());
+            shared.crashes.keep(shared, number, panics::take_message());
+            row.begin(raw_thread::thread_number());
             Outcome::End
         });
         count_time(shared, slot, &mut session, clock);
         match outcome {
             Outcome::Park(waits_for, deadline_ms) => {
+                row.end_turn();
+                seat.set_socket(None);
                 say_state(shared, slot, &session, CellState::Parked);
                 shared.slots.park(slot, session, waits_for, deadline_ms, &shared.run_queue);
             }
             Outcome::Requeue => {
+                row.end_turn();
+                seat.set_socket(None);
                 say_state(shared, slot, &session, CellState::Queued);
                 shared.slots.requeue(slot, session, &shared.run_queue);
             }
-            Outcome::End => end(shared, slot, session),
+            Outcome::End => {
+                end(shared, slot, session);
+                row.end_turn();
+                seat.set_socket(None);
+            }
         }
         log::runs(None);
     }
@@ -73,6 +99,20 @@ fn end(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
     session.hang_up();
     let generation = session.generation;
     drop(session);
+    // The slot before the cell: the router may fill the cell again at once.
+    shared.slots.free(slot);
+    shared.free_cell(slot, generation);
+}
+
+/// Lets go of everything that a crashed session had outside of its memory, which is not touched, and frees its slot and cell.
+pub(crate) fn end_lost(shared: &Shared, slot: SlotNumber, generation: u32, socket: Option<RawFd>) {
+    shared.changes.unwatch(shared, slot);
+    shared.maildrops.release_of(slot, generation);
+    if let Some(socket) = socket {
+        shared.registrar.forget_descriptor(socket);
+        // The session that owned it is never dropped, so it is closed once.
+        let _ = nix::unistd::close(socket);
+    }
     // The slot before the cell: the router may fill the cell again at once.
     shared.slots.free(slot);
     shared.free_cell(slot, generation);

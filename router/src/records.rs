@@ -78,6 +78,7 @@ impl Server {
             // The turn ends with a look at the queue.
             FromHandler::Room => running.congested = false,
             FromHandler::Released { cell, generation } => self.on_released(handler, cell, generation),
+            FromHandler::Worn => event(Level::Warn, "handler-worn", &[("handler", &handler)]),
             FromHandler::Sockets { .. } | FromHandler::Eventfds => {}
             FromHandler::Rejoin { .. } => {
                 event(Level::Warn, "rejoin-of-a-child", &[("handler", &handler)]);

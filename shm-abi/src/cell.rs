@@ -130,6 +130,11 @@ impl<'a> Cell<'a> {
         self.shared.state.store(generation | state as u64, Ordering::Release);
     }
 
+    /// What the session speaks.
+    pub fn protocol(&self) -> Option<Protocol> {
+        Protocol::from_number(self.shared.text_lengths.load(Ordering::Acquire).to_le_bytes()[2])
+    }
+
     /// Says who logged in.
     pub fn set_user(&self, user: &str, now_ms: u64) {
         self.write_texts(|shared| {

@@ -228,6 +228,8 @@ pub enum FromHandler {
         /// The generation of that cell.
         generation: u32,
     },
+    /// Sessions have crashed in this handler so often, or so much alike, that it is to be drained and replaced.
+    Worn,
     /// First record of a handler to a router that took over from one that is gone.
     Rejoin {
         /// The handler's row.

@@ -13,6 +13,7 @@ mod attempts;
 mod cell;
 mod channel;
 mod control;
+mod crash;
 mod endpoint;
 mod error;
 mod handler_row;
@@ -40,6 +41,7 @@ pub use channel::{Channel, Incoming, ReceiveError, SendError, inherited};
 pub use control::{
     AskError, CONTROL_SESSIONS_MAX, ControlAnswer, ControlRequest, RouterStatus, UpgradeState, ask_router,
 };
+pub use crash::{CrashFolder, CrashReport, CrashedMessage, QUARANTINE_AFTER, masked, signal_name};
 pub use endpoint::Endpoint;
 pub use error::TableError;
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};

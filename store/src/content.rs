@@ -9,6 +9,7 @@
 pub(crate) mod blocks;
 mod range;
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -98,9 +99,15 @@ impl ContentHasher {
 impl Store {
     /// Where a message is.
     ///
-    /// Errors: `Gone` if its content was given back to the disk, `NotFound` if it never was durable.
+    /// Errors: `Gone` if its content was given back to the disk, `NotFound` if it never was durable, `Withheld` if it is not to be read.
     pub fn message(&self, id: MessageId) -> Result<StoredMessage> {
+        self.withheld.begin(id)?;
         stored_message(&*self.pages.directory(id.page)?, id)
+    }
+
+    /// Content and records of these messages are not to be read from now on, of no others: reading them is known to do harm.
+    pub fn withhold(&self, messages: HashSet<MessageId>) {
+        self.withheld.set(messages);
     }
 
     /// Appends the octets `range` of a message to `into` (clipped to the message), verified: whole blocks are read, by one `pread`.
@@ -346,6 +353,7 @@ impl RecordReader<'_> {
     }
 
     fn load(&mut self, id: MessageId) -> Result<()> {
+        self.store.withheld.begin(id)?;
         if self.current == Some(id) {
             return Ok(());
         }

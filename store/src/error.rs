@@ -22,6 +22,8 @@ pub enum StoreError {
     NotFound(&'static str),
     /// No mailbox held the message any more, and its content was given back to the disk.
     Gone(MessageId),
+    /// The message is not to be read, because reading it has crashed a program.
+    Withheld(MessageId),
     /// A lock was not to be had within the time allowed.
     Busy(&'static str),
     /// A sync failed earlier; this process writes nothing more to the store until it opens it anew.
@@ -66,6 +68,9 @@ impl fmt::Display for StoreError {
             StoreError::NotFound(what) => write!(f, "there is no such {what}"),
             StoreError::Gone(MessageId { page, index }) => {
                 write!(f, "message {index} of {} was expunged, and its content is gone", page_name(*page))
+            }
+            StoreError::Withheld(MessageId { page, index }) => {
+                write!(f, "message {index} of {} is not to be read", page_name(*page))
             }
             StoreError::Busy(what) => write!(f, "{what} did not become free in time"),
             StoreError::Failed(reason) => write!(f, "the store is closed for writing: {reason}"),

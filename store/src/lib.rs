@@ -25,6 +25,7 @@ pub mod lists;
 pub mod mailbox;
 pub mod mapping;
 pub mod quota;
+pub mod reading;
 pub mod rights;
 #[cfg(feature = "simulation")]
 pub mod simulation;

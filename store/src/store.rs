@@ -34,6 +34,7 @@ use crate::page::records::Records;
 use crate::pins::Pins;
 use crate::quota::Limits;
 use crate::quota::known::KnownLimits;
+use crate::reading::Withheld;
 use crate::recovery;
 use crate::reserve::make_reserve;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
@@ -144,6 +145,8 @@ pub struct Store {
     checkpoints: Arc<CheckpointThread>,
     /// Mailboxes that were adopted here, and the UID below which messages may come into them under UIDs of their own.
     adopted: Mutex<HashMap<MailboxId, u32>>,
+    /// What is not to be read.
+    pub(crate) withheld: Withheld,
     background: Background,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether it was closed. Read-locked by whoever holds locks of the store: `close` waits for them, and lets nobody after them in.
@@ -282,6 +285,7 @@ impl Store {
             committer,
             counters,
             adopted: Mutex::new(HashMap::new()),
+            withheld: Withheld::default(),
             background: options.background,
             threads: Mutex::new(Vec::new()),
             closed: RwLock::new(false),

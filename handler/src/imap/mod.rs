@@ -14,6 +14,8 @@ mod copy;
 mod enabled;
 mod ending;
 mod expunge;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod fetch;
 mod flags;
 mod idle;
@@ -227,6 +229,10 @@ impl ImapSession {
             && let Some(next) = self.tell_between_commands(turn)
         {
             return Flow::Wait(next);
+        }
+        #[cfg(feature = "fault-injection")]
+        if let Some(flow) = self.begin_fault(turn) {
+            return flow;
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
         turn.input.consume(consumed);

@@ -79,6 +79,10 @@ impl ImapSession {
         let (code, text) = match error {
             StoreError::NotFound("mailbox") => (Code::NonExistent, "There is no such mailbox"),
             StoreError::NotFound(_) | StoreError::Gone(_) => (Code::NonExistent, "It is gone"),
+            StoreError::Withheld(_) => (
+                Code::ServerBug,
+                "Quarantined: reading it crashed the server. 'lode crashes --lift' lifts that",
+            ),
             StoreError::Corrupt { .. } => (Code::Corruption, "Damaged; the server's log says where"),
             StoreError::Busy(_) => (Code::InUse, "Busy; try again"),
             StoreError::Unusable { .. } => (Code::Unavailable, "The mail store cannot be used"),

@@ -187,7 +187,12 @@ impl Pop3Session {
             Err(error) => return refuse_entry(turn, &name, Code::SystemPermanent, &error),
         };
         let delay_seconds = shared.settings().pop3.login_delay_seconds;
-        let held = match shared.maildrops.take(user, delay_seconds, shared.unix_ms()) {
+        let held = match shared.maildrops.take(
+            user,
+            (turn.slot, turn.generation),
+            delay_seconds,
+            shared.unix_ms(),
+        ) {
             Ok(Taken::Held(held)) => held,
             Ok(Taken::InUse) => return refuse(turn, Some(Code::InUse), "Another session has the maildrop"),
             Ok(Taken::TooSoon(seconds)) => {

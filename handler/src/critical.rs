@@ -1,0 +1,82 @@
+//! The critical-signal thread: ends the session of a worker that met a critical signal, and that session only.
+//!
+//! It waits for the bell of the seats, tells the client goodbye where the protocol allows it, shuts the socket down, and decides: a worker
+//! that was neither in the allocator nor held a lock of the process leaves alone; one that did takes the process with it, for nobody would
+//! ever release what it held. What needs memory or locks (the slot, watches, the report, another worker) is done by the poll thread
+//! (`mend.rs`) afterwards.
+//!
+//! Nothing here allocates or locks: another worker may have crashed in the allocator at the same moment.
+
+use std::os::fd::RawFd;
+
+use nix::libc::SIGABRT;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+use shm_abi::{CellFlags, Counter, CrashFacts, Heartbeat, Protocol};
+
+use crate::seats::{Seat, Stage};
+use crate::shared::Shared;
+use crate::signals;
+
+/// How often the thread says that it lives, in milliseconds.
+const BEAT_EVERY_MS: u16 = 500;
+
+/// Takes care of crashed workers until the seats are closed.
+pub(crate) fn run(shared: &Shared) {
+    while !shared.seats.are_closed() {
+        shared.table.handler(shared.handler).beat(Heartbeat::CriticalSignal, shared.unix_ms());
+        let mut bell = [PollFd::new(shared.seats.bell(), PollFlags::POLLIN)];
+        // Interrupted or not, the seats tell.
+        let _ = poll(&mut bell, PollTimeout::from(BEAT_EVERY_MS));
+        shared.seats.hush();
+        for (number, seat) in shared.seats.all() {
+            if seat.stage() == Stage::Crashed {
+                attend(shared, number, seat);
+            }
+        }
+    }
+}
+
+/// Whether a crash with these facts leaves the rest of the process as it was.
+pub(crate) fn is_clean(facts: &CrashFacts) -> bool {
+    facts.signal != SIGABRT && facts.allocator_depth == 0 && facts.engine_depth == 0
+}
+
+fn attend(shared: &Shared, number: u32, seat: &Seat) {
+    let row = shared.table.worker(shared.handler, number);
+    let mut facts = row.facts();
+    facts.frames = signals::frames(seat.stack(), facts.stack);
+    row.crash(&facts);
+    shared.table.handler(shared.handler).count(Counter::Crashes, 1);
+    if !is_clean(&facts) {
+        signals::die_of(shared, number);
+    }
+    if let (Some((slot, generation)), Some(socket)) = (row.session(), seat.socket()) {
+        say_last_words(shared, slot, generation, socket);
+    }
+    seat.set_stage(Stage::Leaving);
+    // The poll thread looks at the seats whenever its eventfd wakes it.
+    shared.wake_handler(shared.handler);
+}
+
+/// Tells the client that the session ends, if that cannot be taken for part of a reply, and ends the connection.
+pub(crate) fn say_last_words(shared: &Shared, slot: u32, generation: u32, socket: RawFd) {
+    if let Some(cell) = shared.cell(slot, generation) {
+        let flags = cell.flags();
+        let answering = flags.has(CellFlags::ANSWERING);
+        // IMAP's word stands on its own; those of the others are the answer to the command, if that has none yet.
+        let words: &[u8] = match cell.protocol() {
+            Some(Protocol::Imap) => b"* BYE [SERVERBUG] A fault of the server ends this session\r\n",
+            Some(Protocol::Pop3) if !answering => {
+                b"-ERR [SYS/TEMP] A fault of the server ends this session\r\n"
+            }
+            Some(Protocol::Lmtp) if !answering => b"421 4.3.0 A fault of the server ends this session\r\n",
+            _ => b"",
+        };
+        if !flags.has(CellFlags::TORN | CellFlags::COMPRESSED) && !words.is_empty() {
+            // A client that is gone already needs none.
+            let _ = send(socket, words, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+    let _ = shutdown(socket, Shutdown::Both);
+}
