@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use nix::libc::SIGABRT;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
-use shm_abi::{CellFlags, Counter, CrashFacts, Heartbeat, Protocol};
+use shm_abi::{CellFlags, Counter, CrashFacts, Heartbeat, Protocol, Tally};
 
 use crate::seats::{Seat, Stage};
 use crate::shared::Shared;
@@ -48,6 +48,7 @@ fn attend(shared: &Shared, number: u32, seat: &Seat) {
     facts.frames = signals::frames(seat.stack(), facts.stack);
     row.crash(&facts);
     shared.table.handler(shared.handler).count(Counter::Crashes, 1);
+    shared.metrics().count(Tally::CrashSignal);
     if !is_clean(&facts) {
         signals::die_of(shared, number);
     }
