@@ -138,6 +138,14 @@ impl Crashes {
     }
 }
 
+/// What a client is told of a message that is not read any more.
+pub(crate) fn quarantined(MessageId { page, index }: MessageId) -> String {
+    format!(
+        "Reading this message crashed the server; the administrator can lift its quarantine by: lode crashes --lift {}.{index}",
+        page.0
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

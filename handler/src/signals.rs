@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use shm_abi::{CRASH_FRAMES, CrashFacts, HandlerState, MAX_WORKERS};
+use shm_abi::{CRASH_FRAMES, CellState, CrashFacts, HandlerState, MAX_WORKERS};
 
 use crate::allocator;
 use crate::critical;
@@ -143,7 +143,9 @@ pub(crate) fn die_of(shared: &Shared, number: u32) -> ! {
             critical::say_last_words(shared, slot, generation, socket);
         }
         // Nobody is to go on with it: it would crash the next handler, too.
-        shared.table.free(shared.handler, slot, generation);
+        if let Some(cell) = shared.cell(slot, generation) {
+            cell.set_state(CellState::Closing);
+        }
     }
     die(shared)
 }

@@ -8,6 +8,7 @@ mod addresses;
 mod adoption;
 mod client;
 mod control;
+mod crashes;
 mod escrow;
 mod handlers;
 mod listen;

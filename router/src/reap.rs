@@ -46,6 +46,7 @@ impl Server {
             None => self.table.handler(handler).state() == HandlerState::Condemned,
         };
         let estate = self.inherit(handler, ended != Ended::Killed || condemned);
+        self.report_crashes(handler, running.process.pid());
         self.table.clear_handler(handler);
         let expected = (self.phase != Phase::Serving || running.draining) && ended == Ended::Exit(0);
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);

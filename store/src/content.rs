@@ -114,6 +114,7 @@ impl Store {
     ///
     /// Errors: `Corrupt` with the place, if the message is damaged there; `into` is as it was.
     pub fn read_range(&self, message: &StoredMessage, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
+        self.withheld.begin(message.id)?;
         let before = into.len();
         let read = self.read_verified(message, &range, into);
         if read.is_err() {

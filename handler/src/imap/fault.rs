@@ -1,5 +1,5 @@
 #![allow(unsafe_code)]
-//! X-FAULT, a command that no release has (feature `fault-injection`): brings down the session that says it, or the whole handler, in a way
+//! X-FAULT kind [message], a command that no release has (feature `fault-injection`): brings down the session that says it, or the whole handler, in a way
 //! that it names. For tests of what a crash may do to others.
 //!
 //! `segv`, `bus`, `fpe`, `ill`, `stack` and `panic` happen where nothing is in hand. `malloc` happens in the allocator, `lock` with a lock
@@ -10,8 +10,9 @@ use std::hint::black_box;
 use std::ptr;
 
 use nix::libc;
+use store::StoreError;
 
-use super::{Flow, ImapSession, begin_in_table};
+use super::{Flow, ImapSession, Stage, begin_in_table};
 use crate::conversation::{Next, Turn};
 
 /// A line that is longer is no X-FAULT.
@@ -23,18 +24,39 @@ impl ImapSession {
         let unread = turn.input.unread();
         let end = unread.iter().take(LINE_OCTETS).position(|octet| *octet == b'\n')?;
         let line = std::str::from_utf8(&unread[..end]).ok()?.trim_end();
-        let [tag, "X-FAULT", kind] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let words: Vec<&str> = line.split(' ').collect();
+        let (tag, kind, message) = match words[..] {
+            [tag, "X-FAULT", kind] => (tag, kind, None),
+            [tag, "X-FAULT", kind, message] => (tag, kind, message.parse().ok()),
+            _ => return None,
+        };
         if !self.is_authenticated() {
             return None;
         }
         let (tag, kind) = (tag.to_owned(), kind.to_owned());
         turn.input.consume(end + 1);
         begin_in_table(turn, "X-FAULT");
-        bring_down(&kind, turn);
-        // Only what is no kind of fault comes here.
-        let text = format!("{tag} BAD There is no such fault\r\n");
+        let text = match message.map(|message| self.read_first(message, turn)) {
+            None | Some(Ok(())) => {
+                bring_down(&kind, turn);
+                // Only what is no kind of fault comes here.
+                format!("{tag} BAD There is no such fault\r\n")
+            }
+            Some(Err(error)) => format!("{tag} NO {error}\r\n"),
+        };
         turn.output.bytes().extend_from_slice(text.as_bytes());
         Some(Flow::Wait(Next::Again))
+    }
+
+    /// Reads a message of the selected mailbox, as if that were what brings the session down.
+    fn read_first(&mut self, sequence: u32, turn: &mut Turn<'_>) -> Result<(), StoreError> {
+        let Stage::Selected(_, selected) = &mut self.stage else {
+            return Err(StoreError::NotFound("mailbox"));
+        };
+        let found = selected.view.cells_in_seq_range(sequence..=sequence).next();
+        let (_, cell) = found.ok_or(StoreError::NotFound("message"))?;
+        let id = selected.mailbox(&turn.shared.store)?.cells()?.cell(cell)?.message;
+        turn.shared.store.message(id).map(|_| ())
     }
 }
 

@@ -230,6 +230,7 @@ impl ImapSession {
         {
             return Flow::Wait(next);
         }
+        store::reading::forget();
         #[cfg(feature = "fault-injection")]
         if let Some(flow) = self.begin_fault(turn) {
             return flow;

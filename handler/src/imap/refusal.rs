@@ -11,6 +11,7 @@ use super::names::Unfound;
 use super::selected::Unresolved;
 use super::{Flow, ImapSession, Stage};
 use crate::conversation::Turn;
+use crate::crashes;
 use crate::log;
 
 impl ImapSession {
@@ -79,10 +80,10 @@ impl ImapSession {
         let (code, text) = match error {
             StoreError::NotFound("mailbox") => (Code::NonExistent, "There is no such mailbox"),
             StoreError::NotFound(_) | StoreError::Gone(_) => (Code::NonExistent, "It is gone"),
-            StoreError::Withheld(_) => (
-                Code::ServerBug,
-                "Quarantined: reading it crashed the server. 'lode crashes --lift' lifts that",
-            ),
+            StoreError::Withheld(message) => {
+                let text = crashes::quarantined(*message);
+                return self.refuse(turn, tag, Condition::No, Some(Code::ServerBug), &text);
+            }
             StoreError::Corrupt { .. } => (Code::Corruption, "Damaged; the server's log says where"),
             StoreError::Busy(_) => (Code::InUse, "Busy; try again"),
             StoreError::Unusable { .. } => (Code::Unavailable, "The mail store cannot be used"),

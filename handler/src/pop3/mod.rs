@@ -19,6 +19,7 @@ use self::listing::Listing;
 use self::maildrop::Maildrop;
 use self::retrieval::{Broken, Retrieval};
 use crate::conversation::{Next, Turn};
+use crate::crashes;
 use crate::log;
 use crate::passwords::Verdict;
 use crate::slots::Causes;
@@ -243,6 +244,9 @@ impl Pop3Session {
             Ok(()) => Flow::Continue,
             Err(Refused::NoSuchMessage) => refuse(turn, None, "No such message"),
             Err(Refused::Store(error)) if error.is_gone() => refuse(turn, None, "The message is gone"),
+            Err(Refused::Store(StoreError::Withheld(message))) => {
+                refuse(turn, Some(Code::SystemPermanent), &crashes::quarantined(message))
+            }
             Err(Refused::Store(error)) => {
                 log::error!("maildrop not readable", peer = turn.peer.endpoint, why = error);
                 refuse(turn, Some(code_of(&error)), "This could not be read")

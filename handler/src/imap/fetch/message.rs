@@ -126,6 +126,9 @@ impl<'a> Message<'a> {
         let mailbox = self.selected.id.key();
         log::error!("message not readable", mailbox = mailbox, uid = self.state.uid, why = error);
         failures.count += 1;
+        if let StoreError::Withheld(message) = error {
+            failures.withheld = Some(*message);
+        }
         reply::nil(output.bytes(), item);
     }
 

@@ -19,7 +19,7 @@ use protocol::imap::reply::vanished::{self, Vanished};
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::change::SystemFlags;
 use store::txn::{FlagChange, FlagOperation, Outcome};
-use store::{CellIndex, Mailbox, ModSeq, Right, Store, StoreError, Ticket};
+use store::{CellIndex, Mailbox, MessageId, ModSeq, Right, Store, StoreError, Ticket};
 
 use self::binary::Binary;
 use self::message::{Message, Written};
@@ -28,6 +28,7 @@ use super::ending::{Ending, Tell};
 use super::selected::Selected;
 use super::untagged::{Known, announce_flags};
 use crate::conversation::Turn;
+use crate::crashes;
 use crate::log;
 
 /// Messages that are marked `\Seen` at a time, before they are sent.
@@ -73,6 +74,8 @@ struct Failures {
     count: u32,
     /// A part has an encoding that is not known (RFC 3516, 4.3).
     unknown_encoding: bool,
+    /// One of the messages is quarantined: reading it has crashed sessions.
+    withheld: Option<MessageId>,
 }
 
 /// How far a turn came.
@@ -149,6 +152,10 @@ impl Fetch {
         if self.failures.count == 0 && self.failures.unknown_encoding {
             let text = "A part has an encoding that is not known";
             return Ending::with(self.tag.clone(), self.tell(), Condition::No, Some(Code::UnknownCte), text);
+        }
+        if let Some(message) = self.failures.withheld {
+            let text = crashes::quarantined(message);
+            return Ending::with(self.tag.clone(), self.tell(), Condition::No, Some(Code::ServerBug), &text);
         }
         if self.failures.count > 0 {
             let text = format!("{} messages could not be read", self.failures.count);

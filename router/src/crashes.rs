@@ -1,0 +1,51 @@
+//! Crashes that took their handler with them: the report is made from what the table still says.
+
+use crate::log::{Level, event};
+use crate::server::Server;
+use crate::time;
+use shm_abi::{CrashFolder, CrashReport, QUARANTINE_AFTER, WorkerStage};
+
+impl Server {
+    /// Keeps a report of each crash that a dead handler noted and did not come to tell of. Called before its rows are cleared.
+    pub(crate) fn report_crashes(&self, handler: u32, pid: u32) {
+        let folder = CrashFolder::new(&self.settings.runtime.dir);
+        for worker in self.table.workers(handler) {
+            if worker.stage != WorkerStage::Crashed {
+                continue;
+            }
+            let session = worker.session.and_then(|(cell, generation)| {
+                self.table.cell(handler, cell, generation).and_then(|found| found.session(handler, cell))
+            });
+            let program = self.program.display().to_string();
+            let report =
+                CrashReport::of(&worker, session.as_ref(), (handler, pid), &program, time::wall_ms());
+            match folder.keep(&report) {
+                Ok(path) => event(
+                    Level::Error,
+                    "handler-crashed",
+                    &[
+                        ("handler", &handler),
+                        ("pid", &pid),
+                        ("what", &report.what),
+                        ("session", &report.session),
+                        ("user", &report.user),
+                        ("report", &path.display()),
+                    ],
+                ),
+                Err(error) => {
+                    event(Level::Error, "crash-not-reported", &[("what", &report.what), ("why", &error)])
+                }
+            }
+            if let Some(id) = worker.message {
+                match folder.count_message(id) {
+                    Ok(QUARANTINE_AFTER) => {
+                        let name = format!("{}.{}", id >> 32, id as u32);
+                        event(Level::Error, "message-quarantined", &[("message", &name)]);
+                    }
+                    Ok(_) => {}
+                    Err(error) => event(Level::Error, "crash-not-counted", &[("why", &error)]),
+                }
+            }
+        }
+    }
+}
