@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use shm_abi::{Cell, Endpoint, Histogram};
+use shm_abi::{Cell, Endpoint, Histogram, Protocol};
 use store::{MailboxId, Ticket};
 
 use crate::command_timer::CommandTimer;
@@ -263,6 +263,15 @@ impl Conversation {
             Conversation::Imap(session) => session.run(turn),
             Conversation::Pop3(session) => session.run(turn),
             Conversation::Lmtp(session) => session.run(turn),
+        }
+    }
+
+    /// What is spoken.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Conversation::Imap(_) => Protocol::Imap,
+            Conversation::Pop3(_) => Protocol::Pop3,
+            Conversation::Lmtp(_) => Protocol::Lmtp,
         }
     }
 

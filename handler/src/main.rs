@@ -40,6 +40,7 @@ mod signals;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod turn_clock;
 mod without_nul;
 mod worker;

@@ -21,6 +21,7 @@ use nix::sys::socket::{MsgFlags, send};
 use store::{CommitError, FileRange, Ticket};
 
 use crate::compression::deflate::Deflater;
+use crate::trace::Trail;
 
 /// How many octets of replies may wait before a conversation must stop, in octets.
 const FULL_OCTETS: usize = 64 * 1024;
@@ -101,6 +102,8 @@ pub(crate) struct Output {
     deflater: Option<Box<Deflater>>,
     content: Content,
     switch: Option<Switch>,
+    /// What was sent, kept while somebody reads along.
+    trail: Option<Box<Trail>>,
 }
 
 impl Output {
@@ -194,6 +197,16 @@ impl Output {
         self.switch = Some(Switch::Off);
     }
 
+    /// Keeps what is sent from now on, or no longer.
+    pub(crate) fn keep_trail(&mut self, keep: bool) {
+        self.trail = keep.then(Box::default);
+    }
+
+    /// What was sent since it was last taken, while it is kept.
+    pub(crate) fn trail(&mut self) -> Option<&mut Trail> {
+        self.trail.as_deref_mut()
+    }
+
     /// Octets sent since the last call.
     pub(crate) fn take_sent_octets(&mut self) -> u64 {
         std::mem::take(&mut self.sent_octets)
@@ -230,6 +243,9 @@ impl Output {
                 Some(deflater) if self.sent < border => {
                     let upto = border.min(self.sent + PIECE_OCTETS);
                     deflater.push(&self.bytes[self.sent..upto]);
+                    if let Some(trail) = &mut self.trail {
+                        trail.add(&self.bytes[self.sent..upto]);
+                    }
                     self.sent = upto;
                     true
                 }
@@ -274,6 +290,9 @@ impl Output {
         let more =
             if has_range { MsgFlags::from_bits_retain(nix::libc::MSG_MORE) } else { MsgFlags::empty() };
         let count = send_some(socket, &self.bytes[self.sent..border], more)?;
+        if let (Some(trail), Some(count)) = (&mut self.trail, count) {
+            trail.add(&self.bytes[self.sent..self.sent + count]);
+        }
         self.sent += count.unwrap_or(0);
         self.sent_octets += count.unwrap_or(0) as u64;
         Ok(count.is_some())
@@ -293,6 +312,9 @@ impl Output {
             }
             Ok(count) => {
                 self.sent_octets += count as u64;
+                if let Some(trail) = &mut self.trail {
+                    trail.add_range(count as u64);
+                }
                 range.advance(count as u64).map_err(io::Error::other)?;
                 if range.is_empty() {
                     self.ranges.pop_front();
@@ -314,6 +336,9 @@ impl Output {
         let mut piece = vec![0; usize::try_from(verified).unwrap_or(usize::MAX).min(PIECE_OCTETS)];
         range.file().read_exact_at(&mut piece, range.offset())?;
         range.advance(piece.len() as u64).map_err(io::Error::other)?;
+        if let Some(trail) = &mut self.trail {
+            trail.add_range(piece.len() as u64);
+        }
         match self.content {
             Content::Unknown if piece.len() >= PROBED_OCTETS => {
                 let is_smaller = deflater.try_push(&piece);

@@ -32,6 +32,7 @@ use crate::seats::Seats;
 use crate::shared::{Shared, State};
 use crate::signals;
 use crate::slots::Slots;
+use crate::trace::Traces;
 
 /// The environment variable with the number of the channel's descriptor.
 const CHANNEL_VARIABLE: &str = "LODE_CHANNEL_FD";
@@ -100,6 +101,7 @@ impl Handler {
             maildrops: Maildrops::open(&settings.runtime.dir)?,
             recipients: Recipients::default(),
             orders: Orders::default(),
+            traces: Traces::default(),
             registrar: Registrar::new(&poll)?,
             router: RouterLink::new(channel)?,
             table,

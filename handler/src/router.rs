@@ -94,7 +94,11 @@ impl RouterLink {
                 Ok(Incoming { record: ToHandler::Drain, .. }) => drain(shared),
                 Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
                 Ok(Incoming { record: ToHandler::Release { .. }, .. }) => log::warning!("release not done"),
-                Ok(Incoming { record: ToHandler::Trace { .. }, .. }) => log::warning!("trace not done"),
+                Ok(Incoming { record: ToHandler::Trace { cell, generation }, descriptors }) => {
+                    if let Some(pipe) = descriptors.into_iter().next() {
+                        shared.traces.give(shared, cell, generation, pipe);
+                    }
+                }
                 Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => log::set_levels(&levels),
                 Ok(Incoming { record: ToHandler::Welcome { .. }, .. }) => log::error!("a second welcome"),
                 Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
@@ -102,6 +106,9 @@ impl RouterLink {
                 }
                 Err(ReceiveError::DescriptorsLost(ToHandler::Adopt(adopt))) => {
                     refuse(shared, &adopt.connection, Refusal::OutOfDescriptors);
+                }
+                Err(ReceiveError::DescriptorsLost(_)) => {
+                    log::warning!("no descriptor left for what the router passed");
                 }
                 Err(ReceiveError::WouldBlock) => return Wish::None,
                 Err(ReceiveError::Closed) => {

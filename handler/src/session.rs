@@ -1,6 +1,8 @@
 //! One client connection: its socket, what came, what is to go, and the conversation over it. Run by a worker, one turn
 //! after the other, until it must wait.
 
+mod tap;
+
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,6 +20,7 @@ use crate::output::{Flushed, Output};
 use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::slots::{Causes, NEVER_MS, SlotNumber};
+use crate::trace::Tap;
 
 /// Turns that a session may take before others have theirs.
 const TURNS_IN_A_ROW: usize = 32;
@@ -142,6 +145,8 @@ pub(crate) struct Session {
     slept_through: Causes,
     /// Measures the commands.
     timer: CommandTimer,
+    /// Who reads along.
+    tap: Option<Box<Tap>>,
 }
 
 impl Session {
@@ -176,6 +181,7 @@ impl Session {
             paused_until_ms: 0,
             slept_through: Causes::default(),
             timer: CommandTimer::new(),
+            tap: None,
         }
     }
 
@@ -205,11 +211,25 @@ impl Session {
         {
             self.leave = Some(reason);
         }
+        if causes.has(Causes::ORDER)
+            && let Some(pipe) = shared.traces.take(slot, self.generation)
+        {
+            self.begin_trace(pipe, slot, shared);
+            // It was woken for nothing else, and goes on waiting.
+            let waits_on = waited_for != Causes::default() && self.leave.is_none();
+            if waits_on && causes.without(Causes::TIME) == Causes::ORDER {
+                self.waits_for = waited_for;
+                let only_these = waited_for.has(Causes::COMMIT | Causes::HELPER);
+                let until_ms = if only_these { NEVER_MS } else { self.sleep_until_ms(shared) };
+                return Outcome::Park(waited_for, until_ms);
+            }
+        }
+        self.look_after_reader(slot, shared);
         if causes.has(Causes::TIME) && shared.now_ms() < self.idle_deadline_ms {
             if causes == Causes::TIME && waited_for.has(Causes::INPUT | Causes::OUTPUT) {
                 self.rest();
                 self.waits_for = waited_for;
-                return Outcome::Park(waited_for, self.idle_deadline_ms);
+                return Outcome::Park(waited_for, self.sleep_until_ms(shared));
             }
             causes = causes.without(Causes::TIME);
         }
@@ -218,7 +238,7 @@ impl Session {
         }
         for _ in 0..TURNS_IN_A_ROW {
             self.release(shared);
-            match self.output.flush(self.socket.as_fd()) {
+            match self.flush(shared) {
                 Ok(Flushed::All) if self.closing => return Outcome::End,
                 Ok(Flushed::Held(ticket)) if self.closing || self.awaits_output => {
                     self.wake_for(ticket, slot, shared);
@@ -266,14 +286,14 @@ impl Session {
                     if shared.commits.is_settled(shared, ticket) {
                         continue;
                     }
-                    if !self.send_early() {
+                    if !self.send_early(shared) {
                         return Outcome::End;
                     }
                     shared.commits.wake_when_settled(shared, ticket, slot);
                     Causes::COMMIT
                 }
                 Next::Helper => {
-                    if !self.send_early() {
+                    if !self.send_early(shared) {
                         return Outcome::End;
                     }
                     Causes::HELPER
@@ -286,7 +306,7 @@ impl Session {
                     return self.pause(slow_ms, slot, shared);
                 }
                 if self.may_read || self.input.has_compressed() {
-                    match self.fill(scratch, row) {
+                    match self.fill(scratch, row, shared) {
                         Filled::Some => continue,
                         Filled::Nothing => {}
                         Filled::Ended => {
@@ -301,7 +321,7 @@ impl Session {
                 if self.input.ended {
                     return Outcome::End;
                 }
-                match self.output.flush(self.socket.as_fd()) {
+                match self.flush(shared) {
                     Ok(Flushed::All) => {}
                     Ok(Flushed::Held(ticket)) => {
                         self.wake_for(ticket, slot, shared);
@@ -380,14 +400,14 @@ impl Session {
     }
 
     /// Sends what earlier commands of a pipeline answered, before the session waits for something slow.
-    fn send_early(&mut self) -> bool {
-        let flushed = self.output.flush(self.socket.as_fd());
+    fn send_early(&mut self, shared: &Shared) -> bool {
+        let flushed = self.flush(shared);
         flushed.inspect_err(|error| self.report_cut_short(error)).is_ok()
     }
 
     /// Does nothing for a time, but send what is there.
     fn pause(&mut self, pause_ms: u64, slot: SlotNumber, shared: &Shared) -> Outcome {
-        if !self.send_early() {
+        if !self.send_early(shared) {
             return Outcome::End;
         }
         self.report_traffic(slot, shared);
@@ -417,7 +437,7 @@ impl Session {
         self.conversation.rest();
     }
 
-    fn fill(&mut self, scratch: &mut [u8], row: WorkerRow<'_>) -> Filled {
+    fn fill(&mut self, scratch: &mut [u8], row: WorkerRow<'_>, shared: &Shared) -> Filled {
         if self.input.unread().len() >= INPUT_LIMIT_OCTETS {
             log::error!(
                 "input not understood",
@@ -428,9 +448,11 @@ impl Session {
         }
         loop {
             if self.input.has_compressed() {
+                let before = self.input.unread().len();
                 match self.input.inflate() {
                     Ok(true) => {
                         row.note_input(self.input.unread());
+                        self.trace_input(before, shared);
                         return Filled::Some;
                     }
                     Ok(false) => {}
@@ -450,7 +472,9 @@ impl Session {
                     // A short read empties a stream socket; what comes later is a new event (epoll(7), edge-triggered).
                     self.may_read = self.hung_up || count == scratch.len();
                     self.received_octets += count as u64;
+                    let before = self.input.unread().len();
                     self.input.extend(&scratch[..count]);
+                    self.trace_input(before, shared);
                     if self.input.has_compressed() {
                         continue;
                     }

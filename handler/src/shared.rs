@@ -27,6 +27,7 @@ use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
 use crate::seats::Seats;
 use crate::slots::{Causes, SlotNumber, Slots};
+use crate::trace::Traces;
 
 /// What all sessions of this handler share.
 pub(crate) struct Shared {
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) registrar: Registrar,
     /// What the router orders for single sessions.
     pub(crate) orders: Orders,
+    /// Pipes of those who want to read along with single sessions.
+    pub(crate) traces: Traces,
     /// The channel to the router.
     pub(crate) router: RouterLink,
     /// One eventfd for each handler row.

@@ -94,6 +94,7 @@ fn count_time(shared: &Shared, slot: SlotNumber, session: &mut Session, clock: T
 /// Lets go of everything that the session had, and frees its slot and cell.
 fn end(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
     session.conversation().end();
+    session.end_trace("the session ended", slot, shared);
     shared.changes.unwatch(shared, slot);
     shared.registrar.forget(&session.socket);
     session.hang_up();
