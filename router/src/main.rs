@@ -13,6 +13,7 @@ mod escrow;
 mod handlers;
 mod listen;
 mod log;
+mod metrics;
 mod orders;
 mod pid_file;
 mod place;

@@ -21,6 +21,7 @@ impl Server {
         }
         log::begin(&new);
         self.settings = new;
+        self.begin_metrics();
         let settings_text = self.settings.to_text();
         for (handler, running) in self.handlers.iter_mut().enumerate() {
             if let Some(running) = running

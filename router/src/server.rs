@@ -9,6 +9,7 @@ use crate::escrow::Escrow;
 use crate::handlers::Running;
 use crate::listen::Listener;
 use crate::log::{Level, event};
+use crate::metrics::{Endpoint, Pulse};
 use crate::queue::Queue;
 use crate::signals::Signals;
 use crate::throttle::Throttle;
@@ -17,7 +18,7 @@ use config::Settings;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use shm_abi::{BootKey, StartWait, Table};
+use shm_abi::{BootKey, StartWait, Table, Tally};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -79,6 +80,9 @@ pub(crate) struct Server {
     pub(crate) queue_flag: bool,
     pub(crate) throttle: Throttle,
     pub(crate) control: Control,
+    /// Where figures are served, if they are.
+    pub(crate) metrics: Option<Endpoint>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) phase: Phase,
     pub(crate) now_ms: u64,
     pub(crate) notices: mpsc::Sender<Notice>,
@@ -117,6 +121,7 @@ impl Server {
             .map_err(|error| fault("read /dev/urandom", error))?;
         let (notices, incoming_notices) = mpsc::channel();
         let addresses = Addresses::of(&table);
+        let pulse = Pulse::new(time::now_ms(), table.router_metrics().tally(Tally::LogLinesDropped));
         let mut server = Server {
             settings_path,
             settings,
@@ -134,6 +139,8 @@ impl Server {
             queue_flag: false,
             throttle: Throttle::default(),
             control,
+            metrics: None,
+            pulse: Arc::new(pulse),
             phase: Phase::Serving,
             now_ms: time::now_ms(),
             notices,
@@ -144,6 +151,7 @@ impl Server {
             poll,
             last_tick_ms: 0,
         };
+        server.begin_metrics();
         server.register_all().map_err(|error| fault("poll", error))?;
         Ok(server)
     }
@@ -181,6 +189,7 @@ impl Server {
                 _ => {}
             }
             self.now_ms = time::now_ms();
+            self.beat();
             for found in &events {
                 self.on_event(
                     found.token(),

@@ -271,6 +271,12 @@ impl<'a> Cell<'a> {
             .is_ok()
     }
 
+    /// Number of the protocol and whether somebody is logged in; for figures, since both may be of different sessions.
+    pub(crate) fn glance(&self) -> (u8, bool) {
+        let [_, _, protocol, ..] = self.shared.text_lengths.load(Ordering::Relaxed).to_le_bytes();
+        (protocol, self.shared.login_ms.load(Ordering::Relaxed) != 0)
+    }
+
     /// Frees the cell whatever it says, and closes a write its dead owner left open.
     pub(crate) fn wipe(&self) {
         let word = self.shared.state.load(Ordering::Acquire);

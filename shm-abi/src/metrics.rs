@@ -172,10 +172,10 @@ impl TableView {
         self.metrics_rows().map(|row| row.gauge(gauge)).max().unwrap_or(0)
     }
 
-    /// A gauge of one handler row.
-    pub fn gauge_of(&self, handler: u32, gauge: Gauge) -> u64 {
-        assert!(handler < self.limits().handlers, "handler {handler}");
-        Metrics::new(self.metrics_shared(handler)).gauge(gauge)
+    /// A gauge of the handler that has looked at the store last; 0 if none has.
+    pub fn latest_store_gauge(&self, gauge: Gauge) -> u64 {
+        let latest = self.metrics_rows().max_by_key(|row| row.gauge(Gauge::StoreMeasured));
+        latest.map_or(0, |row| row.gauge(gauge))
     }
 
     /// A histogram over all rows.

@@ -341,6 +341,10 @@ impl TableView {
         self.segment.at(self.handler_offset(handler))
     }
 
+    pub(crate) fn handler_state(&self, handler: u32) -> HandlerState {
+        HandlerRow::new(self.handler_shared(handler)).state()
+    }
+
     /// A row of measurements; that of the router is behind those of all handler rows.
     pub(crate) fn metrics_shared(&self, row: u32) -> &MetricsShared {
         assert!(row <= self.limits.handlers);

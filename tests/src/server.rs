@@ -438,6 +438,7 @@ fn settings_text(folder: &Path, addresses: &Addresses, options: &Options) -> Str
     let mut tables: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
     let mut set = |table, key, value| tables.entry(table).or_default().insert(key, value);
     set("store", "path", within("store"));
+    set("metrics", "listen", quoted("127.0.0.1:0".to_string()));
     set("runtime", "dir", within("run"));
     set("listen", "imap", format!("[\"{}\"]", addresses.imap));
     set("listen", "pop3", format!("[\"{}\"]", addresses.pop3));

@@ -8,4 +8,5 @@ mod fake;
 mod full;
 mod hand_over;
 mod limits;
+mod metrics;
 mod rig;

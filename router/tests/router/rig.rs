@@ -56,7 +56,7 @@ impl Rig {
             format!(
                 "[store]\npath = \"{0}/store\"\n[runtime]\ndir = \"{0}/run\"\n[listen]\nimap = [\"127.0.0.1:0\"]\n\
                  pop3 = [\"127.0.0.1:0\"]\nlmtp = [\"unix:{0}/run/lmtp\"]\n[auth]\nusers = \"{0}/users\"\n\
-                 [handlers]\n{1}\n[limits]\n{2}\n{3}\n",
+                 [metrics]\nlisten = \"127.0.0.1:0\"\n[handlers]\n{1}\n[limits]\n{2}\n{3}\n",
                 folder.display(),
                 plan.handlers,
                 plan.limits,

@@ -50,7 +50,12 @@ pub const FAMILIES: &[Family] = &[
     counter("lode_logouts", "Sessions of users that ended by a goodbye of theirs, by protocol."),
     counter("lode_deliveries", "Recipients that LMTP answered for, by result and reason."),
     counter("lode_delivered_messages", "Messages that LMTP has delivered to at least one recipient."),
-    counter("lode_delivered_octets", "Octets of the messages that LMTP has delivered."),
+    Family {
+        name: "lode_delivered_bytes",
+        kind: Kind::Counter,
+        unit: "bytes",
+        help: "Octets of the messages that LMTP has delivered.",
+    },
     counter("lode_expunged_messages", "Messages that IMAP and POP3 sessions have expunged."),
     counter("lode_output_blocked", "Times that a session had to wait for its client to read."),
     counter("lode_session_crashes", "Sessions that ended by a crash of their own, by kind."),
@@ -64,14 +69,14 @@ pub const FAMILIES: &[Family] = &[
     counter("lode_syncs", "Calls of fdatasync by commits."),
     gauge("lode_run_queue_sessions", "", "Sessions that are ready and wait for a worker."),
     gauge("lode_run_queue_sessions_most", "", "The longest the run queue was within the last second."),
-    gauge("lode_store_octets", "octets", "RFC822.SIZE of all messages of the store together."),
+    gauge("lode_store_bytes", "bytes", "RFC822.SIZE of all messages of the store together."),
     gauge("lode_store_messages", "", "Messages in all mailboxes."),
     gauge("lode_store_mailboxes", "", "Mailboxes of all users."),
     gauge("lode_store_users", "", "Users that the store knows."),
     gauge("lode_store_pages", "", "Pages (days with content) of the store."),
     gauge("lode_store_journals", "", "Journals of the store."),
-    gauge("lode_store_disk_octets", "octets", "Size of the file system that has the store."),
-    gauge("lode_store_disk_free_octets", "octets", "Free octets of the file system that has the store."),
+    gauge("lode_store_disk_bytes", "bytes", "Size of the file system that has the store."),
+    gauge("lode_store_disk_free_bytes", "bytes", "Free octets of the file system that has the store."),
     gauge("lode_store_disk_free_files", "", "Files that the file system of the store can still hold."),
     gauge("lode_store_measured_timestamp_seconds", "seconds", "When the sizes of the store were looked at."),
     histogram(
@@ -130,7 +135,7 @@ listed! {
     /// QUIT.
     Pop3Logout = "lode_logouts" [("protocol", "pop3")];
     /// A recipient has the message.
-    DeliveryOk = "lode_deliveries" [("result", "ok"), ("reason", "")];
+    DeliveryOk = "lode_deliveries" [("result", "ok")];
     /// A recipient is over quota; the peer may try again.
     DeliveryDeferredQuota = "lode_deliveries" [("result", "deferred"), ("reason", "quota")];
     /// The disk is full.
@@ -148,7 +153,7 @@ listed! {
     /// A message that at least one recipient has.
     DeliveredMessages = "lode_delivered_messages" [];
     /// Its octets.
-    DeliveredOctets = "lode_delivered_octets" [];
+    DeliveredOctets = "lode_delivered_bytes" [];
     /// A message that a session has expunged.
     ExpungedMessages = "lode_expunged_messages" [];
     /// A session parks because its client does not read.
@@ -203,7 +208,7 @@ listed! {
     /// The most it was within a second.
     RunQueueMost = "lode_run_queue_sessions_most" [];
     /// Octets of all messages.
-    StoreOctets = "lode_store_octets" [];
+    StoreOctets = "lode_store_bytes" [];
     /// Messages in all mailboxes.
     StoreMessages = "lode_store_messages" [];
     /// Mailboxes.
@@ -215,9 +220,9 @@ listed! {
     /// Journals.
     StoreJournals = "lode_store_journals" [];
     /// Octets of the file system.
-    DiskOctets = "lode_store_disk_octets" [];
+    DiskOctets = "lode_store_disk_bytes" [];
     /// Free octets of it.
-    DiskFreeOctets = "lode_store_disk_free_octets" [];
+    DiskFreeOctets = "lode_store_disk_free_bytes" [];
     /// Free files of it.
     DiskFreeFiles = "lode_store_disk_free_files" [];
     /// When the store was looked at, in seconds since 1970; 0 if it was not.
