@@ -145,6 +145,13 @@ pub enum Change {
     MailboxNumbers { mailbox: MailboxId, uid_next: u32, highest_modseq: ModSeq },
     /// A reader who is not the owner has seen these messages, or has not: UIDs from the one to the other of each pair, ascending.
     Seen { mailbox: MailboxId, reader: UserId, modseq: ModSeq, seen: bool, ranges: Vec<(Uid, Uid)> },
+    /// Annotations of messages are now these: those that all see, or without them those of one reader. Messages ascend.
+    Annotations {
+        mailbox: MailboxId,
+        reader: Option<UserId>,
+        modseq: ModSeq,
+        messages: Vec<(Uid, Vec<AnnotationEntry>)>,
+    },
     /// There is a user.
     UserCreate { user: UserId, name: String },
     /// A user and all mailboxes are gone.
@@ -196,10 +203,22 @@ impl Change {
             | Change::Keyword { .. }
             | Change::MailboxNumbers { .. }
             | Change::Seen { .. }
+            | Change::Annotations { .. }
             | Change::UserCreate { .. }
             | Change::MailboxSnapshot(_) => None,
         }
     }
+}
+
+/// One entry of a message's annotations (RFC 5257), as one reader sees it, or everybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnotationEntry {
+    /// Its name, such as `/comment`.
+    pub name: String,
+    /// The change that made it so.
+    pub modseq: ModSeq,
+    /// What it says; `None` if it is gone.
+    pub value: Option<Vec<u8>>,
 }
 
 /// A mailbox as its cells were at `highest_modseq`, or one of several parts of it. All parts together take the place of every change of this mailbox with

@@ -13,6 +13,7 @@ use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::annotations::file::Record;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, cells_path, list_path};
 use crate::change::Change;
@@ -208,6 +209,31 @@ impl Derived {
             self.seen_by(open.id(), reader)?.put(&runs)?;
         }
         Ok(())
+    }
+
+    /// Puts changes of annotations into the file beside the cells of `open`. Under the mailbox's lock.
+    fn apply_annotations<'a>(
+        &self,
+        open: &Mailbox,
+        changes: impl Iterator<Item = &'a Change>,
+        pass: Pass,
+    ) -> Result<()> {
+        let mut records: Vec<Record> = Vec::new();
+        for change in changes {
+            let Change::Annotations { reader, modseq, messages, .. } = change else { continue };
+            let of_reader = messages.iter().map(|(uid, entries)| (*uid, *reader, *modseq, entries.clone()));
+            records.extend(of_reader);
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        match open.annotation_file().append(&records) {
+            // The logs have it; whoever reads it is told that it is damaged.
+            Err(StoreError::Corrupt { .. }) if pass == Pass::Again => return Ok(()),
+            appended => appended?,
+        }
+        open.mark_annotated();
+        self.tidy_annotations(open, false)
     }
 
     /// Has the user's usage say what is in `open` now. Under the mailbox's lock, whenever its counts were published.
@@ -533,12 +559,18 @@ impl Derived {
         let mut gone = Vec::new();
         let mut counted_late = Vec::new();
         let mut seen = Vec::new();
+        let mut annotated = Vec::new();
         for (seconds, change) in changes {
             match change {
                 Change::Seen { modseq, ranges, .. } => {
                     highest_modseq = highest_modseq.max(*modseq);
                     uid_next = uid_next.max(behind(ranges.last().map(|(_, last)| *last)));
                     seen.push(change);
+                }
+                Change::Annotations { modseq, messages, .. } => {
+                    highest_modseq = highest_modseq.max(*modseq);
+                    uid_next = uid_next.max(behind(messages.last().map(|(uid, _)| *uid)));
+                    annotated.push(change);
                 }
                 Change::Add { added, .. } => {
                     highest_modseq = highest_modseq.max(added.modseq);
@@ -596,6 +628,7 @@ impl Derived {
         }
         // Before whoever reads the published modseq looks for what it brought.
         self.apply_seen(&open, seen.into_iter(), pass)?;
+        self.apply_annotations(&open, annotated.into_iter(), pass)?;
         writer.publish(highest_modseq, uid_next);
         for message in counted_late {
             if self.disk.mutated(Mutation::CellBeforeCount) {
@@ -644,6 +677,7 @@ pub(crate) fn mailbox_of_cells(change: &Change) -> Option<MailboxId> {
         | Change::Expunge { mailbox, .. }
         | Change::Keyword { mailbox, .. }
         | Change::Seen { mailbox, .. }
+        | Change::Annotations { mailbox, .. }
         | Change::MailboxNumbers { mailbox, .. } => Some(*mailbox),
         Change::MailboxSnapshot(snapshot) => Some(snapshot.mailbox),
         _ => None,

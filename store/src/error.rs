@@ -100,6 +100,8 @@ pub enum ChangeError {
     NotAllowed(&'static str),
     /// A limit of the formats was met; which.
     Limit(&'static str),
+    /// A message would have more annotations than it may.
+    TooManyAnnotations,
     /// The user would have more of it than allowed.
     OverQuota(Resource),
     /// The disk, a damaged file, or a store that is closed for writing.
@@ -114,6 +116,7 @@ impl fmt::Display for ChangeError {
             ChangeError::InvalidName(why) => write!(f, "the mailbox name cannot be used: {why}"),
             ChangeError::NotAllowed(what) => write!(f, "not allowed: {what}"),
             ChangeError::Limit(what) => write!(f, "too many: {what}"),
+            ChangeError::TooManyAnnotations => f.write_str("a message would have too many annotations"),
             ChangeError::OverQuota(what) => write!(f, "the user would have more {what} than allowed"),
             ChangeError::Store(error) => error.fmt(f),
         }

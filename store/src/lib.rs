@@ -6,6 +6,7 @@
 //! Underneath: `disk` (the seam to the machine), `log` (the truth), `derived` (all that is made from it), `commit` (tickets), `locks`, `recovery`, `checkpoint`,
 //! `state` (who has the store open), `page` (a day's files).
 
+pub mod annotations;
 pub mod backup;
 pub mod catalog;
 pub mod change;

@@ -26,6 +26,8 @@ use crate::store::Store;
 /// Cells in one part of a snapshot.
 /// Changes of what readers have seen in one frame.
 const CHANGES_A_FRAME: usize = 1 << 12;
+/// Octets of annotations in one frame, or those of one message.
+const ANNOTATION_FRAME_BYTES: usize = 1 << 20;
 const CELLS_A_PART: usize = 1 << 16;
 /// So much is read before it is written, or one mailbox.
 const BATCH_BYTES: usize = 16 << 20;
@@ -166,6 +168,7 @@ impl Store {
             report.mailboxes += 1;
             batch.extend(parts.into_iter().map(|part| encode(&[part])));
             batch.extend(self.seen_snapshot(*mailbox)?.chunks(CHANGES_A_FRAME).map(encode));
+            self.annotation_snapshot(*mailbox, &mut batch)?;
             if batch.iter().map(Vec::len).sum::<usize>() >= BATCH_BYTES {
                 ticket = self.append_snapshots(&mut batch)?.max(ticket);
             }
@@ -246,6 +249,33 @@ impl Store {
             changes.extend(same.into_iter().map(change));
         }
         Ok(changes)
+    }
+
+    /// Appends to `batch` the annotations of a mailbox, as changes that say them again.
+    pub(crate) fn annotation_snapshot(
+        &self,
+        mailbox: MailboxId,
+        batch: &mut Vec<FrameChanges>,
+    ) -> Result<()> {
+        let held = self.take(&[LockKey::Mailbox(mailbox)])?;
+        let open = match self.mailbox_held(mailbox, &held) {
+            Err(StoreError::NotFound(_)) => return Ok(()),
+            open => open?,
+        };
+        if !open.is_annotated()? {
+            return Ok(());
+        }
+        let mut frame = FrameChanges::new();
+        open.annotation_file().each(&mut |(uid, reader, modseq, entries)| {
+            let messages = vec![(uid, entries)];
+            codec::encode(&[Change::Annotations { mailbox, reader, modseq, messages }], &mut frame);
+            if frame.len() >= ANNOTATION_FRAME_BYTES {
+                batch.push(std::mem::take(&mut frame));
+            }
+            Ok(())
+        })?;
+        batch.extend(Some(frame).filter(|frame| !frame.is_empty()));
+        Ok(())
     }
 
     /// Appends a frame that says what the views say already.

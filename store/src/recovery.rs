@@ -541,9 +541,10 @@ fn list_version(change: &Change) -> u64 {
 fn order(change: &Change) -> (u8, u64) {
     match change {
         Change::Add { added, .. } => (1, u64::from(added.uid.get())),
-        Change::Flags { modseq, .. } | Change::Expunge { modseq, .. } | Change::Seen { modseq, .. } => {
-            (2, modseq.0)
-        }
+        Change::Flags { modseq, .. }
+        | Change::Expunge { modseq, .. }
+        | Change::Seen { modseq, .. }
+        | Change::Annotations { modseq, .. } => (2, modseq.0),
         _ => (0, 0),
     }
 }
@@ -551,9 +552,10 @@ fn order(change: &Change) -> (u8, u64) {
 fn modseq(change: &Change) -> ModSeq {
     match change {
         Change::Add { added, .. } => added.modseq,
-        Change::Flags { modseq, .. } | Change::Expunge { modseq, .. } | Change::Seen { modseq, .. } => {
-            *modseq
-        }
+        Change::Flags { modseq, .. }
+        | Change::Expunge { modseq, .. }
+        | Change::Seen { modseq, .. }
+        | Change::Annotations { modseq, .. } => *modseq,
         _ => ModSeq(0),
     }
 }

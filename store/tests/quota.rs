@@ -11,7 +11,7 @@ use store::txn::{Outcome, Refused};
 use store::{ChangeError, Store, WriterChoice};
 
 fn limit(octets: Limit, messages: Limit) -> Limits {
-    Limits { octets, messages, mailboxes: Limit::Default }
+    Limits { octets, messages, ..Limits::default() }
 }
 
 fn messages(most: u64) -> Limits {
@@ -161,7 +161,8 @@ fn the_default_holds_for_those_without_limits_of_their_own() {
     assert!(is_taken(&store, inbox(ann), 10) && !is_taken(&store, inbox(ann), 10));
     assert!(is_taken(&store, inbox(bob), 10) && is_taken(&store, inbox(bob), 10));
     let quota = store.quota(ann).expect("counted");
-    let limits = Limits { mailboxes: Limit::Unlimited, ..limit(Limit::Unlimited, Limit::Most(1)) };
+    let (mailboxes, annotations) = (Limit::Unlimited, Limit::Unlimited);
+    let limits = Limits { mailboxes, annotations, ..limit(Limit::Unlimited, Limit::Most(1)) };
     assert_eq!((quota.own, quota.limits), (Limits::default(), limits));
     store.set_default_limits(messages(2));
     assert!(is_taken(&store, inbox(ann), 10) && !is_taken(&store, inbox(ann), 10));

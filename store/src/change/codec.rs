@@ -2,7 +2,7 @@
 //! than the octets it was given can stand for.
 
 use crate::change::{
-    Added, Change, Flags, MailboxSnapshot, SnapshotCell, SpecialUse, SystemFlags, ZonedTime,
+    Added, AnnotationEntry, Change, Flags, MailboxSnapshot, SnapshotCell, SpecialUse, SystemFlags, ZonedTime,
 };
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
 use crate::quota::{Limit, Limits};
@@ -24,6 +24,8 @@ const MAILBOX_NUMBERS: u8 = 17;
 const ATTRIBUTE: u8 = 18;
 const SEEN: u8 = 19;
 const QUOTA_WITH_MAILBOXES: u8 = 20;
+const ANNOTATIONS: u8 = 21;
+const QUOTA_WITH_ANNOTATIONS: u8 = 22;
 const MAILBOX_SNAPSHOT: u8 = 14;
 const LIST_SNAPSHOT: u8 = 15;
 /// The lowest of 8 types: an Add that is like the one before it but for its user, UID and modseq, and for what these bits of the type say. So a message to
@@ -168,6 +170,19 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
                 before = last.get();
             }
         }
+        Change::Annotations { mailbox, reader, modseq, messages } => {
+            out.push(ANNOTATIONS);
+            put_mailbox(out, *mailbox);
+            put(out, reader.map_or(0, |reader| u64::from(reader.0) + 1));
+            put(out, modseq.0);
+            put(out, messages.len() as u64);
+            let mut before = 0;
+            for (uid, entries) in messages {
+                put(out, u64::from(uid.get().wrapping_sub(before)));
+                put_annotations(out, *modseq, entries);
+                before = uid.get();
+            }
+        }
         Change::Keyword { mailbox, bit, name } => {
             out.push(KEYWORD);
             put_mailbox(out, *mailbox);
@@ -232,14 +247,22 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             out.push(special_use.map_or(0, |special_use| special_use as u8));
         }
         Change::Quota { user, list_version, limits } => {
-            let has_mailboxes = limits.mailboxes != Limit::Default;
-            out.push(if has_mailboxes { QUOTA_WITH_MAILBOXES } else { QUOTA });
+            let has_annotations = limits.annotations != Limit::Default;
+            let has_mailboxes = has_annotations || limits.mailboxes != Limit::Default;
+            out.push(match (has_mailboxes, has_annotations) {
+                (_, true) => QUOTA_WITH_ANNOTATIONS,
+                (true, false) => QUOTA_WITH_MAILBOXES,
+                (false, false) => QUOTA,
+            });
             put(out, u64::from(user.0));
             put(out, *list_version);
             put(out, limits.octets.to_number());
             put(out, limits.messages.to_number());
             if has_mailboxes {
                 put(out, limits.mailboxes.to_number());
+            }
+            if has_annotations {
+                put(out, limits.annotations.to_number());
             }
         }
         Change::Attribute { user, list_version, mailbox, name, value } => {
@@ -249,8 +272,7 @@ fn encode_other(change: &Change, out: &mut Vec<u8>) {
             // No mailbox has the number 0.
             put(out, u64::from(mailbox.unwrap_or(0)));
             put_text(out, name);
-            put(out, value.as_ref().map_or(0, |value| value.len() as u64 + 1));
-            out.extend_from_slice(value.as_deref().unwrap_or_default());
+            put_value(out, value.as_deref());
         }
     }
 }
@@ -280,6 +302,28 @@ fn encode_snapshot(snapshot: &MailboxSnapshot, out: &mut Vec<u8>) {
             put(out, u64::from(*seconds));
         }
     }
+}
+
+/// Appends the entries of one message, whose modseqs are told from `modseq`.
+pub(crate) fn put_annotations(out: &mut Vec<u8>, modseq: ModSeq, entries: &[AnnotationEntry]) {
+    put(out, entries.len() as u64);
+    for entry in entries {
+        put_text(out, &entry.name);
+        put(out, modseq.0.saturating_sub(entry.modseq.0));
+        put_value(out, entry.value.as_deref());
+    }
+}
+
+/// Decodes what `put_annotations` has put, to the end of `bytes`.
+pub(crate) fn decode_annotations(bytes: &[u8], modseq: ModSeq) -> Result<Vec<AnnotationEntry>, Malformed> {
+    let mut input = Input { bytes };
+    let entries = input.annotations(modseq)?;
+    if input.bytes.is_empty() { Ok(entries) } else { Err(Malformed) }
+}
+
+fn put_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    put(out, value.map_or(0, |value| value.len() as u64 + 1));
+    out.extend_from_slice(value.unwrap_or_default());
 }
 
 fn put(out: &mut Vec<u8>, mut value: u64) {
@@ -369,6 +413,20 @@ impl<'a> Input<'a> {
                 }
                 Change::Seen { mailbox, reader, modseq, seen, ranges }
             }
+            ANNOTATIONS => {
+                let mailbox = self.mailbox()?;
+                let reader = self.number()?.checked_sub(1);
+                let reader = reader.map(u32::try_from).transpose().map_err(|_| Malformed)?.map(UserId);
+                let modseq = ModSeq(self.number()?);
+                let count = self.count(2)?;
+                let mut messages = Vec::with_capacity(count);
+                let mut before = 0;
+                for _ in 0..count {
+                    let uid = self.uid_after(&mut before)?;
+                    messages.push((uid, self.annotations(modseq)?));
+                }
+                Change::Annotations { mailbox, reader, modseq, messages }
+            }
             KEYWORD => {
                 Change::Keyword { mailbox: self.mailbox()?, bit: self.keyword_bit()?, name: self.text()? }
             }
@@ -401,14 +459,18 @@ impl<'a> Input<'a> {
                 list_version: self.number()?,
                 special_use: self.special_use()?,
             },
-            kind @ (QUOTA | QUOTA_WITH_MAILBOXES) => Change::Quota {
+            kind @ (QUOTA | QUOTA_WITH_MAILBOXES | QUOTA_WITH_ANNOTATIONS) => Change::Quota {
                 user: UserId(self.number32()?),
                 list_version: self.number()?,
                 limits: Limits {
                     octets: Limit::from_number(self.number()?),
                     messages: Limit::from_number(self.number()?),
                     mailboxes: match kind {
-                        QUOTA_WITH_MAILBOXES => Limit::from_number(self.number()?),
+                        QUOTA => Limit::Default,
+                        _ => Limit::from_number(self.number()?),
+                    },
+                    annotations: match kind {
+                        QUOTA_WITH_ANNOTATIONS => Limit::from_number(self.number()?),
                         _ => Limit::Default,
                     },
                 },
@@ -418,13 +480,7 @@ impl<'a> Input<'a> {
                 list_version: self.number()?,
                 mailbox: Some(self.number32()?).filter(|number| *number != 0),
                 name: self.text()?,
-                value: match self.number()?.checked_sub(1) {
-                    None => None,
-                    Some(len) => {
-                        let len = usize::try_from(len).map_err(|_| Malformed)?;
-                        Some(self.take(len)?.to_vec())
-                    }
-                },
+                value: self.value()?,
             },
             MAILBOX_SNAPSHOT => Change::MailboxSnapshot(Box::new(self.snapshot()?)),
             LIST_SNAPSHOT => Change::ListSnapshot {
@@ -502,6 +558,25 @@ impl<'a> Input<'a> {
             cells.push(SnapshotCell { added, expunged_at });
         }
         Ok(MailboxSnapshot { mailbox, part, parts, uid_next, highest_modseq, keywords, cells })
+    }
+
+    fn annotations(&mut self, modseq: ModSeq) -> Result<Vec<AnnotationEntry>, Malformed> {
+        let count = self.count(3)?;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            let name = self.text()?;
+            let behind = self.number()?;
+            let modseq = ModSeq(modseq.0.checked_sub(behind).ok_or(Malformed)?);
+            entries.push(AnnotationEntry { name, modseq, value: self.value()? });
+        }
+        Ok(entries)
+    }
+
+    /// Octets that may be none at all.
+    fn value(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
+        let Some(len) = self.number()?.checked_sub(1) else { return Ok(None) };
+        let len = usize::try_from(len).map_err(|_| Malformed)?;
+        Ok(Some(self.take(len)?.to_vec()))
     }
 
     fn octet(&mut self) -> Result<u8, Malformed> {

@@ -96,6 +96,7 @@ fn examine(check: &Check<'_>, found: &Found, open: &Mailbox, faults: &mut Vec<Fa
         }
     }
     seen(check, found, open, faults);
+    annotations(found, open, faults);
     summaries(found, open, &cells, faults);
     usage(check, found, open, faults);
 }
@@ -151,6 +152,19 @@ fn seen(check: &Check<'_>, found: &Found, open: &Mailbox, faults: &mut Vec<Fault
             let fault = fault.means("a reader cannot open the mailbox of another user", Mend::FromLogs);
             faults.push(fault.about(Target::Mailbox(found.id)));
         }
+    }
+}
+
+/// The annotations of messages.
+fn annotations(found: &Found, open: &Mailbox, faults: &mut Vec<Fault>) {
+    if found.user_is_deleted || !open.is_annotated().unwrap_or(false) {
+        return;
+    }
+    let file = open.annotation_file();
+    let Err(error) = file.verify() else { return };
+    if let Some(fault) = Fault::of_error(FaultKind::Cells, file.path(), &error) {
+        let fault = fault.means("annotations of messages cannot be read", Mend::FromLogs);
+        faults.push(fault.about(Target::Mailbox(found.id)));
     }
 }
 

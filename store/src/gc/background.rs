@@ -278,6 +278,7 @@ impl Store {
         while let Some(start) = from {
             from = release::tombstones(self, candidate, u32::MAX, start, released)?;
         }
+        self.tidy_annotations(candidate.found.id)?;
         let compacted = self.compact(candidate.found.id)?;
         report.compacted_mailboxes += u64::from(matches!(compacted, Compaction::Done(_)));
         Ok(())

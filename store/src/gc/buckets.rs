@@ -152,7 +152,7 @@ fn look_inside(reader: &LogReader, directory: &Directory, log: LogName) -> Resul
             match change {
                 Change::Message { .. } => (),
                 Change::Add { added, .. } if Some(added.message) == own => (),
-                Change::Keyword { .. } | Change::Seen { .. } => carried.push(change.clone()),
+                change if is_carried(change) => carried.push(change.clone()),
                 _ => return Ok(Inside::Unclear("it says more than who got which message")),
             }
         }
@@ -174,6 +174,11 @@ fn look_inside(reader: &LogReader, directory: &Directory, log: LogName) -> Resul
         return Ok(Inside::Nothing);
     }
     Ok(Inside::Some { held, carried })
+}
+
+/// Whether a change is said again in a frame of its own, because it may be needed when the message of its frame is not.
+fn is_carried(change: &Change) -> bool {
+    matches!(change, Change::Keyword { .. } | Change::Seen { .. } | Change::Annotations { .. })
 }
 
 fn own_message(frame: &Frame, log: LogName) -> Option<MessageId> {
@@ -290,12 +295,7 @@ fn head_of(new: &LogFile, head: &FrameHead, changes: &[u8]) -> FrameHead {
 /// Copies one frame, its content verified. Returns its offset in the new bucket.
 fn copy_frame(reader: &LogReader, frame: &Frame, new: &Arc<LogFile>) -> Result<u64> {
     let damaged = || StoreError::corrupt(reader.path(), frame.offset, "the content of a message");
-    let changes: Vec<Change> = frame
-        .changes
-        .iter()
-        .filter(|change| !matches!(change, Change::Keyword { .. } | Change::Seen { .. }))
-        .cloned()
-        .collect();
+    let changes: Vec<Change> = frame.changes.iter().filter(|change| !is_carried(change)).cloned().collect();
     let mut hasher = Xxh3Default::new();
     let mut content = Vec::new();
     let len = frame.head.content_len;

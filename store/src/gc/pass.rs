@@ -252,6 +252,8 @@ impl Pass {
             self.work.push_front(Work::Tombstones(candidate, from));
             return Ok(());
         }
+        let tidied = store.tidy_annotations(candidate.found.id);
+        self.or_leave(tidied)?;
         let compacted = store.compact(candidate.found.id);
         if let Some(Compaction::Done(_)) = self.or_leave(compacted)? {
             self.report.compacted_mailboxes += 1;

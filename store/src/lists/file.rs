@@ -18,8 +18,10 @@ use crate::ids::UserId;
 use crate::in_hand::Mutex;
 use crate::quota::Limit;
 
-const MAGIC: &[u8; 8] = b"LODELST3";
-/// A list without a limit of mailboxes, as earlier releases wrote it.
+const MAGIC: &[u8; 8] = b"LODELST4";
+/// A list without a limit of annotations, as earlier releases wrote it.
+const MAGIC_WITHOUT_ANNOTATION_LIMIT: &[u8; 8] = b"LODELST3";
+/// A list without a limit of mailboxes, too.
 const MAGIC_WITHOUT_MAILBOX_LIMIT: &[u8; 8] = b"LODELST2";
 /// A list without attributes, too.
 const MAGIC_WITHOUT_ATTRIBUTES: &[u8; 8] = b"LODELST1";
@@ -84,6 +86,7 @@ fn encode(list: &MailboxList) -> Vec<u8> {
     bytes.extend_from_slice(&list.limits.octets.to_number().to_le_bytes());
     bytes.extend_from_slice(&list.limits.messages.to_number().to_le_bytes());
     bytes.extend_from_slice(&list.limits.mailboxes.to_number().to_le_bytes());
+    bytes.extend_from_slice(&list.limits.annotations.to_number().to_le_bytes());
     for entry in &list.entries {
         bytes.extend_from_slice(&entry.number.to_le_bytes());
         bytes.extend_from_slice(&entry.uid_validity.to_le_bytes());
@@ -118,10 +121,11 @@ pub(crate) type Fault = (usize, &'static str);
 /// The list that the octets of a file are.
 pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Err((0, "the file is cut")) };
-    let (has_attributes, has_mailbox_limit) = match body.first_chunk::<8>() {
-        Some(MAGIC) => (true, true),
-        Some(MAGIC_WITHOUT_MAILBOX_LIMIT) => (true, false),
-        Some(MAGIC_WITHOUT_ATTRIBUTES) => (false, false),
+    let (has_attributes, has_mailbox_limit, has_annotation_limit) = match body.first_chunk::<8>() {
+        Some(MAGIC) => (true, true, true),
+        Some(MAGIC_WITHOUT_ANNOTATION_LIMIT) => (true, true, false),
+        Some(MAGIC_WITHOUT_MAILBOX_LIMIT) => (true, false, false),
+        Some(MAGIC_WITHOUT_ATTRIBUTES) => (false, false, false),
         _ => return Err((0, "this is not a mailbox list")),
     };
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
@@ -138,6 +142,9 @@ pub(crate) fn decode(bytes: &[u8]) -> std::result::Result<MailboxList, Fault> {
     list.limits.messages = Limit::from_number(u64::from_le_bytes(reader.take()?));
     if has_mailbox_limit {
         list.limits.mailboxes = Limit::from_number(u64::from_le_bytes(reader.take()?));
+    }
+    if has_annotation_limit {
+        list.limits.annotations = Limit::from_number(u64::from_le_bytes(reader.take()?));
     }
     for _ in 0..entries {
         let number = reader.u32()?;

@@ -73,6 +73,8 @@ pub(crate) mod header_tail {
     pub(crate) const FLAG_CELLS_LOST: u32 = 1 << 4;
     /// A flag: the user's usage view has a row of this mailbox.
     pub(crate) const FLAG_USAGE_KEPT: u32 = 1 << 8;
+    /// A flag: a message was annotated; there is a file of annotations beside the cells.
+    pub(crate) const FLAG_ANNOTATED: u32 = 1 << 9;
 }
 
 /// A mailbox cell, offsets in its line.

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
+use crate::annotations::{AnnotationFile, file as annotation_file};
 use crate::change::{Added, Flags, ZonedTime};
 use crate::disk::Disk;
 use crate::error::{Result, StoreError};
@@ -61,6 +62,8 @@ pub struct Mailbox {
     mapping: Arc<Mapping>,
     /// What the reader has seen to whom this is shown; `None` for the owner, whose \Seen is in the cells.
     seen: Option<Arc<CachedSeen>>,
+    /// Annotations of its messages; not looked at before the header says that there are some.
+    annotations: Arc<AnnotationFile>,
 }
 
 /// What STATUS and SELECT say, all of one moment.
@@ -157,7 +160,7 @@ impl Mailbox {
         let (temporary, mut mapping) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
         disk.rename(&temporary, path).map_err(StoreError::io(path, "put in place"))?;
         mapping.renamed(path);
-        Ok(Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None })
+        Ok(Mailbox::of(disk, path, id, uid_validity, mapping))
     }
 
     /// Makes a cells file at `path` in place of one that may be there, with what `fill` puts into it. It appears whole or not at all. Under
@@ -171,7 +174,7 @@ impl Mailbox {
         fill: impl FnOnce(&Mailbox) -> Result<()>,
     ) -> Result<Mailbox> {
         let (temporary, mapping) = Mailbox::make(disk, path, id, uid_validity, epoch)?;
-        let mut made = Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None };
+        let mut made = Mailbox::of(disk, path, id, uid_validity, mapping);
         let put = (|| {
             fill(&made)?;
             made.mapping.sync()?;
@@ -235,7 +238,10 @@ impl Mailbox {
         let mut flags = 0;
         if has_usage_view(disk, path) {
             // A file that takes the place of another: there may be a row of that one.
-            flags = header_tail::FLAG_USAGE_KEPT;
+            flags |= header_tail::FLAG_USAGE_KEPT;
+        }
+        if disk.exists(&annotation_file::path(path)) {
+            flags |= header_tail::FLAG_ANNOTATED;
         }
         tail.store_u32::<{ header_tail::FLAGS }>(layout::mailbox_flags_word(flags), Relaxed);
         tail.store_u64::<{ header_tail::FIRST_RECENT_UID }>(with_complement(1), Relaxed);
@@ -278,7 +284,13 @@ impl Mailbox {
             return Err(StoreError::corrupt(path, header::USER as u64, "this is another mailbox's file"));
         }
         let uid_validity = layout::u32_at(&bytes, header::UID_VALIDITY);
-        Ok(Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None })
+        Ok(Mailbox::of(disk, path, id, uid_validity, mapping))
+    }
+
+    /// The mailbox whose cells, which are or will be at `path`, are mapped so.
+    fn of(disk: &Disk, path: &Path, id: MailboxId, uid_validity: u32, mapping: Mapping) -> Mailbox {
+        let annotations = Arc::new(AnnotationFile::new(disk, path, id));
+        Mailbox { id, uid_validity, mapping: Arc::new(mapping), seen: None, annotations }
     }
 
     /// Whose cells file there is at `path`.
@@ -358,6 +370,23 @@ impl Mailbox {
     /// From now on the usage view must be told of every publication. Under the mailbox's lock.
     pub(crate) fn keep_usage(&self) {
         change_flags(&self.mapping.region(), |flags| flags | header_tail::FLAG_USAGE_KEPT);
+    }
+
+    /// Whether any of its messages was ever annotated: then there is a file of annotations.
+    ///
+    /// Errors: as the others that read the header, `Corrupt`.
+    pub fn is_annotated(&self) -> Result<bool> {
+        Ok(self.flags_word()? & header_tail::FLAG_ANNOTATED != 0)
+    }
+
+    /// From now on the file of annotations is looked at. Under the mailbox's lock, once the file is there.
+    pub(crate) fn mark_annotated(&self) {
+        change_flags(&self.mapping.region(), |flags| flags | header_tail::FLAG_ANNOTATED);
+    }
+
+    /// The file of annotations.
+    pub(crate) fn annotation_file(&self) -> &AnnotationFile {
+        &self.annotations
     }
 
     /// Tombstones that still hold references.

@@ -21,6 +21,7 @@ impl Mailbox {
             uid_validity: self.uid_validity,
             mapping: Arc::clone(&self.mapping),
             seen: Some(seen),
+            annotations: Arc::clone(&self.annotations),
         }
     }
 

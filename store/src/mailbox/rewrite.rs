@@ -10,7 +10,6 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::fence;
 
@@ -161,8 +160,7 @@ impl Mailbox {
         change_flags(&region, |flags| flags & !ended);
         seal(&region);
         drop((old, region));
-        let made =
-            Mailbox { id: self.id, uid_validity: self.uid_validity, mapping: Arc::new(mapping), seen: None };
+        let made = Mailbox::of(disk, self.path(), self.id, self.uid_validity, mapping);
         made.recount()?;
         made.mapping.sync()
     }

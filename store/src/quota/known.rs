@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn limits_are_read_again_when_any_have_changed() {
         let known = KnownLimits::new(Limits::default());
-        let (octets, messages, mailboxes) = (Limit::Unlimited, Limit::Unlimited, Limit::Unlimited);
-        let free = Limits { octets, messages, mailboxes };
+        let no = Limit::Unlimited;
+        let free = Limits { octets: no, messages: no, mailboxes: no, annotations: no };
         let tight = Limits { octets: Limit::Most(1), ..free };
         let read = |limits: Limits| move || Ok::<_, ()>(limits);
         assert_eq!(known.get(UserId(1), 5, read(tight)), Ok(tight));

@@ -36,6 +36,8 @@ pub struct Limits {
     pub messages: Limit,
     /// Mailboxes that can hold messages, INBOX among them.
     pub mailboxes: Limit,
+    /// Octets of the annotations of all messages together, names and values.
+    pub annotations: Limit,
 }
 
 /// What a user's mail comes to.
@@ -69,6 +71,8 @@ pub enum Resource {
     Messages,
     /// Mailboxes.
     Mailboxes,
+    /// Octets of annotations.
+    Annotations,
 }
 
 impl Limit {
@@ -117,6 +121,7 @@ impl Limits {
             octets: self.octets.or(defaults.octets),
             messages: self.messages.or(defaults.messages),
             mailboxes: self.mailboxes.or(defaults.mailboxes),
+            annotations: self.annotations.or(defaults.annotations),
         }
     }
 
@@ -128,6 +133,16 @@ impl Limits {
     /// Whether there may be so many mailboxes.
     pub fn allows_mailboxes(self, count: u64) -> bool {
         self.mailboxes.allows(count)
+    }
+
+    /// Whether octets of annotations are limited.
+    pub fn limits_annotations(self) -> bool {
+        matches!(self.annotations, Limit::Most(_))
+    }
+
+    /// Whether there may be so many octets of annotations.
+    pub fn allows_annotations(self, octets: u64) -> bool {
+        self.annotations.allows(octets)
     }
 
     /// What `usage` is too much of.
@@ -158,6 +173,7 @@ impl fmt::Display for Resource {
             Resource::Octets => "octets",
             Resource::Messages => "messages",
             Resource::Mailboxes => "mailboxes",
+            Resource::Annotations => "octets of annotations",
         })
     }
 }
@@ -179,7 +195,12 @@ mod tests {
     fn own_limits_come_before_the_default() {
         let defaults = Limits { octets: Limit::Most(100), mailboxes: Limit::Most(9), ..Limits::default() };
         let own = Limits { messages: Limit::Most(3), ..Limits::default() };
-        let both = Limits { octets: Limit::Most(100), messages: Limit::Most(3), mailboxes: Limit::Most(9) };
+        let both = Limits {
+            octets: Limit::Most(100),
+            messages: Limit::Most(3),
+            mailboxes: Limit::Most(9),
+            annotations: Limit::Unlimited,
+        };
         assert_eq!(own.or(defaults), both);
         let free = Limits { octets: Limit::Unlimited, ..Limits::default() }.or(defaults);
         assert!(!free.is_limited());
@@ -188,7 +209,13 @@ mod tests {
 
     #[test]
     fn a_limit_is_what_may_be_there() {
-        let limits = Limits { octets: Limit::Most(10), messages: Limit::Most(1), mailboxes: Limit::Most(2) };
+        let limits = Limits {
+            octets: Limit::Most(10),
+            messages: Limit::Most(1),
+            mailboxes: Limit::Most(2),
+            annotations: Limit::Most(4),
+        };
+        assert!(limits.allows_annotations(4) && !limits.allows_annotations(5));
         assert!(limits.allows_mailboxes(2) && !limits.allows_mailboxes(3));
         assert_eq!(limits.exceeded_by(Usage { octets: 10, messages: 1 }), None);
         assert_eq!(limits.exceeded_by(Usage { octets: 11, messages: 1 }), Some(Resource::Octets));

@@ -36,6 +36,19 @@ impl Store {
         Ok(Quota { own: list.limits(), limits, usage, mailboxes: list.mailbox_count() })
     }
 
+    /// Octets of all annotations of a user's messages that are there: of the names of entries and of their values. Looks at each mailbox that has any.
+    pub fn annotation_octets(&self, user: UserId) -> Result<u64> {
+        let mut octets = 0u64;
+        for entry in self.mailbox_list(user)?.entries().iter().filter(|entry| !entry.placeholder) {
+            match self.derived.mailbox(MailboxId { user, number: entry.number }) {
+                // Deleted meanwhile.
+                Err(StoreError::NotFound(_)) => (),
+                open => octets = octets.saturating_add(open?.annotation_octets()?),
+            }
+        }
+        Ok(octets)
+    }
+
     /// Limits of users for whom none were set, from now on in this process.
     pub fn set_default_limits(&self, defaults: Limits) {
         self.known_limits.set_defaults(defaults);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::{Added, Change, Flags, MailboxSnapshot, SnapshotCell};
+use crate::change::{Added, AnnotationEntry, Change, Flags, MailboxSnapshot, SnapshotCell};
 use crate::ids::{ModSeq, Uid, UserId};
 use crate::seen::{Mark, SeenRuns};
 
@@ -23,6 +23,8 @@ pub(crate) struct Fold {
     parts: BTreeMap<(ModSeq, u32), BTreeMap<u32, Vec<SnapshotCell>>>,
     /// What readers who are not the owner have seen.
     seen: BTreeMap<UserId, SeenRuns>,
+    /// What all see of a message's annotations, or one reader, and the modseq of the newest change of that.
+    annotations: BTreeMap<(u32, Option<UserId>), (ModSeq, Vec<AnnotationEntry>)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -83,6 +85,16 @@ impl Fold {
                     self.mention(*last, *modseq);
                     // Snapshots have nothing of this: what was said is said again beside them.
                     self.seen.entry(*reader).or_default().set(*first, *last, mark);
+                }
+            }
+            Change::Annotations { reader, modseq, messages, .. } => {
+                for (uid, entries) in messages {
+                    self.mention(*uid, *modseq);
+                    // Snapshots have nothing of this, either.
+                    let known = self.annotations.get(&(uid.get(), *reader));
+                    if known.is_none_or(|(at, _)| at < modseq) {
+                        self.annotations.insert((uid.get(), *reader), (*modseq, entries.clone()));
+                    }
                 }
             }
             Change::Keyword { bit, name, .. } => {
@@ -174,6 +186,16 @@ impl Fold {
         self.seen.iter().map(|(reader, runs)| (*reader, runs))
     }
 
+    /// The annotations of messages whose Adds are known, by UID and reader, with the modseq of the newest change.
+    pub(crate) fn annotations(
+        &self,
+    ) -> impl Iterator<Item = (Uid, Option<UserId>, ModSeq, &[AnnotationEntry])> {
+        self.annotations.iter().filter_map(|((uid, reader), (modseq, entries))| {
+            let uid = Uid::new(*uid).filter(|uid| self.has_add(*uid))?;
+            Some((uid, *reader, *modseq, entries.as_slice()))
+        })
+    }
+
     /// How many messages are known, at most.
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
@@ -201,6 +223,13 @@ mod tests {
         Flags { system: SystemFlags(system), keywords: 0 }
     }
 
+    fn annotations(reader: Option<UserId>, modseq: u64, to: u32, name: &str, value: Option<&[u8]>) -> Change {
+        let modseq = ModSeq(modseq);
+        let (name, value) = (name.to_string(), value.map(<[u8]>::to_vec));
+        let messages = vec![(uid(to), vec![AnnotationEntry { name, modseq, value }])];
+        Change::Annotations { mailbox: ID, reader, modseq, messages }
+    }
+
     #[test]
     fn the_order_of_changes_does_not_matter() {
         let mailbox = ID;
@@ -219,6 +248,10 @@ mod tests {
             (9, Change::Expunge { mailbox, modseq: ModSeq(6), uids: vec![uid(2)] }),
             (10, Change::Expunge { mailbox, modseq: ModSeq(7), uids: vec![uid(40)] }),
             (11, Change::Keyword { mailbox, bit: 3, name: "$a".to_string() }),
+            (12, annotations(Some(UserId(3)), 3, 1, "/comment", Some(b"mine"))),
+            (12, annotations(None, 2, 1, "/comment", Some(b"old"))),
+            (12, annotations(None, 4, 1, "/comment", None)),
+            (12, annotations(None, 4, 41, "/comment", Some(b"of no message"))),
             (12, Change::MailboxNumbers { mailbox, uid_next: 30, highest_modseq: ModSeq(1) }),
         ];
         let mut random = Random(1);
@@ -233,7 +266,7 @@ mod tests {
                 let (seconds, change) = &changes[*place];
                 fold.take(3, *seconds, change);
             }
-            assert_eq!((fold.uid_next(), fold.highest_modseq(), fold.epoch()), (41, ModSeq(7), 3));
+            assert_eq!((fold.uid_next(), fold.highest_modseq(), fold.epoch()), (42, ModSeq(7), 3));
             assert_eq!(fold.keywords().collect::<Vec<_>>(), [(3, "$a")]);
             let one = Added { modseq: ModSeq(5), flags: flags(9), ..added(1, 2, 0) };
             let two = Added { modseq: ModSeq(5), flags: flags(2), ..added(2, 3, 1) };
@@ -242,6 +275,14 @@ mod tests {
                 Folded { added: two, expunged: Some((ModSeq(6), 9)) },
             ];
             assert_eq!(fold.messages().collect::<Vec<_>>(), want);
+            let annotations: Vec<_> = fold
+                .annotations()
+                .map(|(uid, reader, modseq, entries)| {
+                    (uid.get(), reader, modseq.0, entries[0].value.as_deref())
+                })
+                .collect();
+            let mine: Option<&[u8]> = Some(b"mine");
+            assert_eq!(annotations, [(1, None, 4, None), (1, Some(UserId(3)), 3, mine)]);
         }
     }
 

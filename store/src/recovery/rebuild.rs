@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::fold::Fold;
 use super::scan::{How, read_all};
+use crate::annotations;
 use crate::catalog::{cells_path, list_path};
 use crate::change::Change;
 use crate::derived::{Derived, Source, list_of, mailbox_of_cells};
@@ -112,6 +113,11 @@ fn weight(change: &Change) -> usize {
         Change::Flags { messages, .. } => messages.len().max(1),
         Change::Expunge { uids, .. } => uids.len().max(1),
         Change::Seen { ranges, .. } => ranges.len().max(1),
+        Change::Annotations { messages, .. } => messages
+            .iter()
+            .map(|(_, entries)| 1 + entries.iter().map(annotations::octets_of).sum::<u64>() as usize / 64)
+            .sum::<usize>()
+            .max(1),
         Change::MailboxSnapshot(snapshot) => snapshot.cells.len().max(1),
         _ => 1,
     }
@@ -245,6 +251,7 @@ pub(super) fn make_mailbox(
     let path = derived.cells_path(mailbox)?;
     // The new file takes its place at one stroke: at no moment is the mailbox without one.
     derived.keep_aside(&path)?;
+    make_annotations(derived, &path, mailbox, fold)?;
     let mut states = States { derived, page: None };
     Mailbox::create_filled(&derived.disk, &path, mailbox, uid_validity, fold.epoch(), |made| {
         made.reserve(u32::try_from(fold.len()).unwrap_or(u32::MAX))?;
@@ -280,6 +287,18 @@ pub(super) fn make_mailbox(
     make_seen(derived, &path, mailbox, fold)?;
     derived.forget(mailbox);
     Ok(())
+}
+
+/// Puts in place the annotations, as the fold says, before the cells, whose header says whether there are any. A file of which the logs know nothing is put aside.
+fn make_annotations(derived: &Derived, cells: &Path, mailbox: MailboxId, fold: &Fold) -> Result<()> {
+    let file = annotations::AnnotationFile::new(&derived.disk, cells, mailbox);
+    if fold.annotations().next().is_none() {
+        return derived.set_aside(file.path());
+    }
+    derived.keep_aside(file.path())?;
+    file.replace(
+        fold.annotations().map(|(uid, reader, modseq, entries)| (uid, reader, modseq, entries.to_vec())),
+    )
 }
 
 /// Puts in place what readers have seen, as the fold says. Files of which the logs know nothing are put aside.

@@ -4,18 +4,22 @@
 //! Lists, numbers of users and checkpoints are not among them: each takes its name when it was synced. Records and usage are believed by their
 //! checksums, or made again.
 
+use crate::annotations;
 use crate::derived::Derived;
 use crate::error::{Result, StoreError};
 use crate::gc::walk::walk;
 use crate::log::logs;
 
-/// Writes catalog, directories and mailboxes as they are. With the store to itself.
+/// Writes catalog, directories and mailboxes, with annotations, as they are. With the store to itself.
 pub(super) fn put_again(derived: &Derived) -> Result<()> {
     let mut files = vec![derived.catalog.path().to_path_buf()];
     let pages = derived.pages.all()?;
     files.extend(pages.into_iter().map(|page| derived.pages.folder(page).join("directory")));
     let found = walk(&derived.disk, derived.catalog.users_folder())?;
-    files.extend(found.mailboxes.into_iter().map(|mailbox| mailbox.cells));
+    for mailbox in found.mailboxes {
+        files.push(annotations::file::path(&mailbox.cells));
+        files.push(mailbox.cells);
+    }
     for file in files {
         match logs::put_again(&derived.disk, &file, 0..u64::MAX) {
             Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => (),

@@ -252,5 +252,5 @@ pub(super) fn check_usage(
 /// Limits that nobody reaches: usage is kept, and lists are locked, as for users with limits.
 pub(super) fn limits_out_of_reach() -> Limits {
     let highest = Limit::Most(Limit::HIGHEST);
-    Limits { octets: highest, messages: highest, mailboxes: highest }
+    Limits { octets: highest, messages: highest, mailboxes: highest, annotations: highest }
 }

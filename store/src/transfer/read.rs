@@ -4,12 +4,14 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use crate::change::{Added, Change};
+use crate::annotations;
+use crate::change::{Added, AnnotationEntry, Change};
 use crate::error::StoreError;
 use crate::log::frame::{ALIGNMENT, FRAME_HEAD_BYTES};
 use crate::log::{FrameHead, FrameType};
 use crate::transfer::format::{ExportHead, HEAD_BYTES, RECORDS_MOST_BYTES, Record, records};
-use crate::{ContentHasher, ids::ModSeq};
+use crate::txn::NewAnnotation;
+use crate::{ContentHasher, ids::ModSeq, ids::UserId};
 
 const HEAD: usize = FRAME_HEAD_BYTES as usize;
 const STEP_BYTES: usize = 128 << 10;
@@ -25,6 +27,8 @@ pub enum ExportItem {
         mailbox: u32,
         /// What the mailbox had of it. Its place means nothing.
         added: Added,
+        /// What it is annotated with there.
+        annotations: Vec<NewAnnotation>,
     },
     /// There is something of this type, which this release does not know.
     Unknown(u8),
@@ -253,7 +257,7 @@ impl<R: Read> ExportReader<R> {
     }
 
     fn take_records(&mut self, records: Vec<Record>, is_message: bool, begin: u64) -> Result<(), ReadError> {
-        let mut facts = Vec::new();
+        let (mut facts, mut annotations) = (Vec::new(), Vec::new());
         for record in records {
             match record {
                 Record::Change(Change::Add { mailbox, added }) if is_message => {
@@ -264,7 +268,12 @@ impl<R: Read> ExportReader<R> {
                     }
                     self.messages += 1;
                     let added = Added { modseq: added.modseq.max(ModSeq(1)), ..added };
-                    self.waiting.push_back(ExportItem::Message { mailbox: mailbox.number, added });
+                    let (mailbox, annotations) = (mailbox.number, Vec::new());
+                    self.waiting.push_back(ExportItem::Message { mailbox, added, annotations });
+                }
+                Record::Change(Change::Annotations { reader, messages, .. }) if is_message => {
+                    let entries = messages.into_iter().flat_map(|(_, entries)| entries);
+                    annotations.extend(entries.filter_map(|entry| new_annotation(reader, entry)));
                 }
                 Record::Change(change) => facts.push(change),
                 Record::Unknown(kind) => self.waiting.push_back(ExportItem::Unknown(kind)),
@@ -277,6 +286,13 @@ impl<R: Read> ExportReader<R> {
                     self.waiting.push_back(ExportItem::End(messages));
                 }
             }
+        }
+        let message = self.waiting.iter_mut().find_map(|item| match item {
+            ExportItem::Message { annotations, .. } => Some(annotations),
+            _ => None,
+        });
+        if let Some(of_message) = message {
+            *of_message = annotations;
         }
         if !facts.is_empty() {
             self.waiting.push_front(ExportItem::Facts(facts));
@@ -299,6 +315,13 @@ impl<R: Read> ExportReader<R> {
         self.offset += read as u64;
         Ok(from_window + read)
     }
+}
+
+/// An annotation that there can be.
+fn new_annotation(reader: Option<UserId>, entry: AnnotationEntry) -> Option<NewAnnotation> {
+    let AnnotationEntry { name, value, .. } = entry;
+    let is_possible = value.as_ref().is_some_and(|value| annotations::is_possible(&name, value));
+    is_possible.then_some(NewAnnotation { entry: name, is_shared: reader.is_none(), value })
 }
 
 /// Reads until `bytes` is full or the end has come.

@@ -7,16 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::annotations::Annotation;
 use crate::error::{Result, StoreError};
 use crate::gc::gate::Gate;
-use crate::ids::{CellIndex, MailboxId, ModSeq, UserId};
+use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
 use crate::lists::{MailboxList, stays_in_its_store};
 use crate::locks::LockKey;
 use crate::mailbox::{Cell, Cells, Mailbox};
 use crate::quota::Limits;
 use crate::rights::{ACL, SHARED, decode, encode};
 use crate::store::Store;
-use crate::txn::{AdoptedMailbox, AdoptedUser};
+use crate::txn::{AdoptedMailbox, AdoptedUser, NewAnnotation};
 
 /// Mailboxes that are kept open, so that their tombstones stay. Of more than these, what is moved meanwhile may be missed.
 const KEPT_OPEN_MOST: usize = 256;
@@ -132,14 +133,36 @@ impl UserSnapshot {
     ///
     /// Errors: `NotFound` if the mailbox was deleted meanwhile.
     pub fn cells(&self, store: &Store, mailbox: &MailboxInSnapshot) -> Result<SnapshotCells> {
+        let open = self.opened(store, mailbox)?;
+        let cells = open.cells()?;
+        let count = cells.count_up_to(mailbox.facts.uid_next.saturating_sub(1))?;
+        Ok(SnapshotCells { cells, count, upto: mailbox.facts.highest_modseq, next: 0 })
+    }
+
+    /// Annotations of a message, those that all see and the owner's, as they are when it is read.
+    ///
+    /// Errors: as [`UserSnapshot::cells`], and `Corrupt` if they are damaged.
+    pub fn annotations(
+        &self,
+        store: &Store,
+        mailbox: &MailboxInSnapshot,
+        uid: Uid,
+    ) -> Result<Vec<NewAnnotation>> {
+        let annotations = self.opened(store, mailbox)?.annotations_for(uid, mailbox.id.user)?;
+        let new = |Annotation { reader, entry, value, .. }| NewAnnotation {
+            entry,
+            is_shared: reader.is_none(),
+            value: Some(value),
+        };
+        Ok(annotations.into_iter().map(new).collect())
+    }
+
+    fn opened(&self, store: &Store, mailbox: &MailboxInSnapshot) -> Result<Arc<Mailbox>> {
         if mailbox.facts.placeholder {
             return Err(StoreError::NotFound("mailbox"));
         }
         let open = self.open.iter().find(|open| open.id() == mailbox.id).map(Arc::clone);
-        let open = open.map_or_else(|| store.mailbox(mailbox.id), Ok)?;
-        let cells = open.cells()?;
-        let count = cells.count_up_to(mailbox.facts.uid_next.saturating_sub(1))?;
-        Ok(SnapshotCells { cells, count, upto: mailbox.facts.highest_modseq, next: 0 })
+        open.map_or_else(|| store.mailbox(mailbox.id), Ok)
     }
 }
 

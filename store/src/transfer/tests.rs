@@ -9,7 +9,7 @@ use crate::change::{Change, SpecialUse, SystemFlags, ZonedTime};
 use crate::ids::{CellIndex, MailboxId, UserId};
 use crate::quota::{Limit, Limits};
 use crate::store::{OpenOptions, Store, WriterChoice};
-use crate::txn::{Delivery, Outcome};
+use crate::txn::{Delivery, NewAnnotation, Outcome};
 
 fn open(folder: &Path, handler: u16) -> Arc<Store> {
     Store::open(OpenOptions::new(folder.join("store"), folder.join("run"), WriterChoice::Handler(handler)))
@@ -53,7 +53,20 @@ fn made(store: &Arc<Store>) -> UserId {
     let mut txn = store.begin();
     txn.expunge(inbox, &[CellIndex(1)]);
     txn.commit().expect("expunged");
+    let mut txn = store.begin();
+    txn.annotate(inbox, &[CellIndex(2)], annotations(), None);
+    txn.commit().expect("annotated");
     user
+}
+
+/// What one of the messages is annotated with.
+fn annotations() -> Vec<NewAnnotation> {
+    let one = |is_shared, value: &[u8]| NewAnnotation {
+        entry: "/comment".to_string(),
+        is_shared,
+        value: Some(value.to_vec()),
+    };
+    vec![one(true, b"for all"), one(false, b"\0")]
 }
 
 fn export(store: &Arc<Store>, user: UserId) -> Vec<u8> {
@@ -62,7 +75,8 @@ fn export(store: &Arc<Store>, user: UserId) -> Vec<u8> {
     for mailbox in snapshot.mailboxes.iter().filter(|mailbox| !mailbox.facts.placeholder) {
         for cell in snapshot.cells(store, mailbox).expect("readable") {
             let cell = cell.expect("whole");
-            writer.message(store, mailbox.id.number, &cell).expect("written").expect("whole");
+            let annotations = snapshot.annotations(store, mailbox, cell.uid).expect("read");
+            writer.message(store, mailbox.id.number, &cell, &annotations).expect("written").expect("whole");
         }
     }
     let (sums, file) = writer.finish().expect("written");
@@ -135,10 +149,20 @@ fn what_is_written_is_read() {
     let uids: Vec<(u32, u32)> = items
         .iter()
         .filter_map(|item| match item {
-            ExportItem::Message { mailbox, added } => Some((*mailbox, added.uid.get())),
+            ExportItem::Message { mailbox, added, .. } => Some((*mailbox, added.uid.get())),
             _ => None,
         })
         .collect();
+    let annotated: Vec<_> = items
+        .iter()
+        .filter_map(|item| match item {
+            ExportItem::Message { added, annotations, .. } if !annotations.is_empty() => {
+                Some((added.uid.get(), annotations.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(annotated, [(3, annotations())]);
     assert_eq!(uids, [(1, 1), (1, 3), (1, 4), (1, 5), (1, 6), (2, 1)]);
     assert_eq!(items.last(), Some(&ExportItem::End(6)));
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::change::{Added, Change};
+use crate::change::{Added, AnnotationEntry, Change};
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, PageId, UserId};
 use crate::log::frame::FRAME_HEAD_BYTES;
@@ -13,6 +13,7 @@ use crate::quota::Limits;
 use crate::store::Store;
 use crate::transfer::UserSnapshot;
 use crate::transfer::format::{ExportHead, put_change, put_end};
+use crate::txn::NewAnnotation;
 
 /// Octets of a message that are in memory at one time.
 const STEP_BYTES: u64 = 1 << 20;
@@ -97,8 +98,14 @@ impl<W: Write> ExportWriter<W> {
         Ok(writer)
     }
 
-    /// Writes a message of mailbox number `mailbox`. The outer error is the file's, and ends it; the inner one is the message's, of which nothing was written.
-    pub fn message(&mut self, store: &Store, mailbox: u32, cell: &Cell) -> io::Result<Result<()>> {
+    /// Writes a message of mailbox number `mailbox` with its annotations. The outer error is the file's, and ends it; the inner one is the message's, of which nothing was written.
+    pub fn message(
+        &mut self,
+        store: &Store,
+        mailbox: u32,
+        cell: &Cell,
+        annotations: &[NewAnnotation],
+    ) -> io::Result<Result<()>> {
         let mut octets = Vec::new();
         let stored = match read_whole(store, cell.message, &mut octets) {
             Ok(stored) => stored,
@@ -108,6 +115,21 @@ impl<W: Write> ExportWriter<W> {
         let mut records = Vec::new();
         let mailbox = MailboxId { user: UserId(0), number: mailbox };
         put_change(&Change::Add { mailbox, added }, &mut records);
+        for reader in [None, Some(mailbox.user)] {
+            let of_reader = annotations.iter().filter(|annotation| annotation.is_shared == reader.is_none());
+            let entries = of_reader.map(|NewAnnotation { entry, value, .. }| AnnotationEntry {
+                name: entry.clone(),
+                modseq: cell.modseq,
+                value: value.clone(),
+            });
+            let messages = vec![(cell.uid, entries.collect::<Vec<_>>())];
+            if !messages[0].1.is_empty() {
+                put_change(
+                    &Change::Annotations { mailbox, reader, modseq: cell.modseq, messages },
+                    &mut records,
+                );
+            }
+        }
         let head = self.head(FrameType::Delivery, &records, stored.size, stored.content_hash);
         self.put(&head.encode())?;
         if stored.size <= STEP_BYTES {

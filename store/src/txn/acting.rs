@@ -34,6 +34,16 @@ impl Actor {
         self.rights.has(Right::Write)
     }
 
+    /// Whether the actor may keep private annotations there.
+    pub(super) fn may_read(self) -> bool {
+        self.rights.has(Right::Read)
+    }
+
+    /// Whether the actor may set shared annotations there.
+    pub(super) fn may_annotate(self) -> bool {
+        self.rights.has(Right::Annotate)
+    }
+
     /// Those of the flags in cells that the actor may set and clear.
     fn reach(self) -> Flags {
         let mut reach = Flags::default();

@@ -5,13 +5,15 @@
 //! cell until the new reference is counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::change::{Added, Change, Flags, SystemFlags};
 use crate::error::{ChangeError, StoreError};
 use crate::ids::{MailboxId, Uid};
-use crate::mailbox::Cell;
+use crate::mailbox::{Cell, Mailbox};
 use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
+use crate::txn::annotate::Private;
 use crate::txn::outcome::{Copied, Outcome};
 use crate::txn::plan::{Make, Plan, Stop};
 
@@ -40,7 +42,7 @@ impl Plan<'_> {
             return Err(ChangeError::Limit("messages at once").into());
         }
         let uid_validity = self.existing(to)?.uid_validity;
-        let (cells, wanted) = self.held_cells(from, wanted)?;
+        let (source, cells, wanted) = self.held_cells(from, wanted)?;
         if cells.is_empty() {
             let modseq = self.existing(to)?.modseq();
             let uids = Vec::new();
@@ -70,22 +72,23 @@ impl Plan<'_> {
             uids.push((cell.uid, uid));
         }
         self.touched.push(to);
+        self.copy_annotations(&source, to, &uids, modseq, Private::OfAll)?;
         Ok(Outcome::Copied(Copied { uid_validity, uids, modseq, expunged_modseq: None }))
     }
 
-    /// The cells of those that are held, and what is wanted of each.
+    /// The mailbox, the cells of those that are held, and what is wanted of each.
     fn held_cells<'w>(
         &self,
         from: MailboxId,
         wanted: &'w [BroughtBack],
-    ) -> Result<(Vec<Cell>, Vec<&'w BroughtBack>), Stop> {
+    ) -> Result<(Arc<Mailbox>, Vec<Cell>, Vec<&'w BroughtBack>), Stop> {
         let mut held = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
         let source = match self.store.mailbox_even_deleted(from, self.held) {
             Err(StoreError::NotFound(_)) => return Err(ChangeError::NoSuchMailbox.into()),
             source => source?,
         };
         if source.is_released()? {
-            return Ok(held);
+            return Ok((source, held.0, held.1));
         }
         let cells = source.cells()?;
         for wanted in wanted {
@@ -100,6 +103,6 @@ impl Plan<'_> {
                 held.1.push(wanted);
             }
         }
-        Ok(held)
+        Ok((source, held.0, held.1))
     }
 }

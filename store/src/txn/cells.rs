@@ -17,6 +17,7 @@ use crate::page::directory::MessagePlace;
 use crate::quota::Usage;
 use crate::txn::MESSAGES_MOST;
 use crate::txn::acting::{Actor, Ranges};
+use crate::txn::annotate::Private;
 use crate::txn::outcome::{
     Appended, Copied, Delivery, FlagChange, FlagOperation, FlagsChanged, Outcome, Refused,
 };
@@ -172,6 +173,8 @@ impl Plan<'_> {
         if let Some(actor) = actor {
             self.mark(to, actor, true, modseq, seen.into_vec());
         }
+        let source = self.open(from)?;
+        self.copy_annotations(&source, to, &uids, modseq, Private::OfActor)?;
         let mut expunged_modseq = None;
         if expunge {
             let modseq = self.existing(from)?.next_modseq();

@@ -5,6 +5,7 @@
 //! - `plan`: reads the views and decides the changes; nothing is changed there
 //! - `cells`, `names`, `rights`, `room`: the decisions about messages, about mailbox lists, about who may do what, and about limits
 //! - `acting`: what of it somebody may do who is not the owner, and whose \Seen it is
+//! - `annotate`: annotations of messages
 //! - `bring_back`: messages that were expunged, or were in a mailbox that was deleted
 //! - `own`, `equal`: the message of a transaction, and whether it came before
 //! - `deposit`: messages that are stored first, and put into a mailbox together or in the place of another
@@ -12,6 +13,7 @@
 
 mod acting;
 mod adopt;
+mod annotate;
 mod bring_back;
 mod cells;
 mod deposit;
@@ -28,8 +30,8 @@ mod tests;
 pub use adopt::{AdoptedMailbox, AdoptedMessage, AdoptedUser, is_keyword};
 pub use deposit::{Deposit, DepositDelivery};
 pub use outcome::{
-    Appended, Committed, Copied, Delivery, Deposited, FlagChange, FlagOperation, FlagsChanged, Outcome,
-    Refused,
+    Annotated, Appended, Committed, Copied, Delivery, Deposited, FlagChange, FlagOperation, FlagsChanged,
+    NewAnnotation, Outcome, Refused,
 };
 
 use std::sync::Arc;
@@ -66,6 +68,8 @@ pub(crate) enum Operation {
     Copy { from: MailboxId, cells: Vec<CellIndex>, to: MailboxId, expunge: bool },
     BringBack { from: MailboxId, messages: Vec<BroughtBack>, to: MailboxId },
     StoreFlags { mailbox: MailboxId, cells: Vec<CellIndex>, change: FlagChange, since: Option<ModSeq> },
+    Annotate { mailbox: MailboxId, cells: Vec<CellIndex>, wanted: Vec<NewAnnotation>, since: Option<ModSeq> },
+    AnnotateAdded { mailbox: MailboxId, place: usize, wanted: Vec<NewAnnotation> },
     Expunge { mailbox: MailboxId, cells: Vec<CellIndex> },
     CreateUser { name: String },
     DeleteUser { user: UserId, unused: bool },
@@ -159,6 +163,29 @@ impl<'store> Txn<'store> {
     ) {
         let cells = ascending(cells);
         self.operations.push(Operation::StoreFlags { mailbox, cells, change, since: Some(since) });
+    }
+
+    /// Sets annotations of messages, or takes them away; each message gets all of them, or none does. With `since`, messages that were changed after it are left as they are.
+    ///
+    /// Its `commit` fails with `TooManyAnnotations` if a message would have too many, with `OverQuota` if the user would.
+    pub fn annotate(
+        &mut self,
+        mailbox: MailboxId,
+        cells: &[CellIndex],
+        wanted: Vec<NewAnnotation>,
+        since: Option<ModSeq>,
+    ) {
+        let cells = ascending(cells);
+        self.operations.push(Operation::Annotate { mailbox, cells, wanted, since });
+    }
+
+    /// Annotates a message that an earlier operation of this transaction puts into `mailbox`: the one with this place, from 0, among those that it gets.
+    ///
+    /// Its `commit` fails as that of `annotate`.
+    pub fn annotate_added(&mut self, mailbox: MailboxId, place: usize, wanted: Vec<NewAnnotation>) {
+        if !wanted.is_empty() {
+            self.operations.push(Operation::AnnotateAdded { mailbox, place, wanted });
+        }
     }
 
     /// Expunges messages, whether or not they are marked \Deleted.
@@ -417,7 +444,8 @@ fn append(
 }
 
 /// Whether nobody may see these changes before they are durable, even if others then wait for the locks meanwhile:
-/// - what readers of another user's mailbox have seen, for the file that says it is replaced as a whole, and never ahead of its log;
+/// - what readers of another user's mailbox have seen, for the file that says it is replaced as a whole, and never ahead of its log; annotations likewise, whose file is
+///   durable as soon as it has them;
 /// - users, all that is said in a list of mailboxes, and names of keywords, for other processes may soon log changes that mean something else
 ///   without them (a name that a rename has made free is given to another mailbox), and sync those first; and a list is a file that is
 ///   durable at once, so that after a power cut it would say what no log says;
@@ -437,6 +465,7 @@ pub(crate) fn must_be_durable_first(changes: &[Change]) -> bool {
                     | Change::UserDelete { .. }
                     | Change::Keyword { .. }
                     | Change::Seen { .. }
+                    | Change::Annotations { .. }
             )
     };
     let delivers = matches!(changes.first(), Some(Change::Message { .. }));
@@ -464,6 +493,7 @@ fn weight(changes: &[Change]) -> usize {
             Change::Flags { messages, .. } => messages.len(),
             Change::Expunge { uids, .. } => uids.len(),
             Change::Seen { ranges, .. } => ranges.len(),
+            Change::Annotations { messages, .. } => messages.len(),
             _ => 1,
         })
         .sum()

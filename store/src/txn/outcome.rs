@@ -91,6 +91,30 @@ pub struct Copied {
     pub expunged_modseq: Option<ModSeq>,
 }
 
+/// An annotation that a message gets (RFC 5257).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAnnotation {
+    /// The entry's name, such as `/comment`.
+    pub entry: String,
+    /// Whether all who may read the mailbox see it; else it is the actor's alone.
+    pub is_shared: bool,
+    /// What it says; `None`: it goes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Messages whose annotations a change altered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotated {
+    /// The modseq of the change; the mailbox's highest one if nothing was altered.
+    pub modseq: ModSeq,
+    /// The altered messages, ascending. A message that had these annotations already is not among them.
+    pub messages: Vec<(CellIndex, Uid)>,
+    /// Of each of `messages`, the modseq it had before: whoever changed it last may not be the caller.
+    pub modseqs_before: Vec<ModSeq>,
+    /// Messages that were left as they are because they were changed after the modseq that the caller named; ascending.
+    pub newer: Vec<(CellIndex, Uid)>,
+}
+
 /// Messages whose flags a change altered, with all their flags after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlagsChanged {
@@ -115,11 +139,13 @@ pub enum Outcome {
     Copied(Copied),
     /// Of `store_flags`.
     Flags(FlagsChanged),
+    /// Of `annotate`.
+    Annotated(Annotated),
     /// Of `expunge`: the UIDs that are now gone, and the modseq of that.
     Expunged(Vec<Uid>, ModSeq),
     /// Of `create_mailbox`: the new mailbox.
     Created(MailboxId),
-    /// Of the other operations on mailbox lists.
+    /// Of the other operations.
     Done,
 }
 

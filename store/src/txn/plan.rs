@@ -88,7 +88,10 @@ impl Operation {
                 let from = replaced.iter().map(|(from, _)| LockKey::Mailbox(*from));
                 from.chain([LockKey::Mailbox(*to)]).collect()
             }
-            Operation::StoreFlags { mailbox, .. } | Operation::Expunge { mailbox, .. } => {
+            Operation::StoreFlags { mailbox, .. }
+            | Operation::Annotate { mailbox, .. }
+            | Operation::AnnotateAdded { mailbox, .. }
+            | Operation::Expunge { mailbox, .. } => {
                 vec![LockKey::Mailbox(*mailbox)]
             }
             Operation::CreateUser { .. } | Operation::AdoptUser { .. } => vec![LockKey::Catalog],
@@ -144,6 +147,12 @@ impl<'a> Plan<'a> {
                 Operation::BringBack { from, messages, to } => self.bring_back(*from, messages, *to)?,
                 Operation::StoreFlags { mailbox, cells, change, since } => {
                     self.store_flags(*mailbox, cells, change, *since)?
+                }
+                Operation::Annotate { mailbox, cells, wanted, since } => {
+                    self.annotate(*mailbox, cells, wanted, *since)?
+                }
+                Operation::AnnotateAdded { mailbox, place, wanted } => {
+                    self.annotate_added(*mailbox, *place, wanted)?
                 }
                 Operation::Expunge { mailbox, cells } => self.expunge(*mailbox, cells)?,
                 Operation::CreateUser { name } => self.create_user(name)?,

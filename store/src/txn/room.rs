@@ -17,6 +17,8 @@ use crate::txn::plan::{Plan, Stop};
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     users: HashMap<UserId, Room>,
+    /// Octets of annotations of users who may have so many.
+    annotations: HashMap<UserId, u64>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,26 @@ impl Plan<'_> {
             return Err(ChangeError::OverQuota(what).into());
         }
         room.usage = after;
+        Ok(())
+    }
+
+    /// Counts octets of annotations that a user is to get. Refused if that is more than allowed.
+    pub(super) fn admit_annotations(&mut self, user: UserId, more: u64) -> Result<(), Stop> {
+        let limits = match self.store.limits_of(user) {
+            Ok(limits) if more == 0 || !limits.limits_annotations() => return Ok(()),
+            Err(StoreError::NotFound(_)) => return Err(ChangeError::NoSuchMailbox.into()),
+            limits => limits?,
+        };
+        self.need([LockKey::List(user)])?;
+        let before = match self.rooms.annotations.get(&user) {
+            Some(octets) => *octets,
+            None => self.store.annotation_octets(user)?,
+        };
+        let after = before.saturating_add(more);
+        if !limits.allows_annotations(after) {
+            return Err(ChangeError::OverQuota(Resource::Annotations).into());
+        }
+        self.rooms.annotations.insert(user, after);
         Ok(())
     }
 

@@ -19,6 +19,10 @@ fn added(uid: u32) -> Added {
     }
 }
 
+fn entry(name: &str, modseq: u64, value: Option<&[u8]>) -> AnnotationEntry {
+    AnnotationEntry { name: name.to_string(), modseq: ModSeq(modseq), value: value.map(<[u8]>::to_vec) }
+}
+
 fn one_of_each() -> Vec<Change> {
     let uid = |value| Uid::new(value).expect("not 0");
     vec![
@@ -44,6 +48,18 @@ fn one_of_each() -> Vec<Change> {
             modseq: ModSeq(1 << 50),
             seen: true,
             ranges: vec![(uid(1), uid(1)), (uid(3), uid(700)), (uid(u32::MAX), uid(u32::MAX))],
+        },
+        Change::Annotations {
+            mailbox: mailbox(1),
+            reader: None,
+            modseq: ModSeq(1 << 50),
+            messages: vec![(uid(3), vec![entry("/comment", 1 << 50, Some(b"x\0"))]), (uid(u32::MAX), vec![])],
+        },
+        Change::Annotations {
+            mailbox: mailbox(1),
+            reader: Some(UserId(u32::MAX)),
+            modseq: ModSeq(u64::MAX),
+            messages: vec![(uid(1), vec![entry("/1/comment", 0, None), entry("", u64::MAX, Some(b""))])],
         },
         Change::Keyword { mailbox: mailbox(1), bit: 63, name: "$Junk".to_string() },
         Change::UserCreate { user: UserId(0), name: "ann".to_string() },
@@ -86,7 +102,13 @@ fn one_of_each() -> Vec<Change> {
                 octets: Limit::Most(Limit::HIGHEST),
                 messages: Limit::Unlimited,
                 mailboxes: Limit::Default,
+                annotations: Limit::Default,
             },
+        },
+        Change::Quota {
+            user: UserId(1),
+            list_version: 10,
+            limits: Limits { annotations: Limit::Most(9), ..Limits::default() },
         },
         Change::Attribute {
             user: UserId(1),

@@ -127,10 +127,7 @@ fn limits_count_what_is_there_in_the_end() {
     let user = store.ensure_user("ann").expect("made");
     let ann = inbox(user);
     let mut txn = store.begin();
-    txn.set_quota(
-        user,
-        Limits { octets: Limit::Most(1000), messages: Limit::Most(2), mailboxes: Limit::Default },
-    );
+    txn.set_quota(user, Limits { octets: Limit::Most(1000), messages: Limit::Most(2), ..Limits::default() });
     txn.commit().expect("done");
     let of = |octets: &[usize]| -> Vec<DepositDelivery> {
         octets.iter().map(|octets| deposit(&store, &mail("m", *octets), ann)).collect()
