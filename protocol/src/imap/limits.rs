@@ -4,6 +4,15 @@
 
 use super::syntax::name_encoding::NameEncoding;
 
+/// Annotations of messages (RFC 5257): octets of the name of an entry, or of a pattern.
+pub const ANNOTATION_NAME_MAX: usize = 255;
+/// Annotations: octets of a value. A longer one is refused with NO \[ANNOTATE TOOBIG].
+pub const ANNOTATION_VALUE_MAX: usize = 32 << 10;
+/// Annotations: values that one STORE, or one message of an APPEND, may set.
+pub const ANNOTATION_VALUES_MAX: usize = 128;
+/// Annotations: entries, and attributes, that one ANNOTATION of FETCH may name.
+pub const ANNOTATION_FETCH_MAX: usize = 64;
+
 /// The limits of one session's decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

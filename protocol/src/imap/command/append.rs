@@ -1,9 +1,10 @@
 //! APPEND (RFC 3501 section 6.3.11) with several messages (MULTIAPPEND, RFC 3502), messages made of parts (CATENATE, RFC 4469), with
-//! octets that may be NUL (BINARY, RFC 3516) or UTF-8 in headers (RFC 6855 section 4); REPLACE and UID REPLACE (RFC 8508).
+//! annotations (RFC 5257), octets that may be NUL (BINARY, RFC 3516) or UTF-8 in headers (RFC 6855 section 4); REPLACE and UID REPLACE (RFC 8508).
 //!
 //! The decoder parses such a command piece by piece ([`AppendPiece`]); the octets of messages are never seen here.
 
 use super::{Numbering, Tag};
+use crate::imap::extension::annotate::AnnotationValue;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::date::DateTime;
 use crate::imap::syntax::flag::Flags;
@@ -48,6 +49,8 @@ pub struct MessageHeader {
     pub flags: Flags,
     /// Its internal date; `None` for now.
     pub date: Option<DateTime>,
+    /// ANNOTATION (RFC 5257 section 4.7): what it is annotated with, none twice.
+    pub annotations: Vec<AnnotationValue>,
 }
 
 /// Octets of a message that are coming.
@@ -120,7 +123,9 @@ impl Replaced {
 }
 
 impl MessageHeader {
-    /// Parses ` (flags) "date" `, each of which may be missing, up to the message's data.
+    /// Parses ` (flags) "date" ANNOTATION (…) `, each of which may be missing, up to the message's data.
+    ///
+    /// Errors: also where the text ends within ANNOTATION, with `cursor` at the end or before `~`.
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<MessageHeader, Fault> {
         let mut header = MessageHeader::default();
         cursor.space()?;
@@ -130,6 +135,12 @@ impl MessageHeader {
         }
         if cursor.peek() == Some(b'"') {
             header.date = Some(DateTime::parse(cursor)?);
+            cursor.space()?;
+        }
+        let mut ahead = cursor.clone();
+        if ahead.keyword().is_ok_and(|name| name.as_bytes() == b"ANNOTATION") {
+            *cursor = ahead;
+            header.annotations = AnnotationValue::parse_all(cursor)?;
             cursor.space()?;
         }
         Ok(header)

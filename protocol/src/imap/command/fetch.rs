@@ -1,6 +1,7 @@
 //! FETCH and UID FETCH (RFC 3501 section 6.4.5). Modifiers of extensions stand behind the items: [`FetchModifiers`].
 
 use super::Numbering;
+use crate::imap::extension::annotate::FetchAnnotation;
 use crate::imap::extension::condstore;
 use crate::imap::extension::gmail::GmailItem;
 use crate::imap::extension::partial::PartialRange;
@@ -72,6 +73,8 @@ pub enum FetchItem {
     SaveDate,
     /// PREVIEW (RFC 8970)
     Preview(Urgency),
+    /// ANNOTATION (RFC 5257)
+    Annotation(Box<FetchAnnotation>),
     /// An item of X-GM-EXT-1.
     Gmail(GmailItem),
 }
@@ -119,6 +122,7 @@ impl FetchItem {
             b"EMAILID" => FetchItem::EmailId,
             b"THREADID" => FetchItem::ThreadId,
             b"SAVEDATE" => FetchItem::SaveDate,
+            b"ANNOTATION" => FetchItem::Annotation(Box::new(FetchAnnotation::parse(cursor)?)),
             b"PREVIEW" => FetchItem::Preview(Urgency::parse(cursor)?),
             name => match GmailItem::from_upper_name(name) {
                 Some(item) => FetchItem::Gmail(item),

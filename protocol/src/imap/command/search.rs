@@ -1,6 +1,7 @@
 //! SEARCH and UID SEARCH (RFC 3501 section 6.4.4), with result options before the charset (RFC 4731).
 
 use super::Numbering;
+use crate::imap::extension::annotate::SearchAnnotation;
 use crate::imap::extension::condstore;
 use crate::imap::extension::gmail;
 use crate::imap::extension::object_id::ObjectId;
@@ -81,6 +82,8 @@ pub enum SearchKey {
     Fuzzy(Box<SearchKey>),
     /// FILTER (RFC 5466): the keys that are stored under this name, to be put in its place.
     Filter(String),
+    /// ANNOTATION (RFC 5257 section 4.8)
+    Annotation(Box<SearchAnnotation>),
     /// OLDER (RFC 5032): the internal date is at least so many seconds ago.
     Older(u32),
     /// YOUNGER (RFC 5032): the internal date is at most so many seconds ago.
@@ -296,6 +299,7 @@ impl SearchKey {
             b"SENTBEFORE" => SearchKey::SentDate(Before, parse_date(cursor)?),
             b"SENTON" => SearchKey::SentDate(On, parse_date(cursor)?),
             b"SENTSINCE" => SearchKey::SentDate(Since, parse_date(cursor)?),
+            b"ANNOTATION" => SearchKey::Annotation(Box::new(SearchAnnotation::parse(cursor)?)),
             b"FILTER" => SearchKey::Filter(parse_filter_name(cursor)?),
             b"OLDER" => SearchKey::Older(parse_interval(cursor)?),
             b"YOUNGER" => SearchKey::Younger(parse_interval(cursor)?),

@@ -1,12 +1,13 @@
-//! STORE and UID STORE (RFC 3501 section 6.4.6), with UNCHANGEDSINCE (RFC 7162 section 3.1.3).
+//! STORE and UID STORE (RFC 3501 section 6.4.6), with UNCHANGEDSINCE (RFC 7162 section 3.1.3) and ANNOTATION (RFC 5257 section 4.5).
 
 use super::Numbering;
+use crate::imap::extension::annotate::AnnotationValue;
 use crate::imap::extension::{condstore, gmail};
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::flag::Flags;
 use crate::imap::syntax::sequence_set::SequenceSet;
 
-/// Which messages get which flags.
+/// Which messages get which flags or annotations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreArguments {
     /// What the numbers are, here and in the replies.
@@ -16,7 +17,16 @@ pub struct StoreArguments {
     /// UNCHANGEDSINCE: messages with a higher modification sequence are left as they are.
     pub unchanged_since: Option<u64>,
     /// The change.
-    pub change: StoreFlags,
+    pub change: StoreChange,
+}
+
+/// What is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreChange {
+    /// Flags or labels.
+    Flags(StoreFlags),
+    /// ANNOTATION: these values are set, all of them or none. At least one, none twice.
+    Annotations(Vec<AnnotationValue>),
 }
 
 /// A change of flags.
@@ -58,6 +68,12 @@ impl StoreArguments {
         let messages = SequenceSet::parse(cursor)?;
         cursor.space()?;
         let unchanged_since = condstore::parse_store_modifiers(cursor)?;
+        let mut ahead = cursor.clone();
+        if ahead.keyword().is_ok_and(|name| name.as_bytes() == b"ANNOTATION") {
+            *cursor = ahead;
+            let change = StoreChange::Annotations(AnnotationValue::parse_all(cursor)?);
+            return Ok(StoreArguments { numbering, messages, unchanged_since, change });
+        }
         let operation = if cursor.take_if(b'+') {
             StoreOperation::Add
         } else if cursor.take_if(b'-') {
@@ -77,7 +93,7 @@ impl StoreArguments {
             StoreItem::Flags => Flags::parse_list_or_bare(cursor)?,
             StoreItem::Labels => gmail::parse_labels(cursor)?,
         };
-        let change = StoreFlags { operation, item, silent, flags };
+        let change = StoreChange::Flags(StoreFlags { operation, item, silent, flags });
         Ok(StoreArguments { numbering, messages, unchanged_since, change })
     }
 }

@@ -5,7 +5,7 @@ use super::fetch::{FetchItem, SectionItem};
 use super::list::ListForm;
 use super::search::{DateComparison, SearchCharset, SearchKey};
 use super::status::StatusItem;
-use super::store::StoreOperation;
+use super::store::{StoreArguments, StoreChange, StoreOperation};
 use super::*;
 use crate::imap::extension::compress::Algorithm;
 use crate::imap::extension::result_options::ResultOption;
@@ -498,8 +498,8 @@ fn search_by_modification_sequence_and_uid() {
 #[test]
 fn store_copy_move_expunge() {
     let store = |text: &str| match parse(text) {
-        Ok(Command::Store(store)) => {
-            (store.numbering, store.change.operation, store.change.silent, store.change.flags)
+        Ok(Command::Store(StoreArguments { numbering, change: StoreChange::Flags(change), .. })) => {
+            (numbering, change.operation, change.silent, change.flags)
         }
         other => panic!("{text}: {other:?}"),
     };

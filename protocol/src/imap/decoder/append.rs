@@ -2,7 +2,7 @@
 //! than the line that is coming.
 //!
 //! ```text
-//! tag APPEND mailbox ─► [(flags)] ["date"] ─► {n} … octets … ──────────────────┬─► end
+//! tag APPEND mailbox ─► [(flags)] ["date"] [ANNOTATION (…)] ─► {n} … octets … ──────────────────┬─► end
 //!                  ▲                      └─► CATENATE ( TEXT {n} …, URL x ) ──┤
 //!                  │                      └─► UTF8 (~{n} … octets … ) ─────────┤
 //!                  └───────────────────────────────────────────────────────────┘
@@ -113,7 +113,15 @@ impl Append {
                     if self.messages > 0 && self.kind != AppendKind::Append {
                         return Err(Fault::syntax("REPLACE takes one message"));
                     }
-                    let header = MessageHeader::parse(cursor)?;
+                    let mut ahead = cursor.clone();
+                    let header = match MessageHeader::parse(&mut ahead) {
+                        // A name or a value of an annotation.
+                        Err(_) if has_literal && is_in_annotations(cursor, &ahead) => {
+                            return Ok(Step::Argument);
+                        }
+                        header => header?,
+                    };
+                    *cursor = ahead;
                     self.place = Place::Data;
                     self.messages += 1;
                     return Ok(Step::Piece(AppendPiece::Message(header)));
@@ -204,6 +212,14 @@ impl Append {
             _ => Err(Fault::syntax(text)),
         }
     }
+}
+
+/// Whether what stands before a message ended, at `end`, within its annotations.
+fn is_in_annotations(begin: &Cursor<'_>, end: &Cursor<'_>) -> bool {
+    const NAME: &[u8] = b" ANNOTATION";
+    let parsed = &begin.rest()[..begin.rest().len() - end.rest().len()];
+    matches!(end.rest(), b"" | b"~")
+        && parsed.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
 }
 
 /// `(~{n}`

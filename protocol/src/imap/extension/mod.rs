@@ -21,9 +21,11 @@
 //! | MULTIAPPEND (3502), CATENATE (4469), REPLACE (8508), literal8 of BINARY (3516), UTF8 of APPEND (6855) | `command/append.rs`, `decoder/append.rs` |
 //! | BINARY of FETCH (3516) | `command/fetch.rs`, `reply/binary.rs` |
 //! | URLs of CATENATE and URLAUTH (5092) | `url/` |
+//! | ANNOTATE-EXPERIMENT-1 (5257): ANNOTATION in FETCH, STORE, APPEND, SEARCH and SORT, ANNOTATE of SELECT | `annotate.rs`, called from the command; `reply/annotate.rs` |
 //! | `$` of SEARCHRES (5182) | `syntax/sequence_set.rs` |
 
 pub mod acl;
+pub mod annotate;
 pub mod compress;
 pub(crate) mod condstore;
 pub mod context;

@@ -54,19 +54,22 @@ impl Events {
     pub const MAILBOX_METADATA_CHANGE: Events = Events(1 << 5);
     /// Entries of the server's METADATA.
     pub const SERVER_METADATA_CHANGE: Events = Events(1 << 6);
+    /// Changes of messages' annotations (RFC 5257). Goes with the first two.
+    pub const ANNOTATION_CHANGE: Events = Events(1 << 7);
 
     /// Each event that can be asked for, with its name.
-    pub const ALL: [(Events, &'static str); 7] = [
+    pub const ALL: [(Events, &'static str); 8] = [
         (Events::MESSAGE_NEW, "MessageNew"),
         (Events::MESSAGE_EXPUNGE, "MessageExpunge"),
         (Events::FLAG_CHANGE, "FlagChange"),
+        (Events::ANNOTATION_CHANGE, "AnnotationChange"),
         (Events::MAILBOX_NAME, "MailboxName"),
         (Events::SUBSCRIPTION_CHANGE, "SubscriptionChange"),
         (Events::MAILBOX_METADATA_CHANGE, "MailboxMetadataChange"),
         (Events::SERVER_METADATA_CHANGE, "ServerMetadataChange"),
     ];
 
-    const OF_MESSAGES: Events = Events(0b111);
+    const OF_MESSAGES: Events = Events(0b1000_0111);
 
     /// Whether any of `other` is in the set.
     pub fn has(self, other: Events) -> bool {
@@ -93,14 +96,14 @@ impl Events {
         Events(self.0 & !Events::OF_MESSAGES.0)
     }
 
-    /// Section 5: MessageNew and MessageExpunge go together, FlagChange with both.
+    /// Section 5: MessageNew and MessageExpunge go together, FlagChange and AnnotationChange with both.
     fn check(self) -> Result<(), Fault> {
         let (new, expunge) = (self.has(Events::MESSAGE_NEW), self.has(Events::MESSAGE_EXPUNGE));
         if new != expunge {
             return Err(Fault::syntax("MessageNew and MessageExpunge go together"));
         }
-        if self.has(Events::FLAG_CHANGE) && !new {
-            return Err(Fault::syntax("FlagChange goes with MessageNew and MessageExpunge"));
+        if self.has(Events::FLAG_CHANGE.union(Events::ANNOTATION_CHANGE)) && !new {
+            return Err(Fault::syntax("Changes go with MessageNew and MessageExpunge"));
         }
         Ok(())
     }
@@ -250,6 +253,7 @@ mod tests {
             " SET (selected (MessageNew))",
             " SET (selected (MessageExpunge))",
             " SET (selected (FlagChange))",
+            " SET (selected (AnnotationChange))",
             " SET (selected (MessageNew MessageExpunge MailboxName))",
             " SET (selected NONE) (selected-delayed NONE)",
             " SET (personal (MessageNew (UID) MessageExpunge))",

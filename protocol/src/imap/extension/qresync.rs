@@ -1,4 +1,4 @@
-//! QRESYNC (RFC 7162 section 3.2): the parameters of SELECT and EXAMINE.
+//! QRESYNC (RFC 7162 section 3.2): the parameters of SELECT and EXAMINE, with ANNOTATE (RFC 5257 section 4.2).
 
 use super::condstore::parse_modseq;
 use crate::imap::syntax::cursor::{Cursor, Fault};
@@ -11,6 +11,8 @@ pub struct SelectParameters {
     pub condstore: bool,
     /// QRESYNC: the client wants to know what happened since.
     pub qresync: Option<QResync>,
+    /// ANNOTATE (RFC 5257): the client wants to be told of changes of annotations.
+    pub annotate: bool,
 }
 
 /// What a client remembers of a mailbox.
@@ -44,6 +46,7 @@ impl SelectParameters {
         cursor.list(|cursor| {
             match cursor.keyword()?.as_bytes() {
                 b"CONDSTORE" => parameters.condstore = true,
+                b"ANNOTATE" => parameters.annotate = true,
                 b"QRESYNC" if parameters.qresync.is_none() => {
                     cursor.space()?;
                     parameters.qresync = Some(QResync::parse(cursor)?);
@@ -204,7 +207,7 @@ mod tests {
             " (QRESYNC (1 9223372036854775808))",
             " (QRESYNC (1 2) QRESYNC (1 2))",
             " (QRESYNC (1 2)",
-            " (ANNOTATE)",
+            " (ANNOTATION)",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

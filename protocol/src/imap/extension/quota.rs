@@ -33,12 +33,18 @@ pub enum QuotaResource {
     Message,
     /// MAILBOX
     Mailbox,
+    /// ANNOTATION-STORAGE, in units of 1,024 octets.
+    AnnotationStorage,
 }
 
 impl QuotaResource {
     /// All of them.
-    pub const EVERY: [QuotaResource; 3] =
-        [QuotaResource::Storage, QuotaResource::Message, QuotaResource::Mailbox];
+    pub const EVERY: [QuotaResource; 4] = [
+        QuotaResource::Storage,
+        QuotaResource::Message,
+        QuotaResource::Mailbox,
+        QuotaResource::AnnotationStorage,
+    ];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -46,6 +52,7 @@ impl QuotaResource {
             QuotaResource::Storage => "STORAGE",
             QuotaResource::Message => "MESSAGE",
             QuotaResource::Mailbox => "MAILBOX",
+            QuotaResource::AnnotationStorage => "ANNOTATION-STORAGE",
         }
     }
 }

@@ -1,13 +1,14 @@
 //! SORT, UID SORT, THREAD and UID THREAD (RFC 5256), with SORT=DISPLAY (RFC 5957), the result options of ESORT (RFC 5267
 //! section 3) and RELEVANCY (RFC 6203 section 6).
 
+use super::annotate::SortAnnotation;
 use super::result_options::ResultOptions;
 use crate::imap::command::Numbering;
 use crate::imap::command::search::{SearchCharset, SearchKey};
 use crate::imap::syntax::cursor::{Cursor, Fault};
 use crate::imap::syntax::string;
 
-/// How many criteria a SORT may have. There are ten keys, and a second time none of them makes a difference.
+/// How many criteria a SORT may have. There are ten keys and annotations, and a second time none of them makes a difference.
 pub const SORT_CRITERIA_MAX: usize = 32;
 
 /// SORT and UID SORT.
@@ -26,7 +27,7 @@ pub struct SortArguments {
 }
 
 /// One criterion of a SORT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortCriterion {
     /// What is compared.
     pub key: SortKey,
@@ -44,8 +45,10 @@ pub enum Direction {
 }
 
 /// What a SORT compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SortKey {
+    /// ANNOTATION (RFC 5257 section 4.9): a value; without one, an empty one.
+    Annotation(Box<SortAnnotation>),
     /// ARRIVAL: the internal date and time.
     Arrival,
     /// CC: mailbox of the first address.
@@ -131,6 +134,7 @@ impl SortCriterion {
             name = cursor.keyword()?;
         }
         let key = match name.as_bytes() {
+            b"ANNOTATION" => SortKey::Annotation(Box::new(SortAnnotation::parse(cursor)?)),
             b"ARRIVAL" => SortKey::Arrival,
             b"CC" => SortKey::Cc,
             b"DATE" => SortKey::Date,
@@ -183,7 +187,7 @@ mod tests {
     fn criteria(text: &str) -> Vec<(SortKey, Direction)> {
         match parse(text) {
             Ok(Command::Sort(arguments)) => {
-                arguments.criteria.iter().map(|criterion| (criterion.key, criterion.direction)).collect()
+                arguments.criteria.into_iter().map(|criterion| (criterion.key, criterion.direction)).collect()
             }
             other => panic!("{text}: {other:?}"),
         }

@@ -19,7 +19,7 @@ pub fn begin(out: &mut Vec<u8>, begin: &AppendBegin, names: NameEncoding) {
     printer.mailbox(&begin.mailbox);
 }
 
-/// Appends flags and date of a message, with a space before each.
+/// Appends flags, date and annotations of a message, with a space before each.
 pub fn header(out: &mut Vec<u8>, header: &MessageHeader) {
     let mut printer = Printer { out, names: NameEncoding::Utf8, is_space_due: true };
     if header.flags != Default::default() {
@@ -27,6 +27,9 @@ pub fn header(out: &mut Vec<u8>, header: &MessageHeader) {
     }
     if let Some(date) = header.date {
         date.write(printer.begin());
+    }
+    if !header.annotations.is_empty() {
+        printer.annotations(&header.annotations);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::imap::command::list::{ListArguments, ListForm};
 use crate::imap::command::mailbox::{CreateArguments, SelectArguments};
 use crate::imap::command::status::StatusItem;
 use crate::imap::extension::acl::{AclCommand, Modification};
-use crate::imap::extension::qresync::QResync;
+use crate::imap::extension::qresync::{QResync, SelectParameters};
 use crate::imap::syntax::mailbox_name::MailboxName;
 
 impl Printer<'_> {
@@ -18,12 +18,15 @@ impl Printer<'_> {
     pub(super) fn select(&mut self, name: &str, arguments: &SelectArguments) {
         self.about(name, &arguments.mailbox);
         let parameters = &arguments.parameters;
-        if !parameters.condstore && parameters.qresync.is_none() {
+        if *parameters == SelectParameters::default() {
             return;
         }
         self.list(|printer| {
             if parameters.condstore {
                 printer.word("CONDSTORE");
+            }
+            if parameters.annotate {
+                printer.word("ANNOTATE");
             }
             if let Some(qresync) = &parameters.qresync {
                 printer.qresync(qresync);

@@ -3,7 +3,7 @@
 use super::Printer;
 use crate::imap::command::copy::CopyArguments;
 use crate::imap::command::fetch::{FetchArguments, FetchItem, FetchModifiers, SectionItem};
-use crate::imap::command::store::{StoreArguments, StoreItem, StoreOperation};
+use crate::imap::command::store::{StoreArguments, StoreChange, StoreItem, StoreOperation};
 use crate::imap::extension::preview::Urgency;
 use crate::imap::syntax::section::Section;
 
@@ -52,6 +52,7 @@ impl Printer<'_> {
             FetchItem::SaveDate => self.word("SAVEDATE"),
             FetchItem::Preview(Urgency::Waits) => self.word("PREVIEW"),
             FetchItem::Preview(Urgency::Lazy) => self.word("PREVIEW (LAZY)"),
+            FetchItem::Annotation(annotation) => self.fetch_annotation(annotation),
             FetchItem::Gmail(item) => self.word(item.name()),
         }
     }
@@ -78,7 +79,10 @@ impl Printer<'_> {
                 printer.number(modseq);
             });
         }
-        let change = &arguments.change;
+        let change = match &arguments.change {
+            StoreChange::Flags(change) => change,
+            StoreChange::Annotations(values) => return self.annotations(values),
+        };
         let sign = match change.operation {
             StoreOperation::Set => "",
             StoreOperation::Add => "+",

@@ -4,7 +4,6 @@ use super::Printer;
 use crate::imap::extension::metadata::{Depth, GetMetadataArguments, MetadataCommand, SetMetadataArguments};
 use crate::imap::extension::quota::QuotaCommand;
 use crate::imap::syntax::mailbox_name::MailboxName;
-use crate::imap::syntax::string;
 
 impl Printer<'_> {
     pub(super) fn metadata(&mut self, command: &MetadataCommand) {
@@ -40,14 +39,7 @@ impl Printer<'_> {
         self.list(|printer| {
             for (entry, value) in &arguments.values {
                 printer.astring(entry.as_str().as_bytes());
-                match value {
-                    Some(value) if value.contains(&0) => {
-                        let out = printer.begin();
-                        out.extend_from_slice(format!("~{{{}}}\r\n", value.len()).as_bytes());
-                        out.extend_from_slice(value);
-                    }
-                    value => string::write_nstring(printer.begin(), value.as_deref()),
-                }
+                printer.value8(value.as_deref());
             }
         });
     }

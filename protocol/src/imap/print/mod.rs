@@ -4,6 +4,7 @@
 //! The tests print commands that they make up, and the fuzz entry prints every command that it was sent. One form of each is enough: no macros, lists
 //! in parentheses, names in capitals.
 
+mod annotate;
 pub mod append;
 mod extension;
 mod mailbox;

@@ -29,7 +29,11 @@ impl Printer<'_> {
                 if criterion.direction == Direction::Descending {
                     printer.word("REVERSE");
                 }
-                printer.word(match criterion.key {
+                printer.word(match &criterion.key {
+                    SortKey::Annotation(annotation) => {
+                        printer.sort_annotation(annotation);
+                        continue;
+                    }
                     SortKey::Arrival => "ARRIVAL",
                     SortKey::Cc => "CC",
                     SortKey::Date => "DATE",
@@ -164,6 +168,7 @@ impl Printer<'_> {
                 self.word("FILTER");
                 self.word(name);
             }
+            SearchKey::Annotation(annotation) => self.search_annotation(annotation),
             SearchKey::EmailId(identifier) => self.text_key("EMAILID", identifier.as_str().as_bytes()),
             SearchKey::ThreadId(identifier) => self.text_key("THREADID", identifier.as_str().as_bytes()),
             SearchKey::Older(seconds) => self.number_key("OLDER", u64::from(*seconds)),

@@ -58,6 +58,12 @@ pub enum Code<'a> {
     MailboxId(&'a str),
     /// MESSAGELIMIT (RFC 9738): how many messages a command may have to do with, and the lowest UID that it came to.
     MessageLimit(u32, Option<u32>),
+    /// ANNOTATE TOOBIG (RFC 5257): a value is too long.
+    AnnotateTooBig,
+    /// ANNOTATE TOOMANY: a message would have too many annotations.
+    AnnotateTooMany,
+    /// ANNOTATIONS: how long values may be; `None`: none can be set.
+    Annotations(Option<u32>),
     /// METADATA LONGENTRIES (RFC 5464): values were left out, the largest of which has so many octets.
     MetadataLongEntries(u64),
     /// METADATA MAXSIZE: a value may have so many octets.
@@ -199,6 +205,8 @@ impl Code<'_> {
                 out.push(b' ');
                 messages.write(out);
             }
+            Code::Annotations(None) => out.extend_from_slice(b" READ-ONLY"),
+            Code::Annotations(Some(octets)) => separated_number(out, octets),
             Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
                 separated_number(out, number);
             }
@@ -211,6 +219,9 @@ impl Code<'_> {
         match self {
             Code::Alert => "ALERT",
             Code::AlreadyExists => "ALREADYEXISTS",
+            Code::AnnotateTooBig => "ANNOTATE TOOBIG",
+            Code::AnnotateTooMany => "ANNOTATE TOOMANY",
+            Code::Annotations(_) => "ANNOTATIONS",
             Code::AppendUid(..) => "APPENDUID",
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",

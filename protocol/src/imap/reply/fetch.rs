@@ -116,6 +116,7 @@ pub fn nil(out: &mut Vec<u8>, item: &FetchItem) {
         // RFC 8970 section 3.2: NIL only to who is not in a hurry.
         FetchItem::Preview(Urgency::Waits) => b"PREVIEW \"\"",
         FetchItem::Preview(Urgency::Lazy) => b"PREVIEW NIL",
+        FetchItem::Annotation(_) => b"ANNOTATION ()",
         FetchItem::Gmail(GmailItem::MessageNumber) => b"X-GM-MSGID NIL",
         FetchItem::Gmail(GmailItem::ThreadNumber) => b"X-GM-THRID NIL",
         FetchItem::Gmail(GmailItem::Labels) => b"X-GM-LABELS ()",

@@ -1,6 +1,5 @@
 //! METADATA replies (RFC 5464 section 4.4): entries with their values, or the names of those that somebody changed.
 
-use super::text;
 use crate::imap::syntax::mailbox_name::write_mailbox;
 use crate::imap::syntax::name_encoding::NameEncoding;
 use crate::imap::syntax::string;
@@ -19,7 +18,7 @@ pub fn values<'a>(
         out.extend_from_slice(std::mem::replace(&mut before, b" "));
         string::write_astring(out, entry.as_bytes());
         out.push(b' ');
-        write_value(out, value);
+        string::write_nstring8(out, value);
     }
     if before == b" (" {
         out.truncate(start);
@@ -50,17 +49,6 @@ pub fn changed<'a>(
 fn begin(out: &mut Vec<u8>, name: &str, encoding: NameEncoding) {
     out.extend_from_slice(b"* METADATA ");
     write_mailbox(out, name, encoding);
-}
-
-/// A value as a string, and as a literal8 (RFC 3516) if there is a NUL in it.
-fn write_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    match value {
-        Some(octets) if octets.contains(&0) => {
-            text::literal8_header(out, octets.len() as u64);
-            out.extend_from_slice(octets);
-        }
-        value => string::write_nstring(out, value),
-    }
 }
 
 #[cfg(test)]

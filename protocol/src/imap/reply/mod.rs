@@ -4,6 +4,7 @@
 //! says can end a line early: texts are cleaned, strings become literals when they must.
 
 pub mod acl;
+pub mod annotate;
 pub mod binary;
 pub mod code;
 pub mod esearch;

@@ -181,6 +181,17 @@ pub fn write_nstring(out: &mut Vec<u8>, text: Option<&[u8]>) {
     }
 }
 
+/// As [`write_nstring`], but as a literal8 (RFC 3516) if there is a NUL in it.
+pub fn write_nstring8(out: &mut Vec<u8>, text: Option<&[u8]>) {
+    match text {
+        Some(octets) if octets.contains(&0) => {
+            crate::imap::reply::text::literal8_header(out, octets.len() as u64);
+            out.extend_from_slice(octets);
+        }
+        text => write_nstring(out, text),
+    }
+}
+
 /// Appends `text` as an atom when that can be done, else as [`write_string`] does. NIL is quoted, for it could be
 /// mistaken.
 pub fn write_astring(out: &mut Vec<u8>, text: &[u8]) {

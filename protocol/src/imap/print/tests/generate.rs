@@ -1,5 +1,6 @@
 //! Commands, and what they are made of, by chance.
 
+mod annotations;
 mod commands;
 mod messages;
 mod metadata;

@@ -122,7 +122,10 @@ impl Draw {
             known_uids: draw.maybe(2, |draw| draw.numbers(false)),
             sequence_match: draw.maybe(2, Draw::sequence_match),
         });
-        SelectArguments { mailbox, parameters: SelectParameters { condstore: self.chance(3), qresync } }
+        SelectArguments {
+            mailbox,
+            parameters: SelectParameters { condstore: self.chance(3), qresync, annotate: self.chance(3) },
+        }
     }
 
     fn sequence_match(&mut self) -> SequenceMatch {

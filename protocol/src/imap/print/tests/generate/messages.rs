@@ -5,7 +5,7 @@ use crate::imap::command::Numbering;
 use crate::imap::command::append::{AppendBegin, MessageHeader, Replaced};
 use crate::imap::command::copy::CopyArguments;
 use crate::imap::command::fetch::{FetchArguments, FetchItem, FetchModifiers, SectionItem};
-use crate::imap::command::store::{StoreArguments, StoreFlags, StoreItem, StoreOperation};
+use crate::imap::command::store::{StoreArguments, StoreChange, StoreFlags, StoreItem, StoreOperation};
 use crate::imap::extension::gmail::GmailItem;
 use crate::imap::extension::partial::PartialRange;
 use crate::imap::extension::preview::Urgency;
@@ -35,11 +35,12 @@ impl Draw {
     pub(super) fn fetch_item(&mut self) -> FetchItem {
         let (section, partial, peek) = (self.section(), self.maybe(2, Draw::partial), self.chance(2));
         let part = Section { text: None, ..section.clone() };
-        match self.below(12) {
+        match self.below(13) {
             0 | 1 => FetchItem::Section(SectionItem { section, partial, peek }),
             2 => FetchItem::Binary(SectionItem { section: part, partial, peek }),
             3 => FetchItem::BinarySize(part),
             4 => FetchItem::Preview(self.one(&[Urgency::Waits, Urgency::Lazy])),
+            6 => FetchItem::Annotation(Box::new(self.fetch_annotation())),
             5 => FetchItem::Gmail(self.one(&GmailItem::EVERY)),
             _ => self.one(&[
                 FetchItem::Flags,
@@ -86,11 +87,20 @@ impl Draw {
     pub(super) fn store(&mut self) -> StoreArguments {
         let operations = [StoreOperation::Add, StoreOperation::Remove, StoreOperation::Set];
         let operation = self.one(&operations);
-        let change = if self.chance(3) {
+        let change = if self.chance(4) {
+            StoreChange::Annotations(self.annotations())
+        } else if self.chance(3) {
             let flags = Flags { system: SystemFlags::default(), ..self.flags() };
-            StoreFlags { operation, item: StoreItem::Labels, silent: self.chance(2), flags }
+            StoreChange::Flags(StoreFlags {
+                operation,
+                item: StoreItem::Labels,
+                silent: self.chance(2),
+                flags,
+            })
         } else {
-            StoreFlags { operation, item: StoreItem::Flags, silent: self.chance(2), flags: self.flags() }
+            let flags = self.flags();
+            let silent = self.chance(2);
+            StoreChange::Flags(StoreFlags { operation, item: StoreItem::Flags, silent, flags })
         };
         StoreArguments {
             numbering: self.numbering(),
@@ -114,6 +124,7 @@ impl Draw {
     }
 
     pub(in super::super) fn message_header(&mut self) -> MessageHeader {
-        MessageHeader { flags: self.flags(), date: self.maybe(2, Draw::moment) }
+        let annotations = self.maybe(3, Draw::annotations).unwrap_or_default();
+        MessageHeader { flags: self.flags(), date: self.maybe(2, Draw::moment), annotations }
     }
 }

@@ -50,6 +50,8 @@ impl Draw {
 
     fn message_events(&mut self) -> Events {
         let both = Events::MESSAGE_NEW.union(Events::MESSAGE_EXPUNGE);
-        self.one(&[Events::default(), both, both.union(Events::FLAG_CHANGE)])
+        let flags = both.union(Events::FLAG_CHANGE);
+        let annotations = Events::ANNOTATION_CHANGE;
+        self.one(&[Events::default(), both, flags, flags.union(annotations), both.union(annotations)])
     }
 }

@@ -43,6 +43,7 @@ impl Draw {
     }
 
     fn criterion(&mut self) -> SortCriterion {
+        let annotation = SortKey::Annotation(Box::new(self.sort_annotation()));
         let key = self.one(&[
             SortKey::Arrival,
             SortKey::Cc,
@@ -53,6 +54,7 @@ impl Draw {
             SortKey::Size,
             SortKey::Subject,
             SortKey::To,
+            annotation,
         ]);
         SortCriterion { key, direction: self.one(&[Direction::Ascending, Direction::Descending]) }
     }
@@ -125,7 +127,7 @@ impl Draw {
             };
         }
         let comparison = self.one(&[DateComparison::Before, DateComparison::On, DateComparison::Since]);
-        match self.below(26) {
+        match self.below(27) {
             0 => SearchKey::All,
             1 => SearchKey::New,
             2 => SearchKey::Old,
@@ -149,6 +151,7 @@ impl Draw {
             21 => SearchKey::ThreadNumber(self.number(0, u64::MAX)),
             22 => SearchKey::Larger(self.number_63()),
             23 => SearchKey::Smaller(self.number_63()),
+            25 => SearchKey::Annotation(Box::new(self.search_annotation())),
             24 => SearchKey::ModSeq(self.number_63()),
             _ => self.one(&[SearchKey::UidAfter(7), SearchKey::UidBefore(u32::MAX)]),
         }
