@@ -211,6 +211,8 @@ pub struct Quota {
     pub messages: Amount,
     /// Mailboxes that can hold messages, INBOX among them.
     pub mailboxes: Amount,
+    /// Octets of the annotations of all messages together, names and values (RFC 5257).
+    pub annotations: Amount,
 }
 
 /// `[run]`

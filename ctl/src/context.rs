@@ -93,6 +93,7 @@ impl Context {
             octets: limit(settings.quota.octets),
             messages: limit(settings.quota.messages),
             mailboxes: limit(settings.quota.mailboxes),
+            annotations: limit(settings.quota.annotations),
         };
         Store::open(options).map_err(|error| {
             let hint = match &error {

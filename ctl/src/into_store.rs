@@ -16,8 +16,8 @@ use store::lists::MailboxList;
 use store::mailbox::Mailbox;
 use store::transfer::UserSnapshot;
 use store::txn::{
-    AdoptedMailbox, AdoptedMessage, AdoptedUser, Appended, Committed, Delivery, Outcome, Refused, Txn,
-    is_keyword,
+    AdoptedMailbox, AdoptedMessage, AdoptedUser, Appended, Committed, Delivery, NewAnnotation, Outcome,
+    Refused, Txn, is_keyword,
 };
 use store::{Content, Store, StoreError};
 
@@ -257,6 +257,7 @@ impl<'a> IntoStore<'a> {
         &mut self,
         mailbox: u32,
         added: &Added,
+        annotations: Vec<NewAnnotation>,
         content: Content,
     ) -> Result<std::result::Result<(), String>> {
         let stopped = |error: ChangeError| {
@@ -303,7 +304,16 @@ impl<'a> IntoStore<'a> {
             };
             change.deliver(content, vec![delivery]);
         }
-        let committed = change.commit().map_err(stopped)?;
+        change.annotate_added(target.id(), 0, annotations);
+        let committed = match change.commit() {
+            Err(
+                error @ (ChangeError::OverQuota(_) | ChangeError::TooManyAnnotations | ChangeError::Limit(_)),
+            ) => {
+                place.sums.failed += 1;
+                return Ok(Err(error.to_string()));
+            }
+            committed => committed.map_err(stopped)?,
+        };
         match result_of(&committed) {
             Some(Ok(appended)) if place.adopted && appended.uid == added.uid => place.sums.kept += 1,
             Some(Err(refused)) => {

@@ -62,6 +62,9 @@ struct Wanted {
     /// Mailboxes, INBOX among them: a number, or unlimited
     #[arg(long, value_name = "AMOUNT")]
     mailboxes: Option<Amount>,
+    /// Annotations of all messages together, names and values: 500K, 2M …, or unlimited
+    #[arg(long, value_name = "AMOUNT")]
+    annotations: Option<Amount>,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +96,9 @@ pub(crate) fn run(verb: &Verb, config: Option<&Path>) -> Result<()> {
             }
             if let Some(mailboxes) = wanted.mailboxes {
                 limits.mailboxes = limit(mailboxes);
+            }
+            if let Some(annotations) = wanted.annotations {
+                limits.annotations = limit(annotations);
             }
             set(&mailboxes, limits)?;
             finish(mailboxes, *json)
@@ -129,7 +135,10 @@ fn quota_of(mailboxes: &Mailboxes) -> Result<Quota> {
 /// Shows one user's quota, the last thing that is done.
 fn finish(mailboxes: Mailboxes, json: bool) -> Result<()> {
     let mut table = table();
-    row(&mut table, &mailboxes.name, &quota_of(&mailboxes)?);
+    let quota = quota_of(&mailboxes)?;
+    let failed = Failure::because(format!("cannot read the annotations of {}", mailboxes.name));
+    let annotations = mailboxes.store.annotation_octets(mailboxes.user).map_err(failed)?;
+    row(&mut table, &mailboxes.name, (&quota, annotations));
     mailboxes.close()?;
     table.print(json, "")
 }
@@ -139,8 +148,9 @@ fn show_all(context: &Context, json: bool) -> Result<()> {
     if context.store_exists() {
         let store = context.open_store()?;
         for (user, name) in store.users().map_err(Failure::because("cannot read the users of the store"))? {
-            match store.quota(user) {
-                Ok(quota) => row(&mut table, &name, &quota),
+            let known = store.quota(user).and_then(|quota| Ok((quota, store.annotation_octets(user)?)));
+            match known {
+                Ok((quota, annotations)) => row(&mut table, &name, (&quota, annotations)),
                 // Deleted since.
                 Err(store::StoreError::NotFound(_)) => {}
                 // One damaged mailbox must not keep all others from being shown.
@@ -161,11 +171,13 @@ fn table() -> Table {
         "messages_limit",
         "mailboxes",
         "mailboxes_limit",
+        "annotations",
+        "annotations_limit",
         "set",
     ])
 }
 
-fn row(table: &mut Table, name: &str, quota: &Quota) {
+fn row(table: &mut Table, name: &str, (quota, annotations): (&Quota, u64)) {
     let of = |limit: Limit| match limit {
         Limit::Most(most) => Value::from(most),
         Limit::Default | Limit::Unlimited => Value::Null,
@@ -179,6 +191,8 @@ fn row(table: &mut Table, name: &str, quota: &Quota) {
         of(quota.limits.messages),
         quota.mailboxes.into(),
         of(quota.limits.mailboxes),
+        annotations.into(),
+        of(quota.limits.annotations),
         set.into(),
     ]);
 }

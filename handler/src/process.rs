@@ -166,6 +166,7 @@ pub(crate) fn default_limits(settings: &Settings) -> Limits {
         octets: limit(settings.quota.octets),
         messages: limit(settings.quota.messages),
         mailboxes: limit(settings.quota.mailboxes),
+        annotations: limit(settings.quota.annotations),
     }
 }
 

@@ -3,6 +3,7 @@
 tests::scripts! {
     acl: "imap/acl.txt",
     acl_rights: "imap/acl-rights.txt",
+    annotate: "imap/annotate.txt",
     append: "imap/append.txt",
     append_limit: "imap/appendlimit.txt",
     authenticate: "imap/authenticate.txt",

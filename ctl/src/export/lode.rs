@@ -104,7 +104,14 @@ fn write(
                 for cell in cells {
                     match cell {
                         Ok(cell) => {
-                            match writer.message(store, mailbox.id.number, &cell)? {
+                            let annotations = match snapshot.annotations(store, mailbox, cell.uid) {
+                                Ok(annotations) => annotations,
+                                Err(error) => {
+                                    note(&format!("annotations of message {}: {error}", cell.uid));
+                                    Vec::new()
+                                }
+                            };
+                            match writer.message(store, mailbox.id.number, &cell, &annotations)? {
                                 Ok(()) => exported += 1,
                                 Err(error) => note(&format!("message {}: {error}", cell.uid)),
                             }

@@ -107,11 +107,11 @@ impl Run<'_> {
             self.progress.set_done(self.reader.offset());
             match item {
                 Ok(None) => return Ok(()),
-                Ok(Some(ExportItem::Message { mailbox, added })) => {
+                Ok(Some(ExportItem::Message { mailbox, added, annotations })) => {
                     let written = draft.map_or_else(|| self.store.draft(), Ok).and_then(Draft::finish);
                     let content = written.map_err(stopped)?;
                     if self.into.wants(mailbox, content.len(), content.hash()).map_err(stopped)?
-                        && let Err(why) = self.into.put(mailbox, &added, content)?
+                        && let Err(why) = self.into.put(mailbox, &added, annotations, content)?
                     {
                         let name = self.into.name_of(mailbox).to_owned();
                         self.problem(&format!("message {} of {name}: {why}", added.uid));

@@ -10,6 +10,7 @@ use store::disk::Disk;
 use store::ids::{PageId, UserId};
 use store::mailbox::Cell;
 use store::transfer::UserSnapshot;
+use store::txn::NewAnnotation;
 use store::{Background, Content, OpenOptions, Store, StoreError, WriterChoice};
 use tempfile::TempDir;
 
@@ -136,7 +137,13 @@ fn restore_user(
         for cell in cells.map_err(Failure::because(format!("cannot read {name} in the backup")))? {
             let outcome = match &cell {
                 Ok(cell) if wanted.day.is_some_and(|day| cell.message.page != day) => Ok(()),
-                Ok(cell) => transfer(then, now, &mut into, number, cell)?,
+                Ok(cell) => match snapshot.annotations(then, mailbox, cell.uid) {
+                    Ok(annotations) => transfer(then, now, &mut into, number, (cell, annotations))?,
+                    Err(error) => {
+                        into.count_failed(number);
+                        Err(error.to_string())
+                    }
+                },
                 Err(error) => {
                     into.count_failed(number);
                     Err(error.to_string())
@@ -161,7 +168,7 @@ fn transfer(
     now: &Arc<Store>,
     into: &mut IntoStore<'_>,
     mailbox: u32,
-    cell: &Cell,
+    (cell, annotations): (&Cell, Vec<NewAnnotation>),
 ) -> Result<std::result::Result<(), String>> {
     let stopped = |error: StoreError| Failure::Failed(format!("stopped: {error}"));
     let message = match then.message(cell.message) {
@@ -191,5 +198,5 @@ fn transfer(
         into.count_failed(mailbox);
         return Ok(Err("it is damaged in the backup".to_owned()));
     }
-    into.put(mailbox, &cell.as_added(), content)
+    into.put(mailbox, &cell.as_added(), annotations, content)
 }

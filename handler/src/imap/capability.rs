@@ -90,6 +90,8 @@ const TABLE: &[(Shown, Name)] = &[
     (User, Fixed("QUOTA=RES-STORAGE")),
     (User, Fixed("QUOTA=RES-MESSAGE")),
     (User, Fixed("QUOTA=RES-MAILBOX")),
+    (User, Fixed("QUOTA=RES-ANNOTATION-STORAGE")),
+    (User, Fixed("ANNOTATE-EXPERIMENT-1")),
     (User, Fixed("NOTIFY")),
     (User, Fixed("UNAUTHENTICATE")),
     (User, Fixed("COMPRESS=DEFLATE")),

@@ -6,7 +6,7 @@
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
 use protocol::imap::command::fetch::FetchItem;
-use protocol::imap::command::store::{StoreArguments, StoreFlags, StoreItem, StoreOperation};
+use protocol::imap::command::store::{StoreArguments, StoreChange, StoreFlags, StoreItem, StoreOperation};
 use protocol::imap::extension::gmail::GmailItem;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};
@@ -24,15 +24,34 @@ use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::Turn;
 
 impl ImapSession {
-    pub(super) fn store_flags(&mut self, tag: Tag, arguments: StoreArguments, turn: &mut Turn<'_>) -> Flow {
+    pub(super) fn store(&mut self, tag: Tag, mut arguments: StoreArguments, turn: &mut Turn<'_>) -> Flow {
+        match &mut arguments.change {
+            StoreChange::Annotations(values) => {
+                let values = std::mem::take(values);
+                self.store_annotations(tag, &arguments, values, turn)
+            }
+            StoreChange::Flags(change) => {
+                let change = change.clone();
+                self.store_flags(tag, &arguments, &change, turn)
+            }
+        }
+    }
+
+    fn store_flags(
+        &mut self,
+        tag: Tag,
+        arguments: &StoreArguments,
+        change: &StoreFlags,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
         if arguments.unchanged_since.is_some() {
             self.enable_condstore(turn);
         }
         let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
-        if let Some((code, text)) = refusal_of(selected, &arguments.change) {
+        if let Some((code, text)) = refusal_of(selected, change) {
             return self.refuse(turn, &tag, Condition::No, Some(code), text);
         }
-        let (limited, mailbox) = match find(selected, &arguments, turn) {
+        let (limited, mailbox) = match find(selected, arguments, turn) {
             Ok(found) => found,
             Err(error) => return self.refuse_unresolved(turn, &tag, &error),
         };
@@ -41,7 +60,7 @@ impl ImapSession {
         let mut ticket = Ticket(0);
         if !cells.is_empty() {
             let mut txn = turn.shared.store.begin_as(selected.user);
-            let change = flag_change(&arguments.change);
+            let change = flag_change(change);
             match arguments.unchanged_since {
                 None => txn.store_flags(selected.id, &cells, change),
                 Some(since) => txn.store_flags_unless_newer(selected.id, &cells, change, ModSeq(since)),
@@ -55,7 +74,20 @@ impl ImapSession {
                 Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
             }
         }
-        let stored = Stored { tag: tag.clone(), arguments, limited, changed, cells };
+        let telling = match (change.silent, change.item) {
+            (true, _) => Telling::Silent,
+            (false, StoreItem::Flags) => Telling::Flags,
+            (false, StoreItem::Labels) => Telling::Labels,
+        };
+        let stored = Stored {
+            tag: tag.clone(),
+            numbering: arguments.numbering,
+            is_conditional: arguments.unchanged_since.is_some(),
+            telling,
+            limited,
+            changed,
+            cells,
+        };
         match stored.replies(selected, &mailbox) {
             Ok(fetch) => {
                 self.running = Running::Commit(tag, ticket, Box::new(Running::Fetch(Box::new(fetch))));
@@ -87,7 +119,7 @@ fn refusal_of(selected: &Selected, change: &StoreFlags) -> Option<(Code<'static>
     }
 }
 
-fn find(
+pub(super) fn find(
     selected: &mut Selected,
     arguments: &StoreArguments,
     turn: &Turn<'_>,
@@ -97,21 +129,35 @@ fn find(
     Ok((Limited::new(sequences, selected, &mailbox), mailbox))
 }
 
-/// A change of flags that is made.
-struct Stored {
-    tag: Tag,
-    arguments: StoreArguments,
-    limited: Limited,
-    changed: FlagsChanged,
+/// What is told of changes that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// Nothing but modseqs.
+    Silent,
+    /// FLAGS
+    Flags,
+    /// FLAGS, and X-GM-LABELS.
+    Labels,
+}
+
+/// A change of flags or annotations that is made.
+pub(super) struct Stored {
+    pub(super) tag: Tag,
+    pub(super) numbering: Numbering,
+    /// Whether it was to leave messages as they are that others had changed.
+    pub(super) is_conditional: bool,
+    pub(super) telling: Telling,
+    pub(super) limited: Limited,
+    pub(super) changed: FlagsChanged,
     /// The messages it was asked for.
-    cells: Vec<CellIndex>,
+    pub(super) cells: Vec<CellIndex>,
 }
 
 impl Stored {
     /// What is told of it, and how the command ends.
-    fn replies(self, selected: &Selected, mailbox: &Mailbox) -> Result<Fetch, StoreError> {
-        let numbering = self.arguments.numbering;
-        let silent = self.arguments.change.silent;
+    pub(super) fn replies(self, selected: &Selected, mailbox: &Mailbox) -> Result<Fetch, StoreError> {
+        let numbering = self.numbering;
+        let silent = self.telling == Telling::Silent;
         let condstore = selected.enabled.condstore();
         let mut known = Known::default();
         if silent {
@@ -126,7 +172,7 @@ impl Stored {
         }
         if !silent {
             items.push(FetchItem::Flags);
-            if self.arguments.change.item == StoreItem::Labels {
+            if self.telling == Telling::Labels {
                 items.push(FetchItem::Gmail(GmailItem::Labels));
             }
         }
@@ -134,7 +180,7 @@ impl Stored {
             items.push(FetchItem::ModSeq);
         }
         let sequence_of = |cell: CellIndex| selected.view.seq_of_cell(cell);
-        let told = if self.arguments.unchanged_since.is_some() {
+        let told = if self.is_conditional {
             self.living(selected, mailbox)?
         } else if !silent {
             self.limited.sequences.clone()

@@ -5,6 +5,7 @@
 //! not durable yet does not keep others waiting.
 
 mod acl;
+mod annotate;
 mod append;
 mod capability;
 mod class;
@@ -358,7 +359,7 @@ impl ImapSession {
             Command::CancelUpdate(arguments) => self.cancel_update(tag, &arguments, turn),
             Command::UidBatches(arguments) => self.uid_batches(tag, arguments, turn),
             Command::Fetch(arguments) => self.begin_fetch(tag, arguments, turn),
-            Command::Store(arguments) => self.store_flags(tag, arguments, turn),
+            Command::Store(arguments) => self.store(tag, arguments, turn),
             Command::Copy(arguments) => self.copy(tag, &arguments, copy::Kind::Copy, turn),
             Command::Move(arguments) => self.copy(tag, &arguments, copy::Kind::Move, turn),
             // The guards above have taken these.

@@ -3,7 +3,7 @@
 //! Each user is one quota root, `user/<name>`, over all mailboxes that the user owns. Of another user's root, which others' mailboxes lead to, only who may read
 //! one of those mailboxes, or an administrator, is told; it does not exist for others. Administrators ([auth] administrators in the settings) set limits.
 //!
-//! STORAGE is RFC822.SIZE of all messages, in units of 1,024 octets: what is used rounded up, what may be used rounded down.
+//! STORAGE is RFC822.SIZE of all messages, ANNOTATION-STORAGE names and values of their annotations, both in units of 1,024 octets: what is used rounded up, what may be used rounded down.
 
 use protocol::imap::command::Tag;
 use protocol::imap::extension::quota::{QuotaCommand, QuotaResource, QuotaRoot, ResourceLimit};
@@ -23,7 +23,7 @@ use crate::conversation::Turn;
 
 /// What the names of quota roots begin with.
 const ROOT_PREFIX: &str = "user/";
-/// A unit of STORAGE, in octets.
+/// A unit of STORAGE and ANNOTATION-STORAGE, in octets.
 const STORAGE_UNIT: u64 = 1024;
 
 /// Whose quota a root is.
@@ -167,16 +167,22 @@ fn write_quota(root: &Root, turn: &mut Turn<'_>) -> Result<(), StoreError> {
 /// Appends the QUOTA reply of a user: what is limited, with what there is of it.
 fn quota_reply(out: &mut Vec<u8>, root: &Root, turn: &Turn<'_>) -> Result<(), StoreError> {
     let quota = turn.shared.store.quota(root.user)?;
+    let annotations = match quota.limits.annotations {
+        Limit::Most(_) => turn.shared.store.annotation_octets(root.user)?,
+        Limit::Default | Limit::Unlimited => 0,
+    };
     let resources = QuotaResource::EVERY.into_iter().filter_map(|resource| {
         let (usage, limit) = match resource {
             QuotaResource::Storage => (quota.usage.octets.div_ceil(STORAGE_UNIT), quota.limits.octets),
             QuotaResource::Message => (quota.usage.messages, quota.limits.messages),
             QuotaResource::Mailbox => (quota.mailboxes, quota.limits.mailboxes),
-        };
-        match limit {
-            Limit::Most(most) if resource == QuotaResource::Storage => {
-                Some((resource, usage, most / STORAGE_UNIT))
+            QuotaResource::AnnotationStorage => {
+                (annotations.div_ceil(STORAGE_UNIT), quota.limits.annotations)
             }
+        };
+        let is_in_units = matches!(resource, QuotaResource::Storage | QuotaResource::AnnotationStorage);
+        match limit {
+            Limit::Most(most) if is_in_units => Some((resource, usage, most / STORAGE_UNIT)),
             Limit::Most(most) => Some((resource, usage, most.min(i64::MAX as u64))),
             Limit::Default | Limit::Unlimited => None,
         }
@@ -188,13 +194,13 @@ fn quota_reply(out: &mut Vec<u8>, root: &Root, turn: &Turn<'_>) -> Result<(), St
 /// Limits as the store has them: what is not named is not limited (RFC 9208, 4.1.3). `None` if one is of a resource that is not limited here.
 fn limits_of(limits: &[ResourceLimit]) -> Option<Limits> {
     let unlimited = Limit::Unlimited;
-    let mut made = Limits { octets: unlimited, messages: unlimited, mailboxes: unlimited };
+    let mut made =
+        Limits { octets: unlimited, messages: unlimited, mailboxes: unlimited, annotations: unlimited };
     for limit in limits {
+        let octets = limit.limit.saturating_mul(STORAGE_UNIT).min(Limit::HIGHEST);
         match limit.resource? {
-            QuotaResource::Storage => {
-                let octets = limit.limit.saturating_mul(STORAGE_UNIT).min(Limit::HIGHEST);
-                made.octets = Limit::Most(octets);
-            }
+            QuotaResource::Storage => made.octets = Limit::Most(octets),
+            QuotaResource::AnnotationStorage => made.annotations = Limit::Most(octets),
             QuotaResource::Message => made.messages = Limit::Most(limit.limit),
             QuotaResource::Mailbox => made.mailboxes = Limit::Most(limit.limit),
         }
@@ -209,10 +215,16 @@ mod tests {
     #[test]
     fn what_is_not_named_is_not_limited() {
         let limit = |resource, limit| ResourceLimit { resource, limit };
-        let made =
-            limits_of(&[limit(Some(QuotaResource::Storage), 2), limit(Some(QuotaResource::Mailbox), 0)]);
-        let (octets, mailboxes) = (Limit::Most(2048), Limit::Most(0));
-        assert_eq!(made, Some(Limits { octets, messages: Limit::Unlimited, mailboxes }));
+        let made = limits_of(&[
+            limit(Some(QuotaResource::Storage), 2),
+            limit(Some(QuotaResource::Mailbox), 0),
+            limit(Some(QuotaResource::AnnotationStorage), 3),
+        ]);
+        let (octets, mailboxes, unlimited) = (Limit::Most(2048), Limit::Most(0), Limit::Unlimited);
+        assert_eq!(
+            made,
+            Some(Limits { octets, messages: unlimited, mailboxes, annotations: Limit::Most(3072) })
+        );
         let highest = limits_of(&[limit(Some(QuotaResource::Storage), i64::MAX as u64)]);
         assert_eq!(highest.map(|limits| limits.octets), Some(Limit::Most(Limit::HIGHEST)));
         assert_eq!(limits_of(&[limit(None, 1)]), None);

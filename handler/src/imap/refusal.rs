@@ -115,6 +115,7 @@ impl ImapSession {
             ChangeError::MailboxExists => (Code::AlreadyExists, "There is such a mailbox already".to_owned()),
             ChangeError::InvalidName(_) | ChangeError::NotAllowed(_) => (Code::Cannot, error.to_string()),
             ChangeError::Limit(_) => (Code::Limit, error.to_string()),
+            ChangeError::TooManyAnnotations => (Code::AnnotateTooMany, error.to_string()),
             ChangeError::OverQuota(what) => (Code::OverQuota, over_quota(*what)),
             ChangeError::Store(error) => return self.refuse_store(turn, tag, error),
         };

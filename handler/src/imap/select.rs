@@ -1,5 +1,5 @@
 //! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501, 6.3.1, 6.3.2, 6.4.2; RFC 9051, 6.3.2, 6.3.3, 6.4.1, 6.4.2; RFC 3691), with CONDSTORE
-//! and QRESYNC (RFC 7162, 3.1.8 and 3.2.5).
+//! and QRESYNC (RFC 7162, 3.1.8 and 3.2.5), and ANNOTATE (RFC 5257, 4.2).
 
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
@@ -19,7 +19,7 @@ use super::fetch::Fetch;
 use super::names::Unfound;
 use super::selected::{Access, Selected};
 use super::untagged::announce_flags;
-use super::{Flow, ImapSession, Running, Stage, object_id};
+use super::{Flow, ImapSession, Running, Stage, annotate, object_id};
 use crate::conversation::Turn;
 
 impl ImapSession {
@@ -44,13 +44,14 @@ impl ImapSession {
         if parameters.condstore {
             self.enable_condstore(turn);
         }
-        let selected = match self
+        let mut selected = match self
             .find(&name, Right::Read, turn)
             .and_then(|found| Ok(Selected::open(&turn.shared.store, found, access, self.enabled)?))
         {
             Ok(selected) => selected,
             Err(error) => return self.refuse_unfound(turn, &tag, &error),
         };
+        selected.tells_annotations = parameters.annotate;
         match self.greet(tag.clone(), &name, selected, parameters.qresync.as_ref(), turn) {
             Ok(()) => Flow::Continue,
             Err(error) => self.refuse_unfound(turn, &tag, &error),
@@ -92,6 +93,7 @@ impl ImapSession {
         reply::untagged(out, Condition::Ok, uid_next, "Predicted next UID");
         let highest = Some(Code::HighestModSeq(selected.view.parked().expunged_upto.0));
         reply::untagged(out, Condition::Ok, highest, "Highest modification sequence");
+        annotate::announce(out, &selected);
         let identifier = object_id::mailbox_id(selected.id, mailbox.uid_validity());
         reply::untagged(out, Condition::Ok, Some(Code::MailboxId(&identifier)), "Identifier of the mailbox");
         let (code, text) = match selected.access {

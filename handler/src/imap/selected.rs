@@ -46,6 +46,8 @@ pub(crate) struct Selected {
     pub(crate) access: Access,
     /// Extensions that the session has enabled.
     pub(crate) enabled: Enabled,
+    /// Whether it is told which annotations change (RFC 5257, 4.2).
+    pub(crate) tells_annotations: bool,
     /// What the session is told of changes.
     pub(crate) events: SelectedEvents,
     /// What the session has been told.
@@ -88,6 +90,7 @@ impl Selected {
             rights,
             access,
             enabled,
+            tells_annotations: false,
             events: SelectedEvents::default(),
             client_modseq: ClientModSeq::new(view.parked().expunged_upto),
             view,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use protocol::imap::Numbering;
+use protocol::imap::reply::annotate::Annotations;
 use protocol::imap::reply::code::{Code, NewKeywords};
 use protocol::imap::reply::fetch as fetch_reply;
 use protocol::imap::reply::mailbox as reply;
@@ -73,6 +74,11 @@ pub(crate) struct Untagged {
     flags: usize,
     with_uids: bool,
     known: Known,
+    /// Whether flags that changed are told, and names of annotations.
+    tells_flags: bool,
+    tells_annotations: bool,
+    /// The modseq up to which the client knows all changes of messages.
+    told_upto: ModSeq,
     /// News of searches that are kept up to date.
     notices: Option<Notices>,
     /// What NOTIFY asked for of new messages.
@@ -124,9 +130,12 @@ impl Untagged {
             Expunged::Numbers
         };
         let notices = Notices::new(selected, &changes, exists_before);
+        let (mut tells_flags, mut tells_annotations) = (true, selected.tells_annotations);
         let mut new_messages = None;
         if let Some(rule) = rule {
-            if !rule.tells_flags {
+            tells_flags = rule.tells_flags;
+            tells_annotations |= rule.tells_annotations;
+            if !tells_flags && !tells_annotations {
                 changes.flags.clear();
             }
             new_messages = fetch_new(&rule, &changes, exists_before, selected).map(Box::new);
@@ -139,6 +148,9 @@ impl Untagged {
             flags: 0,
             with_uids,
             known,
+            tells_flags,
+            tells_annotations,
+            told_upto: told.flags_upto,
             notices,
             new_messages,
         }))
@@ -254,6 +266,13 @@ impl Untagged {
             if self.known.covers(cell, state.modseq) {
                 continue;
             }
+            let annotations = match self.tells_annotations {
+                true => mailbox.annotations_changed_since(state.uid, selected.user, self.told_upto)?,
+                false => Vec::new(),
+            };
+            if !self.tells_flags && annotations.is_empty() {
+                continue;
+            }
             let out = turn.output.bytes();
             let enabled = selected.enabled;
             selected.begin_fetch(out, sequence, state.uid);
@@ -263,6 +282,7 @@ impl Untagged {
                 fetch_reply::separate(out);
             }
             selected.write_flags(out, state.uid.get(), state.flags, keywords);
+            write_annotations(out, &annotations);
             if enabled.condstore() {
                 fetch_reply::separate(out);
                 fetch_reply::modseq(out, state.modseq.0);
@@ -272,6 +292,17 @@ impl Untagged {
         }
         Ok(true)
     }
+}
+
+/// Appends which annotations have changed, without what they say (RFC 5257, 4.4); nothing if none has.
+fn write_annotations(out: &mut Vec<u8>, changed: &[String]) {
+    if changed.is_empty() {
+        return;
+    }
+    fetch_reply::separate(out);
+    let mut reply = Annotations::begin(out);
+    changed.iter().for_each(|entry| reply.name(entry));
+    reply.end();
 }
 
 /// The FETCH of the new messages that NOTIFY asked for (RFC 5465, 5.2); `exists_before` messages were in view.

@@ -7,6 +7,7 @@ use protocol::imap::syntax::sequence_set::NumberSet;
 use store::txn::{Delivery, DepositDelivery, Outcome, Refused};
 use store::{ChangeError, StoreError};
 
+use super::super::annotate;
 use super::super::ending::{Ending, Tell};
 use super::super::names::Unfound;
 use super::super::untagged::Known;
@@ -24,10 +25,18 @@ impl ImapSession {
         }
         let (flags, keywords, internal_date) =
             (message.flags(place), message.keywords(place), message.internal_date());
+        let Message { draft, header, .. } = message;
         let store = &turn.shared.store;
-        let stored = message.draft.finish().and_then(|content| store.deposit(content, place.mailbox));
+        let parts = annotate::parts(&header.annotations);
+        let stored = draft.finish().and_then(|content| {
+            let deposit = store.deposit(content, place.mailbox)?;
+            let has_parts = annotate::has_parts(store, deposit.id(), &parts)?;
+            Ok((deposit, has_parts))
+        });
         match stored {
-            Ok(deposit) => {
+            Ok((_, false)) => Err(self.refuse_annotations(turn, &append.tag, annotate::NO_SUCH_PART)),
+            Ok((deposit, true)) => {
+                append.annotations.push(annotate::new_annotations(header.annotations));
                 append.stored.push(DepositDelivery { deposit, flags, keywords, internal_date });
                 Ok(())
             }
@@ -43,6 +52,7 @@ impl ImapSession {
         let is_single = append.stored.is_empty();
         if let (true, Ok(place)) = (is_single, &append.place)
             && place.replaced.is_none()
+            && append.message.as_ref().is_some_and(Message::is_simple)
             && let Some(message) = append.message.take()
         {
             return self.deliver_one(*append, message, turn);
@@ -75,6 +85,7 @@ impl ImapSession {
         };
         let mut txn = self.begin_change(turn);
         txn.deliver(content, vec![delivery]);
+        txn.annotate_added(place.mailbox, 0, annotate::new_annotations(message.header.annotations));
         let committed = match txn.commit() {
             Ok(committed) => committed,
             Err(error) => return self.refuse_change(turn, &tag, &error, Code::TryCreate),
@@ -107,7 +118,7 @@ impl ImapSession {
 
     /// All messages are stored and durable.
     pub(super) fn put_together(&mut self, append: Append, turn: &mut Turn<'_>) -> Flow {
-        let Append { tag, name, place, mut stored, .. } = append;
+        let Append { tag, name, place, mut stored, annotations, .. } = append;
         let Ok(place) = place else { return Flow::Continue };
         let mut txn = self.begin_change(turn);
         match (place.replaced, stored.pop()) {
@@ -117,6 +128,9 @@ impl ImapSession {
                 txn.add_deposits(place.mailbox, stored);
             }
             (_, None) => return self.refuse_empty(turn, &tag),
+        }
+        for (nth, annotations) in annotations.into_iter().enumerate() {
+            txn.annotate_added(place.mailbox, nth, annotations);
         }
         let committed = match txn.commit() {
             Ok(committed) => committed,

@@ -23,7 +23,7 @@ use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::Condition;
 use shm_abi::Histogram;
 use store::change::{SystemFlags, ZonedTime};
-use store::txn::DepositDelivery;
+use store::txn::{DepositDelivery, NewAnnotation};
 use store::{Draft, Right, Ticket};
 
 use self::binary::{Conversion, Then};
@@ -31,7 +31,7 @@ use self::catenate::Copying;
 use self::octets::Coming;
 use self::place::Place;
 use super::message_limit::MESSAGES_MAX;
-use super::{Flow, ImapSession, Running, goodbye};
+use super::{Flow, ImapSession, Running, annotate, goodbye};
 use crate::clock;
 use crate::conversation::{Next, Turn};
 
@@ -48,6 +48,8 @@ pub(crate) struct Append {
     place: Result<Place, Vec<u8>>,
     /// Messages that are stored.
     stored: Vec<DepositDelivery>,
+    /// What each of them is annotated with.
+    annotations: Vec<Vec<NewAnnotation>>,
     /// The one that is coming.
     message: Option<Message>,
     /// What is said about that one, while it is written anew.
@@ -92,8 +94,16 @@ impl ImapSession {
         let refusal = turn.output.bytes().split_off(mark);
         let place = place.ok_or(refusal);
         let tag = begin.tag;
-        let append =
-            Append { tag, name, place, stored: Vec::new(), message: None, header: None, step: Step::Piece };
+        let append = Append {
+            tag,
+            name,
+            place,
+            stored: Vec::new(),
+            annotations: Vec::new(),
+            message: None,
+            header: None,
+            step: Step::Piece,
+        };
         self.running = Running::Append(Box::new(append));
         Flow::Continue
     }
@@ -160,8 +170,10 @@ impl ImapSession {
         header: MessageHeader,
         turn: &mut Turn<'_>,
     ) -> Result<(), Flow> {
-        if append.place.is_err() {
-            return Ok(());
+        let Ok(place) = &append.place else { return Ok(()) };
+        if let Some(refusal) = annotate::refusal_of(&header.annotations, place.rights) {
+            self.decoder.append_refuse();
+            return Err(self.refuse_annotations(turn, &append.tag, refusal));
         }
         if let Err(flow) = self.store_message(append, turn) {
             self.decoder.append_refuse();
@@ -200,6 +212,11 @@ impl Append {
 }
 
 impl Message {
+    /// Whether it can be put into the mailbox without being looked at before: no annotation of it is about a part.
+    fn is_simple(&self) -> bool {
+        annotate::parts(&self.header.annotations).is_empty()
+    }
+
     fn flags(&self, place: &Place) -> SystemFlags {
         place.allowed(SystemFlags(self.header.flags.system.0))
     }

@@ -12,8 +12,9 @@ use protocol::imap::extension::gmail::GmailItem;
 use protocol::imap::reply::fetch::{self as reply, Rfc822Name};
 use protocol::imap::reply::fetch_facts as facts;
 use store::mailbox::{CellFlags, Cells};
-use store::{Cell, CellIndex, Keywords, ModSeq, RecordReader, Store, StoreError, StoredMessage};
+use store::{Cell, CellIndex, Keywords, Mailbox, ModSeq, RecordReader, Store, StoreError, StoredMessage};
 
+use super::super::annotate::fetch::Annotations;
 use super::super::content::{self, Content};
 use super::super::object_id;
 use super::super::selected::Selected;
@@ -37,6 +38,8 @@ pub(super) struct Message<'a> {
     pub(super) sequence: u32,
     state: CellFlags,
     cell: Option<Cell>,
+    /// Its annotations, if they are asked for and can be read.
+    annotations: Result<Option<Annotations>, StoreError>,
     /// The record with parts of type message/global taken for messages, once it was needed.
     with_globals: OnceCell<Vec<u8>>,
 }
@@ -59,16 +62,19 @@ impl<'a> Message<'a> {
     pub(super) fn new(
         store: &'a Store,
         selected: &'a Selected,
-        cells: &Cells,
+        (mailbox, cells): (&Mailbox, &Cells),
         keywords: &'a Keywords,
         (sequence, index): (u32, CellIndex),
         items: &[FetchItem],
     ) -> Result<Message<'a>, StoreError> {
         let state = cells.flags(index)?;
-        let is_in_flags =
-            |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq);
+        let is_in_flags = |item: &FetchItem| {
+            matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq | FetchItem::Annotation(_))
+        };
         let cell = if items.iter().all(is_in_flags) { None } else { Some(cells.cell(index)?) };
-        Ok(Message { store, selected, keywords, sequence, state, cell, with_globals: OnceCell::new() })
+        let annotations = Annotations::if_asked(items, mailbox, state.uid, selected.user);
+        let with_globals = OnceCell::new();
+        Ok(Message { store, selected, keywords, sequence, state, cell, annotations, with_globals })
     }
 
     /// Writes the response from item `first` on, with FLAGS behind the items if `and_flags`; what it could not read it counts in
@@ -82,14 +88,31 @@ impl<'a> Message<'a> {
         output: &mut Output,
         failures: &mut Failures,
     ) -> Written {
+        if first == 0
+            && let Err(error) = &self.annotations
+        {
+            self.count_failed(error, failures);
+        }
+        let Some(first_told) = items.iter().position(|item| self.is_told(item)) else {
+            if and_flags {
+                self.selected.begin_fetch(output.bytes(), self.sequence, self.state.uid);
+                self.write_flags(output);
+                self.write_change(&[FetchItem::Flags], output);
+                reply::end(output.bytes());
+            }
+            return Written::All;
+        };
         if first == 0 {
             self.selected.begin_fetch(output.bytes(), self.sequence, self.state.uid);
         }
         for (index, item) in items.iter().enumerate().skip(first) {
+            if !self.is_told(item) {
+                continue;
+            }
             if index > first && output.is_full() {
                 return Written::Before(index);
             }
-            if index > 0 {
+            if index > first_told {
                 reply::separate(output.bytes());
             }
             let mark = output.mark();
@@ -123,13 +146,26 @@ impl<'a> Message<'a> {
         output: &mut Output,
         failures: &mut Failures,
     ) {
+        self.count_failed(error, failures);
+        reply::nil(output.bytes(), item);
+    }
+
+    fn count_failed(&self, error: &StoreError, failures: &mut Failures) {
         let mailbox = self.selected.id.key();
         log::error!("message not readable", mailbox = mailbox, uid = self.state.uid, why = error);
         failures.count += 1;
         if let StoreError::Withheld(message) = error {
             failures.withheld = Some(*message);
         }
-        reply::nil(output.bytes(), item);
+    }
+
+    /// Whether there is anything to tell of an item: annotations that there are none of are not told.
+    fn is_told(&self, item: &FetchItem) -> bool {
+        match (item, &self.annotations) {
+            (FetchItem::Annotation(asked), Ok(Some(annotations))) => annotations.has_any(asked),
+            (FetchItem::Annotation(_), _) => false,
+            _ => true,
+        }
     }
 
     /// What tells of a change of flags, but for what is among `items` (RFC 7162, 3.2.4).
@@ -202,6 +238,11 @@ impl<'a> Message<'a> {
             FetchItem::Preview(_) => {
                 let text = self.preview(records)?;
                 facts::preview(output.bytes(), Some(&text), self.selected.enabled.names());
+            }
+            FetchItem::Annotation(asked) => {
+                if let Ok(Some(annotations)) = &self.annotations {
+                    annotations.write(asked, output.bytes());
+                }
             }
             FetchItem::Gmail(item) => self.write_gmail(*item, records, output)?,
         }

@@ -216,7 +216,8 @@ impl Fetch {
                     return Ok(Progress::OutputFull);
                 }
                 let place = (sequence, cell);
-                let message = Message::new(&store, selected, &cells, &keywords, place, &self.items);
+                let message =
+                    Message::new(&store, selected, (&mailbox, &cells), &keywords, place, &self.items);
                 let message = match message {
                     Ok(message) => message,
                     Err(error) => {

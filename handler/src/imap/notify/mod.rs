@@ -60,6 +60,8 @@ pub(crate) struct SelectedRule {
     is_delayed: bool,
     /// Whether flags are told.
     pub(crate) tells_flags: bool,
+    /// Whether it is told which annotations change.
+    pub(crate) tells_annotations: bool,
     /// The tag of the command, and the items that are told of each new message.
     pub(crate) fetch: Option<(Tag, Vec<FetchItem>)>,
 }
@@ -209,7 +211,7 @@ impl ImapSession {
             }
             if setup.wants_status && Some(id) != selected {
                 let mut items = vec![StatusItem::Messages, StatusItem::UidNext, StatusItem::UidValidity];
-                if known.events.has(Events::FLAG_CHANGE) {
+                if known.events.has(Events::FLAG_CHANGE.union(Events::ANNOTATION_CHANGE)) {
                     items.push(StatusItem::HighestModSeq);
                 }
                 let written =
@@ -288,6 +290,7 @@ impl Notify {
         let rule = selected.map(|group| SelectedRule {
             is_delayed: group.mailboxes == MailboxFilter::SelectedDelayed,
             tells_flags: group.events.has(Events::FLAG_CHANGE),
+            tells_annotations: group.events.has(Events::ANNOTATION_CHANGE),
             fetch: (!group.fetch.is_empty()).then(|| (tag.clone(), group.fetch)),
         });
         Notify {

@@ -244,7 +244,8 @@ fn told_items(before: State, now: State, events: Events, condstore: bool) -> Vec
         items.extend([StatusItem::Messages, StatusItem::UidNext]);
     }
     let tells_unseen = events.has(Events::FLAG_CHANGE) && now.unseen != before.unseen;
-    if !items.is_empty() || tells_unseen || (events.has(Events::FLAG_CHANGE) && condstore) {
+    let tells_changes = events.has(Events::FLAG_CHANGE.union(Events::ANNOTATION_CHANGE));
+    if !items.is_empty() || tells_unseen || (tells_changes && condstore) {
         items.push(StatusItem::UidValidity);
         if condstore {
             items.push(StatusItem::HighestModSeq);

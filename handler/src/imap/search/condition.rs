@@ -6,13 +6,17 @@
 use message::HeaderKind;
 use message::search::{Folded, Words, decode_charset};
 use protocol::imap::command::search::{DateComparison, SearchCharset, SearchKey};
+use protocol::imap::extension::annotate::{EntryPattern, Scope, SearchAnnotation};
 use protocol::imap::syntax::flag::SystemFlags;
 use protocol::imap::syntax::sequence_set::{NumberSet, SequenceSet};
 use store::view::View;
-use store::{Keywords, Mailbox, ModSeq, StoreError};
+use store::{Keywords, Mailbox, ModSeq, StoreError, Uid, UserId};
 
 use super::super::object_id;
 use super::super::selected::sequences_of_uids;
+
+/// UIDs of annotated messages that are asked for at one time.
+const UIDS_AT_ONCE: usize = 4096;
 
 /// A compiled condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(crate) enum Condition {
     SizeFrom(u64),
     /// Fewer than this many octets.
     SizeBelow(u64),
+    /// Text of an annotation (RFC 5257).
+    Annotation(Box<Annotated>),
     /// Text of a header field that is in the record.
     KnownHeader(HeaderKind, Needle),
     /// Text of any header field; without a text, whether it is there.
@@ -57,6 +63,19 @@ pub(crate) enum Condition {
     Body(Needle),
     /// Text of header or body.
     Text(Needle),
+}
+
+/// What an annotation must be, for the message to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Annotated {
+    /// Names of its entry.
+    pub(crate) entry: EntryPattern,
+    /// For whom it is; `None` for any that `reader` sees.
+    pub(crate) scope: Option<Scope>,
+    /// Who looks for it.
+    pub(crate) reader: UserId,
+    /// What its value has; `None`: anything.
+    pub(crate) text: Option<Needle>,
 }
 
 /// A text that is looked for.
@@ -79,6 +98,8 @@ pub(crate) enum Cost {
     Cell,
     /// The record.
     Record,
+    /// Annotations of the message.
+    Annotations,
     /// Some of the header, from the bucket.
     Header,
     /// The message.
@@ -89,6 +110,8 @@ pub(crate) enum Cost {
 pub(crate) struct Given<'a> {
     /// The mailbox.
     pub(crate) mailbox: &'a Mailbox,
+    /// Who looks for messages.
+    pub(crate) reader: UserId,
     /// The messages of it that there are.
     pub(crate) view: &'a View,
     /// The keywords of the mailbox.
@@ -204,6 +227,7 @@ impl Condition {
                 let (from, until) = days(*comparison, date.days_since_1970());
                 Condition::SentDay(from, until)
             }
+            SearchKey::Annotation(wanted) => Self::compile_annotation(wanted, given, how)?,
             SearchKey::Older(seconds) => {
                 Condition::InternalTime(i64::MIN, given.now.saturating_sub(i64::from(*seconds)))
             }
@@ -236,6 +260,30 @@ impl Condition {
             SearchKey::Larger(octets) => Condition::SizeFrom(octets.saturating_add(1)),
             SearchKey::Smaller(octets) => Condition::SizeBelow(*octets),
         })
+    }
+
+    /// Only messages that ever were annotated are looked at.
+    fn compile_annotation(
+        wanted: &SearchAnnotation,
+        given: &Given<'_>,
+        how: Comparison,
+    ) -> Result<Condition, StoreError> {
+        // NIL is in no value.
+        let Some(text) = &wanted.text else { return Ok(Condition::False) };
+        let mut uids = NumberSet::default();
+        let mut from = Uid::new(1);
+        while let Some(first) = from {
+            let some = given.mailbox.annotated_uids(first, UIDS_AT_ONCE)?;
+            from = some.last().and_then(|last| Uid::new(last.get().checked_add(1)?));
+            some.iter().for_each(|uid| uids.push(uid.get()));
+        }
+        let annotated = Annotated {
+            entry: wanted.entry.clone(),
+            scope: wanted.scope,
+            reader: given.reader,
+            text: (!text.is_empty()).then(|| given.needle(text, how)),
+        };
+        Ok(Condition::and(vec![given.among_uids(&uids)?, Condition::Annotation(Box::new(annotated))]))
     }
 
     fn compile_header(field: &[u8], text: &[u8], given: &Given<'_>, how: Comparison) -> Condition {
@@ -272,14 +320,15 @@ impl Condition {
         Condition::And(all)
     }
 
-    /// Parts the condition into one that opens no bucket and what must be true as well.
+    /// Parts the condition into one that opens no bucket, and reads no annotations, and what must be true as well.
     pub(crate) fn split(self) -> (Condition, Option<Condition>) {
-        if self.cost() < Cost::Header {
+        if self.cost() < Cost::Annotations {
             return (self, None);
         }
         match self {
             Condition::And(mut all) => {
-                let costly = all.split_off(all.partition_point(|condition| condition.cost() < Cost::Header));
+                let costly =
+                    all.split_off(all.partition_point(|condition| condition.cost() < Cost::Annotations));
                 (Condition::And(all), Some(Condition::And(costly)))
             }
             costly => (Condition::True, Some(costly)),
@@ -331,6 +380,7 @@ impl Condition {
             | Condition::SizeFrom(_)
             | Condition::SizeBelow(_) => Cost::Cell,
             Condition::KnownHeader(..) | Condition::ThreadNumber(_) => Cost::Record,
+            Condition::Annotation(_) => Cost::Annotations,
             Condition::Header(..) => Cost::Header,
             Condition::Body(_) | Condition::Text(_) => Cost::Message,
         }

@@ -121,7 +121,7 @@ impl Finder {
         turn: &Turn<'_>,
     ) -> Result<bool, StoreError> {
         let cells = mailbox.cells()?;
-        let mut matcher = Matcher::new(&turn.shared.store, &cells, id);
+        let mut matcher = Matcher::new(&turn.shared.store, mailbox, &cells, id);
         if self.scores.is_some() {
             matcher = matcher.scoring();
         }

@@ -8,13 +8,15 @@ use std::ops::Range;
 use message::limits::PART_HEADER_OCTETS_MAX;
 use message::search::{WordsFound, contains_folded, decode_header_text, part_text};
 use message::{Media, PartKind, Record, header_lines, header_values};
+use protocol::imap::extension::annotate::Scope;
 use protocol::imap::syntax::sequence_set::NumberSet;
+use store::annotations::Annotation;
 use store::mailbox::{BlockSummary, Cells};
 use store::view::BlockInView;
-use store::{Cell, CellIndex, MailboxId, RecordReader, Store, StoreError};
+use store::{Cell, CellIndex, Mailbox, MailboxId, RecordReader, Store, StoreError};
 
 use super::super::object_id;
-use super::condition::{Condition, Needle};
+use super::condition::{Annotated, Condition, Needle};
 use crate::log;
 
 /// A part's text beyond this many octets is not searched.
@@ -36,6 +38,7 @@ enum PartHeaders {
 pub(crate) struct Matcher<'a> {
     store: &'a Store,
     records: RecordReader<'a>,
+    open: &'a Mailbox,
     cells: &'a Cells,
     /// For the log.
     mailbox: MailboxId,
@@ -56,10 +59,16 @@ pub(crate) struct Matcher<'a> {
 
 impl<'a> Matcher<'a> {
     /// A matcher for messages of these cells.
-    pub(crate) fn new(store: &'a Store, cells: &'a Cells, mailbox: MailboxId) -> Matcher<'a> {
+    pub(crate) fn new(
+        store: &'a Store,
+        open: &'a Mailbox,
+        cells: &'a Cells,
+        mailbox: MailboxId,
+    ) -> Matcher<'a> {
         Matcher {
             store,
             records: store.records(),
+            open,
             cells,
             mailbox,
             block: BlockInView { block: 0, messages: 0, first_sequence: 1 },
@@ -254,6 +263,7 @@ impl<'a> Matcher<'a> {
             }
             Condition::SizeFrom(octets) => u64::from(cell.size) >= *octets,
             Condition::SizeBelow(octets) => u64::from(cell.size) < *octets,
+            Condition::Annotation(wanted) => self.is_annotated(cell, wanted)?,
             Condition::KnownHeader(kind, needle) => {
                 let mut look = Look::new(needle, self.scores.is_some());
                 let is_in = look.is_in(record(&mut self.records, cell)?.search_text(*kind));
@@ -296,6 +306,23 @@ impl<'a> Matcher<'a> {
             *count += 1;
         }
         is_found
+    }
+
+    /// Whether somebody sees such an annotation of the message.
+    fn is_annotated(&mut self, cell: &Cell, wanted: &Annotated) -> Result<bool, StoreError> {
+        for Annotation { reader, entry, value, .. } in self.open.annotations_for(cell.uid, wanted.reader)? {
+            let scope = if reader.is_some() { Scope::Private } else { Scope::Shared };
+            if wanted.scope.is_some_and(|wanted| wanted != scope) || !wanted.entry.matches(&entry) {
+                continue;
+            }
+            let Some(needle) = &wanted.text else { return Ok(true) };
+            let mut look = Look::new(needle, self.scores.is_some());
+            let is_in = look.is_in(&String::from_utf8_lossy(&value));
+            if self.found(&look, is_in) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The octets of the header that a field may be in.

@@ -334,6 +334,7 @@ pub(crate) fn compile(
         key,
         &Given {
             mailbox: &mailbox,
+            reader: selected.user,
             view: &selected.view,
             keywords: &keywords,
             recent: selected.recent_sequences(&mailbox)?,

@@ -340,6 +340,7 @@ impl MultiSearch {
                 let view = View::open(&mailbox)?;
                 let given = Given {
                     mailbox: &mailbox,
+                    reader: self.user,
                     view: &view,
                     keywords: &mailbox.keywords()?,
                     // Nothing is recent, or was found before, in a mailbox that is not selected.

@@ -10,6 +10,7 @@ use protocol::imap::extension::sort::SortCriterion;
 use protocol::imap::syntax::sequence_set::NumberSet;
 use store::StoreError;
 
+use super::annotations::Annotations;
 use super::gather::{Depth, Facts, Gather, Sink};
 use super::order::{Arranged, Arranging, Tie, need_records};
 use super::relevancy::Scores;
@@ -77,6 +78,7 @@ impl InOrder {
         loop {
             match &mut self.step {
                 Step::Read(gather, arranging, _) => {
+                    arranging.annotations = Annotations::if_compared(&self.criteria, selected, turn)?;
                     if !gather.go_on(selected, turn, arranging, is_time_up)? {
                         return Ok(false);
                     }

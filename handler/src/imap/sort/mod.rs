@@ -5,6 +5,7 @@
 //! Dates and sizes come from the cells; everything else is in the record, so no message is opened for it. `context` and `places` keep the results of
 //! a SORT up to date (CONTEXT=SORT).
 
+mod annotations;
 pub(crate) mod context;
 pub(crate) mod gather;
 mod in_order;
@@ -84,8 +85,8 @@ impl ImapSession {
         }
         let begun = filtered.and_then(|key| {
             let condition = compile(selected, Some(&charset), &key, &turn.shared.store)?;
-            // Scores come from the search, and change with flags; everything else that is compared never does.
-            let update = if asks(ResultOption::Update) && !relevancy::is_compared(&criteria) {
+            // Scores come from the search, and change with flags, and so do annotations; everything else that is compared never does.
+            let update = if asks(ResultOption::Update) && !order::may_change(&criteria) {
                 let mailbox = selected.mailbox(&turn.shared.store)?;
                 Some(Box::new(Context {
                     tag: tag.clone(),
@@ -145,8 +146,8 @@ impl ImapSession {
                     return Flow::Continue;
                 };
                 if is_update_refused {
-                    let text = match relevancy::is_compared(&sort.criteria) {
-                        true => "An order by relevancy is not kept up to date",
+                    let text = match order::may_change(&sort.criteria) {
+                        true => "An order by relevancy or annotations is not kept up to date",
                         false => "Too many contexts, or too many messages in them",
                     };
                     let code = Some(Code::NoUpdate(&sort.tag));

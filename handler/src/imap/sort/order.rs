@@ -14,6 +14,7 @@ use message::{Record, SortKey as TextKey};
 use protocol::imap::Numbering;
 use protocol::imap::extension::sort::{Direction, SortCriterion, SortKey};
 
+use super::annotations::Annotations;
 use super::gather::Facts;
 use super::relevancy::Scores;
 use super::steps::SortInSteps;
@@ -31,13 +32,15 @@ const _: () = assert!(NEXT_WINDOW_OCTETS < CUT as usize);
 
 /// Whether a record is needed for any of these.
 pub(crate) fn need_records(criteria: &[SortCriterion]) -> bool {
-    criteria.iter().any(|criterion| text_key(criterion.key).is_some())
+    criteria.iter().any(|criterion| text_key(&criterion.key).is_some())
 }
 
 /// The key of the record that a criterion compares, if it is a text.
-fn text_key(key: SortKey) -> Option<TextKey> {
+fn text_key(key: &SortKey) -> Option<TextKey> {
     match key {
-        SortKey::Arrival | SortKey::Date | SortKey::Relevancy | SortKey::Size => None,
+        SortKey::Annotation(_) | SortKey::Arrival | SortKey::Date | SortKey::Relevancy | SortKey::Size => {
+            None
+        }
         SortKey::Cc => Some(TextKey::Cc),
         SortKey::DisplayFrom => Some(TextKey::DisplayFrom),
         SortKey::DisplayTo => Some(TextKey::DisplayTo),
@@ -47,17 +50,31 @@ fn text_key(key: SortKey) -> Option<TextKey> {
     }
 }
 
-/// Appends all criteria of a message, which is found with this score. Without a record its texts are empty.
+/// Whether what is compared may become another while the messages stay: scores and annotations do.
+pub(crate) fn may_change(criteria: &[SortCriterion]) -> bool {
+    let changes = |key: &SortKey| matches!(key, SortKey::Annotation(_) | SortKey::Relevancy);
+    criteria.iter().any(|criterion| changes(&criterion.key))
+}
+
+/// Appends all criteria of a message, which is found with this score. Without a record its texts are empty, and without `annotations` their values.
 pub(crate) fn push_criteria(
     criteria: &[SortCriterion],
     facts: &Facts,
     record: Option<&Record<'_>>,
+    annotations: Option<&Annotations>,
     score: u8,
     out: &mut Vec<u8>,
 ) {
     for criterion in criteria {
         let start = out.len();
-        match (criterion.key, text_key(criterion.key)) {
+        match (&criterion.key, text_key(&criterion.key)) {
+            (SortKey::Annotation(annotation), _) => {
+                if let Some(annotations) = annotations {
+                    annotations.push(facts.uid, annotation, out);
+                }
+                escape(out, start);
+                out.push(0);
+            }
             (SortKey::Arrival, _) => push_seconds(facts.arrived, out),
             (SortKey::Date, _) => push_seconds(facts.sent, out),
             (SortKey::Relevancy, _) => out.push(u8::MAX - score),
@@ -111,6 +128,8 @@ pub(crate) struct Arranging {
     numbering: Numbering,
     criteria: Vec<SortCriterion>,
     scores: Arc<Scores>,
+    /// Where annotations are read, if they are compared; set for each turn.
+    pub(crate) annotations: Option<Annotations>,
     /// The octets of the criteria that the window has.
     window: Range<usize>,
     entries: Vec<Entry>,
@@ -147,6 +166,7 @@ impl Arranging {
             numbering,
             criteria,
             scores,
+            annotations: None,
             window: same_octets..same_octets + octets,
             entries: Vec::new(),
             arena: Vec::new(),
@@ -161,7 +181,8 @@ impl Arranging {
             Numbering::Uid => facts.uid,
         };
         self.scratch.clear();
-        push_criteria(&self.criteria, facts, record, self.scores.of(number), &mut self.scratch);
+        let score = self.scores.of(number);
+        push_criteria(&self.criteria, facts, record, self.annotations.as_ref(), score, &mut self.scratch);
         let is_cut = self.scratch.len() > self.window.end;
         let window = self.scratch.get(self.window.start..self.scratch.len().min(self.window.end));
         let window = window.unwrap_or_default();
@@ -238,7 +259,7 @@ fn compare(
 ) -> std::cmp::Ordering {
     let octets = |(facts, record): &(Facts, Vec<u8>)| {
         let mut out = Vec::new();
-        push_criteria(criteria, facts, Record::parse(record).ok().as_ref(), 100, &mut out);
+        push_criteria(criteria, facts, Record::parse(record).ok().as_ref(), None, 100, &mut out);
         out
     };
     octets(one).cmp(&octets(other)).then(one.0.sequence.cmp(&other.0.sequence))
@@ -261,7 +282,9 @@ mod tests {
     }
 
     fn criteria(keys: &[(SortKey, Direction)]) -> Vec<SortCriterion> {
-        keys.iter().map(|&(key, direction)| SortCriterion { key, direction }).collect()
+        keys.iter()
+            .map(|(key, direction)| SortCriterion { key: key.clone(), direction: *direction })
+            .collect()
     }
 
     /// All windows of all ties, as the command goes through them.

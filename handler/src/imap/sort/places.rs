@@ -159,12 +159,12 @@ impl CriteriaReader<'_> {
         out.clear();
         let facts = self.facts(uid)?.ok_or(Unplaceable::Unreadable)?;
         match &mut self.records {
-            None => push_criteria(self.criteria, &facts, None, 0, out),
+            None => push_criteria(self.criteria, &facts, None, None, 0, out),
             Some(records) => {
                 // Without its record a message would have another place than it was given before.
                 let bytes = records.record(facts.message).map_err(|_| Unplaceable::Unreadable)?;
                 let record = Record::parse(bytes).map_err(|_| Unplaceable::Unreadable)?;
-                push_criteria(self.criteria, &facts, Some(&record), 0, out);
+                push_criteria(self.criteria, &facts, Some(&record), None, 0, out);
             }
         }
         Ok(())
