@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod config_file;
 mod context;
+mod crashes;
 mod deliver;
 mod demo;
 mod drain;
@@ -89,6 +90,7 @@ enum Verb {
     Who(who::Arguments),
     Status(status::Arguments),
     Top(top::Arguments),
+    Crashes(crashes::Arguments),
     #[command(subcommand)]
     Config(config_file::Verb),
     Completions(completions::CompletionsArguments),
@@ -132,6 +134,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Upgrade(arguments) => upgrade::run(&arguments, config),
         Verb::Who(arguments) => who::run(&arguments, config),
         Verb::Status(arguments) => status::run(&arguments, config),
+        Verb::Crashes(arguments) => crashes::run(&arguments, config),
         Verb::Top(arguments) => top::run(&arguments, config),
         Verb::Config(verb) => config_file::run(&verb, config),
         Verb::Completions(arguments) => completions::completions::<Arguments>(&arguments),
