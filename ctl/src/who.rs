@@ -24,6 +24,7 @@ const COLUMNS: &[&str] = &[
     "cpu",
     "bytes_in",
     "bytes_out",
+    "memory",
     "marks",
 ];
 
@@ -46,6 +47,7 @@ const JSON_COLUMNS: &[&str] = &[
     "cpu_micros",
     "bytes_in",
     "bytes_out",
+    "memory_octets",
     "traced",
 ];
 
@@ -55,7 +57,7 @@ const JSON_COLUMNS: &[&str] = &[
     after_help = "SESSION is handler.cell.generation. MAILBOX is the user's number and the mailbox's in that user's list.\n\
                         LOCK is what no other session can have meanwhile: POP3's maildrop.\n\
                         AGE counts from the connection, IDLE from the last octet or command. CPU is the time that workers spent on it, waits for\n\
-                        the disk included. MARKS says `traced` while somebody reads along.\n\
+                        the disk included. MEMORY is what it holds, in octets, about. MARKS says `traced` while somebody reads along.\n\
                         Examples:\n  lode who --json\n  cp /dev/shm/lode-* /var/tmp/ && lode who --post-mortem /var/tmp/lode-0123456789abcdef"
 )]
 pub(crate) struct Arguments {
@@ -105,6 +107,7 @@ fn row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         cpu_time(session.cpu_micros).into(),
         session.bytes_in.into(),
         session.bytes_out.into(),
+        session.memory_octets.into(),
         session.traced.then_some("traced").into(),
     ]
 }
@@ -130,6 +133,7 @@ fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         session.cpu_micros.into(),
         session.bytes_in.into(),
         session.bytes_out.into(),
+        session.memory_octets.into(),
         session.traced.into(),
     ]
 }

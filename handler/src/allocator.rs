@@ -19,7 +19,6 @@ pub(crate) fn depth() -> u32 {
 
 /// Octets that the calling thread allocated, less those that it freed, since it began. Below 0 where it frees what others allocated.
 /// The difference over a turn is what the turn added to its session, whoever frees it later.
-#[cfg_attr(not(test), expect(dead_code, reason = "for whoever accounts memory to sessions"))]
 pub(crate) fn allocated_by_this_thread() -> i64 {
     NET_OCTETS.get()
 }

@@ -40,6 +40,15 @@ pub(crate) enum Next {
     Close,
 }
 
+/// What becomes of a session whose running command was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The client was told, and may give other commands.
+    GoesOn,
+    /// What is in the output is the last of it.
+    Closes,
+}
+
 /// A helper thread's answer to a session.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -302,6 +311,15 @@ impl Conversation {
     pub(crate) fn give_up(&mut self, output: &mut Output) {
         if let Conversation::Imap(session) = self {
             session.give_up(output);
+        }
+    }
+
+    /// Stops the running command, for which the session took more memory than it may have.
+    pub(crate) fn stop_for_memory(&mut self, output: &mut Output) -> Stopped {
+        match self {
+            Conversation::Imap(session) => session.stop_for_memory(output),
+            // What these two hold is limited by structure, so that it is the handler that is short; a reply may be half said.
+            Conversation::Pop3(_) | Conversation::Lmtp(_) => Stopped::Closes,
         }
     }
 

@@ -20,6 +20,7 @@ mod imap;
 mod lmtp;
 mod log;
 mod maildrops;
+mod memory;
 mod mend;
 mod orders;
 mod output;

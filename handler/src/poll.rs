@@ -166,6 +166,7 @@ fn tick(shared: &Arc<Shared>, now_ms: u64, commits_told: &mut u64) {
     mend::look(shared);
     mend::start_missing(shared);
     shared.crashes.look(shared);
+    shared.memory.look(shared);
     // A tool that was killed between marking news and writing the eventfd has left the mark.
     shared.changes.deliver(shared);
 }

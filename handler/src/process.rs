@@ -20,6 +20,7 @@ use crate::crashes::Crashes;
 use crate::critical;
 use crate::log;
 use crate::maildrops::Maildrops;
+use crate::memory::Memory;
 use crate::mend::Workers;
 use crate::orders::Orders;
 use crate::panics;
@@ -100,6 +101,7 @@ impl Handler {
             ),
             maildrops: Maildrops::open(&settings.runtime.dir)?,
             recipients: Recipients::default(),
+            memory: Memory::new(&settings),
             orders: Orders::default(),
             traces: Traces::default(),
             registrar: Registrar::new(&poll)?,

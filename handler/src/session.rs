@@ -13,8 +13,9 @@ use shm_abi::{Counter, Tally, WorkerRow};
 use store::Ticket;
 
 use crate::command_timer::CommandTimer;
-use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Turn};
+use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Stopped, Turn};
 use crate::log;
+use crate::memory::Account;
 use crate::orders::Order;
 use crate::output::{Flushed, Output};
 use crate::pace::Pace;
@@ -138,6 +139,8 @@ pub(crate) struct Session {
     idle_deadline_ms: u64,
     /// Why the session is to leave, once the router ordered so.
     leave: Option<Box<str>>,
+    /// What it is charged with; the worker begins and ends its turns.
+    pub(crate) memory: Account,
     pace: Pace,
     /// Until when the session rests whatever comes, on the handler's clock; 0 when it does not.
     paused_until_ms: u64,
@@ -177,6 +180,7 @@ impl Session {
             waits_for: Causes::default(),
             idle_deadline_ms: 0,
             leave: None,
+            memory: Account::new(size_of::<Session>()),
             pace,
             paused_until_ms: 0,
             slept_through: Causes::default(),
@@ -272,6 +276,12 @@ impl Session {
                 pace: &self.pace,
             };
             let next = self.conversation.run(&mut turn);
+            if (self.memory.is_above(&shared.memory) || shared.memory.is_victim(slot, self.generation))
+                && next != Next::Close
+                && self.stop_for_memory()
+            {
+                continue;
+            }
             self.awaits_output = next == Next::Output;
             let mut rest = match next {
                 Next::Again | Next::Output => continue,
@@ -301,6 +311,7 @@ impl Session {
                 Next::Pause(pause_ms) => return self.pause(pause_ms, slot, shared),
             };
             if rest.has(Causes::INPUT) {
+                self.memory.settle(&shared.memory);
                 let slow_ms = self.pace.settle(shared.settings().limits.commands_per_minute, shared.now_ms());
                 if slow_ms > 0 {
                     return self.pause(slow_ms, slot, shared);
@@ -403,6 +414,16 @@ impl Session {
     fn send_early(&mut self, shared: &Shared) -> bool {
         let flushed = self.flush(shared);
         flushed.inspect_err(|error| self.report_cut_short(error)).is_ok()
+    }
+
+    /// Stops what takes too much memory. False if there is nothing left to stop.
+    fn stop_for_memory(&mut self) -> bool {
+        if self.closing {
+            return false;
+        }
+        log::warning!("too much memory", peer = self.peer.endpoint, octets = self.memory.octets());
+        self.closing = self.conversation.stop_for_memory(&mut self.output) == Stopped::Closes;
+        true
     }
 
     /// Does nothing for a time, but send what is there.

@@ -18,6 +18,7 @@ use crate::conversation::Answer;
 use crate::crashes::Crashes;
 use crate::log;
 use crate::maildrops::Maildrops;
+use crate::memory::Memory;
 use crate::mend::Workers;
 use crate::orders::Orders;
 use crate::passwords::Passwords;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) recipients: Recipients,
     /// Where sockets are watched.
     pub(crate) registrar: Registrar,
+    /// How much memory sessions may hold.
+    pub(crate) memory: Memory,
     /// What the router orders for single sessions.
     pub(crate) orders: Orders,
     /// Pipes of those who want to read along with single sessions.
@@ -101,6 +104,7 @@ impl Shared {
 
     /// Puts new settings in force, for what is asked of them from now on.
     pub(crate) fn set_settings(&self, settings: Settings) {
+        self.memory.set(&settings.limits);
         *self.state.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
@@ -138,6 +142,13 @@ impl Shared {
             }
             entered
         })
+    }
+
+    /// The session of this handler that is charged with most memory: slot, generation, octets.
+    pub(crate) fn biggest_session(&self) -> Option<(SlotNumber, u32, u64)> {
+        let own = self.table.sessions().into_iter().filter(|session| session.id.handler == self.handler);
+        let biggest = own.max_by_key(|session| session.memory_octets)?;
+        Some((biggest.id.cell, biggest.id.generation, biggest.memory_octets))
     }
 
     /// Gives a session the answer it waits for, if it still is the same session.

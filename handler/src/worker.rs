@@ -41,6 +41,7 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         // half done by a panic in it. It alone ends.
         let run = AssertUnwindSafe(|| {
             let _in_turn = InTurn::begin();
+            session.memory.begin_turn();
             session.run(slot, shared, &mut scratch, row)
         });
         let outcome = catch_unwind(run).unwrap_or_else(|_| {
@@ -52,6 +53,10 @@ pub(crate) fn run(shared: &Shared, number: u32) {
             Outcome::End
         });
         count_time(shared, slot, &mut session, clock);
+        let octets = session.memory.end_turn();
+        if let Some(cell) = shared.cell(slot, session.generation) {
+            cell.set_memory(octets);
+        }
         match outcome {
             Outcome::Park(waits_for, deadline_ms) => {
                 row.end_turn();

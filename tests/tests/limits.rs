@@ -223,3 +223,68 @@ fn what_is_no_command_again_and_again_ends_the_session() {
         text.contains("y OK") && text.trim_end().lines().last().is_some_and(|line| line.starts_with("* BYE"))
     );
 }
+
+#[test]
+fn a_command_that_needs_too_much_memory_is_stopped_and_the_session_goes_on() {
+    let server = Server::with(Options::default().set("limits", "session_memory", "\"1M\""));
+    if server.skip_on_peer("limits") {
+        return;
+    }
+    let mut imap = server.imap("ann");
+    imap.append_ok("INBOX", "", &tests::mail::small("m"));
+    imap.ok("SELECT INBOX");
+    for _ in 0..15 {
+        imap.ok("COPY 1:* INBOX");
+        imap.ok("NOOP");
+    }
+    let text = imap.no("THREAD REFERENCES UTF-8 ALL").text;
+    assert!(text.starts_with("NO [LIMIT] "), "{text}");
+    // What was asked before and after is answered.
+    assert_eq!(imap.ok("FETCH 1,32768 FLAGS").fetches().len(), 2);
+    assert!(imap.no("THREAD REFERENCES UTF-8 ALL").text.starts_with("NO [LIMIT] "));
+    imap.ok("THREAD REFERENCES UTF-8 1:100");
+    let who = server.lode(&["who", "--json"]);
+    let octets = who
+        .split("\"memory_octets\":")
+        .nth(1)
+        .and_then(|rest| rest.trim().split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok());
+    assert!(octets.is_some_and(|octets| octets > 0 && octets < 2 << 20), "{who}");
+}
+
+#[test]
+fn a_handler_that_is_short_of_memory_ends_its_biggest_session_and_lives() {
+    let options = Options::default().handlers(1, 1000).set("limits", "handler_memory", "\"24M\"").set(
+        "limits",
+        "connections_per_user",
+        "0",
+    );
+    let server = Server::with(options);
+    if server.skip_on_peer("limits") {
+        return;
+    }
+    let handlers = server.handlers();
+    // Each holds half a command, as large as one may be.
+    let mut held: Vec<Imap> = Vec::new();
+    let half = vec![b'x'; 60_000];
+    for _ in 0..600 {
+        let mut imap = server.imap("ann");
+        imap.stream().send(b"x SELECT {65000+}\r\n").expect("sent");
+        imap.stream().send(&half).expect("sent");
+        held.push(imap);
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let is_told = |imap: &mut Imap| {
+        imap.stream().set_patience(Duration::from_millis(5));
+        match imap.stream().line() {
+            Ok(line) => line.starts_with(b"* BYE "),
+            Err(Fault::Closed(_)) => true,
+            Err(_) => false,
+        }
+    };
+    while !held.iter_mut().any(is_told) {
+        assert!(Instant::now() < deadline, "nobody was ended{}", server.tail());
+    }
+    assert_eq!(server.handlers(), handlers, "the handler lives{}", server.tail());
+    drop(held);
+    server.imap("bob").ok("NOOP");
+}

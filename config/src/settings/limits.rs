@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Amount, Network};
 
-/// The least a session may be held to: a view of a large mailbox and a full output fit into it.
-const SESSION_MEMORY_LEAST: u64 = 16 << 20;
+/// The least a session may be held to: what it reads and writes fits into it.
+const SESSION_MEMORY_LEAST: u64 = 1 << 20;
 /// The least for all sessions of a handler.
-const HANDLER_MEMORY_LEAST: u64 = 64 << 20;
+const HANDLER_MEMORY_LEAST: u64 = 16 << 20;
 /// What nobody has.
 const MEMORY_MOST: u64 = 1 << 40;
 

@@ -87,7 +87,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ("[limits]\nlogin_seconds = 0\n", "login_seconds"),
         ("[log.targets]\n\"a b\" = \"info\"\n", "no target"),
         ("[limits]\nfailed_logins_seconds = 0\n", "failed_logins_seconds"),
-        ("[limits]\nsession_memory = \"1M\"\n", "session_memory"),
+        ("[limits]\nsession_memory = \"1000K\"\n", "session_memory"),
         ("[limits]\nhandler_memory = 1000\n", "handler_memory"),
         ("[lmtp]\ndomains = [\"a b\"]\n", "not a domain"),
         ("[lmtp]\naliases = \"aliases\"\n", "absolute path"),

@@ -115,7 +115,7 @@ failed_logins = 20
 failed_logins_per_address = 200
 # After so long failed logins are forgotten.
 failed_logins_seconds = 600
-# The memory that one session may hold: more ends what it asked for, or the session. 16M to 1024G, or "unlimited".
+# The memory that one session may hold: more ends what it asked for, or the session. 1M to 1024G, or "unlimited".
 session_memory = "256M"
 # The memory that the sessions of one handler may hold together: above that, the biggest of them is ended.
 handler_memory = "2G"

@@ -26,13 +26,14 @@ const ALL: &[Column] = &[
     column("STATE", 9, false, 5, state),
     column("COMMAND", 18, false, 2, command),
     column("CPU%", 5, true, 3, |session, _| format!("{:.1}", session.cpu_percent)),
-    column("TIME", 6, true, 9, |session, _| cpu_time(session.info.cpu_micros)),
+    column("TIME", 6, true, 10, |session, _| cpu_time(session.info.cpu_micros)),
     column("IN", 6, true, 7, |session, _| short(session.info.bytes_in as f64)),
     column("OUT", 6, true, 4, |session, _| short(session.info.bytes_out as f64)),
-    column("AGE", 6, true, 8, |session, now_ms| since(session.info.accepted_ms, now_ms)),
-    column("IDLE", 6, true, 10, |session, now_ms| since(session.info.last_activity_ms, now_ms)),
-    column("MAILBOX", 9, false, 12, |session, _| mailbox(session)),
-    column("PEER", 27, false, 11, |session, _| peer(session)),
+    column("MEM", 6, true, 8, |session, _| short(session.info.memory_octets as f64)),
+    column("AGE", 6, true, 9, |session, now_ms| since(session.info.accepted_ms, now_ms)),
+    column("IDLE", 6, true, 11, |session, now_ms| since(session.info.last_activity_ms, now_ms)),
+    column("MAILBOX", 9, false, 13, |session, _| mailbox(session)),
+    column("PEER", 27, false, 12, |session, _| peer(session)),
 ];
 
 const fn column(
@@ -105,6 +106,7 @@ pub(super) fn facts(session: &Session, sample: &Sample) -> Vec<(&'static str, St
         ("CPU", format!("{:.1}%, {} in all", session.cpu_percent, cpu_time(info.cpu_micros))),
         ("octets in", info.bytes_in.to_string()),
         ("octets out", info.bytes_out.to_string()),
+        ("memory", info.memory_octets.to_string()),
         ("traced", if info.traced { "yes" } else { "no" }.to_owned()),
     ]
 }

@@ -40,6 +40,7 @@ mod selected;
 mod sort;
 mod status;
 mod thread;
+mod too_much;
 mod uid_batches;
 mod unauthenticate;
 mod untagged;

@@ -58,6 +58,13 @@ pub(crate) struct Search {
     step: Step,
 }
 
+impl Search {
+    /// Stops it; its tag, unless its answer has begun to be told.
+    pub(in crate::imap) fn stop(self: Box<Self>) -> Option<Tag> {
+        (!matches!(self.step, Step::Tell { .. })).then_some(self.tag)
+    }
+}
+
 enum Step {
     /// Looking at messages.
     Find(Box<Finder>),

@@ -60,6 +60,13 @@ pub(crate) struct Sort {
     step: Step,
 }
 
+impl Sort {
+    /// Stops it; its tag, unless its answer has begun to be told.
+    pub(in crate::imap) fn stop(self: Box<Self>) -> Option<Tag> {
+        (!matches!(self.step, Step::Tell { .. })).then_some(self.tag)
+    }
+}
+
 enum Step {
     /// Looking at messages.
     Find(Box<Finder>),

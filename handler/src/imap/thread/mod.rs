@@ -51,6 +51,13 @@ pub(crate) struct Thread {
     step: Step,
 }
 
+impl Thread {
+    /// Stops it; its tag, unless its answer has begun to be told.
+    pub(in crate::imap) fn stop(self: Box<Self>) -> Option<Tag> {
+        (!matches!(self.step, Step::Tell(_))).then_some(self.tag)
+    }
+}
+
 enum Step {
     /// Looking at messages.
     Find(Box<Finder>),
