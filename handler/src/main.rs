@@ -23,6 +23,7 @@ mod maildrops;
 mod memory;
 mod mend;
 mod orders;
+mod orphan;
 mod output;
 mod pace;
 mod panics;

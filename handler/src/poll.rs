@@ -13,6 +13,7 @@ use shm_abi::{Counter, Gauge, Heartbeat};
 
 use crate::log;
 use crate::mend;
+use crate::orphan::Orphan;
 use crate::router::Wish;
 use crate::session::Socket;
 use crate::shared::Shared;
@@ -74,7 +75,7 @@ impl Registrar {
 /// The operating system's; without polling the handler cannot serve.
 pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Duration> {
     let own_eventfd = shared.eventfds[shared.handler as usize].as_raw_fd();
-    let registry = poll.registry();
+    let registry = &poll.registry().try_clone()?;
     registry.register(&mut SourceFd(&shared.router.descriptor().as_raw_fd()), ROUTER, Interest::READABLE)?;
     registry.register(&mut SourceFd(&own_eventfd), CHANGES, Interest::READABLE)?;
     let mut events = Events::with_capacity(EVENTS);
@@ -82,17 +83,32 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
     let mut commits_told = 0;
     // The router may have spoken before the channel was watched.
     let mut wish = shared.router.receive(shared);
+    let mut orphan = Orphan::new(shared);
     loop {
-        if let Wish::End(grace) = wish {
-            return Ok(grace);
+        match wish {
+            Wish::None => {}
+            Wish::End(grace) => return Ok(grace),
+            Wish::Orphaned => orphan.lost(shared, registry),
+            Wish::Welcomed { wants_eventfds } => {
+                orphan.welcomed(shared, wants_eventfds);
+                wish = shared.router.receive(shared);
+                continue;
+            }
+        }
+        if orphan.step(shared, registry, ROUTER) {
+            return Ok(Duration::from_secs(shared.settings().limits.grace_seconds.into()));
         }
         let now_ms = shared.now_ms();
         if now_ms >= next_tick_ms {
             next_tick_ms = now_ms + TICK_MS;
             tick(shared, now_ms, &mut commits_told);
         }
-        match poll.poll(&mut events, Some(Duration::from_millis(next_tick_ms - now_ms))) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+        let due_ms = orphan.due_ms(now_ms).unwrap_or(u64::MAX).min(next_tick_ms - now_ms);
+        match poll.poll(&mut events, Some(Duration::from_millis(due_ms))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                wish = Wish::None;
+                continue;
+            }
             result => result?,
         }
         wish = dispatch(shared, &events);

@@ -1,6 +1,7 @@
 //! The channel to the router: what comes over it, and what is said back.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -21,12 +22,13 @@ use crate::pop3::Pop3Session;
 use crate::process::default_limits;
 use crate::session::{Session, Socket};
 use crate::shared::Shared;
-use store::in_hand::Mutex;
+use store::in_hand::{Mutex, RwLock};
 
 /// The sending side of the channel, and the receiving one, which the poll thread alone uses.
 pub(crate) struct RouterLink {
     channel: Mutex<Channel>,
-    sender: Channel,
+    sender: RwLock<Arc<Channel>>,
+    is_open: AtomicBool,
 }
 
 /// What the router's words ask of the poll thread.
@@ -35,6 +37,13 @@ pub(crate) enum Wish {
     None,
     /// End within this time.
     End(Duration),
+    /// Look for another router: this one is gone.
+    Orphaned,
+    /// Another router has taken the handler in.
+    Welcomed {
+        /// It has no eventfds yet.
+        wants_eventfds: bool,
+    },
 }
 
 impl RouterLink {
@@ -44,22 +53,58 @@ impl RouterLink {
     /// The operating system's, when the descriptor cannot be duplicated.
     pub(crate) fn new(channel: Channel) -> std::io::Result<RouterLink> {
         channel.set_nonblocking(true)?;
-        let sender = Channel::new(channel.as_fd().try_clone_to_owned()?);
-        Ok(RouterLink { channel: Mutex::new(channel), sender })
+        let sender = RwLock::new(Arc::new(duplicate(&channel)?));
+        Ok(RouterLink { channel: Mutex::new(channel), sender, is_open: AtomicBool::new(true) })
     }
 
-    /// The descriptor, to watch it.
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.sender.as_fd()
+    /// The sending side, whose descriptor is the one to watch. It is another after [`RouterLink::replace`].
+    pub(crate) fn descriptor(&self) -> Arc<Channel> {
+        Arc::clone(&self.sender.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is a router at the other end, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::SeqCst)
+    }
+
+    /// The other end is closed: what is said from now on is for nobody.
+    pub(crate) fn close(&self) {
+        self.is_open.store(false, Ordering::SeqCst);
+    }
+
+    /// Goes on with another channel.
+    ///
+    /// # Errors
+    /// The operating system's; then the link is as it was.
+    pub(crate) fn replace(&self, channel: Channel) -> std::io::Result<()> {
+        channel.set_nonblocking(true)?;
+        let sender = Arc::new(duplicate(&channel)?);
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+        *self.sender.write().unwrap_or_else(PoisonError::into_inner) = sender;
+        self.is_open.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Tells the router something with descriptors, if the channel has room for it now.
+    ///
+    /// # Errors
+    /// Why nothing was sent.
+    pub(crate) fn try_send(
+        &self,
+        record: &FromHandler,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        self.descriptor().send(record, descriptors)
     }
 
     /// Tells the router something. Waits while the channel is full: the router reads it before all else.
     pub(crate) fn send(&self, record: &FromHandler) {
+        let sender = self.descriptor();
         loop {
-            match self.sender.send(record, &[]) {
+            match sender.send(record, &[]) {
                 Ok(()) | Err(SendError::Closed) => return,
                 Err(SendError::WouldBlock) => {
-                    let mut writable = [PollFd::new(self.sender.as_fd(), PollFlags::POLLOUT)];
+                    let mut writable = [PollFd::new(sender.as_fd(), PollFlags::POLLOUT)];
                     // Interrupted or not, the next attempt tells.
                     let _ = poll(&mut writable, PollTimeout::from(1000u16));
                 }
@@ -100,7 +145,9 @@ impl RouterLink {
                     }
                 }
                 Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => log::set_levels(&levels),
-                Ok(Incoming { record: ToHandler::Welcome { .. }, .. }) => log::error!("a second welcome"),
+                Ok(Incoming { record: ToHandler::Welcome { wants_eventfds, .. }, .. }) => {
+                    return Wish::Welcomed { wants_eventfds };
+                }
                 Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
                     refuse(shared, &connection, Refusal::OutOfDescriptors);
                 }
@@ -111,11 +158,7 @@ impl RouterLink {
                     log::warning!("no descriptor left for what the router passed");
                 }
                 Err(ReceiveError::WouldBlock) => return Wish::None,
-                Err(ReceiveError::Closed) => {
-                    log::error!("the router is gone");
-                    let grace_seconds = shared.settings().limits.grace_seconds;
-                    return Wish::End(Duration::from_secs(u64::from(grace_seconds)));
-                }
+                Err(ReceiveError::Closed) => return Wish::Orphaned,
                 Err(error) => {
                     log::error!("receive from router", why = error);
                     return Wish::None;
@@ -123,6 +166,10 @@ impl RouterLink {
             }
         }
     }
+}
+
+fn duplicate(channel: &Channel) -> std::io::Result<Channel> {
+    Ok(Channel::new(channel.as_fd().try_clone_to_owned()?))
 }
 
 /// Takes no more connections; those that are there go on.

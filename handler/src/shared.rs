@@ -187,7 +187,10 @@ impl Shared {
 
     /// Frees a session's cell, and tells the router if somebody waits for room.
     pub(crate) fn free_cell(&self, slot: SlotNumber, generation: u32) {
-        if self.table.free(self.handler, slot, generation) && self.table.queue_waiting() {
+        if self.table.free(self.handler, slot, generation)
+            && self.table.queue_waiting()
+            && self.router.is_open()
+        {
             self.router.send(&FromHandler::Room);
         }
     }

@@ -75,6 +75,17 @@ struct Slot {
     parked: Mutex<Option<Box<Session>>>,
 }
 
+/// What was found in a slot.
+#[derive(Debug)]
+pub(crate) enum Lent<T> {
+    /// No session.
+    Free,
+    /// A session that a worker runs.
+    Busy,
+    /// A session, and what was seen of it.
+    Seen(T),
+}
+
 /// All slots of the handler.
 pub(crate) struct Slots {
     slots: Vec<Slot>,
@@ -96,6 +107,22 @@ impl Slots {
     /// Whether `number` is a free slot of this handler.
     pub(crate) fn is_free(&self, number: SlotNumber) -> bool {
         self.slots.get(number as usize).is_some_and(|slot| slot.state.load(SeqCst) == FREE)
+    }
+
+    /// Looks at the session of a slot, if no worker runs it now.
+    pub(crate) fn look<T>(&self, number: SlotNumber, look: impl FnOnce(&Session) -> T) -> Lent<T> {
+        let slot = &self.slots[number as usize];
+        match &*session_place(slot) {
+            Some(session) => Lent::Seen(look(session)),
+            None if slot.state.load(SeqCst) == FREE => Lent::Free,
+            None => Lent::Busy,
+        }
+    }
+
+    /// The slots that have a session.
+    pub(crate) fn used_slots(&self) -> Vec<SlotNumber> {
+        let used = |number: &SlotNumber| !self.is_free(*number);
+        (0..self.slots.len() as SlotNumber).filter(used).collect()
     }
 
     /// Puts a new session into a free slot and queues it, to greet its peer.

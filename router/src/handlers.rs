@@ -39,6 +39,29 @@ pub(crate) struct InFlight {
 }
 
 impl Running {
+    /// A handler with its channel, of which nothing is known yet.
+    pub(crate) fn new(
+        process: HandlerProcess,
+        channel: Channel,
+        generation: u32,
+        started_ms: u64,
+    ) -> Running {
+        Running {
+            process,
+            channel,
+            generation,
+            started_ms,
+            awaited: false,
+            watch: Watch::default(),
+            condemned: false,
+            draining: false,
+            closed_ms: None,
+            congested: false,
+            outbox: Vec::new(),
+            in_flight: HashMap::new(),
+        }
+    }
+
     /// Whether the file of this name belongs to a session that is on its way to the handler.
     pub(crate) fn awaits_annex(&self, name: &str) -> bool {
         let resumed = self.in_flight.values().filter_map(|on_its_way| on_its_way.client.resume.as_ref());

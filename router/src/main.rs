@@ -11,6 +11,7 @@ mod control;
 mod crashes;
 mod escrow;
 mod handlers;
+mod left_over;
 mod listen;
 mod log;
 mod metrics;
@@ -22,6 +23,7 @@ mod process;
 mod queue;
 mod reap;
 mod records;
+mod rejoin;
 mod reload;
 mod route;
 mod server;
@@ -33,7 +35,7 @@ mod time;
 mod watchdog;
 
 use config::Settings;
-use shm_abi::{Limits, MAX_HANDLERS, Table, left_over_handlers, table_name, write_table_name};
+use shm_abi::{Limits, MAX_HANDLERS, table_name, write_table_name};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
@@ -87,12 +89,10 @@ fn run(settings_path: PathBuf) -> Result<(), String> {
     }
 
     let name = table_name(&settings.runtime.dir);
-    reap::end_left_over(&left_over_handlers(&name));
     let limits = Limits { handlers: settings.handlers.max, sessions: settings.handlers.sessions };
     // One row more than serve at a time: who takes the place of another is there before that is gone.
     let rows = Limits { handlers: (limits.handlers + 1).min(MAX_HANDLERS), ..limits };
-    let table = Table::create(&name, rows, time::wall_ns(), time::wall_ms())
-        .map_err(|error| format!("cannot make the shared table: {error}"))?;
+    let table = left_over::make_table(&name, &settings.runtime.dir, rows)?;
     table.set_serving_max(limits.handlers);
     write_table_name(&settings.runtime.dir, &name)
         .map_err(|error| format!("cannot write {}/table: {error}", settings.runtime.dir.display()))?;

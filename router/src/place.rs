@@ -79,9 +79,12 @@ impl Server {
                 sessions: self.table.session_count(handler),
                 open: !running.congested,
             },
+            None if self.expected[handler as usize].is_some() => {
+                Row { state: self.table.handler(handler).state(), sessions: 0, open: false }
+            }
             None => Row { state: HandlerState::Free, sessions: 0, open: !self.awaited[handler as usize] },
         });
-        let may_start = self.throttle.may_start(self.now_ms);
+        let may_start = self.may_start();
         route(rows, self.handlers_max(), self.table.limits().sessions, self.queue.total() + more, may_start)
     }
 
@@ -185,14 +188,16 @@ impl Server {
 
     /// Starts a handler if none serves or is about to.
     pub(crate) fn start_if_none(&mut self) {
-        let used = (0..).zip(&self.handlers).filter(|(_, running)| running.is_some());
-        let states = used.map(|(handler, _)| self.table.handler(handler).state());
+        let is_used =
+            |row: &u32| self.handlers[*row as usize].is_some() || self.expected[*row as usize].is_some();
+        let states =
+            (0..self.handlers.len() as u32).filter(is_used).map(|row| self.table.handler(row).state());
         let (mut alive, mut counted) = (false, 0);
         for state in states {
             alive |= matches!(state, HandlerState::Serving | HandlerState::Starting);
             counted += u32::from(state != HandlerState::Draining);
         }
-        if alive || counted >= self.handlers_max() || !self.throttle.may_start(self.now_ms) {
+        if alive || counted >= self.handlers_max() || !self.may_start() {
             return;
         }
         if let Some(row) = self.free_row() {
@@ -200,9 +205,16 @@ impl Server {
         }
     }
 
+    /// Whether a handler may be started: none can without eventfds.
+    pub(crate) fn may_start(&self) -> bool {
+        !self.eventfds.is_empty() && self.throttle.may_start(self.now_ms)
+    }
+
     /// A row that a process can be put into.
     pub(crate) fn free_row(&self) -> Option<u32> {
-        let free = |row: &usize| self.handlers[*row].is_none() && !self.awaited[*row];
+        let free = |row: &usize| {
+            self.handlers[*row].is_none() && self.expected[*row].is_none() && !self.awaited[*row]
+        };
         (0..self.handlers.len()).find(free).map(|row| row as u32)
     }
 

@@ -3,17 +3,11 @@
 use crate::log::{Level, event};
 use crate::process::Ended;
 use crate::server::{Phase, Server};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use shm_abi::{HandlerState, Process};
+use shm_abi::HandlerState;
 use std::os::fd::AsFd;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// A handler that closed its channel and does not exit is killed after this long.
 const CLOSED_GRACE_MS: u64 = 5_000;
-/// How long handlers of a dead router get to end by themselves.
-const LEFT_OVER_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {
     /// Looks at every handler's process.
@@ -25,7 +19,9 @@ impl Server {
 
     /// Looks at one handler's process, and clears up behind it if it has ended.
     pub(crate) fn reap_one(&mut self, handler: u32) {
-        let Some(running) = self.handlers.get(handler as usize).and_then(Option::as_ref) else { return };
+        let Some(running) = self.handlers.get(handler as usize).and_then(Option::as_ref) else {
+            return self.settle_expected();
+        };
         match running.process.ended() {
             Ok(Some(ended)) => self.buried(handler, ended),
             Ok(None) => {}
@@ -78,12 +74,12 @@ impl Server {
 
     /// Wakes every handler, to look at every mailbox that it watches: the dead one may have changed one and not come to announce it, or
     /// to write the eventfds.
-    fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         self.table.announce_all(|_| {});
         for (handler, eventfd) in (0..).zip(&self.eventfds) {
             self.table.set_pending(handler);
             // A full counter wakes as well.
-            let _ = eventfd.write(1);
+            let _ = nix::unistd::write(eventfd, &1u64.to_ne_bytes());
         }
     }
 
@@ -98,23 +94,5 @@ impl Server {
                 running.process.kill();
             }
         }
-    }
-}
-
-/// Waits for the handlers of a dead router and kills those that stay: two boots must not work on one store.
-pub(crate) fn end_left_over(processes: &[Process]) {
-    if processes.is_empty() {
-        return;
-    }
-    event(Level::Warn, "left-over-handlers", &[("count", &processes.len())]);
-    let deadline = Instant::now() + LEFT_OVER_GRACE;
-    while Instant::now() < deadline && processes.iter().any(Process::is_alive) {
-        sleep(Duration::from_millis(20));
-    }
-    for process in processes.iter().filter(|process| process.is_alive()) {
-        let _ = kill(Pid::from_raw(process.pid as i32), Signal::SIGKILL);
-    }
-    while Instant::now() < deadline + LEFT_OVER_GRACE && processes.iter().any(Process::is_alive) {
-        sleep(Duration::from_millis(5));
     }
 }

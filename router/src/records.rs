@@ -3,7 +3,7 @@
 use crate::log::{Level, event};
 use crate::server::{Notice, Server};
 use shm_abi::{FromHandler, HandlerState, ReceiveError, Refusal, StartWait};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl Server {
     /// Reads every record a handler has sent.
@@ -14,9 +14,9 @@ impl Server {
                 return;
             }
             match running.channel.receive::<FromHandler>() {
-                Ok(incoming) => self.on_record(handler, incoming.record),
+                Ok(incoming) => self.on_record(handler, incoming.record, incoming.descriptors),
                 Err(ReceiveError::WouldBlock) => return,
-                Err(ReceiveError::DescriptorsLost(record)) => self.on_record(handler, record),
+                Err(ReceiveError::DescriptorsLost(record)) => self.on_record(handler, record, Vec::new()),
                 Err(error) => {
                     if !matches!(error, ReceiveError::Closed) {
                         event(Level::Error, "channel-failed", &[("handler", &handler), ("why", &error)]);
@@ -28,7 +28,7 @@ impl Server {
         }
     }
 
-    fn on_record(&mut self, handler: u32, record: FromHandler) {
+    fn on_record(&mut self, handler: u32, record: FromHandler, descriptors: Vec<OwnedFd>) {
         let Some(running) = self.handlers[handler as usize].as_mut() else { return };
         match record {
             FromHandler::Ready => {
@@ -79,7 +79,8 @@ impl Server {
             FromHandler::Room => running.congested = false,
             FromHandler::Released { cell, generation } => self.on_released(handler, cell, generation),
             FromHandler::Worn => event(Level::Warn, "handler-worn", &[("handler", &handler)]),
-            FromHandler::Sockets { .. } | FromHandler::Eventfds => {}
+            FromHandler::Sockets { sessions } => self.on_sockets(handler, sessions, descriptors),
+            FromHandler::Eventfds => self.on_eventfds(handler, descriptors),
             FromHandler::Rejoin { .. } => {
                 event(Level::Warn, "rejoin-of-a-child", &[("handler", &handler)]);
             }

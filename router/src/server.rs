@@ -11,17 +11,17 @@ use crate::listen::Listener;
 use crate::log::{Level, event};
 use crate::metrics::{Endpoint, Pulse};
 use crate::queue::Queue;
+use crate::rejoin::{Expected, Rejoin};
 use crate::signals::Signals;
 use crate::throttle::Throttle;
 use crate::{signals, time};
 use config::Settings;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use shm_abi::{BootKey, StartWait, Table, Tally};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -29,6 +29,7 @@ use std::time::Duration;
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
 const CONTROL: Token = Token(2);
+const REJOIN: Token = Token(3);
 /// Listeners are numbered from here.
 const LISTENERS: usize = 1_000;
 /// Handlers are numbered from here by their rows.
@@ -37,6 +38,8 @@ const HANDLERS: usize = 1_000_000;
 const PROCESSES: usize = 2_000_000;
 /// Clients of the control socket are numbered from here.
 const CONTROL_CLIENTS: usize = 3_000_000;
+/// Handlers that have not said who they are yet are numbered from here.
+const KNOCKING: usize = 1 << 40;
 
 /// The longest sleep: a look at everything twice a second costs nothing.
 const TICK_MS: u64 = 500;
@@ -65,12 +68,15 @@ pub(crate) struct Server {
     pub(crate) program: PathBuf,
     pub(crate) table: Arc<Table>,
     pub(crate) boot_key: BootKey,
-    pub(crate) eventfds: Vec<EventFd>,
+    /// One for each row; none while they are still to come from a handler of the last router.
+    pub(crate) eventfds: Vec<OwnedFd>,
     pub(crate) listeners: Vec<Listener>,
     /// No accepting until then: descriptors ran out.
     pub(crate) accept_after_ms: u64,
     /// By row.
     pub(crate) handlers: Vec<Option<Running>>,
+    /// Handlers of the last router that are to come, by row.
+    pub(crate) expected: Vec<Option<Expected>>,
     /// Rows whose last start event is still waited for by a thread; they take no new process.
     pub(crate) awaited: Vec<bool>,
     /// The sockets of the sessions that handlers have.
@@ -83,6 +89,7 @@ pub(crate) struct Server {
     /// Where figures are served, if they are.
     pub(crate) metrics: Option<Endpoint>,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) rejoin: Rejoin,
     pub(crate) phase: Phase,
     pub(crate) now_ms: u64,
     pub(crate) notices: mpsc::Sender<Notice>,
@@ -110,11 +117,8 @@ impl Server {
         let control =
             Control::open(&settings.runtime.dir).map_err(|error| fault("make the control socket", error))?;
         let count = table.limits().handlers as usize;
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let eventfds = (0..count)
-            .map(|_| EventFd::from_flags(flags))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|errno| fault("make eventfds", errno.into()))?;
+        let rejoin = Rejoin::open(&settings.runtime.dir)
+            .map_err(|error| fault("make the socket for handlers", error))?;
         let mut key = [0; 32];
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut key))
@@ -128,10 +132,11 @@ impl Server {
             program,
             table: Arc::new(table),
             boot_key: BootKey(key),
-            eventfds,
+            eventfds: Vec::new(),
             listeners,
             accept_after_ms: 0,
             handlers: (0..count).map(|_| None).collect(),
+            expected: (0..count).map(|_| None).collect(),
             awaited: vec![false; count],
             escrow: Escrow::default(),
             queue: Queue::default(),
@@ -141,6 +146,7 @@ impl Server {
             control,
             metrics: None,
             pulse: Arc::new(pulse),
+            rejoin,
             phase: Phase::Serving,
             now_ms: time::now_ms(),
             notices,
@@ -161,6 +167,8 @@ impl Server {
         registry.register(&mut self.signal_stream, SIGNALS, Interest::READABLE)?;
         let control = self.control.as_fd().as_raw_fd();
         registry.register(&mut SourceFd(&control), CONTROL, Interest::READABLE)?;
+        let rejoin = self.rejoin.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&rejoin), REJOIN, Interest::READABLE)?;
         for (number, listener) in self.listeners.iter().enumerate() {
             let descriptor = listener.descriptor().as_raw_fd();
             registry.register(&mut SourceFd(&descriptor), Token(LISTENERS + number), Interest::READABLE)?;
@@ -175,8 +183,10 @@ impl Server {
 
     /// Runs until a stop is complete.
     pub(crate) fn serve(mut self) -> Result<(), String> {
+        self.expect_handlers();
+        self.settle_expected();
         self.start_if_none();
-        if self.handlers.iter().all(Option::is_none) {
+        if self.handlers.iter().all(Option::is_none) && !self.expects_handlers() {
             return Err("the first handler cannot be started".into());
         }
         let mut events = Events::with_capacity(1024);
@@ -218,7 +228,7 @@ impl Server {
                     self.settle_queue();
                 }
                 Phase::Stopping { kill_at_ms } => {
-                    if self.handlers.iter().all(Option::is_none) {
+                    if self.handlers.iter().all(Option::is_none) && !self.expects_handlers() {
                         return Ok(());
                     }
                     if self.now_ms >= kill_at_ms {
@@ -234,6 +244,8 @@ impl Server {
             SIGNALS => signals::drain(&mut self.signal_stream),
             WAKER => {}
             CONTROL => self.accept_control(),
+            REJOIN => self.accept_rejoin(),
+            Token(number) if number >= KNOCKING => self.hear_knocking(number - KNOCKING),
             Token(number) if number >= CONTROL_CLIENTS => self.answer_control(number - CONTROL_CLIENTS),
             Token(number) if number >= PROCESSES => self.reap_one((number - PROCESSES) as u32),
             Token(number) if number >= HANDLERS => {
@@ -264,6 +276,7 @@ impl Server {
             let _ = running.flush();
         }
         self.reap();
+        self.settle_expected();
         self.kill_closed();
         self.escrow.sweep(&self.table);
         let sessions =
@@ -307,6 +320,12 @@ impl Server {
     pub(crate) fn watch_process(&self, handler: u32, process: BorrowedFd<'_>) -> io::Result<()> {
         let token = Token(PROCESSES + handler as usize);
         self.poll.registry().register(&mut SourceFd(&process.as_raw_fd()), token, Interest::READABLE)
+    }
+
+    /// Polls a handler that has not said who it is yet.
+    pub(crate) fn watch_knocking(&self, number: usize, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let token = Token(KNOCKING + number);
+        self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)
     }
 
     /// Polls a client of the control socket.

@@ -5,9 +5,7 @@
 
 use crate::process::HandlerProcess;
 use crate::server::Notice;
-use crate::watchdog::Watch;
 use shm_abi::{Channel, Table};
-use std::collections::HashMap;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -61,20 +59,7 @@ pub(crate) fn start(
     };
     table.handler(handler).set_process(process.identity());
     let awaited = wait_apart(table.clone(), handler, generation, notices.clone(), waker.clone());
-    Ok(Running {
-        process,
-        channel,
-        generation,
-        started_ms: now_ms,
-        awaited,
-        congested: false,
-        watch: Watch::default(),
-        condemned: false,
-        draining: false,
-        closed_ms: None,
-        outbox: Vec::new(),
-        in_flight: HashMap::new(),
-    })
+    Ok(Running { awaited, ..Running::new(process, channel, generation, now_ms) })
 }
 
 fn execute(program: &Path, channel: &Channel) -> io::Result<Child> {

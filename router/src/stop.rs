@@ -40,6 +40,9 @@ impl Server {
                 running.process.kill();
             }
         }
+        for expected in self.expected.iter().flatten() {
+            expected.process.kill();
+        }
         self.phase = Phase::Stopping { kill_at_ms: self.now_ms + MARGIN_MS };
     }
 }

@@ -60,7 +60,7 @@ pub use metrics::{
     FAMILIES, Family, Gauge, HISTOGRAM_BOUNDS, HISTOGRAM_BUCKETS, Histogram, HistogramInfo, Kind, Label,
     Metrics, Scale, Tally,
 };
-pub use name::{read_table_name, table_name, write_table_name};
+pub use name::{read_table_name, rejoin_path, table_name, write_table_name};
 pub use notify::{RowIndex, Watches};
 pub use parked::{Annex, CellFlags, PARKED_OCTETS, Parked};
 pub use process::{Process, process_start_ticks};

@@ -14,6 +14,11 @@ pub fn table_name(runtime_dir: &Path) -> String {
     format!("/lode-{hash:016x}")
 }
 
+/// Where handlers whose router is gone find the next one: a SOCK_SEQPACKET socket.
+pub fn rejoin_path(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("rejoin")
+}
+
 fn name_file(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("table")
 }

@@ -58,7 +58,7 @@ fn a_wrong_settings_file_changes_nothing_and_a_right_one_is_passed_on() {
 }
 
 #[test]
-fn a_killed_router_is_followed_by_another() {
+fn handlers_of_a_killed_router_that_do_not_come_to_the_next_are_killed() {
     let mut rig = Rig::new(&Plan { mode: "orphan", ..PLAIN });
     let orphan = rig.handler_pid(0);
     let old_boot = rig.view().info().boot_generation;
@@ -67,11 +67,47 @@ fn a_killed_router_is_followed_by_another() {
     assert!(shm_abi::process_start_ticks(orphan.as_raw() as u32).is_some(), "it does not notice");
     rig.set_mode("");
     rig.restart();
-    rig.log_has("left-over-handlers count=1");
-    assert!(shm_abi::process_start_ticks(orphan.as_raw() as u32).is_none(), "two boots on one store");
-    assert_ne!(rig.view().info().boot_generation, old_boot);
+    rig.log_has("table-taken-over");
+    rig.log_has("handler-expected handler=0");
+    assert_eq!(rig.view().info().boot_generation, old_boot + 1);
     let mut client = Client::unix(&rig.runtime().join("lmtp"));
-    assert!(client.line().starts_with("handler 0 generation 1 "));
+    assert!(client.line().starts_with("handler 0 generation 2 "), "{}", rig.log());
+    rig.log_has("handler-did-not-rejoin handler=0");
+    assert!(shm_abi::process_start_ticks(orphan.as_raw() as u32).is_none(), "two boots on one store");
+}
+
+#[test]
+fn a_killed_router_whose_handlers_are_dead_too_is_followed_by_another() {
+    let mut rig = Rig::new(&PLAIN);
+    let old_boot = rig.view().info().boot_generation;
+    let handler = rig.handler_pid(0);
+    rig.router.kill().unwrap();
+    rig.router.wait().unwrap();
+    let gone = || shm_abi::process_start_ticks(handler.as_raw() as u32).is_none();
+    eventually("the handler ends", gone, || rig.log());
+    rig.restart();
+    assert!(rig.view().info().boot_generation > old_boot + 1, "the table is made anew");
+    assert!(Client::unix(&rig.runtime().join("lmtp")).line().starts_with("handler 0 generation 1 "));
+}
+
+#[test]
+fn a_table_of_another_version_is_named_and_replaced() {
+    let mut rig = Rig::new(&PLAIN);
+    let handler = rig.handler_pid(0);
+    rig.router.kill().unwrap();
+    rig.router.wait().unwrap();
+    let gone = || shm_abi::process_start_ticks(handler.as_raw() as u32).is_none();
+    eventually("the handler ends", gone, || rig.log());
+    // The version is the word behind the magic.
+    let name = shm_abi::read_table_name(&rig.runtime()).unwrap();
+    let path = Path::new("/dev/shm").join(name.trim_start_matches('/'));
+    let mut table = fs::read(&path).unwrap();
+    table[8] += 40;
+    fs::write(&path, &table).unwrap();
+    rig.restart();
+    rig.log_has("table-of-other-program");
+    assert!(rig.log().contains("version 41, this program has version 1"), "{}", rig.log());
+    rig.connect("imap").line();
 }
 
 #[test]
