@@ -14,8 +14,9 @@
 //!    lives in one place at least at every moment.
 //! 6. Asked to release a session, it does so when the session parks between two commands next: the state is in the cell, the socket is
 //!    closed without being shut down, and the cell stays as it is. [`FromHandler::Released`] gives both to the router.
-//! 7. The end of the channel means that the router is gone: it finishes its sessions and exits. A router that starts
-//!    anew kills it if it takes longer than two seconds.
+//! 7. The end of the channel means that the router is gone. Its sessions go on, and it looks for another router, at
+//!    [`crate::rejoin_path`], for a while: there it says [`FromHandler::Rejoin`] first, is answered with [`ToHandler::Welcome`], and sends
+//!    duplicates of the sockets of its sessions. A router that starts anew kills it if it does not come within five seconds.
 
 use crate::endpoint::Endpoint;
 use crate::parked::Parked;

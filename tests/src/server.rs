@@ -6,6 +6,7 @@ use crate::pop3::Pop3;
 use crate::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use shm_abi::TableView;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -110,7 +111,7 @@ pub struct Server {
 pub enum Victim {
     /// One handler, by its place in the order of start.
     Handler(usize),
-    /// The router alone; handlers have to leave by themselves.
+    /// The router alone; handlers wait for the next one and go on.
     Router,
     /// All at once.
     All,
@@ -214,9 +215,18 @@ impl Server {
         }
     }
 
-    /// The handlers' processes, oldest first.
+    /// The shared table.
+    pub fn table(&self) -> TableView {
+        let name = shm_abi::read_table_name(&self.folder().join("run")).expect("the table has a name");
+        TableView::open_read_only(&name).unwrap_or_else(|error| panic!("the table: {error}{}", self.tail()))
+    }
+
+    /// The handlers' processes, oldest first. They need not be children of the router: it may have taken them over.
     pub fn handlers(&self) -> Vec<u32> {
-        process::children(self.router())
+        let mut found = self.table().handlers();
+        found.retain(|info| process::alive(info.process.pid));
+        found.sort_by_key(|info| (info.process.start_ticks, info.process.pid));
+        found.into_iter().map(|info| info.process.pid).collect()
     }
 
     /// Router and handlers.
@@ -279,7 +289,11 @@ impl Server {
                 }
                 return;
             }
-            Victim::Router => die(self.router()),
+            Victim::Router => {
+                die(self.router());
+                self.wait();
+                return self.launch();
+            }
             Victim::All => {
                 die(self.router());
                 handlers.iter().copied().for_each(die);
@@ -386,7 +400,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         let Kind::Lode { child, .. } = &mut self.kind else { return };
         if let Some(mut child) = child.take() {
-            let handlers = process::children(child.id());
+            let table = shm_abi::read_table_name(&self.folder.path().join("run")).ok();
+            let view = table.and_then(|name| TableView::open_read_only(&name).ok());
+            let handlers: Vec<u32> = view
+                .map(|view| view.handlers().into_iter().map(|info| info.process.pid).collect())
+                .unwrap_or_default();
             let _ = child.kill();
             let _ = child.wait();
             for handler in handlers {
