@@ -34,6 +34,7 @@ mod shared_table;
 mod status;
 mod stop;
 mod top;
+mod trace;
 mod upgrade;
 mod user;
 mod who;
@@ -91,6 +92,7 @@ enum Verb {
     Status(status::Arguments),
     Top(top::Arguments),
     Crashes(crashes::Arguments),
+    Trace(trace::Arguments),
     #[command(subcommand)]
     Config(config_file::Verb),
     Completions(completions::CompletionsArguments),
@@ -136,6 +138,7 @@ fn run(verb: Verb, config: Option<&Path>) -> failure::Result<()> {
         Verb::Status(arguments) => status::run(&arguments, config),
         Verb::Crashes(arguments) => crashes::run(&arguments, config),
         Verb::Top(arguments) => top::run(&arguments, config),
+        Verb::Trace(arguments) => trace::run(&arguments, config),
         Verb::Config(verb) => config_file::run(&verb, config),
         Verb::Completions(arguments) => completions::completions::<Arguments>(&arguments),
         Verb::Manual(arguments) => completions::manual::<Arguments>(&arguments),

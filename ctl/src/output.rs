@@ -80,10 +80,16 @@ impl Table {
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no failure.
 pub(crate) fn print(text: &str) -> Result<()> {
+    write_out(text).map(|_| ())
+}
+
+/// Prints to standard output; false if its reader has gone away.
+pub(crate) fn write_out(text: &str) -> Result<bool> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::because("cannot write to standard output")),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Failed(format!("cannot write to standard output: {error}"))),
     }
 }
 

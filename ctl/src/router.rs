@@ -1,10 +1,11 @@
 //! Asks the running router for things: what the verbs that give orders have in common.
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use shm_abi::{
     AskError, CONTROL_SESSIONS_MAX, ControlAnswer, ControlRequest, SessionId, SessionInfo, TableView,
-    ask_router,
+    ask_router_with,
 };
 
 use crate::context::Context;
@@ -18,7 +19,16 @@ pub(crate) fn ask(context: &Context, request: ControlRequest) -> Result<ControlA
 
 /// Asks the router whose runtime folder this is.
 pub(crate) fn answer(runtime_dir: &Path, request: ControlRequest) -> Result<ControlAnswer> {
-    let answer = ask_router(runtime_dir, request).map_err(|error| {
+    answer_with(runtime_dir, &request, &[])
+}
+
+/// The same, with descriptors for the router.
+pub(crate) fn answer_with(
+    runtime_dir: &Path,
+    request: &ControlRequest,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<ControlAnswer> {
+    let answer = ask_router_with(runtime_dir, request, descriptors).map_err(|error| {
         let folder = runtime_dir.display();
         Failure::Failed(match error {
             AskError::NotRunning => format!("no router runs in {folder}: start one with `lode serve`"),

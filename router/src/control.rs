@@ -13,7 +13,7 @@ use shm_abi::{
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -79,11 +79,12 @@ impl Server {
         let Some(mut channel) = self.control.clients.remove(&number) else { return };
         loop {
             let request = match channel.receive::<ControlRequest>() {
-                Ok(incoming) => incoming.record,
+                Ok(incoming) => incoming,
                 Err(ReceiveError::WouldBlock) => break,
                 Err(_) => return self.unwatch(channel.as_fd()),
             };
-            let answer = self.answer(request);
+            let asked_by = channel.peer_pid().ok().zip(channel.peer_uid().ok());
+            let answer = self.answer(request.record, request.descriptors, asked_by);
             let descriptors: Vec<_> = match answer {
                 ControlAnswer::Attached { .. } => self.eventfds.iter().map(AsFd::as_fd).collect(),
                 _ => Vec::new(),
@@ -95,7 +96,12 @@ impl Server {
         self.control.clients.insert(number, channel);
     }
 
-    fn answer(&mut self, request: ControlRequest) -> ControlAnswer {
+    fn answer(
+        &mut self,
+        request: ControlRequest,
+        attached: Vec<OwnedFd>,
+        asked_by: Option<(u32, u32)>,
+    ) -> ControlAnswer {
         match request {
             ControlRequest::Status => ControlAnswer::Status(self.status()),
             ControlRequest::Attach => ControlAnswer::Attached { table: self.table.name().to_string() },
@@ -117,6 +123,12 @@ impl Server {
             },
             ControlRequest::Migrate { sessions, to } => counted(self.migrate(&sessions, to)),
             ControlRequest::Kick { sessions, reason } => counted(self.kick(&sessions, &reason)),
+            ControlRequest::Trace { session } => {
+                match self.trace(session, attached.into_iter().next(), asked_by) {
+                    Ok(()) => ControlAnswer::Done,
+                    Err(why) => ControlAnswer::Failed(why),
+                }
+            }
             ControlRequest::Upgrade => ControlAnswer::Failed("this router cannot be upgraded".into()),
             ControlRequest::UpgradeState => ControlAnswer::Upgrade(UpgradeState::None),
         }

@@ -2,9 +2,10 @@
 //!
 //! Nothing here waits. A session is told through its handler, and moves or ends when its running command is done.
 
-use crate::log::{Level, event};
+use crate::log::{Level, audit, event};
 use crate::server::{Phase, Server};
 use shm_abi::{HandlerState, SessionId, ToHandler};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The longest reason for a client, in octets: it stands in one line of any protocol.
 const REASON_OCTETS_MAX: usize = 400;
@@ -41,6 +42,32 @@ impl Server {
             &[("told", &counted.told), ("gone", &counted.gone), ("reason", &reason)],
         );
         Ok(counted)
+    }
+
+    /// Has the handler of a session write its conversation into `pipe`. `asked_by`: process and user of the tool.
+    pub(crate) fn trace(
+        &mut self,
+        id: SessionId,
+        pipe: Option<OwnedFd>,
+        asked_by: Option<(u32, u32)>,
+    ) -> Result<(), String> {
+        let pipe = pipe.ok_or(
+            "no pipe came with the request: the router has no descriptor left, or the tool sent none",
+        )?;
+        if !self.is_there(id) {
+            return Err(format!("there is no session {id} any more"));
+        }
+        let running = self.handlers.get(id.handler as usize).and_then(Option::as_ref);
+        let running =
+            running.ok_or_else(|| format!("the handler of session {id} is being replaced; try again"))?;
+        let record = ToHandler::Trace { cell: id.cell, generation: id.generation };
+        running
+            .channel
+            .send(&record, &[pipe.as_fd()])
+            .map_err(|error| format!("the handler of session {id} cannot be told now: {error}"))?;
+        let (pid, uid) = asked_by.unwrap_or_default();
+        audit("trace-asked-for", &[("session", &id), ("by_uid", &uid), ("by_pid", &pid)]);
+        Ok(())
     }
 
     /// Moves sessions to the handler `to`, each when it parks. Those that are there already stay.

@@ -127,6 +127,11 @@ impl Channel {
         Ok(getsockopt(&self.socket, sockopt::PeerCredentials)?.pid().max(0) as u32)
     }
 
+    /// The user of the process at the other end, as it was when it connected.
+    pub fn peer_uid(&self) -> io::Result<u32> {
+        Ok(getsockopt(&self.socket, sockopt::PeerCredentials)?.uid())
+    }
+
     /// Sends and receives return `WouldBlock` instead of waiting.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};

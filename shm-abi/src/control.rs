@@ -3,6 +3,7 @@
 use crate::channel::{Channel, Incoming, ReceiveError, SendError};
 use crate::session_id::SessionId;
 use serde::{Deserialize, Serialize};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
@@ -47,6 +48,11 @@ pub enum ControlRequest {
         sessions: Vec<SessionId>,
         /// For the client, in words; one line.
         reason: String,
+    },
+    /// Have a session's conversation written into the attached write end of a pipe; see [`crate::ToHandler::Trace`].
+    Trace {
+        /// The session.
+        session: SessionId,
     },
     /// Go on as the programs that are installed now. Answered at once; [`ControlRequest::UpgradeState`] tells the rest.
     Upgrade,
@@ -142,13 +148,22 @@ impl std::error::Error for AskError {}
 
 /// Asks the router whose runtime folder is `runtime_dir`, and waits for its answer for a few seconds at most.
 pub fn ask_router(runtime_dir: &Path, request: ControlRequest) -> Result<Incoming<ControlAnswer>, AskError> {
+    ask_router_with(runtime_dir, &request, &[])
+}
+
+/// The same, with descriptors for the router.
+pub fn ask_router_with(
+    runtime_dir: &Path,
+    request: &ControlRequest,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<Incoming<ControlAnswer>, AskError> {
     let mut channel =
         Channel::connect(&runtime_dir.join("control"), PATIENCE).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning,
             io::ErrorKind::WouldBlock => AskError::Silent,
             _ => AskError::Io(error),
         })?;
-    channel.send(&request, &[]).map_err(|error| match error {
+    channel.send(request, descriptors).map_err(|error| match error {
         SendError::WouldBlock => AskError::Silent,
         SendError::Os(errno) => AskError::Io(errno.into()),
         other => AskError::Confused(other.to_string()),

@@ -157,7 +157,8 @@ pub enum ToHandler {
         /// Why, for the client; printable ASCII.
         reason: String,
     },
-    /// Write the session's conversation, secrets masked, into the pipe that is attached, until nobody reads it.
+    /// Write the session's conversation, secrets masked, into the pipe that is attached, until nobody reads it. Lines of `MILLISECONDS KIND TEXT`: since
+    /// 1970; `C` client, `S` server, `-` a remark, `E` the last line of all.
     Trace {
         /// Its cell.
         cell: u32,

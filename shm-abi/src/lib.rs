@@ -41,6 +41,7 @@ pub use cell::{Cell, CellState, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError, inherited};
 pub use control::{
     AskError, CONTROL_SESSIONS_MAX, ControlAnswer, ControlRequest, RouterStatus, UpgradeState, ask_router,
+    ask_router_with,
 };
 pub use crash::{CrashFolder, CrashReport, CrashedMessage, QUARANTINE_AFTER, masked, signal_name};
 pub use endpoint::Endpoint;

@@ -140,7 +140,7 @@ fn top(server: &Server, words: &[&str]) -> Command {
 }
 
 #[test]
-fn sessions_are_sorted_filtered_and_looked_at() {
+fn sessions_are_sorted_filtered_looked_at_and_kicked() {
     let server = Server::with(Options::default().users(&["ann", "bob", "carl"]));
     if server.skip_on_peer("lode top") {
         return;
@@ -202,6 +202,12 @@ fn sessions_are_sorted_filtered_and_looked_at() {
     screen.press("n");
     screen.until("no", |text| text.contains("nothing was done"));
     ann.ok("NOOP");
+    screen.press("K");
+    screen.until("the question", |text| text.contains(" of ann? [y/N]"));
+    screen.press("y");
+    screen.until("ann is gone", |text| Screen::users(text).is_empty());
+    let last = ann.response().map(|line| String::from_utf8_lossy(&line).into_owned()).expect("a last word");
+    assert!(last.starts_with("* BYE"), "{last}");
     bob.ok("NOOP");
     screen.press("q");
     assert!(screen.end().success());

@@ -24,8 +24,8 @@ impl Session {
 
     /// Nobody reads along any more; the reader is told why.
     pub(crate) fn end_trace(&mut self, why: &str, slot: SlotNumber, shared: &Shared) {
-        let Some(mut tap) = self.tap.take() else { return };
-        tap.remark(shared.unix_ms(), why);
+        let Some(tap) = self.tap.take() else { return };
+        tap.end(shared.unix_ms(), why);
         self.output.keep_trail(false);
         if let Some(cell) = shared.cell(slot, self.generation) {
             cell.set_traced(false);

@@ -2,7 +2,7 @@
 //!
 //! The pipe's write end comes from the tool by way of the router. It never blocks: what finds no room is dropped and counted, and the reader is told
 //! how many lines it lost. So a slow reader costs the session nothing. A line is `MILLISECONDS KIND TEXT`: milliseconds since 1970; kind `C` for what the
-//! client said, `S` for the server, `-` for a remark; text without control characters, shortened.
+//! client said, `S` for the server, `-` for a remark, `E` for the last one; text without control characters, shortened.
 //!
 //! What is no secret is listed (`imap.rs`, `pop3.rs`, `lmtp.rs`), not what is one: arguments of a command that is not on the list are masked, and so is
 //! what comes before it is known where a command begins. Contents of literals and messages are counted, not shown.
@@ -114,7 +114,7 @@ impl Tap {
         };
         let mut tap =
             Tap { pipe: Pipe { end: pipe, lost: 0, is_gone: false }, mask, lines: Lines::default() };
-        tap.remark(unix_ms, "the trace begins");
+        tap.remark('-', unix_ms, "the trace begins");
         tap
     }
 
@@ -147,10 +147,15 @@ impl Tap {
         self.pipe.write(&mut self.lines);
     }
 
-    /// Tells the reader something.
-    pub(crate) fn remark(&mut self, unix_ms: u64, text: &str) {
+    /// Tells the reader why nothing more comes. A pipe that ends without this word is one of a session that goes on elsewhere, or whose handler
+    /// died.
+    pub(crate) fn end(mut self, unix_ms: u64, why: &str) {
+        self.remark('E', unix_ms, why);
+    }
+
+    fn remark(&mut self, kind: char, unix_ms: u64, text: &str) {
         self.lines.set_time(unix_ms);
-        self.lines.add('-', text.as_bytes());
+        self.lines.add(kind, text.as_bytes());
         self.pipe.write(&mut self.lines);
     }
 
