@@ -14,6 +14,7 @@ use crate::imap::ImapSession;
 use crate::lmtp::LmtpSession;
 use crate::output::Output;
 use crate::pace::Pace;
+use crate::parked::{Parked, Parking, Raw, Unreadable};
 use crate::passwords::Checked;
 use crate::pop3::Pop3Session;
 use crate::shared::Shared;
@@ -320,6 +321,54 @@ impl Conversation {
             Conversation::Imap(session) => session.stop_for_memory(output),
             // What these two hold is limited by structure, so that it is the handler that is short; a reply may be half said.
             Conversation::Pop3(_) | Conversation::Lmtp(_) => Stopped::Closes,
+        }
+    }
+
+    /// What is to be kept of it now, so that another handler can go on.
+    pub(crate) fn parking(&self) -> Parking<'_> {
+        match self {
+            Conversation::Imap(session) => session.parking(),
+            Conversation::Pop3(session) => session.parking(),
+            Conversation::Lmtp(session) => session.parking(),
+        }
+    }
+
+    /// The part of that which is in the annex.
+    pub(crate) fn large(&self) -> Vec<u8> {
+        match self {
+            Conversation::Imap(session) => session.large(),
+            Conversation::Pop3(session) => session.large(),
+            Conversation::Lmtp(session) => session.large(),
+        }
+    }
+
+    /// Becomes the conversation that was parked so, in another handler.
+    ///
+    /// # Errors
+    /// What was parked makes no sense, or what it stands for is gone.
+    pub(crate) fn resume(&mut self, raw: &Raw, turn: &mut Turn<'_>) -> Result<(), Unreadable> {
+        *self = match (&*self, raw.small()?) {
+            (Conversation::Imap(_), Parked::Imap(parked)) => {
+                Conversation::Imap(Box::new(ImapSession::resume(parked, raw.large(), turn)?))
+            }
+            (Conversation::Pop3(_), Parked::Pop3(parked)) => {
+                Conversation::Pop3(Box::new(Pop3Session::resume(parked, raw.large(), turn)?))
+            }
+            (Conversation::Lmtp(_), Parked::Lmtp(parked)) => {
+                Conversation::Lmtp(Box::new(LmtpSession::resume(parked, raw.large(), turn)?))
+            }
+            _ => return Err(Unreadable("it is of another protocol")),
+        };
+        Ok(())
+    }
+
+    /// Says that the session cannot go on, and why. Nothing that was being done is done.
+    pub(crate) fn say_lost(&mut self, why: &str, output: &mut Output) {
+        let text = format!("The session cannot go on: {why}");
+        match self {
+            Conversation::Imap(session) => session.say_lost(&text, output),
+            Conversation::Pop3(session) => session.say_lost(&text, output),
+            Conversation::Lmtp(_) => protocol::lmtp::Reply::SHUTDOWN.write(output.bytes()),
         }
     }
 

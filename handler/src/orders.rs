@@ -1,4 +1,4 @@
-//! What the router orders for single sessions: to end. Filled by the poll thread, which wakes the session; taken by the worker that runs it.
+//! What the router orders for single sessions: to end, or to go elsewhere. Filled by the poll thread, which wakes the session; taken by the worker that runs it.
 //!
 //! An order names the generation of the session's cell, so that none reaches another session that has the slot by then.
 
@@ -15,6 +15,8 @@ use crate::slots::{Causes, SlotNumber};
 pub(crate) enum Order {
     /// End, with these words for the peer.
     Leave(Box<str>),
+    /// Go to another handler.
+    Move,
 }
 
 /// The orders that were not taken yet.

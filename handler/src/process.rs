@@ -18,6 +18,7 @@ use crate::changes::Changes;
 use crate::commits::Commits;
 use crate::crashes::Crashes;
 use crate::critical;
+use crate::keeping;
 use crate::log;
 use crate::maildrops::Maildrops;
 use crate::memory::Memory;
@@ -108,6 +109,7 @@ impl Handler {
             router: RouterLink::new(channel)?,
             table,
             eventfds: descriptors,
+            annex_folder: settings.runtime.dir.join("parked"),
             settings_path: PathBuf::from(&hello.settings_path),
             seats: Seats::new()?,
             workers: Workers::new(worker_count()),
@@ -177,6 +179,12 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
     shared.store.on_durable(Box::new(move |_| {
         if let Some(shared) = commit_shared.upgrade() {
             shared.commits.settle(&shared);
+        }
+    }));
+    let change_shared = Arc::downgrade(shared);
+    shared.store.before_change(Box::new(move || {
+        if let Some(shared) = change_shared.upgrade() {
+            keeping::note_change(&shared);
         }
     }));
     let mut threads = Vec::with_capacity(2);

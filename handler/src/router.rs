@@ -8,16 +8,18 @@ use std::time::Duration;
 use config::Settings;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use shm_abi::{
-    Accepted, CellState, Channel, Connection, FromHandler, HandlerState, Incoming, Protocol, ReceiveError,
-    Refusal, Refused, SendError, ToHandler,
+    Accepted, Adopt, Cell, CellState, Channel, Connection, FromHandler, Incoming, Protocol, ReceiveError,
+    Refusal, Refused, SendError, SessionId, ToHandler,
 };
 
 use crate::conversation::{Conversation, Peer};
 use crate::imap::ImapSession;
+use crate::keeping::Keeping;
 use crate::lmtp::LmtpSession;
 use crate::log;
 use crate::orders::Order;
 use crate::pace::Pace;
+use crate::parked::{Place, Raw, Unreadable};
 use crate::pop3::Pop3Session;
 use crate::process::default_limits;
 use crate::session::{Session, Socket};
@@ -122,7 +124,7 @@ impl RouterLink {
             let received = self.channel.lock().unwrap_or_else(PoisonError::into_inner).receive::<ToHandler>();
             match received {
                 Ok(Incoming { record: ToHandler::Connection(connection), descriptors }) => {
-                    take_connection(shared, &connection, descriptors);
+                    take_connection(shared, &connection, descriptors, None);
                 }
                 Ok(Incoming { record: ToHandler::Shutdown { grace_ms }, .. }) => {
                     return Wish::End(Duration::from_millis(grace_ms));
@@ -130,15 +132,17 @@ impl RouterLink {
                 Ok(Incoming { record: ToHandler::Reload { settings_text }, .. }) => {
                     reload(shared, &settings_text)
                 }
-                Ok(Incoming { record: ToHandler::Adopt(adopt), .. }) => {
-                    refuse(shared, &adopt.connection, Refusal::CannotResume);
+                Ok(Incoming { record: ToHandler::Adopt(adopt), descriptors }) => {
+                    adopt_session(shared, adopt, descriptors);
                 }
                 Ok(Incoming { record: ToHandler::Kick { cell, generation, reason }, .. }) => {
                     shared.orders.give(shared, cell, generation, Order::Leave(reason.into()));
                 }
-                Ok(Incoming { record: ToHandler::Drain, .. }) => drain(shared),
+                Ok(Incoming { record: ToHandler::Drain, .. }) => shared.drain(),
                 Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
-                Ok(Incoming { record: ToHandler::Release { .. }, .. }) => log::warning!("release not done"),
+                Ok(Incoming { record: ToHandler::Release { cell, generation }, .. }) => {
+                    shared.orders.give(shared, cell, generation, Order::Move);
+                }
                 Ok(Incoming { record: ToHandler::Trace { cell, generation }, descriptors }) => {
                     if let Some(pipe) = descriptors.into_iter().next() {
                         shared.traces.give(shared, cell, generation, pipe);
@@ -172,11 +176,6 @@ fn duplicate(channel: &Channel) -> std::io::Result<Channel> {
     Ok(Channel::new(channel.as_fd().try_clone_to_owned()?))
 }
 
-/// Takes no more connections; those that are there go on.
-fn drain(shared: &Shared) {
-    shared.table.handler(shared.handler).set_state(HandlerState::Draining);
-}
-
 fn reload(shared: &Shared, text: &str) {
     match Settings::parse(text, &shared.settings_path) {
         Ok(settings) => {
@@ -200,11 +199,39 @@ fn is_mail_server(settings: &Settings, connection: &Connection) -> bool {
     connection.protocol == Protocol::Lmtp && (settings.limits.is_exempt(address) || is_trusted())
 }
 
-fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: Vec<OwnedFd>) {
+/// Goes on with a session that another handler had.
+fn adopt_session(shared: &Arc<Shared>, adopt: Adopt, descriptors: Vec<OwnedFd>) {
+    let Adopt { connection, parked, annex, input } = adopt;
+    let raw = match Raw::read(&parked, annex.as_deref(), &shared.annex_folder) {
+        // What it ran when the second handler died over it might kill the third.
+        Ok(raw) if raw.is_again => Err(Unreadable("its command was done twice")),
+        other => other,
+    };
+    match raw {
+        Ok(mut raw) => {
+            let is_again = !input.is_empty();
+            raw.unread.extend_from_slice(&input);
+            take_connection(shared, &connection, descriptors, Some((raw, is_again)));
+        }
+        Err(why) => {
+            log::warning!("session not adopted", peer = connection.peer, why = why);
+            refuse(shared, &connection, Refusal::CannotResume);
+        }
+    }
+}
+
+/// Takes a connection that is new, or one with a session that another handler had. Whatever there is to know of it is in its cell before the
+/// router may forget it.
+fn take_connection(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    descriptors: Vec<OwnedFd>,
+    resumed: Option<(Raw, bool)>,
+) {
     let Some(descriptor) = descriptors.into_iter().next() else {
         return refuse(shared, connection, Refusal::OutOfDescriptors);
     };
-    if shared.is_shutting_down() {
+    if shared.is_shutting_down() || shared.is_draining() {
         return refuse(shared, connection, Refusal::Draining);
     }
     let Some(cell) = shared.cell(connection.cell, connection.generation) else {
@@ -235,17 +262,34 @@ fn take_connection(shared: &Arc<Shared>, connection: &Connection, descriptors: V
         Protocol::Pop3 => Conversation::Pop3(Box::new(Pop3Session::new())),
         Protocol::Lmtp => Conversation::Lmtp(Box::new(LmtpSession::new())),
     };
+    let place = Place {
+        cell,
+        id: SessionId { handler: shared.handler, cell: connection.cell, generation: connection.generation },
+        folder: &shared.annex_folder,
+    };
+    let keeping = match resumed {
+        None => Keeping::begin(&place, &conversation),
+        Some((raw, is_again)) => Keeping::take_over(&place, raw, is_again),
+    };
     let accepted = Accepted { cell: connection.cell, generation: connection.generation };
     shared.router.send(&FromHandler::Accepted(accepted));
     cell.set_state(CellState::Parked);
     shared.table.handler(shared.handler).count(shm_abi::Counter::Connections, 1);
-    let now_ms = shared.now_ms();
+    let connected_ms = connected_ms(shared, &cell, connection);
+    let generation = connection.generation;
     let pace = Pace::new(!is_mail_server(&shared.settings(), connection));
-    let session = Box::new(Session::new(socket, connection.generation, peer, conversation, now_ms, pace));
+    let session = Box::new(Session::new(socket, generation, peer, conversation, connected_ms, pace, keeping));
     if let Err(error) = shared.registrar.watch(&session.socket, connection.cell) {
         log::error!("watch socket", peer = connection.peer, why = error);
         shared.free_cell(connection.cell, connection.generation);
         return;
     }
     shared.slots.start(connection.cell, session, &shared.run_queue);
+}
+
+/// When the connection came, on the handler's clock: long ago, if another handler had it.
+fn connected_ms(shared: &Shared, cell: &Cell<'_>, connection: &Connection) -> u64 {
+    let accepted_ms = cell.session(shared.handler, connection.cell).map_or(0, |session| session.accepted_ms);
+    let age_ms = shared.unix_ms().saturating_sub(accepted_ms);
+    shared.now_ms().saturating_sub(if accepted_ms == 0 { 0 } else { age_ms })
 }

@@ -9,16 +9,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use shm_abi::{Counter, Tally, WorkerRow};
+use shm_abi::{Counter, Tally};
 use store::Ticket;
 
 use crate::command_timer::CommandTimer;
 use crate::conversation::{Answer, Conversation, Input, Next, Patience, Peer, Stopped, Turn};
+use crate::keeping::{self, Desk, Keeping};
 use crate::log;
 use crate::memory::Account;
 use crate::orders::Order;
 use crate::output::{Flushed, Output};
 use crate::pace::Pace;
+use crate::parked::Kept;
 use crate::shared::Shared;
 use crate::slots::{Causes, NEVER_MS, SlotNumber};
 use crate::trace::Tap;
@@ -105,6 +107,8 @@ pub(crate) enum Outcome {
     Park(Causes, u64),
     /// Queue it again.
     Requeue,
+    /// Give it to the router, which has it go on elsewhere.
+    Release,
     /// End it.
     End,
 }
@@ -150,6 +154,7 @@ pub(crate) struct Session {
     timer: CommandTimer,
     /// Who reads along.
     tap: Option<Box<Tap>>,
+    keeping: Keeping,
 }
 
 impl Session {
@@ -161,6 +166,7 @@ impl Session {
         conversation: Conversation,
         connected_ms: u64,
         pace: Pace,
+        keeping: Keeping,
     ) -> Session {
         Session {
             socket,
@@ -186,17 +192,13 @@ impl Session {
             slept_through: Causes::default(),
             timer: CommandTimer::new(),
             tap: None,
+            keeping,
         }
     }
 
-    /// Runs the session until it must wait. `scratch` is the worker's read buffer, `row` its row in the table.
-    pub(crate) fn run(
-        &mut self,
-        slot: SlotNumber,
-        shared: &Shared,
-        scratch: &mut [u8],
-        row: WorkerRow<'_>,
-    ) -> Outcome {
+    /// Runs the session until it must wait. `scratch` is the worker's read buffer.
+    pub(crate) fn run(&mut self, desk: Desk<'_>, scratch: &mut [u8]) -> Outcome {
+        let Desk { shared, slot, .. } = desk;
         let mut causes = shared.slots.take_causes(slot);
         self.may_read |= causes.has(Causes::INPUT);
         self.hung_up |= causes.has(Causes::HANG_UP);
@@ -210,17 +212,21 @@ impl Session {
             causes = causes.without(Causes::TIME) | std::mem::take(&mut self.slept_through);
         }
         let waited_for = std::mem::take(&mut self.waits_for);
-        if causes.has(Causes::ORDER)
-            && let Some(Order::Leave(reason)) = shared.orders.take(slot, self.generation)
-        {
-            self.leave = Some(reason);
+        if causes.has(Causes::ORDER) {
+            match shared.orders.take(slot, self.generation) {
+                Some(Order::Leave(reason)) => self.leave = Some(reason),
+                Some(Order::Move) => self.keeping.call_away(),
+                None => {}
+            }
         }
         if causes.has(Causes::ORDER)
             && let Some(pipe) = shared.traces.take(slot, self.generation)
         {
             self.begin_trace(pipe, slot, shared);
             // It was woken for nothing else, and goes on waiting.
-            let waits_on = waited_for != Causes::default() && self.leave.is_none();
+            let waits_on = waited_for != Causes::default()
+                && self.leave.is_none()
+                && !self.keeping.is_called_away(shared);
             if waits_on && causes.without(Causes::TIME) == Causes::ORDER {
                 self.waits_for = waited_for;
                 let only_these = waited_for.has(Causes::COMMIT | Causes::HELPER);
@@ -230,7 +236,10 @@ impl Session {
         }
         self.look_after_reader(slot, shared);
         if causes.has(Causes::TIME) && shared.now_ms() < self.idle_deadline_ms {
-            if causes == Causes::TIME && waited_for.has(Causes::INPUT | Causes::OUTPUT) {
+            if causes == Causes::TIME
+                && !self.keeping.is_to_resume()
+                && waited_for.has(Causes::INPUT | Causes::OUTPUT)
+            {
                 self.rest();
                 self.waits_for = waited_for;
                 return Outcome::Park(waited_for, self.sleep_until_ms(shared));
@@ -242,11 +251,11 @@ impl Session {
         }
         for _ in 0..TURNS_IN_A_ROW {
             self.release(shared);
-            match self.flush(shared) {
+            match self.send(shared, slot) {
                 Ok(Flushed::All) if self.closing => return Outcome::End,
                 Ok(Flushed::Held(ticket)) if self.closing || self.awaits_output => {
                     self.wake_for(ticket, slot, shared);
-                    return self.park(slot, shared, Causes::COMMIT);
+                    return self.park(desk, Causes::COMMIT);
                 }
                 Ok(Flushed::All | Flushed::Held(_)) => {}
                 Ok(Flushed::Blocked) => {
@@ -255,7 +264,7 @@ impl Session {
                         return Outcome::End;
                     }
                     shared.metrics().count(Tally::OutputBlocked);
-                    return self.park(slot, shared, Causes::OUTPUT);
+                    return self.park(desk, Causes::OUTPUT);
                 }
                 Err(error) => {
                     self.report_cut_short(&error);
@@ -275,6 +284,10 @@ impl Session {
                 leave: self.leave.as_deref(),
                 pace: &self.pace,
             };
+            if self.keeping.is_to_resume() && !self.keeping.resume(&mut self.conversation, &mut turn) {
+                self.closing = true;
+                continue;
+            }
             let next = self.conversation.run(&mut turn);
             if (self.memory.is_above(&shared.memory) || shared.memory.is_victim(slot, self.generation))
                 && next != Next::Close
@@ -296,28 +309,28 @@ impl Session {
                     if shared.commits.is_settled(shared, ticket) {
                         continue;
                     }
-                    if !self.send_early(shared) {
+                    if !self.send_early(shared, slot) {
                         return Outcome::End;
                     }
                     shared.commits.wake_when_settled(shared, ticket, slot);
                     Causes::COMMIT
                 }
                 Next::Helper => {
-                    if !self.send_early(shared) {
+                    if !self.send_early(shared, slot) {
                         return Outcome::End;
                     }
                     Causes::HELPER
                 }
-                Next::Pause(pause_ms) => return self.pause(pause_ms, slot, shared),
+                Next::Pause(pause_ms) => return self.pause(pause_ms, desk),
             };
             if rest.has(Causes::INPUT) {
                 self.memory.settle(&shared.memory);
                 let slow_ms = self.pace.settle(shared.settings().limits.commands_per_minute, shared.now_ms());
                 if slow_ms > 0 {
-                    return self.pause(slow_ms, slot, shared);
+                    return self.pause(slow_ms, desk);
                 }
                 if self.may_read || self.input.has_compressed() {
-                    match self.fill(scratch, row, shared) {
+                    match self.fill(desk, scratch) {
                         Filled::Some => continue,
                         Filled::Nothing => {}
                         Filled::Ended => {
@@ -332,15 +345,16 @@ impl Session {
                 if self.input.ended {
                     return Outcome::End;
                 }
-                match self.flush(shared) {
-                    Ok(Flushed::All) => {}
+                match self.flush_prepared(desk) {
+                    Ok(Flushed::All) => return self.park_kept(desk, rest),
                     Ok(Flushed::Held(ticket)) => {
                         self.wake_for(ticket, slot, shared);
+                        keeping::note_whole(shared, slot, self.generation);
                         rest = rest | Causes::COMMIT;
                     }
                     Ok(Flushed::Blocked) => {
                         shared.metrics().count(Tally::OutputBlocked);
-                        return self.park(slot, shared, rest | Causes::OUTPUT);
+                        return self.park(desk, rest | Causes::OUTPUT);
                     }
                     Err(error) => {
                         self.report_cut_short(&error);
@@ -348,7 +362,7 @@ impl Session {
                     }
                 }
             }
-            return self.park(slot, shared, rest);
+            return self.park(desk, rest);
         }
         Outcome::Requeue
     }
@@ -361,6 +375,31 @@ impl Session {
     /// The worker is done with the session.
     pub(crate) fn end_turn(&mut self, now: Instant, shared: &Shared) {
         self.timer.end_turn(now, shared.metrics());
+    }
+
+    /// What is kept of the session.
+    pub(crate) fn keeping(&mut self) -> &mut Keeping {
+        &mut self.keeping
+    }
+
+    /// Sends what there is to send.
+    fn send(&mut self, shared: &Shared, slot: SlotNumber) -> std::io::Result<Flushed> {
+        if !self.output.is_empty() {
+            keeping::note_answer(shared, slot, self.generation);
+        }
+        self.flush(shared)
+    }
+
+    /// The same, when nothing more is to be done until the peer says more: writes before what another handler needs to go on then, so that the
+    /// session is that from the moment on in which everything is sent.
+    fn flush_prepared(&mut self, desk: Desk<'_>) -> std::io::Result<Flushed> {
+        let state = (self.input.unread(), self.output.is_compressed());
+        self.keeping.prepare(desk, self.generation, state, &self.conversation);
+        let flushed = self.send(desk.shared, desk.slot)?;
+        if flushed == Flushed::All {
+            self.keeping.settle(desk, self.generation, self.output.is_compressed());
+        }
+        Ok(flushed)
     }
 
     /// The conversation, for a last word when the session ends.
@@ -411,8 +450,11 @@ impl Session {
     }
 
     /// Sends what earlier commands of a pipeline answered, before the session waits for something slow.
-    fn send_early(&mut self, shared: &Shared) -> bool {
-        let flushed = self.flush(shared);
+    fn send_early(&mut self, shared: &Shared, slot: SlotNumber) -> bool {
+        let flushed = self.send(shared, slot);
+        if matches!(flushed, Ok(Flushed::All | Flushed::Held(_))) {
+            keeping::note_whole(shared, slot, self.generation);
+        }
         flushed.inspect_err(|error| self.report_cut_short(error)).is_ok()
     }
 
@@ -427,17 +469,47 @@ impl Session {
     }
 
     /// Does nothing for a time, but send what is there.
-    fn pause(&mut self, pause_ms: u64, slot: SlotNumber, shared: &Shared) -> Outcome {
-        if !self.send_early(shared) {
-            return Outcome::End;
+    fn pause(&mut self, pause_ms: u64, desk: Desk<'_>) -> Outcome {
+        let Desk { shared, slot, .. } = desk;
+        match self.flush_prepared(desk) {
+            Ok(Flushed::All) => {}
+            Ok(_) => self.keeping.forget(desk, self.generation, self.output.is_compressed()),
+            Err(error) => {
+                self.report_cut_short(&error);
+                return Outcome::End;
+            }
         }
         self.report_traffic(slot, shared);
         self.paused_until_ms = shared.now_ms() + pause_ms;
         Outcome::Park(Causes::default(), self.paused_until_ms)
     }
 
-    fn park(&mut self, slot: SlotNumber, shared: &Shared, waits_for: Causes) -> Outcome {
+    fn park(&mut self, desk: Desk<'_>, waits_for: Causes) -> Outcome {
+        self.report_traffic(desk.slot, desk.shared);
+        self.keeping.forget(desk, self.generation, self.output.is_compressed());
+        self.wait(desk, waits_for)
+    }
+
+    /// Parks a session that is between two commands, with everything sent.
+    fn park_kept(&mut self, desk: Desk<'_>, waits_for: Causes) -> Outcome {
+        let Desk { shared, slot, .. } = desk;
         self.report_traffic(slot, shared);
+        if self.keeping.is_called_away(shared) && self.leave.is_none() {
+            match self.keeping.kept() {
+                Kept::Yes => return Outcome::Release,
+                Kept::Later => {}
+                Kept::Never(why) => {
+                    log::warning!("session not moved", peer = self.peer.endpoint, why = why);
+                    self.leave = Some(format!("The session is to go elsewhere, and {why}").into());
+                    return Outcome::Requeue;
+                }
+            }
+        }
+        self.wait(desk, waits_for)
+    }
+
+    fn wait(&mut self, desk: Desk<'_>, waits_for: Causes) -> Outcome {
+        let Desk { shared, .. } = desk;
         self.waits_for = waits_for;
         if waits_for.has(Causes::COMMIT | Causes::HELPER) {
             return Outcome::Park(waits_for, NEVER_MS);
@@ -458,7 +530,8 @@ impl Session {
         self.conversation.rest();
     }
 
-    fn fill(&mut self, scratch: &mut [u8], row: WorkerRow<'_>, shared: &Shared) -> Filled {
+    fn fill(&mut self, desk: Desk<'_>, scratch: &mut [u8]) -> Filled {
+        let shared = desk.shared;
         if self.input.unread().len() >= INPUT_LIMIT_OCTETS {
             log::error!(
                 "input not understood",
@@ -472,7 +545,7 @@ impl Session {
                 let before = self.input.unread().len();
                 match self.input.inflate() {
                     Ok(true) => {
-                        row.note_input(self.input.unread());
+                        desk.row.note_input(self.input.unread());
                         self.trace_input(before, shared);
                         return Filled::Some;
                     }
@@ -487,7 +560,15 @@ impl Session {
             if !self.may_read {
                 return Filled::Nothing;
             }
-            return match self.socket.read(scratch) {
+            keeping::note_reading(desk, self.generation);
+            let came = self.socket.read(scratch);
+            // What came compressed is noted when it is not any more; until then nobody else could make sense of it.
+            let is_compressed = self.output.is_compressed() || self.input.has_compressed();
+            if !(is_compressed && matches!(came, Ok(1..))) {
+                let octets = came.as_ref().map_or(0, |count| *count);
+                keeping::note_read(desk, self.generation, &scratch[..octets]);
+            }
+            return match came {
                 Ok(0) => Filled::Ended,
                 Ok(count) => {
                     // A short read empties a stream socket; what comes later is a new event (epoll(7), edge-triggered).
@@ -499,7 +580,6 @@ impl Session {
                     if self.input.has_compressed() {
                         continue;
                     }
-                    row.note_input(&scratch[..count]);
                     Filled::Some
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

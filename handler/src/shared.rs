@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use config::Settings;
-use shm_abi::{Cell, FromHandler, Metrics, Protocol, Table};
+use shm_abi::{Cell, FromHandler, HandlerState, Metrics, Protocol, Table};
 use store::Store;
 use store::in_hand::{Mutex, RwLock};
 
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) workers: Workers,
     /// What is kept of crashes.
     pub(crate) crashes: Crashes,
+    /// Where the parts of parked sessions are that their cells have no room for.
+    pub(crate) annex_folder: PathBuf,
     /// What changes while the handler runs.
     pub(crate) state: State,
 }
@@ -81,6 +83,7 @@ pub(crate) struct State {
     settings: RwLock<Arc<Settings>>,
     answers: Mutex<HashMap<SlotNumber, (u32, Answer)>>,
     shutting_down: AtomicBool,
+    draining: AtomicBool,
     start: Instant,
 }
 
@@ -91,6 +94,7 @@ impl State {
             settings: RwLock::new(Arc::new(settings)),
             answers: Mutex::default(),
             shutting_down: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             start: Instant::now(),
         }
     }
@@ -177,6 +181,18 @@ impl Shared {
     /// Whether sessions are to say goodbye.
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.state.shutting_down.load(Ordering::SeqCst)
+    }
+
+    /// Whether sessions are to go to other handlers.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.draining.load(Ordering::SeqCst)
+    }
+
+    /// Has all sessions go to other handlers as they park.
+    pub(crate) fn drain(&self) {
+        self.table.handler(self.handler).set_state(HandlerState::Draining);
+        self.state.draining.store(true, Ordering::SeqCst);
+        self.slots.wake_all(Causes::ORDER, &self.run_queue);
     }
 
     /// Has all sessions say goodbye once their running command is done.

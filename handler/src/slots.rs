@@ -238,6 +238,7 @@ mod tests {
     use super::*;
     use crate::conversation::{Conversation, Peer};
     use crate::imap::ImapSession;
+    use crate::keeping::Keeping;
     use crate::pace::Pace;
     use crate::session::Socket;
 
@@ -245,7 +246,15 @@ mod tests {
         let (socket, _) = UnixStream::pair().expect("a socket pair");
         let peer = Peer { endpoint: Endpoint::Unix { pid: 0, uid: 0 }, is_private: true };
         let conversation = Conversation::Imap(Box::new(ImapSession::new()));
-        Box::new(Session::new(Socket::Unix(socket), 1, peer, conversation, 0, Pace::new(true)))
+        Box::new(Session::new(
+            Socket::Unix(socket),
+            1,
+            peer,
+            conversation,
+            0,
+            Pace::new(true),
+            Keeping::default(),
+        ))
     }
 
     /// Every wake-up is seen by a turn that begins after it, whoever is quicker.

@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use shm_abi::{CellState, Counter, Histogram, Tally};
+use shm_abi::{CellState, Counter, FromHandler, Histogram, Tally};
 
 use crate::critical;
+use crate::keeping::{self, Desk};
 use crate::log;
 use crate::panics::{self, InTurn};
 use crate::raw_thread;
@@ -35,6 +36,7 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         log::runs(Some((slot, session.generation)));
         seat.set_socket(Some(session.socket.as_fd().as_raw_fd()));
         row.begin_turn(slot, session.generation, shared.unix_ms());
+        keeping::set_running(Some((slot, session.generation)));
         store::reading::forget();
         say_state(shared, slot, &session, CellState::Running);
         // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
@@ -42,7 +44,7 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         let run = AssertUnwindSafe(|| {
             let _in_turn = InTurn::begin();
             session.memory.begin_turn();
-            session.run(slot, shared, &mut scratch, row)
+            session.run(Desk { shared, slot, row }, &mut scratch)
         });
         let outcome = catch_unwind(run).unwrap_or_else(|_| {
             shared.table.handler(shared.handler).count(Counter::Crashes, 1);
@@ -57,6 +59,10 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         if let Some(cell) = shared.cell(slot, session.generation) {
             cell.set_memory(octets);
         }
+        if !matches!(outcome, Outcome::Park(..) | Outcome::Release) {
+            keeping::note_requeue(shared, slot, session.generation);
+        }
+        keeping::set_running(None);
         match outcome {
             Outcome::Park(waits_for, deadline_ms) => {
                 row.end_turn();
@@ -69,6 +75,11 @@ pub(crate) fn run(shared: &Shared, number: u32) {
                 seat.set_socket(None);
                 say_state(shared, slot, &session, CellState::Queued);
                 shared.slots.requeue(slot, session, &shared.run_queue);
+            }
+            Outcome::Release => {
+                release(shared, slot, session);
+                row.end_turn();
+                seat.set_socket(None);
             }
             Outcome::End => {
                 end(shared, slot, session);
@@ -96,14 +107,29 @@ fn count_time(shared: &Shared, slot: SlotNumber, session: &mut Session, clock: T
     }
 }
 
+/// Lets go of everything that the session had, but for what is parked of it, and gives it to the router.
+fn release(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
+    say_state(shared, slot, &session, CellState::Parked);
+    session.conversation().end();
+    shared.changes.unwatch(shared, slot);
+    shared.registrar.forget(&session.socket);
+    let generation = session.generation;
+    // The socket is closed and not shut down: the router has it, too.
+    drop(session);
+    shared.slots.free(slot);
+    shared.router.send(&FromHandler::Released { cell: slot, generation });
+}
+
 /// Lets go of everything that the session had, and frees its slot and cell.
 fn end(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
+    say_state(shared, slot, &session, CellState::Closing);
     session.conversation().end();
     session.end_trace("the session ended", slot, shared);
     shared.changes.unwatch(shared, slot);
     shared.registrar.forget(&session.socket);
     session.hang_up();
     let generation = session.generation;
+    session.keeping().end(shared, slot, generation);
     drop(session);
     // The slot before the cell: the router may fill the cell again at once.
     shared.slots.free(slot);

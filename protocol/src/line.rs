@@ -39,6 +39,11 @@ impl LineReader {
         LineReader { state: State::Reading(0) }
     }
 
+    /// Whether a fresh reader would make the same of what is unread.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Reading(_))
+    }
+
     /// Looks for the next line at the front of `input`, which begins where the last answer's octets ended.
     /// `octets_max` is the longest line permitted, without its end.
     pub(crate) fn next<'a>(&mut self, input: &'a [u8], octets_max: usize) -> Line<'a> {

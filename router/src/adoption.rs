@@ -52,6 +52,8 @@ fn judge(flags: CellFlags, is_parked: bool, worker: Option<&WorkerInfo>) -> Verd
     match worker {
         None => Verdict::GoesOn(Vec::new()),
         Some(worker) if worker.stage == WorkerStage::Crashed => lost,
+        // The row has it as it is when it is not compressed, which nobody could do again.
+        Some(worker) if flags.has(CellFlags::COMPRESSED) && worker.input_came > 0 => lost,
         Some(worker) if worker.input.len() == worker.input_came as usize => {
             Verdict::GoesOn(worker.input.clone())
         }
@@ -227,6 +229,7 @@ mod tests {
     fn a_command_is_done_again_if_all_of_it_is_known_and_it_did_not_crash() {
         let good = CellFlags::ADOPTABLE;
         let runs = worker(WorkerStage::Running, b"a noop\r\n", 8);
+        assert_eq!(judge(good | CellFlags::COMPRESSED, true, Some(&runs)), Verdict::Goodbye);
         assert_eq!(judge(good, true, Some(&runs)), Verdict::GoesOn(b"a noop\r\n".to_vec()));
         assert_eq!(judge(good, true, Some(&worker(WorkerStage::Running, b"a no", 8))), Verdict::Goodbye);
         assert_eq!(

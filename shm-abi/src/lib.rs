@@ -69,5 +69,8 @@ pub use session_counts::SessionCounts;
 pub use session_id::{NoSessionId, SessionId};
 pub use start::StartWait;
 pub use table::{Limits, Table, TableInfo, TableView};
-pub use wire::{MAX_RECORD_OCTETS, WireError, decode, encode};
+pub use wire::{
+    MAX_ANNEX_OCTETS, MAX_RECORD_OCTETS, WireError, decode, decode_annex, decode_front, encode, encode_annex,
+    encode_into,
+};
 pub use worker_row::{CrashFacts, WorkerInfo, WorkerRow, WorkerStage};

@@ -45,6 +45,39 @@ pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, WireError> {
     if bytes.len() > MAX_RECORD_OCTETS { Err(WireError::TooLarge) } else { Ok(bytes) }
 }
 
+/// Encodes into `room`; how many octets were written, `None` if they do not fit. Allocates nothing.
+pub fn encode_into<T: Serialize>(record: &T, room: &mut [u8]) -> Option<usize> {
+    bincode::serde::encode_into_slice(record, room, CONFIGURATION).ok()
+}
+
+/// Decodes one record at the front of `bytes`: it, and how many octets it has.
+pub fn decode_front<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), WireError> {
+    bincode::serde::decode_from_slice(bytes, CONFIGURATION)
+        .map_err(|error| WireError::Malformed(error.to_string()))
+}
+
+/// Most octets of a part of a parked state that is kept in a file.
+pub const MAX_ANNEX_OCTETS: usize = 8 * 1024 * 1024;
+
+/// Encodes what may be larger than a record.
+pub fn encode_annex<T: Serialize>(part: &T) -> Result<Vec<u8>, WireError> {
+    let configuration = bincode::config::standard().with_limit::<MAX_ANNEX_OCTETS>();
+    let bytes = bincode::serde::encode_to_vec(part, configuration)
+        .map_err(|error| WireError::Malformed(error.to_string()))?;
+    if bytes.len() > MAX_ANNEX_OCTETS { Err(WireError::TooLarge) } else { Ok(bytes) }
+}
+
+/// Decodes what fills `bytes` exactly and may be larger than a record.
+pub fn decode_annex<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    if bytes.len() > MAX_ANNEX_OCTETS {
+        return Err(WireError::TooLarge);
+    }
+    let configuration = bincode::config::standard().with_limit::<MAX_ANNEX_OCTETS>();
+    let (part, consumed) = bincode::serde::decode_from_slice(bytes, configuration)
+        .map_err(|error| WireError::Malformed(error.to_string()))?;
+    if consumed == bytes.len() { Ok(part) } else { Err(WireError::Trailing(bytes.len() - consumed)) }
+}
+
 /// Decodes one record that fills `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     if bytes.len() > MAX_RECORD_OCTETS {

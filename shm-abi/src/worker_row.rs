@@ -162,6 +162,18 @@ impl<'a> WorkerRow<'a> {
         shared.input_lengths.store(lengths, Ordering::Release);
     }
 
+    /// What came is kept elsewhere by now, or is of no use any more.
+    pub fn forget_input(&self) {
+        let (kept, _) = self.input_lengths();
+        if kept == 0 {
+            return;
+        }
+        self.shared.input_lengths.store(0, Ordering::Release);
+        for word in &self.shared.input[..kept.div_ceil(8)] {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// A message is being read or parsed from now on; `None`: no longer.
     pub fn note_message(&self, message: Option<u64>) {
         self.shared.message.store(message.unwrap_or(NONE), Ordering::Relaxed);
@@ -183,11 +195,7 @@ impl<'a> WorkerRow<'a> {
         shared.session.store(NONE, Ordering::Relaxed);
         shared.since_ms.store(0, Ordering::Relaxed);
         shared.message.store(NONE, Ordering::Relaxed);
-        let (kept, _) = self.input_lengths();
-        shared.input_lengths.store(0, Ordering::Relaxed);
-        for word in &shared.input[..kept.div_ceil(8)] {
-            word.store(0, Ordering::Relaxed);
-        }
+        self.forget_input();
     }
 
     /// The worker crashed with this. What it ran stays noted.

@@ -92,6 +92,16 @@ impl Rights {
         LETTERS.iter().filter(|(right, _)| self.has(*right)).map(|(_, letter)| *letter).collect()
     }
 
+    /// A number for them, for who must keep them outside of this process.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    /// Those with this number; what is no right is left out.
+    pub fn from_number(number: u16) -> Rights {
+        Rights(number & Rights::ALL.0)
+    }
+
     /// Whether `right` is among them.
     pub fn has(self, right: Right) -> bool {
         self.0 & Rights::from(right).0 != 0

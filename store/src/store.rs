@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -118,6 +118,9 @@ impl OpenOptions {
 /// Told of the highest durable ticket by a commit thread, after each group; by one at a time.
 pub type DurableCallback = Box<dyn Fn(Ticket) + Send + Sync>;
 
+/// Told that the calling thread is about to change something for good.
+pub type ChangeCallback = Box<dyn Fn() + Send + Sync>;
+
 /// An open store. All methods may be called from any thread.
 pub struct Store {
     folder: PathBuf,
@@ -149,6 +152,7 @@ pub struct Store {
     pub(crate) withheld: Withheld,
     background: Background,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    before_change: OnceLock<ChangeCallback>,
     /// Whether it was closed. Read-locked by whoever holds locks of the store: `close` waits for them, and lets nobody after them in.
     closed: RwLock<bool>,
 }
@@ -288,6 +292,7 @@ impl Store {
             withheld: Withheld::default(),
             background: options.background,
             threads: Mutex::new(Vec::new()),
+            before_change: OnceLock::new(),
             closed: RwLock::new(false),
         });
         let now = store.logs.positions();
@@ -574,6 +579,17 @@ impl Store {
     /// nothing to do. With [`Background::Manual`] alone.
     pub fn commit_round(&self) -> bool {
         self.background == Background::Manual && self.committer.round(&self.logs)
+    }
+
+    /// Has `callback` called by the thread that makes a change, before it makes it. It must not block. The first caller alone is heard.
+    pub fn before_change(&self, callback: ChangeCallback) {
+        let _ = self.before_change.set(callback);
+    }
+
+    pub(crate) fn tell_before_change(&self) {
+        if let Some(callback) = self.before_change.get() {
+            callback();
+        }
     }
 
     /// Has `callback` called by a commit thread after each group, by one at a time, also after a failed one. It must not block.

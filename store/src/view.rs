@@ -27,7 +27,7 @@ mod tests;
 use std::ops::{Range, RangeInclusive};
 
 use crate::change::SystemFlags;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::ids::{CellIndex, ModSeq, Uid};
 use crate::mailbox::{Cells, Mailbox, low_bits};
 use order::Order;
@@ -96,9 +96,14 @@ impl View {
 
     /// The view that was parked so.
     pub fn restore(mailbox: &Mailbox, parked: ParkedView) -> Result<View> {
-        let mut view = View { told: parked, exists: 0, order: None };
-        view.ensure_cache(mailbox)?;
-        Ok(view)
+        let order = build(&mailbox.cells()?, parked)?;
+        Ok(View { told: parked, exists: order.total(), order: Some(order) })
+    }
+
+    /// The view that was parked so and had `exists` messages, without a look at the mailbox: its cache is still to be made. That fails with
+    /// `NotFound` if messages of the view were lost since, because nobody had the mailbox pinned and it was rewritten.
+    pub fn resting(parked: ParkedView, exists: u32) -> View {
+        View { told: parked, exists, order: None }
     }
 
     /// What must be kept to restore the view.
@@ -117,7 +122,10 @@ impl View {
         if self.order.is_none() {
             // The numbers come from a `highest_modseq` that was read before, by whoever opened or refreshed the view.
             let order = build(&mailbox.cells()?, self.told)?;
-            self.exists = order.total();
+            // A view is a function of its numbers and the file, and no message enters it late: fewer are fewer tombstones.
+            if order.total() != self.exists {
+                return Err(StoreError::NotFound("message of the view"));
+            }
             self.order = Some(order);
         }
         Ok(())

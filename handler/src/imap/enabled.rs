@@ -78,6 +78,17 @@ impl Extension {
 pub(crate) struct Enabled(u8);
 
 impl Enabled {
+    /// A number for them, to be kept.
+    pub(crate) fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Those with this number; what is no extension is left out.
+    pub(crate) fn from_number(number: u8) -> Enabled {
+        let known = Extension::OFFERED.into_iter().fold(0, |bits, extension| bits | extension.bit());
+        Enabled(number & known)
+    }
+
     /// Whether it is enabled.
     pub(crate) fn has(self, extension: Extension) -> bool {
         self.0 & extension.bit() != 0
@@ -123,6 +134,12 @@ impl ImapSession {
             selected.enabled = self.enabled;
         }
         is_new
+    }
+
+    /// These are enabled, in a session that another handler had.
+    pub(super) fn set_enabled(&mut self, enabled: Enabled) {
+        self.enabled = enabled;
+        self.decoder.set_names(enabled.names());
     }
 
     /// Enables CONDSTORE, because a command was used that does so. The first one tells HIGHESTMODSEQ (RFC 7162, 3.1).

@@ -17,16 +17,33 @@ pub(crate) struct Idle {
     untagged: Option<Untagged>,
 }
 
+impl Idle {
+    /// Its tag.
+    pub(super) fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// Whether something is being told.
+    pub(super) fn is_telling(&self) -> bool {
+        self.untagged.is_some()
+    }
+}
+
 impl ImapSession {
     pub(super) fn begin_idle(&mut self, tag: Tag, turn: &mut Turn<'_>) -> Flow {
+        reply::continuation(turn.output.bytes(), "idling");
+        self.go_on_idling(tag, turn);
+        Flow::Continue
+    }
+
+    /// Watches what is to be told of. The client knows that it idles.
+    pub(super) fn go_on_idling(&mut self, tag: Tag, turn: &Turn<'_>) {
         if !self.watch_for_notify(turn)
             && let Stage::Selected(_, selected) = &self.stage
         {
             turn.watch(vec![selected.id.key()]);
         }
-        reply::continuation(turn.output.bytes(), "idling");
         self.running = Running::Idle(Box::new(Idle { tag, untagged: None }));
-        Flow::Continue
     }
 
     pub(super) fn go_on_idle(&mut self, mut idle: Box<Idle>, turn: &mut Turn<'_>) -> Flow {

@@ -212,13 +212,18 @@ impl ImapSession {
         }
         turn.shared.metrics().count(Tally::ImapLogin);
         log::audit!("login", protocol = "imap", user = user, peer = turn.peer.endpoint);
-        let append = turn.shared.settings().limits.message_bytes;
-        // A message that is somewhat too large is read away and answered clearly; see `Limits::skip`.
-        self.decoder.set_limits(Limits { append, skip: append.saturating_mul(2), ..Limits::LOGGED_IN });
+        self.raise_limits(turn);
         self.stage = Stage::Authenticated(User { id, name: user.to_owned() });
         let names = capability::names(turn, true);
         reply::tagged(turn.output.bytes(), tag, Condition::Ok, Some(Code::Capability(&names)), "Logged in");
         Flow::Continue
+    }
+
+    /// Of who is logged in more is read.
+    pub(super) fn raise_limits(&mut self, turn: &Turn<'_>) {
+        let append = turn.shared.settings().limits.message_bytes;
+        // A message that is somewhat too large is read away and answered clearly; see `Limits::skip`.
+        self.decoder.set_limits(Limits { append, skip: append.saturating_mul(2), ..Limits::LOGGED_IN });
     }
 
     fn refuse_plaintext(&mut self, tag: &Tag, turn: &mut Turn<'_>) -> Flow {

@@ -31,6 +31,7 @@ mod modseq;
 mod names;
 mod notify;
 mod object_id;
+mod parked;
 mod pipeline;
 mod quota;
 mod refusal;
@@ -48,6 +49,7 @@ mod url;
 mod urlauth;
 
 pub(crate) use self::names::below_other_users;
+pub(crate) use self::parked::Parked;
 use protocol::imap::command::{Command, Tag, Tagged};
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::{self as reply, Condition};

@@ -24,6 +24,16 @@ impl ClientModSeq {
         ClientModSeq { known: told, sent: ModSeq(0), told: Some(told) }
     }
 
+    /// What it is made of, to be kept.
+    pub(crate) fn numbers(&self) -> (u64, u64, Option<u64>) {
+        (self.known.0, self.sent.0, self.told.map(|told| told.0))
+    }
+
+    /// The number that was made of these.
+    pub(crate) fn from_numbers((known, sent, told): (u64, u64, Option<u64>)) -> ClientModSeq {
+        ClientModSeq { known: ModSeq(known), sent: ModSeq(sent), told: told.map(ModSeq) }
+    }
+
     /// A MODSEQ item is sent.
     pub(crate) fn send(&mut self, modseq: ModSeq) {
         self.sent = self.sent.max(modseq);

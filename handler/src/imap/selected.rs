@@ -60,6 +60,8 @@ pub(crate) struct Selected {
     _pin: Pin,
     /// UIDs that a search saved last, for `$` (RFC 5182).
     pub(crate) saved: NumberSet,
+    /// How many times [`Selected::save`] kept some.
+    saves: u64,
     /// Searches whose results are kept up to date (RFC 5267).
     pub(crate) contexts: Contexts,
     /// UIDs that are recent in this session.
@@ -97,6 +99,7 @@ impl Selected {
             mailbox: None,
             _pin: pin,
             saved: NumberSet::default(),
+            saves: 0,
             contexts: Contexts::default(),
             recent: Vec::new(),
             recent_told: 0,
@@ -105,6 +108,65 @@ impl Selected {
         selected.claim_recent(&mailbox);
         selected.mailbox = Some(mailbox);
         Ok(selected)
+    }
+
+    /// A mailbox that was selected before, as it was; what the client was told comes by [`Selected::set_told`].
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn reopen(
+        store: &Store,
+        id: MailboxId,
+        user: UserId,
+        rights: Rights,
+        access: Access,
+        enabled: Enabled,
+        view: View,
+    ) -> Result<Selected, StoreError> {
+        Ok(Selected {
+            id,
+            user,
+            rights,
+            access,
+            enabled,
+            events: SelectedEvents::default(),
+            client_modseq: ClientModSeq::new(view.parked().expunged_upto),
+            view,
+            tells_annotations: false,
+            mailbox: None,
+            _pin: store.pin(id)?,
+            saved: NumberSet::default(),
+            saves: 0,
+            contexts: Contexts::default(),
+            recent: Vec::new(),
+            recent_told: 0,
+            announced_keywords: 0,
+        })
+    }
+
+    /// What the client was told besides the view.
+    pub(crate) fn set_told(
+        &mut self,
+        client_modseq: (u64, u64, Option<u64>),
+        mut recent: Vec<Range<u32>>,
+        recent_told: u32,
+        announced_keywords: usize,
+    ) {
+        self.client_modseq = ClientModSeq::from_numbers(client_modseq);
+        recent.truncate(RECENT_RANGES_MAX);
+        self.recent = recent;
+        self.recent_told = recent_told;
+        self.announced_keywords = announced_keywords;
+    }
+
+    /// The UIDs that are recent in this session.
+    pub(crate) fn recent(&self) -> &[Range<u32>] {
+        &self.recent
+    }
+
+    /// A number that is another when `$` has another value of more than a few ranges. Never 0.
+    pub(crate) fn saved_stamp(&self) -> u64 {
+        self.saves.max(1)
     }
 
     /// The open mailbox.
@@ -192,6 +254,7 @@ impl Selected {
     /// Keeps these UIDs for `$`; false, and nothing is kept, if they are too many ranges.
     pub(crate) fn save(&mut self, uids: NumberSet) -> bool {
         let is_kept = uids.ranges().len() <= SAVED_RANGES_MAX;
+        self.saves += 1;
         self.saved = if is_kept { uids } else { NumberSet::default() };
         is_kept
     }

@@ -16,6 +16,7 @@ mod folder;
 mod intake;
 mod origin;
 mod outcomes;
+mod parked;
 mod recipients;
 mod rewriting;
 mod transaction;
@@ -29,6 +30,8 @@ use self::answers::Answers;
 use self::delivery::Delivered;
 use self::intake::Intake;
 use self::origin::Client;
+use self::parked::History;
+pub(crate) use self::parked::Parked;
 use self::transaction::Transaction;
 use crate::conversation::{Next, Turn};
 use crate::slots::Causes;
@@ -98,6 +101,8 @@ pub(crate) struct LmtpSession {
     /// Transactions so far, to name each in the log and in the message.
     transactions: u32,
     faults: u32,
+    /// What another handler does again to go on.
+    history: History,
 }
 
 impl LmtpSession {
@@ -110,6 +115,7 @@ impl LmtpSession {
             client: Client::default(),
             transactions: 0,
             faults: 0,
+            history: History::default(),
         }
     }
 
@@ -149,6 +155,12 @@ impl LmtpSession {
             return Flow::Wait(goodbye(turn, &Reply::SHUTDOWN));
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
+        if let Decoded::Ready(command) = &decoded
+            // What is refused now might not be when it is done again.
+            && (!matches!(command, Command::Xclient(_)) || self.may_say_origin(turn).is_ok())
+        {
+            self.history.note(command, &turn.input.unread()[..consumed]);
+        }
         turn.input.consume(consumed);
         match decoded {
             Decoded::NeedMore => {
@@ -246,6 +258,7 @@ impl LmtpSession {
                     self.stage = Stage::Idle;
                 }
                 self.client.end_message();
+                self.history.end_transaction();
                 say(turn, &Reply::OK)
             }
             Command::Noop => say(turn, &Reply::OK),
@@ -287,6 +300,7 @@ impl LmtpSession {
         self.transactions += 1;
         let intake = Intake::begin(transaction, &self.client, self.transactions, turn);
         self.client.end_message();
+        self.history.end_transaction();
         intake
     }
 

@@ -7,12 +7,14 @@
 //! Sizes are those that the store keeps. A message with lone LFs grows when it is sent, by one octet for each of them, since
 //! every line of POP3 ends with CRLF; only a second reading of all messages could tell that beforehand.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use store::view::View;
 use store::{CellIndex, Mailbox, MailboxId, Pin, Store, StoreError, UserId};
 
 use super::Refused;
+use super::parked::ParkedMaildrop;
 use crate::maildrops::{Held, inbox_of};
 
 /// A locked maildrop.
@@ -31,6 +33,8 @@ pub(super) struct Maildrop {
     /// The octets of all messages, marked ones too, once somebody asked.
     octets: Option<u64>,
     marks: Marks,
+    /// How many times messages were marked, or unmarked.
+    marks_changes: u64,
 }
 
 impl Maildrop {
@@ -58,7 +62,66 @@ impl Maildrop {
             _pin: pin,
             octets: None,
             marks: Marks::default(),
+            marks_changes: 0,
         })
+    }
+
+    /// The maildrop of `user` as it was in a session that another handler had.
+    ///
+    /// # Errors
+    /// INBOX cannot be read, or messages of the view are gone; or marks are of no messages.
+    pub(super) fn reopen(
+        store: &Store,
+        user: UserId,
+        name: String,
+        held: Held,
+        view: View,
+        marks: Vec<u64>,
+        marked_octets: u64,
+    ) -> Result<Maildrop, StoreError> {
+        let inbox = inbox_of(user);
+        let marks = Marks::from_words(marks, marked_octets);
+        if marks.last() > view.exists() || marks.has(0) {
+            return Err(StoreError::NotFound("message that was marked"));
+        }
+        let pin = store.pin(inbox)?;
+        let mut maildrop = Maildrop {
+            _held: held,
+            name,
+            inbox,
+            view,
+            mailbox: None,
+            _pin: pin,
+            octets: None,
+            marks,
+            marks_changes: 0,
+        };
+        maildrop.mailbox(store)?;
+        Ok(maildrop)
+    }
+
+    /// What is to be kept of it, with the marks.
+    pub(super) fn park(&self) -> ParkedMaildrop<'_> {
+        let view = self.view.parked();
+        ParkedMaildrop {
+            user: self.inbox.user.0,
+            name: Cow::Borrowed(&self.name),
+            uid_upto: view.uid_upto,
+            expunged_upto: view.expunged_upto.0,
+            exists: self.view.exists(),
+            marks: Some(Cow::Borrowed(&self.marks.words)),
+            marked_octets: self.marks.octets,
+        }
+    }
+
+    /// The marks, a bit a message.
+    pub(super) fn marks(&self) -> &[u64] {
+        &self.marks.words
+    }
+
+    /// A number that is another when other messages are marked. Never 0.
+    pub(super) fn marks_stamp(&self) -> u64 {
+        self.marks_changes + 1
     }
 
     /// The open mailbox.
@@ -128,6 +191,7 @@ impl Maildrop {
         // A damaged cell can be deleted all the same.
         let octets = mailbox.cell(cell).map_or(0, |cell| u64::from(cell.size));
         self.marks.set(message, octets);
+        self.marks_changes += 1;
         Ok(())
     }
 
@@ -139,6 +203,7 @@ impl Maildrop {
     /// Takes all marks back.
     pub(super) fn unmark_all(&mut self) {
         self.marks = Marks::default();
+        self.marks_changes += 1;
     }
 
     /// The cells of marked messages, ascending.
@@ -166,6 +231,20 @@ struct Marks {
 }
 
 impl Marks {
+    /// Those that were kept as words.
+    fn from_words(words: Vec<u64>, octets: u64) -> Marks {
+        let count = words.iter().map(|word| word.count_ones()).sum();
+        Marks { words, count, octets }
+    }
+
+    /// The highest number that is set, 0 if none is.
+    fn last(&self) -> u32 {
+        let word = self.words.iter().rposition(|word| *word != 0);
+        word.map_or(0, |at| {
+            (at as u32).saturating_mul(64).saturating_add(63 - self.words[at].leading_zeros())
+        })
+    }
+
     fn has(&self, message: u32) -> bool {
         self.words.get(message as usize / 64).is_some_and(|word| word & (1 << (message % 64)) != 0)
     }

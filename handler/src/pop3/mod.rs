@@ -7,6 +7,7 @@
 mod listing;
 mod login;
 mod maildrop;
+mod parked;
 mod retrieval;
 mod update;
 
@@ -17,6 +18,7 @@ use store::{StoreError, Ticket};
 
 use self::listing::Listing;
 use self::maildrop::Maildrop;
+pub(crate) use self::parked::Parked;
 use self::retrieval::{Broken, Retrieval};
 use crate::conversation::{Next, Turn};
 use crate::crashes;

@@ -32,6 +32,11 @@ impl Default for Decoder {
 }
 
 impl Decoder {
+    /// Whether a fresh decoder would make the same of what is unread.
+    pub fn is_fresh(&self) -> bool {
+        self.lines.is_fresh()
+    }
+
     /// A decoder at the beginning of a connection.
     pub const fn new() -> Decoder {
         Decoder { lines: LineReader::new() }

@@ -275,6 +275,7 @@ impl<'store> Txn<'store> {
     pub fn commit(self) -> Result<Committed, ChangeError> {
         let Txn { store, mut content, operations, actor } = self;
         store.check_writable()?;
+        store.tell_before_change();
         store.sync_deposits(deposits(&operations))?;
         let mut message = content.as_mut().map(|content| OwnMessage::prepare(store, content)).transpose()?;
         let mut keys: Vec<LockKey> = operations.iter().flat_map(Operation::keys).collect();

@@ -75,6 +75,11 @@ impl Default for Results {
 pub(crate) struct Contexts(Vec<Context>);
 
 impl Contexts {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a context has this tag.
     pub(crate) fn has(&self, tag: &Tag) -> bool {
         self.0.iter().any(|context| context.tag == *tag)

@@ -146,6 +146,11 @@ impl Decoder {
         }
     }
 
+    /// Whether nothing was answered of the command that is coming, if one is: a fresh decoder would make the same of what is unread.
+    pub fn awaits_first_line(&self) -> bool {
+        matches!(&self.state, State::Command(gathering) if gathering.text == 0 && gathering.literals == 0)
+    }
+
     /// Looks for the next command in `unread`, all octets that have come and were not consumed. Returns how many of them are
     /// to be dropped, and what they were.
     pub fn decode(&mut self, unread: &[u8]) -> (usize, Decoded) {
