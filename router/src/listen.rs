@@ -1,5 +1,6 @@
 //! The listening sockets: binds them, accepts in bursts, and stops accepting when descriptors run out.
 
+use crate::activation::Given;
 use crate::client::Client;
 use config::{Listen, Settings};
 use nix::errno::Errno;
@@ -26,6 +27,8 @@ pub(crate) struct Listener {
     pub(crate) protocol: Protocol,
     pub(crate) address: Listen,
     kind: Kind,
+    /// A socket unit made it: the file of a unix socket is systemd's.
+    pub(crate) is_of_unit: bool,
     /// Set when the poll said so, until an accept finds nothing: events come once.
     pub(crate) ready: bool,
 }
@@ -49,21 +52,32 @@ pub(crate) enum Accepted {
     Exhausted(io::Error),
 }
 
-/// Binds every address of the settings, or says which one cannot be bound and why.
-pub(crate) fn bind_all(settings: &Settings, owner: Option<&User>) -> Result<Vec<Listener>, String> {
+/// Takes what systemd gave, and binds every other address of the settings, or says which one cannot be bound and why.
+pub(crate) fn bind_all(
+    settings: &Settings,
+    mut given: Given,
+    owner: Option<&User>,
+) -> Result<Vec<Listener>, String> {
     let listen = &settings.listen;
     let groups =
         [(Protocol::Imap, &listen.imap), (Protocol::Pop3, &listen.pop3), (Protocol::Lmtp, &listen.lmtp)];
     let mut listeners = Vec::new();
     for (protocol, addresses) in groups {
-        for address in addresses {
+        let of_units = given.of_units(protocol);
+        let wanted = if of_units.is_empty() { addresses.as_slice() } else { &[] };
+        listeners.extend(of_units);
+        for address in wanted {
+            if let Some(listener) = given.of_store(protocol, address) {
+                listeners.push(listener);
+                continue;
+            }
             let bound = match address {
                 Listen::Tcp(address) => bind_tcp(*address),
                 Listen::Unix(path) => bind_unix(path, owner),
             };
             let (kind, address) = bound
                 .map_err(|error| format!("cannot listen for {} on {address}: {error}", protocol.name()))?;
-            listeners.push(Listener { protocol, address, kind, ready: true });
+            listeners.push(Listener { protocol, address, kind, is_of_unit: false, ready: true });
         }
     }
     Ok(listeners)
@@ -126,6 +140,32 @@ pub(crate) fn give_to(path: &Path, owner: Option<&User>) -> io::Result<()> {
 }
 
 impl Listener {
+    /// A socket that listens already. Not a unix socket of our own whose file is gone: nobody would find it.
+    pub(crate) fn given(
+        protocol: Protocol,
+        address: Listen,
+        socket: OwnedFd,
+        is_of_unit: bool,
+    ) -> io::Result<Listener> {
+        let kind = match &address {
+            Listen::Tcp(local) => {
+                setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+                let socket = std::net::TcpListener::from(socket);
+                socket.set_nonblocking(true)?;
+                Kind::Tcp { socket: mio::net::TcpListener::from_std(socket), local: *local }
+            }
+            Listen::Unix(path) => {
+                if !is_of_unit {
+                    fs::symlink_metadata(path)?;
+                }
+                let socket = std::os::unix::net::UnixListener::from(socket);
+                socket.set_nonblocking(true)?;
+                Kind::Unix { socket: mio::net::UnixListener::from_std(socket), path: path.clone() }
+            }
+        };
+        Ok(Listener { protocol, address, kind, is_of_unit, ready: true })
+    }
+
     /// Accepts one connection.
     pub(crate) fn accept(&self, now_ms: u64) -> Accepted {
         let accepted = match &self.kind {
@@ -183,7 +223,9 @@ impl Listener {
 
     /// Stops listening; a unix socket's file goes.
     pub(crate) fn close(self) {
-        if let Kind::Unix { path, .. } = &self.kind {
+        if let Kind::Unix { path, .. } = &self.kind
+            && !self.is_of_unit
+        {
             let _ = fs::remove_file(path);
         }
     }
@@ -215,7 +257,7 @@ mod tests {
     fn accepted_sockets_have_no_delay_and_do_not_block() {
         let (kind, address) = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let Listen::Tcp(target) = address.clone() else { panic!() };
-        let listener = Listener { protocol: Protocol::Imap, address, kind, ready: true };
+        let listener = Listener { protocol: Protocol::Imap, address, kind, is_of_unit: false, ready: true };
         assert!(matches!(listener.accept(0), Accepted::Empty));
         let caller = std::net::TcpStream::connect(target).unwrap();
         let Accepted::Client(client) = listener.accept(9) else { panic!() };

@@ -4,6 +4,7 @@
 //! The router sees no mail, no TLS, and no octet a client sends.
 
 mod accept;
+mod activation;
 mod addresses;
 mod adoption;
 mod client;
@@ -15,6 +16,7 @@ mod left_over;
 mod listen;
 mod log;
 mod metrics;
+mod notify;
 mod orders;
 mod pid_file;
 mod place;
@@ -73,6 +75,7 @@ fn arguments(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Pat
 }
 
 fn run(settings_path: PathBuf) -> Result<(), String> {
+    let given = activation::Given::take();
     // Takes descriptor 3, unless something else has it: `spawn` counts on that.
     let _reserved = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
     let descriptors = privilege::raise_descriptor_limit();
@@ -83,7 +86,7 @@ fn run(settings_path: PathBuf) -> Result<(), String> {
     let user = privilege::run_user(&settings)?;
     privilege::make_folders(&settings, user.as_ref())?;
     let pid_file = pid_file::PidFile::take(&settings.runtime.dir, user.as_ref())?;
-    let listeners = listen::bind_all(&settings, user.as_ref())?;
+    let listeners = listen::bind_all(&settings, given, user.as_ref())?;
     if let Some(user) = &user {
         privilege::become_user(user)?;
     }

@@ -119,6 +119,7 @@ impl Server {
             StartWait::Started => {
                 let took = self.now_ms.saturating_sub(running.started_ms);
                 event(Level::Info, "handler-started", &[("handler", &notice.handler), ("took_ms", &took)]);
+                self.tell_systemd();
             }
             StartWait::Gone => {}
             StartWait::TimedOut => {

@@ -9,6 +9,13 @@ use shm_abi::ToHandler;
 impl Server {
     /// Reads the settings again and tells the handlers; the error is what the log says.
     pub(crate) fn reload(&mut self) -> Result<(), String> {
+        self.notify.reloading();
+        let done = self.read_settings();
+        self.notify.ready();
+        done
+    }
+
+    fn read_settings(&mut self) -> Result<(), String> {
         let new = match Settings::load(&self.settings_path) {
             Ok(new) => new,
             Err(error) => {

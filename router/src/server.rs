@@ -3,6 +3,7 @@
 //! One thread does everything but wait for start events. Each turn: poll; records of handlers; control; signals; dead
 //! handlers; new connections; the queue. Nothing in a turn waits for a client or a handler.
 
+use crate::activation::STORED;
 use crate::addresses::Addresses;
 use crate::control::Control;
 use crate::escrow::Escrow;
@@ -10,6 +11,7 @@ use crate::handlers::Running;
 use crate::listen::Listener;
 use crate::log::{Level, event};
 use crate::metrics::{Endpoint, Pulse};
+use crate::notify::Notify;
 use crate::queue::Queue;
 use crate::rejoin::{Expected, Rejoin};
 use crate::signals::Signals;
@@ -18,7 +20,7 @@ use crate::{signals, time};
 use config::Settings;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use shm_abi::{BootKey, StartWait, Table, Tally};
+use shm_abi::{BootKey, HandlerState, StartWait, Table, Tally};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -90,6 +92,9 @@ pub(crate) struct Server {
     pub(crate) metrics: Option<Endpoint>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) rejoin: Rejoin,
+    pub(crate) notify: Notify,
+    /// Systemd was told that connections are taken.
+    is_ready: bool,
     pub(crate) phase: Phase,
     pub(crate) now_ms: u64,
     pub(crate) notices: mpsc::Sender<Notice>,
@@ -147,6 +152,8 @@ impl Server {
             metrics: None,
             pulse: Arc::new(pulse),
             rejoin,
+            notify: Notify::from_environment(),
+            is_ready: false,
             phase: Phase::Serving,
             now_ms: time::now_ms(),
             notices,
@@ -158,6 +165,7 @@ impl Server {
             last_tick_ms: 0,
         };
         server.begin_metrics();
+        server.keep_listeners();
         server.register_all().map_err(|error| fault("poll", error))?;
         Ok(server)
     }
@@ -179,6 +187,31 @@ impl Server {
             );
         }
         Ok(())
+    }
+
+    /// Has systemd keep the listening sockets, so that nobody is refused while this program is started again; those of socket units it
+    /// has anyway. What it kept for earlier settings goes.
+    fn keep_listeners(&self) {
+        self.notify.forget(STORED);
+        for listener in self.listeners.iter().filter(|listener| !listener.is_of_unit) {
+            self.notify.keep(STORED, listener.descriptor());
+        }
+    }
+
+    /// Tells systemd that connections are taken, once a handler serves, and what goes on.
+    pub(crate) fn tell_systemd(&mut self) {
+        let serving = |handler: &u32| self.table.handler(*handler).state() == HandlerState::Serving;
+        let rows = 0..self.handlers.len() as u32;
+        let running = rows.filter(|row| self.handlers[*row as usize].is_some());
+        let handlers: Vec<u32> = running.filter(serving).collect();
+        if !self.is_ready && !handlers.is_empty() {
+            self.is_ready = true;
+            self.notify.ready();
+        }
+        if self.phase == Phase::Serving {
+            let sessions: u32 = handlers.iter().map(|handler| self.table.session_count(*handler)).sum();
+            self.notify.status(format!("{sessions} sessions in {} handlers", handlers.len()));
+        }
     }
 
     /// Runs until a stop is complete.
@@ -270,6 +303,8 @@ impl Server {
         let passed_ms = self.now_ms - std::mem::replace(&mut self.last_tick_ms, self.now_ms);
         // A router that was stopped itself has seen no more than one tick of what others did meanwhile.
         self.watch_all(passed_ms.min(2 * TICK_MS));
+        self.notify.feed(self.now_ms);
+        self.tell_systemd();
         for running in self.handlers.iter_mut().flatten() {
             running.congested = false;
             // An error is the channel's end, which the poll reports too.

@@ -67,6 +67,9 @@ fn execute(program: &Path, channel: &Channel) -> io::Result<Child> {
     let mut command = Command::new(program);
     // A process group of its own: an interrupt typed at a terminal goes to the router, which ends handlers in order.
     command.env("LODE_CHANNEL_FD", CHANNEL_DESCRIPTOR.to_string()).stdin(Stdio::null()).process_group(0);
+    for variable in crate::notify::VARIABLES {
+        command.env_remove(variable);
+    }
     // SAFETY: between fork and exec this makes system calls only; it allocates nothing and takes no lock. Descriptor 3
     // is not the pipe on which `Command` reports: `main` sees to it that 3 is taken before.
     unsafe {

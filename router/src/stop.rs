@@ -15,6 +15,7 @@ impl Server {
             return;
         }
         let grace_ms = u64::from(self.settings.limits.grace_seconds) * 1000;
+        self.notify.stopping();
         event(Level::Info, "stopping", &[("why", &why), ("grace_ms", &grace_ms)]);
         self.phase = Phase::Stopping { kill_at_ms: self.now_ms + grace_ms + MARGIN_MS };
         for listener in std::mem::take(&mut self.listeners) {

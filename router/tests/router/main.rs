@@ -10,3 +10,4 @@ mod hand_over;
 mod limits;
 mod metrics;
 mod rig;
+mod systemd;

@@ -44,26 +44,7 @@ pub(crate) const PLAIN: Plan<'static> = Plan {
 
 impl Rig {
     pub(crate) fn new(plan: &Plan<'_>) -> Rig {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("lode-router-{}-{number}", std::process::id()));
-        fs::create_dir_all(folder.join("bin")).unwrap();
-        fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
-        install(&folder.join("bin"));
-        set_mode(&folder, plan.mode);
-        fs::write(
-            folder.join("lode.toml"),
-            format!(
-                "[store]\npath = \"{0}/store\"\n[runtime]\ndir = \"{0}/run\"\n[listen]\nimap = [\"127.0.0.1:0\"]\n\
-                 pop3 = [\"127.0.0.1:0\"]\nlmtp = [\"unix:{0}/run/lmtp\"]\n[auth]\nusers = \"{0}/users\"\n\
-                 [metrics]\nlisten = \"127.0.0.1:0\"\n[handlers]\n{1}\n[limits]\n{2}\n{3}\n",
-                folder.display(),
-                plan.handlers,
-                plan.limits,
-                plan.more
-            ),
-        )
-        .unwrap();
+        let folder = prepare(plan);
         let router = start(&folder, plan.descriptors);
         let rig = Rig { folder, router };
         rig.log_has("listening protocol=lmtp");
@@ -165,6 +146,31 @@ impl Drop for Rig {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A folder with programs and settings.
+pub(crate) fn prepare(plan: &Plan<'_>) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("lode-router-{}-{number}", std::process::id()));
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+    install(&folder.join("bin"));
+    set_mode(&folder, plan.mode);
+    fs::write(
+        folder.join("lode.toml"),
+        format!(
+            "[store]\npath = \"{0}/store\"\n[runtime]\ndir = \"{0}/run\"\n[listen]\nimap = [\"127.0.0.1:0\"]\n\
+             pop3 = [\"127.0.0.1:0\"]\nlmtp = [\"unix:{0}/run/lmtp\"]\n[auth]\nusers = \"{0}/users\"\n\
+             [metrics]\nlisten = \"127.0.0.1:0\"\n[handlers]\n{1}\n[limits]\n{2}\n{3}\n",
+            folder.display(),
+            plan.handlers,
+            plan.limits,
+            plan.more
+        ),
+    )
+    .unwrap();
+    folder
 }
 
 /// Copies the router and writes the handler. Another process does it: what this one has open for writing, a child that
