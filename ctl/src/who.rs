@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use shm_abi::{Protocol, SessionInfo};
+use shm_abi::{CellFlags, Protocol, SessionInfo};
 
 use crate::failure::Result;
 use crate::output::Table;
@@ -49,6 +49,8 @@ const JSON_COLUMNS: &[&str] = &[
     "bytes_out",
     "memory_octets",
     "traced",
+    "compressed",
+    "adoptable",
 ];
 
 /// Show who is connected and what each session is doing
@@ -135,6 +137,8 @@ fn json_row(session: &SessionInfo, now_ms: u64) -> Vec<Value> {
         session.bytes_out.into(),
         session.memory_octets.into(),
         session.traced.into(),
+        session.flags.has(CellFlags::COMPRESSED).into(),
+        session.flags.has(CellFlags::ADOPTABLE).into(),
     ]
 }
 

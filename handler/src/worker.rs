@@ -140,6 +140,7 @@ fn end(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
 pub(crate) fn end_lost(shared: &Shared, slot: SlotNumber, generation: u32, socket: Option<RawFd>) {
     shared.changes.unwatch(shared, slot);
     shared.maildrops.release_of(slot, generation);
+    shared.traces.close_lost(slot, generation);
     if let Some(socket) = socket {
         shared.registrar.forget_descriptor(socket);
         // The session that owned it is never dropped, so it is closed once.

@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::handover::Protocol;
 use crate::layout::CellShared;
 use crate::notify::RowIndex;
+use crate::parked::CellFlags;
 use crate::session_id::SessionId;
 use crate::{parked, text};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -96,6 +97,8 @@ pub struct SessionInfo {
     pub cpu_micros: u64,
     /// Whether somebody reads along.
     pub traced: bool,
+    /// What its worker tells of it besides.
+    pub flags: CellFlags,
 }
 
 /// Access to one cell.
@@ -316,6 +319,7 @@ impl<'a> Cell<'a> {
             memory_octets: shared.memory_octets.load(Ordering::Relaxed),
             cpu_micros: shared.cpu_micros.load(Ordering::Relaxed),
             traced: shared.traced.load(Ordering::Relaxed) != 0,
+            flags: self.flags(),
         };
         if let Some(texts) = self.read_texts() {
             let [user_length, command_length, protocol, ..] = texts.lengths.to_le_bytes();

@@ -1,6 +1,6 @@
 //! The columns of sessions: what each says, how wide it is, and which go first when there is little room.
 
-use shm_abi::Protocol;
+use shm_abi::{CellFlags, Protocol};
 
 use super::sample::{Sample, Session};
 use crate::shared_table::{cpu_time, seconds_since, span};
@@ -107,8 +107,14 @@ pub(super) fn facts(session: &Session, sample: &Sample) -> Vec<(&'static str, St
         ("octets in", info.bytes_in.to_string()),
         ("octets out", info.bytes_out.to_string()),
         ("memory", info.memory_octets.to_string()),
-        ("traced", if info.traced { "yes" } else { "no" }.to_owned()),
+        ("compressed", yes_or_no(info.flags.has(CellFlags::COMPRESSED))),
+        ("adoptable", yes_or_no(info.flags.has(CellFlags::ADOPTABLE))),
+        ("traced", yes_or_no(info.traced)),
     ]
+}
+
+fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
 }
 
 fn state(session: &Session, _: u64) -> String {

@@ -106,11 +106,17 @@ fn watch(
     let mut sample = history.push(source.read());
     let mut next_look = Instant::now() + interval;
     model.follow(&sample);
+    let mut is_changed = true;
     loop {
-        terminal.draw(|frame| draw::screen(frame, &sample, model, &palette))?;
+        // To sort and to draw a million sessions takes a while: only when there is something new.
+        if is_changed {
+            terminal.draw(|frame| draw::screen(frame, &sample, model, &palette))?;
+            is_changed = false;
+        }
         let wait = LOOK.min(next_look.saturating_duration_since(Instant::now()));
         if event::poll(wait)? {
             // Several keys may wait, of a paste for example: one drawing does for all.
+            is_changed = true;
             while event::poll(Duration::ZERO)? {
                 let Event::Key(key) = event::read()? else { continue };
                 if key.kind == KeyEventKind::Release {
@@ -129,12 +135,14 @@ fn watch(
         }
         if let Some(answer) = deeds.take_answer() {
             model.say(answer);
+            is_changed = true;
         }
         if Instant::now() >= next_look {
             next_look = Instant::now() + interval;
             if !model.paused {
                 sample = history.push(source.read());
                 model.follow(&sample);
+                is_changed = true;
             }
         }
     }

@@ -25,6 +25,7 @@ impl Session {
     /// Nobody reads along any more; the reader is told why.
     pub(crate) fn end_trace(&mut self, why: &str, slot: SlotNumber, shared: &Shared) {
         let Some(tap) = self.tap.take() else { return };
+        shared.traces.given_back(slot);
         tap.end(shared.unix_ms(), why);
         self.output.keep_trail(false);
         if let Some(cell) = shared.cell(slot, self.generation) {

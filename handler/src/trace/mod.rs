@@ -15,7 +15,7 @@ mod pop3;
 mod tests;
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
@@ -36,6 +36,8 @@ const BATCH_OCTETS: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Traces {
     waiting: Mutex<HashMap<SlotNumber, (u32, OwnedFd)>>,
+    /// The pipes that sessions have, with the generations of their cells: who crashes is never dropped, and so closes nothing.
+    taken: Mutex<HashMap<SlotNumber, (u32, RawFd)>>,
 }
 
 impl Traces {
@@ -50,7 +52,30 @@ impl Traces {
     /// Takes what is meant for this session.
     pub(crate) fn take(&self, slot: SlotNumber, generation: u32) -> Option<OwnedFd> {
         let (meant_for, pipe) = self.lock().remove(&slot)?;
-        (meant_for == generation).then_some(pipe)
+        if meant_for != generation {
+            return None;
+        }
+        self.lock_taken().insert(slot, (generation, pipe.as_raw_fd()));
+        Some(pipe)
+    }
+
+    /// The session closed its pipe.
+    pub(crate) fn given_back(&self, slot: SlotNumber) {
+        self.lock_taken().remove(&slot);
+    }
+
+    /// Closes the pipe of a session that crashed, and whose memory is not touched any more.
+    pub(crate) fn close_lost(&self, slot: SlotNumber, generation: u32) {
+        if let Some((of, pipe)) = self.lock_taken().remove(&slot)
+            && of == generation
+        {
+            // The session that owned it is never dropped, so it is closed once.
+            let _ = nix::unistd::close(pipe);
+        }
+    }
+
+    fn lock_taken(&self) -> MutexGuard<'_, HashMap<SlotNumber, (u32, RawFd)>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SlotNumber, (u32, OwnedFd)>> {
