@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use config::users::Users;
 use config::{Amount, Settings};
 use mio::Poll;
-use shm_abi::{Channel, FromHandler, HandlerState, Heartbeat, Hello, Incoming, Table, ToHandler};
+use shm_abi::{
+    Channel, FromHandler, HandlerState, Heartbeat, Hello, Histogram, Incoming, Table, Tally, ToHandler,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use store::{Limit, Limits, OpenOptions, Store, WriterChoice};
+use store::{CommitTime, Limit, Limits, OpenOptions, Store, WriterChoice};
 
 use crate::changes::Changes;
 use crate::commits::Commits;
@@ -187,6 +189,12 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
             keeping::note_change(&shared);
         }
     }));
+    let measured_shared = Arc::downgrade(shared);
+    shared.store.observe_commits(Box::new(move |time| {
+        if let Some(shared) = measured_shared.upgrade() {
+            observe_commit(&shared, &time);
+        }
+    }));
     let mut threads = Vec::with_capacity(2);
     let critical_shared = Arc::clone(shared);
     let named = thread::Builder::new().name("critical".into()).stack_size(STACK_OCTETS);
@@ -202,6 +210,22 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
 fn worker_count() -> usize {
     let count = thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
     count.min(signals::OTHERS_ROW as usize)
+}
+
+fn observe_commit(shared: &Shared, time: &CommitTime<'_>) {
+    let metrics = shared.metrics();
+    match time {
+        CommitTime::Synced(took) => {
+            metrics.count(Tally::Syncs);
+            metrics.observe_time(Histogram::Sync, *took);
+        }
+        CommitTime::Durable(waits) => {
+            metrics.observe(Histogram::TicketsPerSync, waits.len() as u64);
+            for wait in *waits {
+                metrics.observe_time(Histogram::CommitWait, *wait);
+            }
+        }
+    }
 }
 
 /// Lets running commands finish and every session say BYE, for at most `grace`.

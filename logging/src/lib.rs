@@ -26,7 +26,7 @@ use self::line::Line;
 use self::sink::Sink;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The target of lines that say who did what.
@@ -38,14 +38,15 @@ pub type Field<'a> = (&'a str, &'a dyn Display);
 /// The least important level that any target wants; asked before all else.
 static MOST: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static LEVELS: RwLock<Levels> = RwLock::new(Levels::all(Level::Info));
-static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+/// Taken out of its lock for each line, so that no lock is held while one is written.
+static SINK: RwLock<Option<Arc<Sink>>> = RwLock::new(None);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// How many of the dropped lines were owned up to.
 static DROPPED_TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Logs in this format from now on, as `program`. Before the first call, lines go to standard error as text.
 pub fn begin(program: &'static str, format: Format) {
-    *SINK.write().unwrap_or_else(PoisonError::into_inner) = Some(Sink::open(program, format));
+    *SINK.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Sink::open(program, format)));
 }
 
 /// Logs what these levels ask for from now on.
@@ -89,15 +90,8 @@ pub fn write(level: Level, target: &str, event: &str, fields: &[Field<'_>]) {
 }
 
 fn send(line: &Line) {
-    let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
-    let fallback;
-    let sink = match &*sink {
-        Some(sink) => sink,
-        None => {
-            fallback = Sink::open("lode", Format::Text);
-            &fallback
-        }
-    };
+    let sink = SINK.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let sink = sink.unwrap_or_else(|| Arc::new(Sink::open("lode", Format::Text)));
     let missing = DROPPED.load(Ordering::Relaxed).saturating_sub(DROPPED_TOLD.load(Ordering::Relaxed));
     if missing > 0 {
         let mut notice = Line::new(Level::Warn, "log", "log-lines-dropped", line.unix_ms());

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
+use std::time::Instant;
 
+use crate::commit_times::{Births, CommitObserver, CommitTime};
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{CommitError, StoreError};
@@ -82,6 +84,7 @@ pub(crate) struct Committer {
     callbacks: Mutex<Vec<DurableCallback>>,
     counters: Arc<Counters>,
     locks: Arc<Locks>,
+    observer: OnceLock<CommitObserver>,
 }
 
 #[derive(Default)]
@@ -91,6 +94,7 @@ struct Queue {
     waiting: VecDeque<Dirty>,
     /// Files on their way to the disk.
     syncing: Vec<Dirty>,
+    births: Births,
     /// Threads that have nothing to do.
     idle: usize,
     running: usize,
@@ -174,14 +178,20 @@ impl Committer {
             callbacks: Mutex::new(Vec::new()),
             counters,
             locks,
+            observer: OnceLock::new(),
         }
     }
 
     /// Takes a ticket for a frame that was appended to `log`, and that needs frames in `others`.
     pub(crate) fn ticket(&self, log: &Arc<LogFile>, others: Vec<OtherLog>) -> Ticket {
+        let now = self.observer.get().map(|_| Instant::now());
         let mut queue = lock(&self.queue);
         queue.last_ticket += 1;
         let first_ticket = queue.last_ticket;
+        // After a failure none becomes durable any more.
+        if let (Some(now), None) = (now, self.failure()) {
+            queue.births.add(first_ticket, now);
+        }
         if !log.queued.swap(true, Ordering::Relaxed) {
             queue.waiting.push_back(Dirty { file: Syncable::Ours(Arc::clone(log)), first_ticket });
         }
@@ -247,6 +257,11 @@ impl Committer {
     /// An error if nothing can be written any more.
     pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
         self.failure().map_or(Ok(()), |reason| Err(StoreError::Failed(reason.to_string())))
+    }
+
+    /// Has `observer` told how long things take from now on; only the first is.
+    pub(crate) fn observe(&self, observer: CommitObserver) {
+        let _ = self.observer.set(observer);
     }
 
     pub(crate) fn on_durable(&self, callback: DurableCallback) {
@@ -327,6 +342,10 @@ impl Committer {
         let failed = self.failure().is_some();
         let durable = queue.durable();
         let grown = !failed && self.durable.fetch_max(durable, Ordering::AcqRel) < durable;
+        let waits = match self.observer.get() {
+            Some(_) if grown => queue.births.take(durable, Instant::now()),
+            _ => Vec::new(),
+        };
         // What came meanwhile is for another thread, while this one tells of what it has done.
         let wake = queue.idle > 0 && queue.has_work();
         drop(queue);
@@ -335,6 +354,9 @@ impl Committer {
         }
         if grown {
             self.counters.commit_groups.add(1);
+        }
+        if let (Some(observer), false) = (self.observer.get(), waits.is_empty()) {
+            observer(CommitTime::Durable(&waits));
         }
         if grown || failed {
             self.announce();
@@ -348,6 +370,15 @@ impl Committer {
 
     fn sync_one(&self, what: &Syncable, logs: &Logs) -> Result<(), String> {
         self.counters.syncs.add(1);
+        let began = self.observer.get().map(|observer| (observer, Instant::now()));
+        let synced = self.sync_untimed(what, logs);
+        if let Some((observer, began)) = began {
+            observer(CommitTime::Synced(began.elapsed()));
+        }
+        synced
+    }
+
+    fn sync_untimed(&self, what: &Syncable, logs: &Logs) -> Result<(), String> {
         let delay_ms = self.pretend_delay_ms.load(Ordering::Relaxed);
         if delay_ms > 0 {
             std::thread::sleep(std::time::Duration::from_millis(delay_ms));

@@ -39,6 +39,7 @@ mod cache;
 mod checkpoint;
 mod close;
 mod commit;
+mod commit_times;
 mod compact;
 mod date;
 mod derived;
@@ -54,6 +55,7 @@ mod state;
 mod text;
 
 pub use close::CloseReport;
+pub use commit_times::{CommitObserver, CommitTime};
 pub use compact::{Compaction, DiedRewriting};
 pub use content::{ContentHasher, FileRange, RecordReader, StoredMessage};
 pub use disk::{Disk, DiskFile};

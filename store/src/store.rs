@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::change::Change;
 use crate::checkpoint::{Checkpoint, CheckpointThread, CheckpointsOfOthers};
 use crate::commit::Committer;
+use crate::commit_times::CommitObserver;
 use crate::content::KnownDamage;
 use crate::counters::Counters;
 use crate::damage::Damage;
@@ -590,6 +591,11 @@ impl Store {
         if let Some(callback) = self.before_change.get() {
             callback();
         }
+    }
+
+    /// Has `observer` told how long syncs take and how long commits wait for them, from now on. Only the first is told.
+    pub fn observe_commits(&self, observer: CommitObserver) {
+        self.committer.observe(observer);
     }
 
     /// Has `callback` called by a commit thread after each group, by one at a time, also after a failed one. It must not block.
