@@ -42,6 +42,7 @@ mod session;
 mod shared;
 mod signals;
 mod slots;
+mod store_sizes;
 #[cfg(test)]
 mod tests;
 mod trace;

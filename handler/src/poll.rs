@@ -9,7 +9,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use nix::errno::Errno;
-use shm_abi::{Counter, Gauge, Heartbeat};
+use shm_abi::{Counter, Gauge, Heartbeat, Tally};
 
 use crate::log;
 use crate::mend;
@@ -178,6 +178,7 @@ fn tick(shared: &Arc<Shared>, now_ms: u64, commits_told: &mut u64) {
     let metrics = shared.metrics();
     metrics.set(Gauge::RunQueue, ready as u64);
     metrics.set(Gauge::RunQueueMost, most_ready as u64);
+    metrics.add(Tally::LogLinesDropped, logging::take_dropped());
     shared.slots.wake_overdue(now_ms, &shared.run_queue);
     mend::look(shared);
     mend::start_missing(shared);

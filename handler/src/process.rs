@@ -36,6 +36,7 @@ use crate::seats::Seats;
 use crate::shared::{Shared, State};
 use crate::signals;
 use crate::slots::Slots;
+use crate::store_sizes::StoreSizes;
 use crate::trace::Traces;
 
 /// The environment variable with the number of the channel's descriptor.
@@ -103,6 +104,7 @@ impl Handler {
                 settings.auth.remember_seconds,
             ),
             maildrops: Maildrops::open(&settings.runtime.dir)?,
+            sizes: StoreSizes::default(),
             recipients: Recipients::default(),
             memory: Memory::new(&settings),
             orders: Orders::default(),
@@ -140,6 +142,7 @@ impl Handler {
         say_goodbye(&mut poll, &shared, grace)?;
         shared.run_queue.close();
         shared.passwords.close();
+        shared.sizes.close();
         shared.workers.join();
         shared.seats.close();
         for thread in threads {
@@ -195,7 +198,7 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
             observe_commit(&shared, &time);
         }
     }));
-    let mut threads = Vec::with_capacity(2);
+    let mut threads = Vec::with_capacity(3);
     let critical_shared = Arc::clone(shared);
     let named = thread::Builder::new().name("critical".into()).stack_size(STACK_OCTETS);
     threads.push(named.spawn(move || critical::run(&critical_shared))?);
@@ -203,6 +206,9 @@ fn start_threads(shared: &Arc<Shared>) -> std::io::Result<Vec<thread::JoinHandle
     let password_shared = Arc::clone(shared);
     let named = thread::Builder::new().name("passwords".into()).stack_size(STACK_OCTETS);
     threads.push(named.spawn(move || password_shared.passwords.run(&password_shared))?);
+    let sizes_shared = Arc::clone(shared);
+    let named = thread::Builder::new().name("sizes".into()).stack_size(STACK_OCTETS);
+    threads.push(named.spawn(move || sizes_shared.sizes.run(&sizes_shared))?);
     Ok(threads)
 }
 

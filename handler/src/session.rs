@@ -480,6 +480,7 @@ impl Session {
             }
         }
         self.report_traffic(slot, shared);
+        shared.metrics().count(Tally::LimitedCommands);
         self.paused_until_ms = shared.now_ms() + pause_ms;
         Outcome::Park(Causes::default(), self.paused_until_ms)
     }

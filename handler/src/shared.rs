@@ -28,6 +28,7 @@ use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
 use crate::seats::Seats;
 use crate::slots::{Causes, SlotNumber, Slots};
+use crate::store_sizes::StoreSizes;
 use crate::trace::Traces;
 
 /// What all sessions of this handler share.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) passwords: Passwords,
     /// Which POP3 sessions hold a maildrop.
     pub(crate) maildrops: Arc<Maildrops>,
+    /// Looks at how large the store is.
+    pub(crate) sizes: StoreSizes,
     /// What addresses stand for.
     pub(crate) recipients: Recipients,
     /// Where sockets are watched.

@@ -41,6 +41,7 @@ static LEVELS: RwLock<Levels> = RwLock::new(Levels::all(Level::Info));
 /// Taken out of its lock for each line, so that no lock is held while one is written.
 static SINK: RwLock<Option<Arc<Sink>>> = RwLock::new(None);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+static DROPPED_TAKEN: AtomicU64 = AtomicU64::new(0);
 /// How many of the dropped lines were owned up to.
 static DROPPED_TOLD: AtomicU64 = AtomicU64::new(0);
 
@@ -76,6 +77,12 @@ pub fn is_enabled(level: Level, target: &str) -> bool {
 /// Lines that could not be written since the process began.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
+}
+
+/// Lines that could not be written since the last call, for who keeps sums elsewhere.
+pub fn take_dropped() -> u64 {
+    let dropped = dropped();
+    dropped.saturating_sub(DROPPED_TAKEN.swap(dropped, Ordering::Relaxed))
 }
 
 /// Writes an event that is wanted. Use the macros.

@@ -39,6 +39,7 @@ impl Server {
                     Accepted::Exhausted(_) if self.escrow.sweep(&self.table) > 0 => {}
                     Accepted::Exhausted(error) => {
                         self.accept_after_ms = self.now_ms + REST_MS;
+                        self.count(shm_abi::Tally::LimitedDescriptors);
                         event(Level::Warn, "accept-exhausted", &[("why", &error), ("rest_ms", &REST_MS)]);
                     }
                 }
@@ -50,6 +51,7 @@ impl Server {
         if self.address_is_full(&client) {
             event(Level::Warn, "address-refused", &[("peer", &client.peer)]);
             self.table.count_turned_away();
+            self.count(shm_abi::Tally::LimitedAddressConnections);
             client.turn_away(Refusal::Address);
             return;
         }

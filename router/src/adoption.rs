@@ -7,7 +7,7 @@ use crate::client::{Client, Refusal};
 use crate::escrow::Kept;
 use crate::log::{Level, event};
 use crate::server::{Phase, Server};
-use shm_abi::{CellFlags, CellState, Parked, SessionInfo, ToHandler, WorkerInfo, WorkerStage};
+use shm_abi::{CellFlags, CellState, Parked, SessionInfo, Tally, ToHandler, WorkerInfo, WorkerStage};
 use std::collections::HashMap;
 use std::fs;
 
@@ -102,14 +102,18 @@ impl Server {
             match (verdict, parked, cell.session(handler, number)) {
                 (Verdict::GoesOn(input), Some(parked), Some(session)) => {
                     estate.adopted += 1;
+                    let again = !input.is_empty();
+                    self.count(if again { Tally::AdoptedAgain } else { Tally::Adopted });
                     self.resume(client, Resume::new(session, parked, input, target));
                 }
                 (Verdict::Closed, ..) => {
                     estate.closed += 1;
+                    self.count(Tally::AdoptionLost);
                     client.close();
                 }
                 _ => {
                     estate.told += 1;
+                    self.count(Tally::AdoptionLost);
                     client.turn_away(Refusal::Lost);
                 }
             }
@@ -138,6 +142,7 @@ impl Server {
         client.is_compressed = cell.flags().has(CellFlags::COMPRESSED);
         match (parked, session) {
             (Some(parked), Some(session)) => {
+                self.count(Tally::Migrated);
                 // The annex goes by the name that the old cell gave it, until it was read.
                 self.resume(client, Resume::new(session, parked, Vec::new(), kept.target));
             }

@@ -19,6 +19,8 @@ pub(crate) struct Running {
     pub(crate) watch: Watch,
     /// It was condemned before it died: by itself, after a crash, or because it hung.
     pub(crate) condemned: bool,
+    /// It was killed because it hung.
+    pub(crate) hung: bool,
     /// It was asked to let go of all its sessions and to exit.
     pub(crate) draining: bool,
     /// When its end of the channel was closed; it should be gone soon.
@@ -54,6 +56,7 @@ impl Running {
             awaited: false,
             watch: Watch::default(),
             condemned: false,
+            hung: false,
             draining: false,
             closed_ms: None,
             congested: false,

@@ -47,13 +47,17 @@ impl Server {
         }
     }
 
+    /// Counts what the router itself has done.
+    pub(crate) fn count(&self, tally: shm_abi::Tally) {
+        self.table.router_metrics().count(tally);
+    }
+
     /// Says that the loop turns, and how things are with it.
     pub(crate) fn beat(&self) {
         self.pulse.beat(self.now_ms, self.queue.len(), self.phase != crate::server::Phase::Serving);
-        let metrics = self.table.router_metrics();
-        let told = metrics.tally(shm_abi::Tally::LogLinesDropped);
-        // What the table had before this process is not this process's.
-        let dropped = self.pulse.dropped_before() + logging::dropped();
-        metrics.add(shm_abi::Tally::LogLinesDropped, dropped.saturating_sub(told));
+        let dropped = logging::take_dropped();
+        if dropped > 0 {
+            self.table.router_metrics().add(shm_abi::Tally::LogLinesDropped, dropped);
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::log::{Level, audit, event};
 use crate::server::{Phase, Server};
-use shm_abi::{HandlerState, SessionId, ToHandler};
+use shm_abi::{HandlerState, SessionId, Tally, ToHandler};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The longest reason for a client, in octets: it stands in one line of any protocol.
@@ -18,6 +18,9 @@ pub(crate) struct Counted {
     /// They are there no more.
     pub(crate) gone: u32,
 }
+
+/// Sessions that the log names of those that were kicked at once.
+const KICKED_NAMED_MAX: usize = 16;
 
 impl Server {
     /// Ends sessions, each with `reason` for its client.
@@ -36,10 +39,17 @@ impl Server {
                 counted.gone += 1;
             }
         }
-        event(
-            Level::Info,
+        self.table.router_metrics().add(Tally::Kicked, u64::from(counted.told));
+        // A request may be of thousands; the first tell which it was.
+        let named: Vec<String> = sessions.iter().take(KICKED_NAMED_MAX).map(SessionId::to_string).collect();
+        audit(
             "sessions-kicked",
-            &[("told", &counted.told), ("gone", &counted.gone), ("reason", &reason)],
+            &[
+                ("told", &counted.told),
+                ("gone", &counted.gone),
+                ("reason", &reason),
+                ("sessions", &named.join(",")),
+            ],
         );
         Ok(counted)
     }

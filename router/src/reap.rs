@@ -3,7 +3,7 @@
 use crate::log::{Level, event};
 use crate::process::Ended;
 use crate::server::{Phase, Server};
-use shm_abi::HandlerState;
+use shm_abi::{HandlerState, Tally};
 use std::os::fd::AsFd;
 
 /// A handler that closed its channel and does not exit is killed after this long.
@@ -45,6 +45,13 @@ impl Server {
         self.report_crashes(handler, running.process.pid());
         self.table.clear_handler(handler);
         let expected = (self.phase != Phase::Serving || running.draining) && ended == Ended::Exit(0);
+        if !expected && self.phase == Phase::Serving {
+            self.count(match (running.hung, condemned) {
+                (true, _) => Tally::HandlerHung,
+                (false, true) => Tally::HandlerCondemned,
+                (false, false) => Tally::HandlerDied,
+            });
+        }
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
         // Somebody else's SIGKILL says nothing about how long a serving handler can live.
         let killed = !starting && ended == Ended::Killed;

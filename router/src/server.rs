@@ -20,7 +20,7 @@ use crate::{signals, time};
 use config::Settings;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use shm_abi::{BootKey, HandlerState, StartWait, Table, Tally};
+use shm_abi::{BootKey, HandlerState, StartWait, Table};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -130,7 +130,7 @@ impl Server {
             .map_err(|error| fault("read /dev/urandom", error))?;
         let (notices, incoming_notices) = mpsc::channel();
         let addresses = Addresses::of(&table);
-        let pulse = Pulse::new(time::now_ms(), table.router_metrics().tally(Tally::LogLinesDropped));
+        let pulse = Pulse::new(time::now_ms());
         let mut server = Server {
             settings_path,
             settings,

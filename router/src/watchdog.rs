@@ -123,6 +123,7 @@ impl Server {
                     ("still_ms", &still_ms),
                 ],
             );
+            running.hung = true;
             row.set_state(HandlerState::Condemned);
             running.process.kill();
         }

@@ -91,6 +91,19 @@ impl ImapSession {
             );
         };
         let (from, to) = uid_sets(&copied);
+        if kind == Kind::Move {
+            turn.shared.metrics().add(shm_abi::Tally::ExpungedMessages, copied.uids.len() as u64);
+            crate::log::audit!(
+                "moved",
+                protocol = "imap",
+                owner = selected.id.user.0,
+                mailbox = selected.id.number,
+                to_owner = target.user.0,
+                to_mailbox = target.number,
+                messages = copied.uids.len(),
+                ticket = committed.ticket.0,
+            );
+        }
         let code = Code::CopyUid(copied.uid_validity, &from, &to);
         let ending = match kind {
             Kind::Copy => Ending::with(tag.clone(), tell, Condition::Ok, Some(code), "COPY completed"),

@@ -5,6 +5,7 @@ use protocol::imap::command::Tag;
 use protocol::imap::reply::code::Code;
 use protocol::imap::reply::status::Condition;
 use protocol::imap::syntax::sequence_set::SequenceSet;
+use shm_abi::Tally;
 use store::change::SystemFlags;
 use store::{CellIndex, ChangeError, Right, StoreError, Ticket};
 
@@ -13,6 +14,7 @@ use super::selected::{Selected, Unresolved};
 use super::untagged::Known;
 use super::{Flow, ImapSession, Stage, message_limit};
 use crate::conversation::Turn;
+use crate::log;
 
 impl ImapSession {
     pub(super) fn expunge(&mut self, tag: Tag, uids: Option<&SequenceSet>, turn: &mut Turn<'_>) -> Flow {
@@ -71,6 +73,15 @@ pub(super) fn expunge_deleted(
     txn.expunge(selected.id, &deleted);
     let committed = txn.commit()?;
     turn.announce(committed.ticket, &committed.touched);
+    turn.shared.metrics().add(Tally::ExpungedMessages, deleted.len() as u64);
+    log::audit!(
+        "expunged",
+        protocol = "imap",
+        owner = selected.id.user.0,
+        mailbox = selected.id.number,
+        messages = deleted.len(),
+        ticket = committed.ticket.0,
+    );
     Ok(Expunged { ticket: committed.ticket, is_any: true, lowest })
 }
 

@@ -179,6 +179,7 @@ impl ImapSession {
                 return self.refuse(turn, tag, Condition::No, Some(Code::Unavailable), text);
             }
             Verdict::TooMany(seconds) => {
+                turn.shared.metrics().count(Tally::LimitedLogins);
                 log::audit_refusal!(
                     "login not tried",
                     protocol = "imap",
@@ -200,6 +201,7 @@ impl ImapSession {
             Err(error) => return self.refuse_change(turn, tag, &error, Code::NonExistent),
         };
         if !turn.shared.enter(turn.slot, turn.generation, Protocol::Imap, user) {
+            turn.shared.metrics().count(Tally::LimitedUserConnections);
             log::audit_refusal!(
                 "too many sessions",
                 protocol = "imap",

@@ -16,6 +16,7 @@ use super::ending::{Ending, Tell};
 use super::names::{Place, Unfound, permitted};
 use super::{Flow, ImapSession, Stage, object_id};
 use crate::conversation::Turn;
+use crate::log;
 
 impl ImapSession {
     pub(super) fn create(&mut self, tag: Tag, arguments: &CreateArguments, turn: &mut Turn<'_>) -> Flow {
@@ -45,6 +46,7 @@ impl ImapSession {
             Ok(committed) => committed,
             Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
         };
+        log::audit!("mailbox created", owner = owner.0, mailbox = place.name, ticket = committed.ticket.0);
         if is_own {
             self.note_own_names(&[&place.name]);
         }
@@ -66,6 +68,7 @@ impl ImapSession {
         let (owner, existing) = (place.owner, place.name.as_str());
         match self.commit(turn, |txn| txn.delete_mailbox(owner, existing)) {
             Ok(Committed { ticket, .. }) => {
+                log::audit!("mailbox deleted", owner = owner.0, mailbox = existing, ticket = ticket.0);
                 if self.is_own(&place) {
                     self.note_own_names(&[existing]);
                 }
@@ -109,6 +112,13 @@ impl ImapSession {
         let (owner, existing) = (place.owner, place.name.as_str());
         match self.commit(turn, |txn| txn.rename_mailbox(owner, existing, &target.name)) {
             Ok(Committed { ticket, .. }) => {
+                log::audit!(
+                    "mailbox renamed",
+                    owner = owner.0,
+                    mailbox = existing,
+                    to = target.name,
+                    ticket = ticket.0
+                );
                 if is_own {
                     self.note_own_names(&[existing, &target.name]);
                 }

@@ -164,6 +164,7 @@ impl Pop3Session {
                 if self.failed_logins >= FAILED_LOGINS_MAX { Flow::Wait(Next::Close) } else { Flow::Continue }
             }
             Verdict::TooMany(seconds) => {
+                turn.shared.metrics().count(Tally::LimitedLogins);
                 log::audit_refusal!(
                     "login not tried",
                     protocol = "pop3",

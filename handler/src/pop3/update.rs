@@ -60,6 +60,10 @@ impl Pop3Session {
             cell.set_maildrop(false);
             cell.set_mailbox(None);
         }
+        if let Ok(removed @ 1..) = result {
+            turn.shared.metrics().add(shm_abi::Tally::ExpungedMessages, removed.into());
+            log::audit!("expunged", protocol = "pop3", messages = removed);
+        }
         match result {
             Ok(0) => reply::ok(turn.output.bytes(), "Bye"),
             Ok(removed) => reply::ok(turn.output.bytes(), &format!("Bye, {removed} messages deleted")),

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_loop_that_stands_still_is_not_alive() {
-        let pulse = Pulse::new(1_000, 0);
+        let pulse = Pulse::new(1_000);
         assert!(alive(pulse.felt(), 6_000).is_ok());
         assert!(alive(pulse.felt(), 7_500).unwrap_err().contains("6 seconds"));
         assert!(ready(pulse.felt(), 7_500, &[], 0).is_err());
@@ -63,7 +63,7 @@ mod tests {
     fn ready_needs_a_handler_that_serves_and_beats() {
         let name = format!("/lode-health-{}", std::process::id());
         let table = Table::create(&name, Limits { handlers: 2, sessions: 1 }, 1, 1).unwrap();
-        let pulse = Pulse::new(0, 0);
+        let pulse = Pulse::new(0);
         let say = |wall_ms| ready(pulse.felt(), 0, &table.handlers(), wall_ms);
         assert_eq!(say(9_000).unwrap_err(), "no handler serves");
         table.begin_handler(0, 1).unwrap();

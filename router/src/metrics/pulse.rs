@@ -9,8 +9,6 @@ pub(crate) struct Pulse {
     beat_ms: AtomicU64,
     queued: AtomicU64,
     stopping: AtomicBool,
-    /// What the router's row said of dropped log lines when this process began.
-    dropped_before: u64,
 }
 
 /// The pulse, copied.
@@ -26,9 +24,9 @@ pub(crate) struct Felt {
 
 impl Pulse {
     /// Of a loop that begins now.
-    pub(crate) fn new(now_ms: u64, dropped_before: u64) -> Pulse {
+    pub(crate) fn new(now_ms: u64) -> Pulse {
         let beat_ms = AtomicU64::new(now_ms);
-        Pulse { beat_ms, queued: AtomicU64::new(0), stopping: AtomicBool::new(false), dropped_before }
+        Pulse { beat_ms, queued: AtomicU64::new(0), stopping: AtomicBool::new(false) }
     }
 
     /// The loop turns.
@@ -44,9 +42,5 @@ impl Pulse {
             queued: self.queued.load(Ordering::Relaxed),
             stopping: self.stopping.load(Ordering::Relaxed),
         }
-    }
-
-    pub(super) fn dropped_before(&self) -> u64 {
-        self.dropped_before
     }
 }
