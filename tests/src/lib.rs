@@ -7,6 +7,7 @@
 //! With `LODE_TEST_PEER` set, the tests run against a server that is there already ([`server::Peer`]). It is how the
 //! tests themselves are checked: what fails against two independent servers is a fault of the test.
 
+pub mod checking_client;
 pub mod corpus;
 pub mod fuzz;
 pub mod imap;
