@@ -214,6 +214,33 @@ fn sessions_are_sorted_filtered_looked_at_and_kicked() {
 }
 
 #[test]
+fn a_session_is_moved_to_another_handler() {
+    let server = Server::with(Options::default().handlers(3, 3));
+    if server.skip_on_peer("lode top") {
+        return;
+    }
+    let mut ann = server.imap("ann");
+    // Enough others for a second handler.
+    let _others = [server.imap("bob"), server.imap("bob"), server.imap("bob")];
+    let mut screen = Screen::start(top(&server, &["--filter", "ann"]), 24, 120);
+    let text = screen.until("ann", |text| Screen::users(text) == ["ann"]);
+    let is_in = |text: &str, handler: &str| {
+        text.lines().any(|line| line.starts_with(handler) && line.contains(" ann "))
+    };
+    let (from, to) = if is_in(&text, "0.") { ("0.", "1.") } else { ("1.", "0.") };
+    assert!(is_in(&text, from), "{text}");
+    screen.press("M");
+    screen.until("where to", |text| text.contains(" of ann to handler number"));
+    screen.press("9\r");
+    screen.until("no such handler", |text| text.contains("there is no handler 9"));
+    screen.press(&format!("M{}\r", &to[..1]));
+    screen.until("ann is there", |text| is_in(text, to));
+    ann.ok("NOOP");
+    screen.press("q");
+    assert!(screen.end().success());
+}
+
+#[test]
 fn the_terminal_is_given_back_to_whoever_sends_a_signal() {
     let server = Server::start();
     if server.skip_on_peer("lode top") {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tests::imap::Imap;
 use tests::mail;
-use tests::server::{PASSWORD, Server};
+use tests::server::{Options, PASSWORD, Server};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -96,7 +96,7 @@ fn a_conversation_is_shown_without_passwords_and_messages() {
     imap.ok("NOOP");
     let id = session(&server, "imap");
     let mut trace = Trace::start(&server, &id);
-    imap.ok("NOOP");
+    imap.ok("ID NIL");
     imap.ok(&format!("LOGIN ann {PASSWORD}"));
     let long =
         [mail::small("hello").as_slice(), &b"something nobody else should read\r\n".repeat(20)].concat();
@@ -117,6 +117,7 @@ fn a_conversation_is_shown_without_passwords_and_messages() {
         "* 1 EXISTS",
         "* BYE",
         "the session ended",
+        "ID NIL",
     ] {
         assert!(text.contains(shown), "{shown} is missing in\n{text}");
     }
@@ -159,6 +160,43 @@ fn a_user_is_followed_over_sessions_and_protocols() {
     // The other session is still shown.
     imap.ok("CREATE Elsewhere");
     trace.until("CREATE Elsewhere");
+}
+
+#[test]
+fn a_session_that_moves_or_whose_handler_dies_is_still_shown() {
+    let server = Server::with(Options::default().handlers(3, 3));
+    if server.skip_on_peer("lode trace") {
+        return;
+    }
+    let mut ann = server.imap("ann");
+    // Enough others for a second handler.
+    let _others = [server.imap("bob"), server.imap("bob"), server.imap("bob")];
+    ann.ok("SELECT INBOX");
+    let old = session(&server, " ann ");
+    let trace = Trace::start(&server, &old);
+    let to = if old.starts_with("0.") { "1" } else { "0" };
+    server.lode(&["migrate", "ann", "--to", to]);
+    trace.until(&format!("goes on as {to}."));
+    let begins = || trace.all().iter().filter(|line| line.ends_with("the trace begins")).count();
+    let until_begun = |count: usize| {
+        let begin = Instant::now();
+        while begins() < count {
+            assert!(begin.elapsed() < PATIENCE, "{:?}", trace.all());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until_begun(2);
+    ann.ok("CREATE Moved");
+    let line = trace.until("CREATE Moved");
+    assert!(line.starts_with(&format!("{to}.")), "{line}");
+    let status = server.lode(&["status"]);
+    let row = status.lines().find_map(|line| line.trim_start().strip_prefix(to)?.strip_prefix(' '));
+    let pid = row.and_then(|row| row.split_whitespace().next()?.parse().ok()).expect("its process");
+    let victim = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(victim, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    until_begun(3);
+    ann.ok("CREATE Adopted");
+    trace.until("CREATE Adopted");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use super::{REST_AFTER_MS, Session};
 use crate::log;
 use crate::output::Flushed;
+use crate::parked::Parking;
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
 use crate::trace::{Place, Tap};
@@ -14,12 +15,23 @@ impl Session {
     pub(super) fn begin_trace(&mut self, pipe: OwnedFd, slot: SlotNumber, shared: &Shared) {
         self.end_trace("another reader took the trace over", slot, shared);
         let protocol = self.conversation.protocol();
-        self.tap = Some(Box::new(Tap::begin(pipe, protocol, Place::Unknown, shared.unix_ms())));
+        self.tap = Some(Box::new(Tap::begin(pipe, protocol, self.place(), shared.unix_ms())));
         self.output.keep_trail(true);
         if let Some(cell) = shared.cell(slot, self.generation) {
             cell.set_traced(true);
         }
         log::audit!("trace begun");
+    }
+
+    /// Whether the client's next octet is known to begin a command, and the server's next to begin a line.
+    fn place(&self) -> Place {
+        let nothing_waits = self.input.unread().is_empty() && self.output.is_empty();
+        let is_between = !matches!(self.conversation.parking(), Parking::Later);
+        if is_between && nothing_waits && !self.keeping.is_to_resume() {
+            Place::BetweenCommands
+        } else {
+            Place::Unknown
+        }
     }
 
     /// Nobody reads along any more; the reader is told why.
