@@ -60,6 +60,7 @@ const JSON_COLUMNS: &[&str] = &[
                         LOCK is what no other session can have meanwhile: POP3's maildrop.\n\
                         AGE counts from the connection, IDLE from the last octet or command. CPU is the time that workers spent on it, waits for\n\
                         the disk included. MEMORY is what it holds, in octets, about. MARKS says `traced` while somebody reads along.\n\
+                        A copy of the table holds what clients sent at that moment, passwords perhaps: keep it as private as mail.\n\
                         Examples:\n  lode who --json\n  cp /dev/shm/lode-* /var/tmp/ && lode who --post-mortem /var/tmp/lode-0123456789abcdef"
 )]
 pub(crate) struct Arguments {

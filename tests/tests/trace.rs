@@ -239,6 +239,32 @@ fn a_reader_that_does_not_read_or_goes_away_is_no_burden() {
 }
 
 #[test]
+fn compressed_sessions_and_deliveries_are_shown_too() {
+    let server = Server::start();
+    if server.skip_on_peer("lode trace") {
+        return;
+    }
+    let mut imap = server.imap("ann");
+    imap.ok("NOOP");
+    let trace = Trace::start(&server, &session(&server, " ann "));
+    imap.ok("COMPRESS DEFLATE");
+    imap.stream().begin_compression();
+    imap.ok("CREATE Squeezed");
+    imap.ok("LIST \"\" *");
+    trace.until("C: t3 COMPRESS DEFLATE");
+    trace.until("CREATE Squeezed");
+    trace.until("\"/\" Squeezed");
+
+    let mut lmtp = server.lmtp();
+    lmtp.command("NOOP").expect("done");
+    let trace = Trace::start(&server, &session(&server, " lmtp "));
+    lmtp.deliver(&["ann"], &mail::small("quietly")).expect("taken");
+    trace.until("C: RCPT TO:<ann>");
+    trace.until("C: [message of ");
+    assert!(!trace.all().join("\n").contains("quietly"));
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let server = Server::start();
     if server.skip_on_peer("lode trace") {
