@@ -116,6 +116,8 @@ pub fn run(store: &Store, target: &Path, progress: &mut dyn FnMut(Progress)) -> 
     let before = Manifest::read(disk, &folder.path)?;
     // Whatever is listed from here on stays where it is and as it is, but for frames that are appended.
     let _gate = Gate::shared(&store.runtime_dir, GATE_WAIT_MOST)?;
+    let is_on_one_disk = is_on_one_disk(store, &folder.path)?;
+    let failed_syncs = store.locks.failed_syncs();
     let mut survey = Survey::begin(store, before.as_ref())?;
     let seconds = survey.cut()?;
     let mut run = Run {
@@ -132,9 +134,15 @@ pub fn run(store: &Store, target: &Path, progress: &mut dyn FnMut(Progress)) -> 
     let Run { entries, given_up, mut report, generation, .. } = run;
     // All octets and names before the manifest that counts them in.
     let synced = disk.sync_file_system(&folder.path).map_err(StoreError::io(&folder.path, "sync"));
-    if is_on_one_disk(store, &folder.path)? {
+    if is_on_one_disk {
         // What it has dropped may be the store's own.
         store.committer.note_sync(synced)?;
+        if store.locks.failed_syncs() != failed_syncs {
+            // What another process's sync has dropped may be the backup's, and then this sync went well without it.
+            let what =
+                "a sync on the backup's disk has failed meanwhile; back up again, best to another disk";
+            return Err(StoreError::Failed(what.to_string()));
+        }
     } else {
         synced?;
     }

@@ -212,6 +212,11 @@ impl World {
         }
     }
 
+    /// The so-manieth sync of a folder from now on fails.
+    pub(super) fn fail_folder_sync(&mut self, after: u32) {
+        self.disk.fail(Call::SyncFolder, u64::from(after), Failure::Io);
+    }
+
     /// How many failures were asked for and have not come yet.
     pub(super) fn failures_to_come(&self) -> usize {
         self.disk.failures_to_come()

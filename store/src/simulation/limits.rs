@@ -2,6 +2,7 @@
 
 use super::model::Difference;
 use super::run::Run;
+use super::step::Operation;
 use super::wish::Wish;
 use crate::change::ZonedTime;
 use crate::error::ChangeError;
@@ -40,6 +41,46 @@ impl Run {
         let wish = Wish::Deliver { content, to, system: 0, keywords: 0, date, full: Some(full) };
         self.wish(writer, &wish, None, None)?;
         self.limit(writer, full, Limits::default())
+    }
+
+    /// Something that adds to what a user has is done when the user may have no more of it: it is refused, and nothing of it is there.
+    pub(super) fn do_over_quota(&mut self, writer: u8, what: &Operation) -> Result<(), Difference> {
+        if self.faulty || !self.open(writer)? {
+            return Ok(());
+        }
+        let contents: Vec<_> = match what {
+            Operation::Together { sizes, .. } => {
+                sizes.iter().map(|size| self.new_message(*size, false)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let Some(wish) = Wish::of(what, &self.model, &contents) else { return Ok(()) };
+        let full = match &wish {
+            Wish::Copy { to, .. } | Wish::Together { to, .. } => to.user,
+            Wish::CreateMailbox { user, .. } => *user,
+            _ => return Ok(()),
+        };
+        let known = &self.model.users[&full].mailboxes;
+        let live: usize = known.values().map(|mailbox| mailbox.live().len()).sum();
+        let [messages, mailboxes] = [live, known.len()].map(|many| Limit::Most(many as u64));
+        self.limit(writer, full, Limits { messages, mailboxes, ..Limits::default() })?;
+        self.full = Some(full);
+        let outcome = self.wish(writer, &wish, None, None);
+        self.full = None;
+        outcome?;
+        self.limit(writer, full, Limits::default())
+    }
+
+    /// Whether a wish would have somebody have more than is allowed.
+    pub(super) fn is_too_much(&self, wish: &Wish) -> bool {
+        let Some(full) = self.full else { return false };
+        match wish {
+            // What only goes to another mailbox of the same user is no more than it was.
+            Wish::Copy { from, to, expunge, .. } => to.user == full && !(*expunge && from.user == full),
+            Wish::Together { to, .. } => to.user == full,
+            Wish::CreateMailbox { user, .. } => *user == full,
+            _ => false,
+        }
     }
 
     fn limit(&mut self, writer: u8, user: UserId, limits: Limits) -> Result<(), Difference> {

@@ -2,21 +2,49 @@
 //! shown when it was made.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::compare::{Whole, compare_shown};
+use super::compare::{Whole, compare_shown, model_of};
 use super::crash::Machine;
-use super::model::Difference;
+use super::history::DURABLE;
+use super::model::{Difference, Model};
 use super::run::Run;
+use super::step::Step;
 use crate::backup::{self, PlaceHow};
 
 impl Run {
-    /// A writer backs the store up, and the backup is restored.
-    pub(super) fn back_up(&mut self, writer: u8) -> Result<(), Difference> {
+    /// A writer backs the store up, while others do something, and the backup is restored.
+    pub(super) fn back_up(&mut self, writer: u8, meanwhile: &[Step]) -> Result<(), Difference> {
         if !self.open(writer)? {
             return Ok(());
         }
         let Some(writing) = &self.writers[usize::from(writer)] else { return Ok(()) };
-        let outcome = backup::run(&writing.store, &self.world.backup_path(), &mut |_| ());
+        let store = Arc::clone(&writing.store);
+        // What others do while octets are copied came after the moment of the backup.
+        let at_the_moment = if meanwhile.is_empty() {
+            None
+        } else {
+            let shown = Whole::read(&store);
+            self.crashes()?;
+            match shown {
+                Ok(whole) => Some(self.model_as_of(&whole)),
+                Err(_) if self.faulty => return Ok(()),
+                Err(what) => return Err(what),
+            }
+        };
+        let folder = self.world.backup_path();
+        let (mut steps, mut difference) = (meanwhile.iter(), None);
+        let outcome = backup::run(&store, &folder, &mut |_| {
+            if difference.is_none()
+                && let Some(step) = steps.next()
+            {
+                difference = self.step(step).err();
+            }
+        });
+        drop(store);
+        if let Some(difference) = difference {
+            return Err(format!("while a backup is made: {difference}"));
+        }
         let is_made = outcome.is_ok();
         if let Ok(report) = &outcome
             && !self.model.sync_failed
@@ -26,24 +54,42 @@ impl Run {
         }
         self.may_have_failed(outcome, "a backup")?;
         self.crashes()?;
-        if is_made {
-            self.restore().map_err(|what| format!("restored from a backup: {what}"))
-        } else {
-            Ok(())
+        if !is_made {
+            return Ok(());
         }
+        let restored = match at_the_moment {
+            None => self.restore(None),
+            Some(model) => self.restore(Some(&model)),
+        };
+        restored.map_err(|what| format!("restored from a backup: {what}"))
     }
 
-    /// Whatever a power cut leaves now, the backup is whole.
-    fn restore(&mut self) -> Result<(), Difference> {
+    /// The model of what is shown now, for later. Expunged messages that are not there any more may be there again in a store that is made from all logs.
+    fn model_as_of(&self, whole: &Whole) -> Model {
+        let mut model = model_of(whole);
+        for id in whole.mailboxes.keys() {
+            let (Some(known), Some(now)) = (self.model.mailbox(*id), model.mailbox_mut(*id)) else {
+                continue;
+            };
+            for (uid, cell) in &known.cells {
+                now.cells.entry(*uid).or_insert_with(|| cell.copied(DURABLE, *cell.states.now()));
+            }
+        }
+        model
+    }
+
+    /// Whatever a power cut leaves now, the backup is whole, and shows what `model` says, or what is shown now.
+    fn restore(&mut self, model: Option<&Model>) -> Result<(), Difference> {
         let how = if self.random.once_in(2) { PlaceHow::Copy } else { PlaceHow::Link };
         let seed = self.random.next();
         let (machine, folder) = self.world.machine_with_backup(seed)?;
-        let outcome = self.restored(machine, folder, how, seed);
+        let outcome = self.restored(model.unwrap_or(&self.model), machine, folder, how, seed);
         outcome.map_err(|what| format!("{how:?}: {what}"))
     }
 
     fn restored(
         &self,
+        model: &Model,
         mut machine: Machine,
         folder: PathBuf,
         how: PlaceHow,
@@ -58,7 +104,7 @@ impl Run {
         let placed = placed.map_err(|error| format!("laid out: {error}"))?;
         let store = machine.open()?;
         let whole = Whole::read(&store)?;
-        compare_shown(&self.model, &whole)?;
+        compare_shown(model, &whole)?;
         if how == PlaceHow::Copy {
             machine.go_on(store, &whole, seed, self.model.sync_failed)?;
         } else {

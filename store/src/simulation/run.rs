@@ -21,7 +21,7 @@ use super::wish::{Done, Wish};
 use crate::disk::Mutation;
 use crate::draft::{Content, Draft};
 use crate::error::{ChangeError, StoreError};
-use crate::ids::{MailboxId, Ticket};
+use crate::ids::{MailboxId, Ticket, UserId};
 use crate::lists::INBOX;
 use crate::locks::LockKey;
 use crate::store::{Background, OpenOptions, Store, WriterChoice};
@@ -106,6 +106,8 @@ pub(super) struct Run {
     last_message: Arc<Vec<u8>>,
     /// Whether users have limits, which nobody reaches.
     limited: bool,
+    /// Who has as much as is allowed.
+    pub(super) full: Option<UserId>,
     /// Faults of the disk that were asked for may make operations fail.
     pub(super) faulty: bool,
     /// Power cuts that do not show what was there before the operation that is under way: they must show what is there after it.
@@ -138,12 +140,13 @@ impl Run {
             incarnations: 0,
             messages: 0,
             last_message: Arc::new(Vec::new()),
+            full: None,
             faulty: false,
             open_question: None,
         })
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Difference> {
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), Difference> {
         match step {
             Step::Do { writer, what } => self.operate(*writer, what, None)?,
             Step::KillIn { writer, what, at_call } => {
@@ -176,6 +179,10 @@ impl Run {
                 self.world.fail_sync(*after);
                 self.faulty = true;
             }
+            Step::FailFolderSync { after } => {
+                self.world.fail_folder_sync(*after);
+                self.faulty = true;
+            }
             Step::Cuts { count } => {
                 (0..*count).for_each(|_| self.world.crash_now());
                 self.crashes()?;
@@ -184,10 +191,11 @@ impl Run {
             Step::Collect { writer, all, recount } => self.collect(*writer, *all, *recount)?,
             Step::Prune { writer } => self.prune(*writer)?,
             Step::OverQuota { writer, to, size } => self.over_quota(*writer, to, *size)?,
+            Step::DoOverQuota { writer, what } => self.do_over_quota(*writer, what)?,
             Step::Select { writer, mailbox } => self.select(*writer, *mailbox)?,
             Step::Compact { writer } => self.compact(*writer, None)?,
             Step::KillCompacting { writer, at_call } => self.compact(*writer, Some(Death::Call(*at_call)))?,
-            Step::BackUp { writer } => self.back_up(*writer)?,
+            Step::BackUp { writer, meanwhile } => self.back_up(*writer, meanwhile)?,
             Step::Look { writer } => self.look(*writer)?,
         }
         self.abandon_failed();
@@ -455,6 +463,9 @@ impl Run {
             _ => Ticket(u64::MAX),
         };
         let done = match ended {
+            Ended::Told(Ok(_)) if self.is_too_much(wish) => {
+                return Err(format!("{wish:?}: there was enough, and it was done"));
+            }
             Ended::Told(Ok(committed)) => Some(told(&committed, self.faulty)?),
             Ended::Told(Err(error)) => self.refused(writer, wish, &error, now_seconds)?,
             Ended::Killed => {
@@ -502,6 +513,7 @@ impl Run {
             return Ok(done);
         }
         let expected = match wish {
+            _ if self.is_too_much(wish) => true,
             Wish::CreateMailbox { .. }
             | Wish::RenameMailbox { .. }
             | Wish::DeleteMailbox { .. }
@@ -628,7 +640,7 @@ impl Run {
     fn inbox_renamed(
         &mut self,
         store: &Store,
-        user: crate::ids::UserId,
+        user: UserId,
         list: &crate::lists::MailboxList,
         to: &str,
         id: u64,

@@ -31,6 +31,8 @@ pub(super) enum Step {
     Room,
     /// The so-manieth sync of a file from now fails; if that is an even one, the next sync of the whole disk does, too.
     FailSync { after: u32 },
+    /// The so-manieth sync of a folder from now fails.
+    FailFolderSync { after: u32 },
     /// So many power cuts that could come now are looked at; the run goes on as if there was none.
     Cuts { count: u32 },
     /// The machine loses power, all writers are gone, and the run goes on with what is left.
@@ -47,8 +49,10 @@ pub(super) enum Step {
     KillCompacting { writer: u8, at_call: u32 },
     /// A writer takes in a message for mailboxes; the user of the first one has as much as is allowed.
     OverQuota { writer: u8, to: Vec<u64>, size: u32 },
-    /// A writer backs the store up, and the backup is restored.
-    BackUp { writer: u8 },
+    /// A writer does something that adds to what a user has, who has as much as is allowed.
+    DoOverQuota { writer: u8, what: Operation },
+    /// A writer backs the store up, while others do something, and the backup is restored.
+    BackUp { writer: u8, meanwhile: Vec<Step> },
     /// A writer's view is compared with the model.
     Look { writer: u8 },
 }
@@ -228,6 +232,7 @@ fn step(random: &mut Random, weights: &Weights, writers: u8) -> Step {
         5 => Step::Close { writer },
         6 => Step::Clock { seconds: clock(random) },
         7 => Step::Full { room: random.below(8000) },
+        9 if random.once_in(3) => Step::FailFolderSync { after: 1 + random.below(6) as u32 },
         9 => Step::FailSync { after: 1 + random.below(4) as u32 },
         10 => Step::PowerCut,
         12 => Step::Collect { writer, all: !random.once_in(3), recount: random.once_in(3) },
@@ -235,13 +240,49 @@ fn step(random: &mut Random, weights: &Weights, writers: u8) -> Step {
         14 => Step::Select { writer, mailbox: random.next() },
         15 => Step::Compact { writer },
         16 => Step::KillCompacting { writer, at_call: 1 + random.below(24) as u32 },
-        17 => Step::BackUp { writer },
+        17 => Step::BackUp { writer, meanwhile: meanwhile(random, weights, writer) },
+        18 if random.once_in(2) => Step::DoOverQuota { writer, what: adding(random) },
         18 => {
             let to = (0..1 + random.below(4)).map(|_| random.next()).collect();
             Step::OverQuota { writer, to, size: size(random) }
         }
         _ => Step::Look { writer },
     }
+}
+
+/// Something that a user who has as much as is allowed may not do.
+fn adding(random: &mut Random) -> Operation {
+    match random.below(4) {
+        0 => Operation::Together {
+            to: random.next(),
+            sizes: (0..1 + random.below(3)).map(|_| size(random)).collect(),
+            replaced: None,
+            flags: 0,
+            keywords: 0,
+        },
+        1 => Operation::CreateMailbox { user: random.next(), name: random.next() as u8, special_use: 0 },
+        kind => Operation::Copy {
+            from: random.next(),
+            messages: (0..1 + random.below(4)).map(|_| random.next()).collect(),
+            to: random.next(),
+            expunge: kind == 3,
+        },
+    }
+}
+
+/// What another writer does during a backup, step by step.
+fn meanwhile(random: &mut Random, weights: &Weights, backing_up: u8) -> Vec<Step> {
+    if random.once_in(3) {
+        return Vec::new();
+    }
+    let writer = (backing_up + 1 + random.below(u64::from(WRITERS) - 1) as u8) % WRITERS;
+    let step = |random: &mut Random| match random.below(8) {
+        0 => Step::Checkpoint { writer },
+        1 | 2 => Step::Round { writer },
+        3 if random.once_in(4) => Step::FailSync { after: 1 + random.below(4) as u32 },
+        _ => Step::Do { writer, what: operation(random, weights) },
+    };
+    (0..1 + random.below(5)).map(|_| step(random)).collect()
 }
 
 fn clock(random: &mut Random) -> i64 {
@@ -361,12 +402,16 @@ mod tests {
         has(&|step| matches!(step, Step::Clock { seconds: ..0 }));
         has(&|step| matches!(step, Step::Full { .. }));
         has(&|step| matches!(step, Step::FailSync { .. }));
+        has(&|step| matches!(step, Step::FailFolderSync { .. }));
         has(&|step| matches!(step, Step::PowerCut));
         has(&|step| matches!(step, Step::Select { .. }));
         has(&|step| matches!(step, Step::Compact { .. }));
         has(&|step| matches!(step, Step::KillCompacting { .. }));
-        has(&|step| matches!(step, Step::BackUp { .. }));
+        has(&|step| matches!(step, Step::BackUp { meanwhile, .. } if meanwhile.is_empty()));
+        has(&|step| matches!(step, Step::BackUp { meanwhile, .. } if meanwhile.len() > 2));
         has(&|step| matches!(step, Step::OverQuota { .. }));
+        has(&|step| matches!(step, Step::DoOverQuota { what: Operation::Copy { expunge: true, .. }, .. }));
+        has(&|step| matches!(step, Step::DoOverQuota { what: Operation::CreateMailbox { .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Undelete { .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Copy { expunge: true, .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Deliver { to, .. }, .. } if to.len() > 20));
