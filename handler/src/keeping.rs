@@ -111,9 +111,9 @@ impl Keeping {
         self.is_called_away = true;
     }
 
-    /// Whether the session is to go elsewhere.
+    /// Whether the session is to go elsewhere. Without a router that has its socket, it stays.
     pub(crate) fn is_called_away(&self, shared: &Shared) -> bool {
-        self.is_called_away || shared.is_draining()
+        (self.is_called_away || shared.is_draining()) && shared.router.is_open()
     }
 
     /// The session has done all that came, and will wait for more once its output is sent: writes what is to be kept of it then.

@@ -53,6 +53,10 @@ mod worker;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("--abi") {
+        println!("{}", shm_abi::Abi::OWN.line());
+        return ExitCode::SUCCESS;
+    }
     match process::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

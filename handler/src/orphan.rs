@@ -94,6 +94,9 @@ impl Orphan {
                 log::error!("send eventfds to router", why = error);
             }
         }
+        if self.unknown.is_empty() {
+            self.complete(shared);
+        }
     }
 
     /// Does what is due; true once there is no hope of another router.
@@ -181,9 +184,22 @@ impl Orphan {
                 }
             }
         }
+        // A batch that found no room may name one that was busy twice.
         busy.sort_unstable();
         busy.dedup();
         self.unknown = busy;
+        if self.unknown.is_empty() {
+            self.complete(shared);
+        }
+    }
+
+    /// The router has all sockets: sessions may go elsewhere again, and it hears of room.
+    fn complete(&self, shared: &Shared) {
+        shared.router.open();
+        if shared.is_draining() {
+            shared.drain();
+        }
+        shared.router.send(&FromHandler::Room);
     }
 }
 

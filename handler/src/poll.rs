@@ -98,6 +98,10 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
         if orphan.step(shared, registry, ROUTER) {
             return Ok(Duration::from_secs(shared.settings().limits.grace_seconds.into()));
         }
+        if shared.is_draining() && shared.router.is_open() && shared.slots.used() == 0 {
+            log::info!("drained");
+            return Ok(Duration::ZERO);
+        }
         let now_ms = shared.now_ms();
         if now_ms >= next_tick_ms {
             next_tick_ms = now_ms + TICK_MS;

@@ -64,7 +64,7 @@ impl RouterLink {
         Arc::clone(&self.sender.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether there is a router at the other end, as far as is known.
+    /// Whether there is a router at the other end, as far as is known, that has the sockets of all sessions.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open.load(Ordering::SeqCst)
     }
@@ -74,7 +74,7 @@ impl RouterLink {
         self.is_open.store(false, Ordering::SeqCst);
     }
 
-    /// Goes on with another channel.
+    /// Goes on with another channel, until [`RouterLink::open`] for little more than to hand sockets over.
     ///
     /// # Errors
     /// The operating system's; then the link is as it was.
@@ -83,8 +83,12 @@ impl RouterLink {
         let sender = Arc::new(duplicate(&channel)?);
         *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
         *self.sender.write().unwrap_or_else(PoisonError::into_inner) = sender;
-        self.is_open.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// The router at the other end has the sockets of all sessions.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
     }
 
     /// Tells the router something with descriptors, if the channel has room for it now.

@@ -7,9 +7,7 @@ use crate::listen::remove_stale_socket;
 use crate::log::{Level, event};
 use crate::orders::Counted;
 use crate::server::{Phase, Server};
-use shm_abi::{
-    Channel, ChannelListener, ControlAnswer, ControlRequest, ReceiveError, RouterStatus, UpgradeState,
-};
+use shm_abi::{Channel, ChannelListener, ControlAnswer, ControlRequest, ReceiveError, RouterStatus};
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::io;
@@ -37,6 +35,14 @@ impl Control {
         let listener = ChannelListener::bind(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(Control { listener, path, clients: HashMap::new(), next: 0 })
+    }
+}
+
+impl Control {
+    /// The socket that the program before this one made.
+    pub(crate) fn inherited(socket: OwnedFd, runtime_dir: &Path) -> Control {
+        let path = runtime_dir.join("control");
+        Control { listener: ChannelListener::new(socket), path, clients: HashMap::new(), next: 0 }
     }
 }
 
@@ -129,8 +135,11 @@ impl Server {
                     Err(why) => ControlAnswer::Failed(why),
                 }
             }
-            ControlRequest::Upgrade => ControlAnswer::Failed("this router cannot be upgraded".into()),
-            ControlRequest::UpgradeState => ControlAnswer::Upgrade(UpgradeState::None),
+            ControlRequest::Upgrade => match self.begin_upgrade() {
+                Ok(()) => ControlAnswer::Done,
+                Err(why) => ControlAnswer::Failed(why),
+            },
+            ControlRequest::UpgradeState => ControlAnswer::Upgrade(self.upgrade_state()),
         }
     }
 

@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// Sessions that handlers besides `handler` have room for, those included that may be started.
-    fn room_beside(&self, handler: u32) -> u64 {
+    pub(crate) fn room_beside(&self, handler: u32) -> u64 {
         let each = self.table.limits().sessions;
         let rows = (0..).zip(&self.handlers).filter(|(row, _)| *row != handler);
         let serving = rows.filter_map(|(row, running)| match running {

@@ -5,13 +5,14 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::User;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The locked file. Removed when dropped; after a kill the lock is gone and the file may stay.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    _locked: Flock<File>,
+    locked: Flock<File>,
 }
 
 impl PidFile {
@@ -44,7 +45,24 @@ impl PidFile {
             crate::listen::give_to(&path, owner)
         };
         write(&mut locked).map_err(|error| fault(&error))?;
-        Ok(PidFile { path, _locked: locked })
+        Ok(PidFile { path, locked })
+    }
+}
+
+impl PidFile {
+    /// The file that the program before this one, in the same process, has locked.
+    pub(crate) fn inherited(file: OwnedFd, runtime_dir: &Path) -> Result<PidFile, String> {
+        let path = runtime_dir.join("router.pid");
+        match Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => Ok(PidFile { path, locked }),
+            Err((_, errno)) => Err(format!("cannot lock {}: {}", path.display(), errno.desc())),
+        }
+    }
+}
+
+impl AsFd for PidFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.locked.as_fd()
     }
 }
 

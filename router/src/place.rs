@@ -5,6 +5,7 @@ use crate::handlers::InFlight;
 use crate::log::{Level, event};
 use crate::route::{Prospect, Route, Row, route};
 use crate::server::{Phase, Server};
+use crate::upgrade::Upgrade;
 use crate::{spawn, time};
 use shm_abi::{Adopt, Connection, HandlerState, Hello, SendError, SessionId, ToHandler};
 use std::os::fd::AsFd;
@@ -207,7 +208,9 @@ impl Server {
 
     /// Whether a handler may be started: none can without eventfds.
     pub(crate) fn may_start(&self) -> bool {
-        !self.eventfds.is_empty() && self.throttle.may_start(self.now_ms)
+        // Nor may one be starting when another program takes over.
+        let is_leaving = matches!(self.upgrade, Upgrade::Agreed);
+        !is_leaving && !self.eventfds.is_empty() && self.throttle.may_start(self.now_ms)
     }
 
     /// A row that a process can be put into.
@@ -219,7 +222,7 @@ impl Server {
     }
 
     /// Starts a handler in a free row; true if it was started.
-    fn start(&mut self, handler: u32) -> bool {
+    pub(crate) fn start(&mut self, handler: u32) -> bool {
         let clock = (self.now_ms, time::wall_ms());
         let started = spawn::start(&self.program, &self.table, handler, clock, &self.notices, &self.waker);
         let running = match started {

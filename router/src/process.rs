@@ -59,6 +59,11 @@ impl HandlerProcess {
         }
     }
 
+    /// A process that the program before this one, in the same process as this one, had started or taken over.
+    pub(crate) fn carried(identity: Process, pidfd: OwnedFd) -> HandlerProcess {
+        HandlerProcess { identity, pidfd }
+    }
+
     /// The pidfd of a process that the table names, which need not be a child. `None` if it is gone.
     pub(crate) fn of_row(identity: Process) -> io::Result<Option<HandlerProcess>> {
         let pidfd = match open(identity.pid) {

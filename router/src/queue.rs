@@ -51,6 +51,11 @@ impl Queue {
         self.waiting.iter().filter(|client| is_one(client)).count()
     }
 
+    /// All that wait: sessions first, then connections, each oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.returning.iter().chain(&self.waiting)
+    }
+
     /// Puts a connection at the end.
     pub(crate) fn push(&mut self, client: Client) {
         self.waiting.push_back(client);

@@ -78,7 +78,10 @@ impl Server {
             // The turn ends with a look at the queue.
             FromHandler::Room => running.congested = false,
             FromHandler::Released { cell, generation } => self.on_released(handler, cell, generation),
-            FromHandler::Worn => event(Level::Warn, "handler-worn", &[("handler", &handler)]),
+            FromHandler::Worn => {
+                event(Level::Warn, "handler-worn", &[("handler", &handler)]);
+                self.replace(handler);
+            }
             FromHandler::Sockets { sessions } => self.on_sockets(handler, sessions, descriptors),
             FromHandler::Eventfds => self.on_eventfds(handler, descriptors),
             FromHandler::Rejoin { .. } => {

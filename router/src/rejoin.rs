@@ -59,6 +59,12 @@ impl Rejoin {
         Ok(Rejoin { listener, path, knocking: HashMap::new(), next: 0 })
     }
 
+    /// The socket that the program before this one made.
+    pub(crate) fn inherited(socket: OwnedFd, runtime_dir: &Path) -> Rejoin {
+        let path = rejoin_path(runtime_dir);
+        Rejoin { listener: ChannelListener::new(socket), path, knocking: HashMap::new(), next: 0 }
+    }
+
     /// Tells all who knock now to end, and says which processes they are. Where this record stands among all is the same in every
     /// version.
     pub(crate) fn turn_away_all(&self) -> Vec<u32> {
@@ -88,6 +94,9 @@ impl Server {
     pub(crate) fn expect_handlers(&mut self) {
         for info in self.table.handlers() {
             let handler = info.handler;
+            if self.handlers[handler as usize].is_some() {
+                continue;
+            }
             let found = HandlerProcess::of_row(info.process);
             let process = found.unwrap_or_else(|error| {
                 event(Level::Error, "handler-not-found", &[("handler", &handler), ("why", &error)]);

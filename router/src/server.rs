@@ -12,17 +12,19 @@ use crate::listen::Listener;
 use crate::log::{Level, event};
 use crate::metrics::{Endpoint, Pulse};
 use crate::notify::Notify;
+use crate::parts::Parts;
+use crate::pid_file::PidFile;
 use crate::queue::Queue;
 use crate::rejoin::{Expected, Rejoin};
 use crate::signals::Signals;
 use crate::throttle::Throttle;
+use crate::upgrade::{Replacement, Upgrade};
 use crate::{signals, time};
 use config::Settings;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use shm_abi::{BootKey, HandlerState, StartWait, Table};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -67,7 +69,11 @@ pub(crate) enum Phase {
 pub(crate) struct Server {
     pub(crate) settings_path: PathBuf,
     pub(crate) settings: Settings,
+    /// The program of handlers.
     pub(crate) program: PathBuf,
+    /// This program, as it is found on disk.
+    pub(crate) router_program: PathBuf,
+    pub(crate) pid_file: PidFile,
     pub(crate) table: Arc<Table>,
     pub(crate) boot_key: BootKey,
     /// One for each row; none while they are still to come from a handler of the last router.
@@ -95,6 +101,8 @@ pub(crate) struct Server {
     pub(crate) notify: Notify,
     /// Systemd was told that connections are taken.
     is_ready: bool,
+    pub(crate) upgrade: Upgrade,
+    pub(crate) replacement: Replacement,
     pub(crate) phase: Phase,
     pub(crate) now_ms: u64,
     pub(crate) notices: mpsc::Sender<Notice>,
@@ -108,26 +116,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// Puts everything together; nothing runs yet.
-    pub(crate) fn new(
-        settings_path: PathBuf,
-        settings: Settings,
-        program: PathBuf,
-        table: Table,
-        listeners: Vec<Listener>,
-    ) -> Result<Server, String> {
+    pub(crate) fn new(parts: Parts, upgrade: Upgrade) -> Result<Server, String> {
         let fault = |what: &str, error: io::Error| format!("cannot {what}: {error}");
         let poll = Poll::new().map_err(|error| fault("make a poll", error))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(|error| fault("make a waker", error))?;
         let (signals, signal_stream) = signals::catch().map_err(|error| fault("catch signals", error))?;
-        let control =
-            Control::open(&settings.runtime.dir).map_err(|error| fault("make the control socket", error))?;
-        let count = table.limits().handlers as usize;
-        let rejoin = Rejoin::open(&settings.runtime.dir)
-            .map_err(|error| fault("make the socket for handlers", error))?;
-        let mut key = [0; 32];
-        File::open("/dev/urandom")
-            .and_then(|mut source| source.read_exact(&mut key))
-            .map_err(|error| fault("read /dev/urandom", error))?;
+        signals::unblock();
+        let Parts { settings_path, settings, program, router_program, table, boot_key, pid_file, .. } = parts;
+        let Parts { listeners, control, rejoin, eventfds, handlers, escrow, queue, .. } = parts;
+        let count = handlers.len();
         let (notices, incoming_notices) = mpsc::channel();
         let addresses = Addresses::of(&table);
         let pulse = Pulse::new(time::now_ms());
@@ -136,15 +133,17 @@ impl Server {
             settings,
             program,
             table: Arc::new(table),
-            boot_key: BootKey(key),
-            eventfds: Vec::new(),
+            router_program,
+            boot_key,
+            pid_file,
+            eventfds,
             listeners,
             accept_after_ms: 0,
-            handlers: (0..count).map(|_| None).collect(),
+            handlers,
             expected: (0..count).map(|_| None).collect(),
             awaited: vec![false; count],
-            escrow: Escrow::default(),
-            queue: Queue::default(),
+            escrow,
+            queue,
             addresses,
             queue_flag: false,
             throttle: Throttle::default(),
@@ -154,6 +153,8 @@ impl Server {
             rejoin,
             notify: Notify::from_environment(),
             is_ready: false,
+            upgrade,
+            replacement: Replacement::default(),
             phase: Phase::Serving,
             now_ms: time::now_ms(),
             notices,
@@ -189,6 +190,23 @@ impl Server {
         Ok(())
     }
 
+    /// Polls the handlers that the program before this one had.
+    fn watch_handlers(&mut self) {
+        for handler in 0..self.handlers.len() as u32 {
+            let Some(running) = &self.handlers[handler as usize] else { continue };
+            let watched = self
+                .watch_handler(handler, running.channel.as_fd())
+                .and_then(|()| self.watch_process(handler, running.process.as_fd()));
+            if let Err(error) = watched {
+                event(Level::Error, "handler-not-watched", &[("handler", &handler), ("why", &error)]);
+                running.process.kill();
+            }
+        }
+        if matches!(self.upgrade, Upgrade::Replacing) {
+            self.replace_all();
+        }
+    }
+
     /// Has systemd keep the listening sockets, so that nobody is refused while this program is started again; those of socket units it
     /// has anyway. What it kept for earlier settings goes.
     fn keep_listeners(&self) {
@@ -216,6 +234,7 @@ impl Server {
 
     /// Runs until a stop is complete.
     pub(crate) fn serve(mut self) -> Result<(), String> {
+        self.watch_handlers();
         self.expect_handlers();
         self.settle_expected();
         self.start_if_none();
@@ -255,6 +274,7 @@ impl Server {
             }
             match self.phase {
                 Phase::Serving => {
+                    self.step_upgrade();
                     self.start_if_none();
                     self.settle_queue();
                     self.accept_bursts();

@@ -1,6 +1,7 @@
 //! TERM and INT, HUP: a flag each, and one pipe that wakes the poll.
 
 use nix::libc::{SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::{SigSet, Signal};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -13,14 +14,30 @@ pub(crate) struct Signals {
     reload: Arc<AtomicBool>,
 }
 
+/// The signals that are caught.
+fn caught() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Has the signals wait until [`unblock`], also over exec.
+pub(crate) fn block() {
+    // It fails for sets that do not exist.
+    let _ = caught().thread_block();
+}
+
+/// Has the signals come that have waited.
+pub(crate) fn unblock() {
+    let _ = caught().thread_unblock();
+}
+
 /// Begins to catch the signals. The stream becomes readable with each.
 pub(crate) fn catch() -> io::Result<(Signals, mio::net::UnixStream)> {
     let signals = Signals::default();
     let (wakes, woken) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
-    let caught = [(SIGTERM, &signals.stop), (SIGINT, &signals.stop), (SIGHUP, &signals.reload)];
-    for (signal, flag) in caught {
+    let flags = [(SIGTERM, &signals.stop), (SIGINT, &signals.stop), (SIGHUP, &signals.reload)];
+    for (signal, flag) in flags {
         // Actions run in this order: who is woken finds the flag set.
         signal_hook::flag::register(signal, flag.clone())?;
         signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;

@@ -18,7 +18,7 @@ use crate::handlers::Running;
 /// Where a handler finds its channel.
 const CHANNEL_DESCRIPTOR: i32 = 3;
 /// Where the handler is when it is not beside the router.
-const INSTALLED: &str = "/usr/libexec/lode/handler";
+pub(crate) const INSTALLED: &str = "/usr/libexec/lode/handler";
 /// How long a handler may take to start; it may have to recover its store first.
 const START_SECONDS: u32 = 120;
 

@@ -57,8 +57,9 @@ const RECORDS: u64 = {
     hash_of_code(hash, include_bytes!("parked.rs"))
 };
 
-/// Goes on hashing with the code of a file, up to its tests. No text in these files has two slashes.
-const fn hash_of_code(mut hash: u64, source: &[u8]) -> u64 {
+/// Goes on hashing with the code of a file, up to its tests. No text in these files has two slashes. For records that two programs
+/// have in common.
+pub const fn hash_of_code(mut hash: u64, source: &[u8]) -> u64 {
     const TESTS: &[u8] = b"#[cfg(test)]";
     let mut at = 0;
     while at < source.len() && !has_at(source, at, TESTS) {

@@ -11,13 +11,14 @@ use crate::notify::RowIndex;
 use crate::parked::CellFlags;
 use crate::session_id::SessionId;
 use crate::{parked, text};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Attempts of a reader before it gives up a cell whose writer stopped in the middle.
 const READ_ATTEMPTS: u32 = 64;
 
 /// What a session is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum CellState {
     /// No session.
@@ -61,7 +62,7 @@ impl CellState {
 }
 
 /// What a cell says, copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
     /// Its name: row of the handler, cell, generation of the cell.
     pub id: SessionId,

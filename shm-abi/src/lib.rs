@@ -35,7 +35,7 @@ mod text;
 mod wire;
 mod worker_row;
 
-pub use abi::Abi;
+pub use abi::{Abi, hash_of_code};
 pub use attempts::{Attempts, Standing};
 pub use cell::{Cell, CellState, SessionInfo};
 pub use channel::{Channel, Incoming, ReceiveError, SendError, inherited};

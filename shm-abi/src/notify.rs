@@ -25,13 +25,14 @@
 //!   that was killed.
 
 use crate::table::{Table, TableView};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 /// A mailbox row's number, k.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RowIndex(pub u32);
 
 impl TableView {
