@@ -15,7 +15,7 @@ const HEAD_WORDS: usize = 2;
 pub const PARKED_OCTETS: usize = (PARKED_WORDS - HEAD_WORDS) * 8;
 
 /// Facts about a session that its worker tells as it goes, a set of bits. What a dead handler's session is worth is read off them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CellFlags(pub u64);
 
 impl CellFlags {
