@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod imap;
 pub mod lmtp;
 pub mod mail;
+pub mod openmetrics;
 pub mod order;
 pub mod pattern;
 pub mod pop3;
