@@ -15,8 +15,6 @@ use super::palette::Palette;
 use super::sample::{Handler, Sample};
 use crate::shared_table::{seconds_since, span};
 
-/// Heartbeats older than this are shown as an alarm, in seconds: threads beat at least once a second.
-const STALE_SECONDS: u64 = 4;
 /// Screens with fewer lines show no handlers.
 const LINES_FOR_HANDLERS: u16 = 10;
 
@@ -42,7 +40,7 @@ pub(super) fn screen(frame: &mut Frame<'_>, sample: &Sample, model: &Model, pale
     ])
     .areas(area);
     frame.render_widget(headline(sample, palette), head);
-    draw_handlers(frame, handlers, sample, palette);
+    draw_handlers(frame, handlers, sample, model, palette);
     draw_sessions(frame, sessions, sample, model, palette);
     frame.render_widget(bottom_line(sample, model, palette), bottom);
     match &model.over {
@@ -97,12 +95,13 @@ const HANDLER_COLUMNS: [(&str, u16); 11] = [
     ("PID", 7),
 ];
 
-fn draw_handlers(frame: &mut Frame<'_>, area: Rect, sample: &Sample, palette: &Palette) {
+fn draw_handlers(frame: &mut Frame<'_>, area: Rect, sample: &Sample, model: &Model, palette: &Palette) {
+    let is_in_trouble = |handler: &Handler| is_in_trouble(handler, sample.now_ms, model.stale_seconds);
     let mut handlers: Vec<&Handler> = sample.handlers.iter().collect();
     // Those in trouble first, in case there is no room for all.
-    handlers.sort_by_key(|handler| (!is_in_trouble(handler, sample.now_ms), handler.info.handler));
+    handlers.sort_by_key(|handler| (!is_in_trouble(handler), handler.info.handler));
     let rows = handlers.into_iter().map(|handler| {
-        let trouble = is_in_trouble(handler, sample.now_ms);
+        let trouble = is_in_trouble(handler);
         let style = if trouble { palette.alarm } else { Style::new() };
         Row::new(handler_cells(handler, sample.now_ms).map(Cell::from)).style(style)
     });
@@ -144,10 +143,10 @@ fn crashes(handler: &Handler) -> u64 {
 }
 
 /// Whether somebody should look at a handler.
-fn is_in_trouble(handler: &Handler, now_ms: u64) -> bool {
+fn is_in_trouble(handler: &Handler, now_ms: u64, stale_seconds: u64) -> bool {
     let info = &handler.info;
     // Threads that never beat are not there.
-    let stale = |then_ms: u64| seconds_since(then_ms, now_ms).is_some_and(|age| age >= STALE_SECONDS);
+    let stale = |then_ms: u64| seconds_since(then_ms, now_ms).is_some_and(|age| age >= stale_seconds);
     match info.state {
         HandlerState::Serving | HandlerState::Draining => {
             stale(info.heartbeats_ms[Heartbeat::Poll as usize])
@@ -165,6 +164,7 @@ fn draw_sessions(frame: &mut Frame<'_>, area: Rect, sample: &Sample, model: &Mod
         Order::Octets => "OUT",
         Order::Age => "AGE",
         Order::Command => "COMMAND",
+        Order::Memory => "MEM",
     };
     let title = |column: &&columns::Column| {
         let mark = match (column.title == sorted_by, model.reversed) {
@@ -234,7 +234,7 @@ fn bottom_line(sample: &Sample, model: &Model, palette: &Palette) -> Line<'stati
         spans.push(Span::styled(format!("filter: {}  ", model.filter), palette.strong));
     }
     let possible = |reason: Option<&str>| if reason.is_some() { palette.dim } else { Style::new() };
-    spans.push(Span::raw("q quit  ? help  c o a m sort  / filter  Enter details  "));
+    spans.push(Span::raw("q quit  ? help  c o a m b sort  / filter  Enter details  "));
     spans.push(Span::styled("K kick  ", possible(why_not(sample))));
     spans.push(Span::styled("M migrate", possible(why_no_migration(sample))));
     if let Some(why) = why_no_migration(sample) {

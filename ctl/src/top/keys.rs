@@ -11,7 +11,7 @@ const PAGE_ROWS: isize = 10;
 
 /// The keys of the list, for the help: key and meaning.
 pub(super) const HELP: &[(&str, &str)] = &[
-    ("c o a m", "sort by CPU, octets, age, command (longest first)"),
+    ("c o a m b", "sort by CPU, octets, age, command (longest first), memory"),
     ("r", "the other way round"),
     ("/", "filter: words that a session must have in any column"),
     ("Esc", "no filter"),
@@ -78,6 +78,7 @@ fn in_list(code: KeyCode, model: &mut Model, sample: &Sample) -> Effect {
         KeyCode::Char('o') => model.set_order(Order::Octets, sample),
         KeyCode::Char('a') => model.set_order(Order::Age, sample),
         KeyCode::Char('m') => model.set_order(Order::Command, sample),
+        KeyCode::Char('b') => model.set_order(Order::Memory, sample),
         KeyCode::Char('r') => {
             model.reversed = !model.reversed;
             model.select_first(sample);

@@ -73,6 +73,9 @@ pub(crate) fn run(arguments: &Arguments, config: Option<&Path>) -> Result<()> {
     let mut source = Source::open(&context.settings.runtime.dir)?;
     let mut history = History::default();
     let mut model = Model::new(arguments.sort, &arguments.filter);
+    if let hang_seconds @ 1.. = context.settings.limits.hang_seconds {
+        model.stale_seconds = hang_seconds.into();
+    }
     if arguments.once {
         history.push(source.read());
         std::thread::sleep(arguments.interval);

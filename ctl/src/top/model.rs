@@ -12,6 +12,9 @@ use super::sample::{Sample, Session};
 /// Most octets of a filter or a number that is typed.
 const TYPED_OCTETS_MAX: usize = 80;
 
+/// Silence of a thread that is an alarm where the settings name none, in seconds: threads beat at least once a second.
+const STALE_SECONDS: u64 = 4;
+
 /// Which sessions come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
@@ -23,6 +26,8 @@ pub(crate) enum Order {
     Age,
     /// Those whose command runs longest
     Command,
+    /// Those that hold the most memory
+    Memory,
 }
 
 /// What lies over the list and takes the keys.
@@ -52,6 +57,8 @@ pub(super) struct Model {
     pub(super) selected: Option<SessionId>,
     pub(super) over: Over,
     pub(super) paused: bool,
+    /// Handlers whose threads did not beat for so long are in trouble.
+    pub(super) stale_seconds: u64,
     /// What became of the last deed.
     pub(super) message: Option<String>,
     /// Where the selected session stood, for when it is gone.
@@ -68,6 +75,7 @@ impl Model {
             selected: None,
             over: Over::Nothing,
             paused: false,
+            stale_seconds: STALE_SECONDS,
             message: None,
             position: 0,
         }
@@ -99,6 +107,7 @@ impl Model {
                 .then_with(|| other.info.cpu_micros.cmp(&one.info.cpu_micros)),
             Order::Octets => other.octets().cmp(&one.octets()),
             Order::Age => oldest_first(one.info.accepted_ms, other.info.accepted_ms),
+            Order::Memory => other.info.memory_octets.cmp(&one.info.memory_octets),
             Order::Command => oldest_first(one.info.command_since_ms, other.info.command_since_ms),
         }
     }

@@ -102,6 +102,8 @@ fn sessions_are_sorted_by_what_they_take() {
     rig.cell(0).add_bytes(10, 90_000, NOW_MS);
     rig.cell(2).add_bytes(10, 900, NOW_MS);
     rig.cell(2).begin_command("FETCH", NOW_MS - 5_000);
+    rig.cell(2).set_memory(5_000);
+    rig.cell(1).set_memory(4_000);
     rig.table.handler(0).count(shm_abi::Counter::Commands, 40);
     let sample = history.push(rig.look(NOW_MS + 2_000));
     let mut model = Model::new(Order::Cpu, "");
@@ -113,6 +115,7 @@ fn sessions_are_sorted_by_what_they_take() {
         ("o", ["ann", "carl", "bob"]),
         ("a", ["ann", "bob", "carl"]),
         ("m", ["carl", "ann", "bob"]),
+        ("b", ["carl", "bob", "ann"]),
         ("r", ["ann", "bob", "carl"]),
         ("c", ["bob", "carl", "ann"]),
     ] {
@@ -166,6 +169,28 @@ fn with_a_dead_router_deeds_are_refused_with_the_reason() {
         assert_eq!(model.over, Over::Nothing);
         assert!(model.message.as_ref().is_some_and(|message| message.contains("the router is dead")));
     }
+}
+
+#[test]
+fn a_handler_that_hangs_stands_first_and_is_marked() {
+    let rig = Rig::new();
+    for (handler, beat_ms) in [(0, NOW_MS), (1, NOW_MS - 7_000)] {
+        rig.table.handler(handler).beat(shm_abi::Heartbeat::Poll, beat_ms);
+    }
+    let sample = History::default().push(rig.look(NOW_MS));
+    let mut model = Model::new(Order::Cpu, "");
+    model.follow(&sample);
+    let rows = |model: &Model| -> Vec<String> {
+        let shown = screen(100, 30, &sample, model);
+        let rows = shown.lines().filter(|line| line.contains("serving"));
+        rows.map(|line| {
+            line.trim_matches(['"', ' ']).split_whitespace().take(4).collect::<Vec<_>>().join(" ")
+        })
+        .collect()
+    };
+    assert_eq!(rows(&model), ["1 serving 1 7/-/-", "0 serving 2 0/-/-"]);
+    model.stale_seconds = 10;
+    assert_eq!(rows(&model), ["0 serving 2 0/-/-", "1 serving 1 7/-/-"]);
 }
 
 #[test]

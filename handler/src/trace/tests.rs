@@ -292,6 +292,71 @@ fn lines_are_printable_and_bounded() {
     assert_eq!(lines[1..], ["S [abc]", "S "]);
 }
 
+/// Whatever comes in whatever pieces, nothing falls over, and lines stay lines.
+#[test]
+fn any_octets_in_any_pieces_are_taken() {
+    let words: &[&[u8]] = &[
+        b"a ",
+        b"LOGIN ",
+        b"AUTHENTICATE ",
+        b"{3}\r\n",
+        b"{3+}\r\n",
+        b"{99999999999999999999}\r\n",
+        b"{0}\r\n",
+        b"\r\n",
+        b"+ \r\n",
+        b"a OK\r\n",
+        b"* OK\r\n",
+        b"+OK\r\n",
+        b"-ERR\r\n",
+        b"RETR 1\r\n",
+        b"AUTH PLAIN\r\n",
+        b".\r\n",
+        b"\n.\n",
+        b"354 \r\n",
+        b"250 ok\r\n",
+        b"DATA\r\n",
+        b"BDAT 4\r\n",
+        b"BDAT 18446744073709551616\r\n",
+        b"\xff\x00",
+        b"\xc3",
+        b":internal:",
+        b"DONE\r\n",
+    ];
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for round in 0..600 {
+        let protocol = [Protocol::Imap, Protocol::Pop3, Protocol::Lmtp][round % 3];
+        let place = if round % 2 == 0 { Place::BetweenCommands } else { Place::Unknown };
+        let mut rig = Rig::new(protocol, place);
+        for _ in 0..60 {
+            let word = words[next(words.len())];
+            let cut = next(word.len() + 1);
+            match next(3) {
+                0 => {
+                    rig.client(&word[..cut]);
+                    rig.client(&word[cut..]);
+                }
+                1 => rig.server(word),
+                _ => {
+                    let mut trail = Trail::default();
+                    trail.add(&word[..cut]);
+                    trail.add_range(next(5) as u64);
+                    trail.add(&word[cut..]);
+                    rig.tap.server(&mut trail, 9);
+                }
+            }
+        }
+        let lines = rig.read();
+        assert!(lines.iter().all(|line| matches!(&line[..2], "C " | "S " | "- ")), "{lines:?}");
+    }
+}
+
 #[test]
 fn a_slow_reader_loses_lines_and_is_told_how_many() {
     let mut rig = Rig::new(Protocol::Pop3, Place::BetweenCommands);
