@@ -157,6 +157,8 @@ impl RouterLink {
                     return Wish::Welcomed { wants_eventfds };
                 }
                 Err(ReceiveError::DescriptorsLost(ToHandler::Connection(connection))) => {
+                    // For the next one; this one the router gives to another handler, or here again.
+                    shared.store.give_back_files();
                     refuse(shared, &connection, Refusal::OutOfDescriptors);
                 }
                 Err(ReceiveError::DescriptorsLost(ToHandler::Adopt(adopt))) => {

@@ -37,6 +37,7 @@ impl Server {
                     Accepted::Empty => self.listeners[number].ready = false,
                     // Perhaps only because of sockets that are kept for sessions that are over.
                     Accepted::Exhausted(_) if self.escrow.sweep(&self.table) > 0 => {}
+                    Accepted::Exhausted(_) if self.turn_one_away(number) => {}
                     Accepted::Exhausted(error) => {
                         self.accept_after_ms = self.now_ms + REST_MS;
                         self.count(shm_abi::Tally::LimitedDescriptors);
@@ -45,6 +46,23 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Without descriptors: tells a connection so by the one in reserve, rather than to let it wait for nobody knows what.
+    fn turn_one_away(&mut self, number: usize) -> bool {
+        let mut told = None;
+        let (listener, now_ms) = (&self.listeners[number], self.now_ms);
+        self.reserve.lend(|| {
+            if let Accepted::Client(client) = listener.accept(now_ms) {
+                client.turn_away(Refusal::Full);
+                told = Some(());
+            }
+        });
+        if told.is_some() {
+            self.table.count_accepted();
+            self.table.count_turned_away();
+        }
+        told.is_some()
     }
 
     fn take_in(&mut self, client: Client) {

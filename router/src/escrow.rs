@@ -19,15 +19,32 @@ pub(crate) struct Kept {
 }
 
 /// All of them, by handler and cell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Escrow {
     handlers: Vec<HashMap<u32, Kept>>,
+    most: usize,
+}
+
+impl Default for Escrow {
+    /// Empty, and without a limit.
+    fn default() -> Escrow {
+        Escrow { handlers: Vec::new(), most: usize::MAX }
+    }
 }
 
 impl Escrow {
+    /// From now on keeps at most so many: for more there are no descriptors.
+    pub(crate) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Keeps the socket of a session that a handler has taken. What is kept for an earlier session of the cell is let go of.
+    /// A session of which nothing is kept, since there is no room, ends with its handler.
     pub(crate) fn keep(&mut self, handler: u32, cell: u32, generation: u32, client: Client) {
         let handler = handler as usize;
+        if self.len() >= self.most {
+            return;
+        }
         if self.handlers.len() <= handler {
             self.handlers.resize_with(handler + 1, HashMap::new);
         }

@@ -10,6 +10,7 @@ mod adoption;
 mod client;
 mod control;
 mod crashes;
+mod descriptors;
 mod escrow;
 mod handlers;
 mod left_over;

@@ -84,7 +84,7 @@ impl Server {
     pub(crate) fn migrate(&mut self, sessions: &[SessionId], to: u32) -> Result<Counted, String> {
         self.serving(to)?;
         let moving = sessions.iter().filter(|id| id.handler != to && self.is_there(**id)).count();
-        let room = self.table.limits().sessions.saturating_sub(self.table.session_count(to)) as usize;
+        let room = self.sessions_each().saturating_sub(self.table.session_count(to)) as usize;
         if moving > room {
             return Err(format!("handler {to} has room for {room} sessions, not for {moving}"));
         }
@@ -139,7 +139,7 @@ impl Server {
 
     /// Sessions that handlers besides `handler` have room for, those included that may be started.
     pub(crate) fn room_beside(&self, handler: u32) -> u64 {
-        let each = self.table.limits().sessions;
+        let each = self.sessions_each();
         let rows = (0..).zip(&self.handlers).filter(|(row, _)| *row != handler);
         let serving = rows.filter_map(|(row, running)| match running {
             Some(_) => match self.table.handler(row).state() {

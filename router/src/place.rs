@@ -57,7 +57,7 @@ impl Server {
         let running = self.handlers.get(handler as usize).and_then(Option::as_ref);
         running.is_some_and(|running| !running.congested)
             && self.table.handler(handler).state() == HandlerState::Serving
-            && self.table.session_count(handler) < self.table.limits().sessions
+            && self.table.session_count(handler) < self.sessions_each()
     }
 
     /// What a connection that waits can expect now.
@@ -66,6 +66,11 @@ impl Server {
             Route::To(_) | Route::Start(_) => Prospect::Soon,
             Route::Wait(prospect) => prospect,
         }
+    }
+
+    /// How many sessions a handler may have.
+    pub(crate) fn sessions_each(&self) -> u32 {
+        self.table.limits().sessions.min(self.budget.sessions_each)
     }
 
     /// How many handlers may serve at a time.
@@ -86,7 +91,7 @@ impl Server {
             None => Row { state: HandlerState::Free, sessions: 0, open: !self.awaited[handler as usize] },
         });
         let may_start = self.may_start();
-        route(rows, self.handlers_max(), self.table.limits().sessions, self.queue.total() + more, may_start)
+        route(rows, self.handlers_max(), self.sessions_each(), self.queue.total() + more, may_start)
     }
 
     /// Sends a connection to a handler; gives it back if that cannot be done.

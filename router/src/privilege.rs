@@ -15,6 +15,11 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
     }
 }
 
+/// How many descriptors this process may have.
+pub(crate) fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
 /// The user to become, or `None` to stay who we are.
 pub(crate) fn run_user(settings: &Settings) -> Result<Option<User>, String> {
     let name = &settings.run.user;

@@ -6,6 +6,7 @@
 use crate::activation::STORED;
 use crate::addresses::Addresses;
 use crate::control::Control;
+use crate::descriptors::{Budget, Reserve};
 use crate::escrow::Escrow;
 use crate::handlers::Running;
 use crate::listen::Listener;
@@ -19,7 +20,7 @@ use crate::rejoin::{Expected, Rejoin};
 use crate::signals::Signals;
 use crate::throttle::Throttle;
 use crate::upgrade::{Replacement, Upgrade};
-use crate::{signals, time};
+use crate::{privilege, signals, time};
 use config::Settings;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -89,6 +90,9 @@ pub(crate) struct Server {
     pub(crate) awaited: Vec<bool>,
     /// The sockets of the sessions that handlers have.
     pub(crate) escrow: Escrow,
+    /// What descriptors there are for.
+    pub(crate) budget: Budget,
+    pub(crate) reserve: Reserve,
     pub(crate) queue: Queue,
     pub(crate) addresses: Addresses,
     pub(crate) queue_flag: bool,
@@ -123,7 +127,14 @@ impl Server {
         let (signals, signal_stream) = signals::catch().map_err(|error| fault("catch signals", error))?;
         signals::unblock();
         let Parts { settings_path, settings, program, router_program, table, boot_key, pid_file, .. } = parts;
-        let Parts { listeners, control, rejoin, eventfds, handlers, escrow, queue, .. } = parts;
+        let Parts { listeners, control, rejoin, eventfds, handlers, mut escrow, queue, .. } = parts;
+        let (handlers_max, sessions_each) = (settings.handlers.max, settings.handlers.sessions);
+        let descriptors = privilege::descriptor_limit();
+        let budget = Budget::of(descriptors, handlers_max, sessions_each, settings.limits.queue);
+        if let Some(shortage) = budget.shortage(handlers_max, sessions_each) {
+            event(Level::Warn, "descriptors-few", &[("limit", &descriptors), ("so", &shortage)]);
+        }
+        escrow.set_most(budget.kept_most);
         let count = handlers.len();
         let (notices, incoming_notices) = mpsc::channel();
         let addresses = Addresses::of(&table);
@@ -143,6 +154,8 @@ impl Server {
             expected: (0..count).map(|_| None).collect(),
             awaited: vec![false; count],
             escrow,
+            budget,
+            reserve: Reserve::take(),
             queue,
             addresses,
             queue_flag: false,

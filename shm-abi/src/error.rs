@@ -82,7 +82,10 @@ impl fmt::Display for TableError {
                 "the shared table has layout {table:016x}, this program has layout {program:016x}: they are not of one build"
             ),
             TableError::NoSpace { octets } => {
-                write!(out, "/dev/shm has no room for the shared table of {octets} octets")
+                write!(
+                    out,
+                    "/dev/shm has no room for the shared table of {octets} octets: make it larger, or lower max or sessions of [handlers]"
+                )
             }
             TableError::Os { name, errno } => write!(out, "table of sessions {name}: {}", errno.desc()),
         }

@@ -84,6 +84,21 @@ impl<K: Eq + Hash + Copy, V> Cache<K, V> {
         }
     }
 
+    /// Forgets what nobody uses.
+    pub(crate) fn clear_unused(&self) {
+        let mut state = self.lock();
+        let unused: Vec<K> = state
+            .entries
+            .iter()
+            .filter(|(_, (value, _))| Arc::strong_count(value) == 1)
+            .map(|(key, _)| *key)
+            .collect();
+        let removed: Vec<_> = unused.iter().filter_map(|key| state.entries.remove(key)).collect();
+        drop(state);
+        // Closed only now, with the cache free for others.
+        drop(removed);
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         let removed = std::mem::take(&mut self.lock().entries);
@@ -120,6 +135,15 @@ mod tests {
     fn open(cache: &Cache<u32, u32>, key: u32) -> Arc<u32> {
         let opened: Result<Arc<u32>, ()> = cache.get_or(key, || Ok(key * 10));
         opened.expect("opens")
+    }
+
+    #[test]
+    fn what_nobody_uses_can_be_given_back() {
+        let cache = Cache::new(8);
+        let used = open(&cache, 1);
+        open(&cache, 2);
+        cache.clear_unused();
+        assert!(cache.get(1).is_some_and(|cached| Arc::ptr_eq(&cached, &used)) && cache.get(2).is_none());
     }
 
     #[test]

@@ -144,6 +144,15 @@ impl Derived {
         })
     }
 
+    /// Closes the files of what nobody uses.
+    pub(crate) fn give_back_files(&self) {
+        self.mailboxes.clear_unused();
+        self.lists.clear_unused();
+        self.seen.clear_unused();
+        self.usages.give_back_files();
+        self.pages.give_back_files();
+    }
+
     /// The folder of a user.
     pub(crate) fn user_folder(&self, user: UserId) -> Result<PathBuf> {
         let name = self.catalog.name(user)?.ok_or(StoreError::NotFound("user"))?;

@@ -51,6 +51,14 @@ impl StoreError {
             if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
+    /// Whether the process has too few descriptors or too little memory, for the moment.
+    pub fn is_shortage(&self) -> bool {
+        let StoreError::Io { error, .. } = self else { return false };
+        let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
+        use nix::errno::Errno::{EAGAIN, EMFILE, ENFILE, ENOMEM};
+        matches!(errno, Some(EMFILE | ENFILE | ENOMEM | EAGAIN))
+    }
+
     /// Whether what was asked for is not there (any more): nothing is wrong with the store.
     pub fn is_gone(&self) -> bool {
         matches!(self, StoreError::NotFound(_) | StoreError::Gone(_))

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::content::KnownDamage;
 use crate::counters::Counters;
 use crate::damage::Damage;
 use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
+use crate::disk::relief::{self, GivesBack};
 use crate::disk::{Disk, Mutation};
 use crate::draft::Draft;
 use crate::error::{ChangeError, CommitError, Result, StoreError};
@@ -165,6 +166,20 @@ impl std::fmt::Debug for Store {
     }
 }
 
+impl GivesBack for Store {
+    fn give_back(&self) {
+        self.derived.give_back_files();
+    }
+}
+
+impl Store {
+    /// Closes files that are kept open only because somebody may want them again: for a process that is short of descriptors. What is
+    /// opened here does so by itself.
+    pub fn give_back_files(&self) {
+        self.derived.give_back_files();
+    }
+}
+
 impl Store {
     /// Opens a store, or makes an empty one. Whoever opens it first (no other process has it open) runs recovery and makes
     /// the locks anew.
@@ -296,6 +311,8 @@ impl Store {
             before_change: OnceLock::new(),
             closed: RwLock::new(false),
         });
+        let holder: Weak<Store> = Arc::downgrade(&store);
+        relief::register(holder);
         let now = store.logs.positions();
         if checkpoint.is_ahead_of(&now) {
             let page_set_back = now.no_further_than(&checkpoint);

@@ -29,6 +29,10 @@ pub struct Options {
     pub handlers: u32,
     /// `handlers.sessions`
     pub sessions: u32,
+    /// `RLIMIT_NOFILE` of its processes, soft and hard; nothing for the test's own. Needs the program `prlimit`.
+    pub descriptors: Option<u64>,
+    /// `RLIMIT_AS` of its processes, in octets; nothing for the test's own. Needs the program `prlimit`.
+    pub address_space: Option<u64>,
     /// Further settings: table, key and value in TOML.
     pub settings: Vec<(String, String, String)>,
 }
@@ -36,7 +40,14 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let users = ["ann", "bob"].map(str::to_string).to_vec();
-        Options { users, handlers: 4, sessions: 1000, settings: Vec::new() }
+        Options {
+            users,
+            handlers: 4,
+            sessions: 1000,
+            descriptors: None,
+            address_space: None,
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -50,6 +61,18 @@ impl Options {
     /// Sets the number of handlers and of sessions each.
     pub fn handlers(mut self, handlers: u32, sessions: u32) -> Options {
         (self.handlers, self.sessions) = (handlers, sessions);
+        self
+    }
+
+    /// Limits descriptors.
+    pub fn descriptors(mut self, descriptors: u64) -> Options {
+        self.descriptors = Some(descriptors);
+        self
+    }
+
+    /// Limits address space.
+    pub fn address_space(mut self, octets: u64) -> Options {
+        self.address_space = Some(octets);
         self
     }
 
@@ -94,7 +117,7 @@ impl Peer {
 }
 
 enum Kind {
-    Lode { child: Option<Child>, settings: PathBuf },
+    Lode { child: Option<Child>, settings: PathBuf, prlimit: Vec<String> },
     Peer(Peer),
 }
 
@@ -126,11 +149,17 @@ impl Server {
     }
 
     /// Starts one and waits until it answers.
+    #[track_caller]
     pub fn with(options: Options) -> Server {
+        Server::try_with(options).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts one and waits until it answers; why its router ended at once, with its log.
+    pub fn try_with(options: Options) -> Result<Server, String> {
         let folder = tempfile::Builder::new().prefix("lode-test-").tempdir().expect("a folder for the test");
         if let Some(peer) = Peer::named() {
             let suffix = format!("-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            return Server { folder, addresses: peer.addresses, kind: Kind::Peer(peer), suffix };
+            return Ok(Server { folder, addresses: peer.addresses, kind: Kind::Peer(peer), suffix });
         }
         let addresses = Addresses { imap: free(), pop3: free(), lmtp: free() };
         let settings = folder.path().join("lode.toml");
@@ -138,10 +167,10 @@ impl Server {
         let users: String =
             options.users.iter().map(|user| format!("{user}:{{PLAIN}}{PASSWORD}\n")).collect();
         fs::write(folder.path().join("users"), users).expect("users written");
-        let kind = Kind::Lode { child: None, settings };
+        let kind = Kind::Lode { child: None, settings, prlimit: prlimit(&options) };
         let mut server = Server { folder, addresses, kind, suffix: String::new() };
-        server.launch();
-        server
+        server.try_launch()?;
+        Ok(server)
     }
 
     /// Where the protocols are spoken.
@@ -328,6 +357,11 @@ impl Server {
         command
     }
 
+    /// The log.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder().join("log")).unwrap_or_default()).into_owned()
+    }
+
     /// The end of the log, for a failure's message.
     pub fn tail(&self) -> String {
         let text = fs::read(self.folder().join("log")).unwrap_or_default();
@@ -341,29 +375,35 @@ impl Server {
         }
     }
 
+    #[track_caller]
     fn launch(&mut self) {
-        let log = self.folder.path().join("log");
-        let log = File::options().create(true).append(true).open(log).expect("a log file");
-        let Kind::Lode { child, settings } = &mut self.kind else { return };
-        let mut command = tied_to_us(&binary("router"));
-        command.arg("--config").arg(&*settings).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a log file")).stderr(log);
-        *child = Some(command.spawn().expect("the router starts"));
-        self.until_answering();
+        self.try_launch().unwrap_or_else(|why| panic!("{why}"));
     }
 
     #[track_caller]
-    fn until_answering(&mut self) {
+    fn try_launch(&mut self) -> Result<(), String> {
+        let log = self.folder.path().join("log");
+        let log = File::options().create(true).append(true).open(log).expect("a log file");
+        let Kind::Lode { child, settings, prlimit } = &mut self.kind else { return Ok(()) };
+        let mut command = tied_to_us(prlimit, &binary("router"));
+        command.arg("--config").arg(&*settings).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a log file")).stderr(log);
+        *child = Some(command.spawn().expect("the router starts"));
+        self.until_answering()
+    }
+
+    #[track_caller]
+    fn until_answering(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + PROCESS_PATIENCE;
         loop {
             let all = [self.addresses.imap, self.addresses.pop3, self.addresses.lmtp];
             if all.iter().all(|address| TcpStream::connect(address).is_ok()) {
-                break;
+                return Ok(());
             }
             if let Kind::Lode { child: Some(child), .. } = &mut self.kind
                 && let Ok(Some(status)) = child.try_wait()
             {
-                panic!("the router ended at once with {status}{}", self.tail());
+                return Err(format!("the router ended at once with {status}{}", self.tail()));
             }
             assert!(Instant::now() < deadline, "the router does not listen{}", self.tail());
             std::thread::sleep(Duration::from_millis(10));
@@ -434,14 +474,30 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// A command that dies with the test, even when the test is killed.
-fn tied_to_us(program: &Path) -> Command {
+fn tied_to_us(prlimit: &[String], program: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
-    if !setpriv.exists() {
-        return Command::new(program);
+    let tied = ["/usr/bin/setpriv", "--pdeathsig", "KILL"].map(str::to_string);
+    let tied = if setpriv.exists() { tied.to_vec() } else { Vec::new() };
+    let mut words = tied.iter().chain(prlimit);
+    match words.next() {
+        None => Command::new(program),
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(program);
+            command
+        }
     }
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL"]).arg(program);
-    command
+}
+
+/// What is said before a program to limit what it may have; nothing if all is as the test's own.
+fn prlimit(options: &Options) -> Vec<String> {
+    let mut words = Vec::new();
+    words.extend(options.descriptors.map(|most| format!("--nofile={most}:{most}")));
+    words.extend(options.address_space.map(|most| format!("--as={most}:{most}")));
+    if !words.is_empty() {
+        words.insert(0, "/usr/bin/prlimit".to_string());
+    }
+    words
 }
 
 /// A port that nobody listens on.

@@ -89,6 +89,9 @@ impl ImapSession {
             StoreError::Unusable { .. } => (Code::Unavailable, "The mail store cannot be used"),
             StoreError::Failed(_) => (Code::ServerBug, "The mail store takes no changes after a disk error"),
             error if error.is_out_of_space() => (Code::OverQuota, "No space left"),
+            error if error.is_shortage() => {
+                (Code::Unavailable, "The server is short of files or of memory; try again later")
+            }
             StoreError::Io { .. } => (Code::ServerBug, "The disk failed; the server's log says more"),
         };
         if !error.is_gone() {

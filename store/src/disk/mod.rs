@@ -10,6 +10,7 @@
 mod file;
 mod mutation;
 mod real;
+pub(crate) mod relief;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod sizes;

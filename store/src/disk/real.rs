@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::relief::with_relief;
 use super::{DirEntry, DiskFile, Sizes};
 use crate::error::{Result, StoreError};
 
@@ -19,20 +20,22 @@ pub(super) struct RealDisk {
 
 impl RealDisk {
     pub(super) fn open(self, path: &Path) -> io::Result<DiskFile> {
-        File::open(path).map(|file| RealFile::over(file).into())
+        with_relief(|| File::open(path)).map(|file| RealFile::over(file).into())
     }
 
     pub(super) fn open_writable(self, path: &Path) -> io::Result<DiskFile> {
-        File::options().read(true).write(true).open(path).map(|file| RealFile::over(file).into())
+        with_relief(|| File::options().read(true).write(true).open(path))
+            .map(|file| RealFile::over(file).into())
     }
 
     pub(super) fn create_new(self, path: &Path) -> io::Result<DiskFile> {
-        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        let file = with_relief(|| File::options().read(true).write(true).create_new(true).open(path))?;
         Ok(RealFile::over(file).into())
     }
 
     pub(super) fn open_or_create(self, path: &Path) -> io::Result<DiskFile> {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            with_relief(|| File::options().read(true).write(true).create(true).truncate(false).open(path))?;
         Ok(RealFile::over(file).into())
     }
 
@@ -58,7 +61,7 @@ impl RealDisk {
 
     pub(super) fn read_dir(self, folder: &Path) -> io::Result<Vec<DirEntry>> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in with_relief(|| fs::read_dir(folder))? {
             let entry = entry?;
             let is_dir = entry.file_type()?.is_dir();
             entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), is_dir });
@@ -72,11 +75,11 @@ impl RealDisk {
     }
 
     pub(super) fn sync_folder(self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
+        with_relief(|| File::open(folder))?.sync_all()
     }
 
     pub(super) fn sync_file_system(self, path: &Path) -> io::Result<()> {
-        Ok(nix::unistd::syncfs(File::open(path)?)?)
+        Ok(nix::unistd::syncfs(with_relief(|| File::open(path))?)?)
     }
 
     pub(super) fn now_seconds(self) -> u64 {

@@ -53,6 +53,12 @@ impl Pages {
         }
     }
 
+    /// Closes the files that nobody uses.
+    pub(crate) fn give_back_files(&self) {
+        self.files.clear_unused();
+        self.directories.clear_unused();
+    }
+
     /// The disk that they are on.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk

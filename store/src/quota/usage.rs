@@ -52,6 +52,11 @@ impl Usages {
         Usages { disk: disk.clone(), epoch, files: Cache::new(OPEN_FILES) }
     }
 
+    /// Closes the files that nobody uses.
+    pub(crate) fn give_back_files(&self) {
+        self.files.clear_unused();
+    }
+
     /// The file of a user whose folder is `folder`; `None` if there is none that can be used.
     pub(crate) fn find(&self, user: UserId, folder: &Path) -> Result<Option<Arc<UsageFile>>> {
         let open = || UsageFile::open(&self.disk, &folder.join(FILE_NAME), user, self.epoch);
