@@ -159,9 +159,9 @@ impl ImapSession {
     }
 }
 
-/// Whether a mailbox is READ-WRITE for who has these rights (RFC 4314, 5.2): \Seen is everybody's own, so it does not count.
+/// Whether a mailbox is READ-WRITE for who has these rights (RFC 4314, 5.2; RFC 5257, 3.4): \Seen is everybody's own, so it does not count.
 fn may_change(rights: Rights) -> bool {
-    [Right::Insert, Right::Expunge, Right::Write, Right::DeleteMessage]
+    [Right::Insert, Right::Expunge, Right::Write, Right::DeleteMessage, Right::Annotate]
         .into_iter()
         .any(|right| rights.has(right))
 }

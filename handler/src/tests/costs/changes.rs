@@ -35,6 +35,37 @@ fn flags_of_many_messages_are_one_frame_of_a_few_octets_each() {
 }
 
 #[test]
+fn annotations_cost_no_more_than_they_are_and_nothing_where_there_are_none() {
+    let rig = Rig::start();
+    let mut client = rig.imap("ann");
+    fill(&mut client, "INBOX", 0, 400);
+    client.ok("SELECT INBOX (ANNOTATE)");
+    let mut touched = |command: &str| Touched::by(&rig, &mut client, command);
+    for command in ["FETCH 1:* (UID ANNOTATION (/* value))", "SEARCH ANNOTATION * value \"x\""] {
+        let touched = touched(command);
+        assert!(touched.only_cells() && touched.wrote_nothing(), "{command} {touched:?}");
+    }
+    for count in [1, 100, 200] {
+        let touched = touched(&format!("STORE 1:{count} ANNOTATION (/comment (value.priv \"{count}\"))"));
+        assert!(touched.only_cells(), "no record and no message is read: {touched:?}");
+        assert_eq!((touched.commits, touched.frames, touched.replies), (1, 1, 0), "{count}");
+        assert!(touched.octets_written <= FRAME_OCTETS + 32 * count, "{count} {touched:?}");
+    }
+    let again = touched("STORE 1:200 ANNOTATION (/comment (value.priv \"200\"))");
+    assert!(again.wrote_nothing(), "what is so already is no change: {again:?}");
+    for command in [
+        "FETCH 1:* (UID ANNOTATION (/* value))",
+        "SEARCH ANNOTATION /comment value.priv \"200\"",
+        "SORT (ANNOTATION /comment value.priv) UTF-8 ALL",
+    ] {
+        let touched = touched(command);
+        assert!(touched.only_cells() && touched.wrote_nothing(), "{command} {touched:?}");
+    }
+    let found = touched("SEARCH ANNOTATION /comment value.priv \"none\"");
+    assert_eq!(found.blocks, 4, "only blocks with annotated messages are visited: {found:?}");
+}
+
+#[test]
 fn messages_are_copied_moved_and_expunged_by_their_cells() {
     let rig = Rig::start();
     let mut client = rig.imap("ann");
