@@ -13,7 +13,7 @@ use store::check::CheckOptions;
 use store::ids::{CellIndex, MailboxId, UserId};
 use store::mailbox::{Cell, Cells};
 use store::quota::{Limit, Limits};
-use store::txn::FlagOperation;
+use store::txn::{FlagOperation, NewAnnotation};
 use store::view::View;
 use store::{Store, StoreError, WriterChoice};
 
@@ -201,6 +201,10 @@ impl Told {
             if let Err(error) = self.message(store, &cells, (sequence, index), whose) {
                 self.note(&error);
             }
+            match open.annotations_of(cells.uid(index)?) {
+                Ok(annotations) => self.lines.push(format!("{whose} {sequence} {annotations:?}")),
+                Err(error) => self.note(&error),
+            }
         }
         Ok(())
     }
@@ -260,6 +264,14 @@ fn sample(place: &Place) {
     txn.store_flags(inbox(ann), &cells, flags(FlagOperation::Add, SystemFlags::SEEN, &["$Forwarded"]));
     txn.copy(rust, &cells, inbox(cleo));
     txn.expunge(rust, &[CellIndex(4)]);
+    store.wait(txn.commit().expect("done").ticket).expect("durable");
+    let mut txn = store.begin();
+    let comment = NewAnnotation {
+        entry: "/comment".to_owned(),
+        is_shared: true,
+        value: Some(b"what it is about".to_vec()),
+    };
+    txn.annotate(inbox(ann), &cells[..2], vec![comment], None);
     store.wait(txn.commit().expect("done").ticket).expect("durable");
     let mut txn = store.begin();
     txn.delete_mailbox(bob, "Old");

@@ -80,7 +80,7 @@ impl ImapSession {
             (false, StoreItem::Labels) => Telling::Labels,
         };
         let stored = Stored {
-            tag: tag.clone(),
+            tag,
             numbering: arguments.numbering,
             is_conditional: arguments.unchanged_since.is_some(),
             telling,
@@ -88,7 +88,20 @@ impl ImapSession {
             changed,
             cells,
         };
-        match stored.replies(selected, &mailbox) {
+        self.answer_store(stored, ticket, &mailbox, turn)
+    }
+
+    /// Answers a STORE whose change is made, once `ticket` is durable.
+    pub(super) fn answer_store(
+        &mut self,
+        stored: Stored,
+        ticket: Ticket,
+        mailbox: &Mailbox,
+        turn: &mut Turn<'_>,
+    ) -> Flow {
+        let Stage::Selected(_, selected) = &self.stage else { return Flow::Continue };
+        let tag = stored.tag.clone();
+        match stored.replies(selected, mailbox) {
             Ok(fetch) => {
                 self.running = Running::Commit(tag, ticket, Box::new(Running::Fetch(Box::new(fetch))));
                 Flow::Continue

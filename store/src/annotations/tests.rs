@@ -318,7 +318,7 @@ fn records(from: u32, count: u32, modseq: u64, value: &[u8]) -> Vec<Record> {
     let modseq = ModSeq(modseq);
     let record = |number: u32| {
         let entry = AnnotationEntry { name: "/comment".to_owned(), modseq, value: Some(value.to_vec()) };
-        (uid(number), (number % 2 == 0).then_some(UserId(7)), modseq, vec![entry])
+        (uid(number), number.is_multiple_of(2).then_some(UserId(7)), modseq, vec![entry])
     };
     (from..from + count).map(record).collect()
 }

@@ -30,6 +30,9 @@ pub(crate) struct BroughtBack {
     pub(crate) save_seconds: Option<u32>,
 }
 
+/// A mailbox, cells of it, and what is wanted of each.
+type Held<'w> = (Arc<Mailbox>, Vec<Cell>, Vec<&'w BroughtBack>);
+
 impl Plan<'_> {
     /// Those that are not held any more are left out.
     pub(super) fn bring_back(
@@ -77,11 +80,7 @@ impl Plan<'_> {
     }
 
     /// The mailbox, the cells of those that are held, and what is wanted of each.
-    fn held_cells<'w>(
-        &self,
-        from: MailboxId,
-        wanted: &'w [BroughtBack],
-    ) -> Result<(Arc<Mailbox>, Vec<Cell>, Vec<&'w BroughtBack>), Stop> {
+    fn held_cells<'w>(&self, from: MailboxId, wanted: &'w [BroughtBack]) -> Result<Held<'w>, Stop> {
         let mut held = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
         let source = match self.store.mailbox_even_deleted(from, self.held) {
             Err(StoreError::NotFound(_)) => return Err(ChangeError::NoSuchMailbox.into()),

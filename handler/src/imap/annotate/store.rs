@@ -11,7 +11,7 @@ use store::txn::{FlagsChanged, Outcome};
 use store::{CellIndex, ModSeq, Right, Store, StoreError, Ticket};
 
 use super::super::flags::{Stored, Telling};
-use super::super::{Flow, ImapSession, Running, Stage};
+use super::super::{Flow, ImapSession, Stage};
 use super::{NO_SUCH_PART, Refusal, has_parts, new_annotations, parts, refusal_of};
 use crate::conversation::Turn;
 
@@ -60,9 +60,8 @@ impl ImapSession {
                 Err(error) => return self.refuse_change(turn, &tag, &error, Code::NonExistent),
             }
         }
-        let Stage::Selected(_, selected) = &mut self.stage else { return Flow::Continue };
         let stored = Stored {
-            tag: tag.clone(),
+            tag,
             numbering: arguments.numbering,
             is_conditional: arguments.unchanged_since.is_some(),
             telling: Telling::Silent,
@@ -70,13 +69,7 @@ impl ImapSession {
             changed,
             cells,
         };
-        match stored.replies(selected, &mailbox) {
-            Ok(fetch) => {
-                self.running = Running::Commit(tag, ticket, Box::new(Running::Fetch(Box::new(fetch))));
-                Flow::Continue
-            }
-            Err(error) => self.refuse_store(turn, &tag, &error),
-        }
+        self.answer_store(stored, ticket, &mailbox, turn)
     }
 
     /// Ends a command that would set annotations which cannot be.

@@ -32,6 +32,8 @@ pub(super) struct Append {
     /// Messages that have begun.
     messages: usize,
     line: Coming,
+    /// Octets of literals that are arguments in what was not consumed of the line.
+    gathered: usize,
     /// Octets of text that the rest of the command may have.
     text_left: usize,
 }
@@ -68,7 +70,7 @@ enum After {
 /// The line that is coming. Offsets are from the first octet that was not consumed.
 #[derive(Debug)]
 enum Coming {
-    /// Its end has not been found. `text`: octets of the lines before a literal that is an argument.
+    /// Its end has not been found. `text`: octets of the lines before a literal that is an argument, without other such literals.
     Searched { end: LineEnd, text: usize },
     /// All of it is there: text up to `end`, `next` behind its line end, and the literal whose size it ends with, if it is one that
     /// was not gathered.
@@ -93,7 +95,15 @@ enum Step {
 
 impl Append {
     pub(super) fn new(tag: Tag, kind: AppendKind, limits: &Limits) -> Append {
-        Append { tag, kind, place: Place::Begin, messages: 0, line: NEW_LINE, text_left: limits.append_text }
+        Append {
+            tag,
+            kind,
+            place: Place::Begin,
+            messages: 0,
+            line: NEW_LINE,
+            gathered: 0,
+            text_left: limits.append_text,
+        }
     }
 
     /// Parses on in a line. `has_literal`: it ends with the size of a literal, which `cursor` does not have.
@@ -322,12 +332,16 @@ impl Decoder {
         let (State::Append(append), Some(literal)) = (&mut self.state, literal) else {
             return Some((0, Decoded::NeedMore));
         };
-        if literal.length > self.limits.literals as u64 {
+        let gathered = usize::try_from(literal.length)
+            .map_or(usize::MAX, |length| append.gathered.saturating_add(length));
+        if literal.length > self.limits.literals as u64 || gathered > append.text_left {
             return Some(self.refuse_append(next, Some(literal), Fault::limit(LITERAL_TOO_LONG)));
         }
         // Not more than the limit, so it fits.
         let length = literal.length as usize;
-        append.line = Coming::Searched { end: LineEnd::starting_at(next + length), text: next };
+        let text = next.saturating_sub(append.gathered);
+        append.gathered = gathered;
+        append.line = Coming::Searched { end: LineEnd::starting_at(next + length), text };
         literal.synchronising.then_some((0, Decoded::Continue))
     }
 
@@ -395,6 +409,8 @@ impl Append {
     /// `octets` are consumed.
     fn consume(&mut self, octets: usize) {
         self.text_left = self.text_left.saturating_sub(octets);
+        // A piece ends behind the literals that it needed.
+        self.gathered = 0;
         if let Coming::Found { end, next, .. } = &mut self.line {
             *end = end.saturating_sub(octets);
             *next = next.saturating_sub(octets);

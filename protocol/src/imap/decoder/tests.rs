@@ -299,6 +299,16 @@ fn messages_of_every_form() {
         ),
         ("a APPEND x CATENATE (URL {1}\r\nu)\r\n", "x> M + U:u ."),
         ("a APPEND {1}\r\nx CATENATE (URL {1}\r\nu URL {1}\r\nv)\r\n", "+ x> M + U:u + U:v ."),
+        // Literals in annotations (RFC 5257).
+        ("a APPEND x ANNOTATION (/a (value.priv {2}\r\nab)) {1}\r\nc\r\n", "x> + M T:c ."),
+        ("a APPEND x ANNOTATION (/a (value.priv ~{1+}\r\n\0 value.shared NIL)) {1+}\r\nc\r\n", "x> M T:c ."),
+        ("a APPEND {1+}\r\nx () ANNOTATION ({2+}\r\n/a (value.priv NIL)) {1+}\r\nc\r\n", "x> M T:c ."),
+        (
+            "a APPEND x ANNOTATION (/a (value {1+}\r\nb)) {1+}\r\nc\r\n",
+            "x> Expected value.priv or value.shared",
+        ),
+        ("a APPEND x ANNOTATION () {1+}\r\nc\r\n", "x> ANNOTATION needs an entry"),
+        ("a APPEND x (\\Foo {1+}\r\nc\r\n", "x> Unknown system flag"),
         ("a UID REPLACE 7 x {1+}\r\na\r\n", "x> M T:a ."),
         ("a replace * {1}\r\nx {1+}\r\na\r\n", "+ x> M T:a ."),
         // What is none.
@@ -322,6 +332,24 @@ fn messages_of_every_form() {
         assert_eq!(peer.next(), Decoded::NeedMore, "{sent}");
         peer.noop();
     }
+}
+
+#[test]
+fn literals_in_annotations_are_no_text_of_a_line_and_are_limited_together() {
+    let sent = |values: usize| {
+        let entry = |value: usize| format!("/{value} (value.priv {{60+}}\r\n{})", "v".repeat(60));
+        let entries: Vec<String> = (1000..1000 + values).map(entry).collect();
+        format!("a APPEND x ANNOTATION (/x (value.priv NIL) {}) {{1+}}\r\nc\r\n", entries.join(" "))
+    };
+    let limits = Limits { line: 120, literals: 60, append_text: 300, ..SMALL };
+    let mut peer = Peer::new(limits);
+    peer.send(sent(2).replace("/1", "/a"));
+    assert_eq!(peer.pieces(), "x> M T:c .");
+    peer.noop();
+    let mut peer = Peer::new(Limits { append_text: 115, ..limits });
+    peer.send(sent(2).replace("/1", "/a"));
+    assert_eq!(peer.pieces(), "x> A literal is too long");
+    peer.noop();
 }
 
 #[test]
