@@ -26,8 +26,6 @@ const RECORD_HEAD_BYTES: usize = 40;
 const ALIGNMENT: u64 = 8;
 /// Octets that are read or written at one time, unless a record is longer.
 const STEP_BYTES: usize = 128 << 10;
-/// A file of fewer octets that do not count is left as it is.
-const LEAST_REPLACED_BYTES: u64 = 256 << 10;
 /// More than the longest record: all entries of a message, with names and values as long as may be, several times over.
 const BODY_MOST_BYTES: u32 = 64 << 20;
 /// How often the end is read before it is taken for damaged: a writer may be storing it.
@@ -158,7 +156,7 @@ impl AnnotationFile {
     pub(super) fn tidy(&self, is_needed: Option<&dyn Fn(Uid, Option<UserId>) -> Result<bool>>) -> Result<()> {
         let mut guard = self.up_to_date()?;
         let Some(open) = &*guard else { return Ok(()) };
-        if is_needed.is_none() && !is_thin(open.index.replaced_bytes, open.index.counting_bytes) {
+        if is_needed.is_none() && !self.is_thin(open.index.replaced_bytes, open.index.counting_bytes) {
             return Ok(());
         }
         let mut needed = Vec::new();
@@ -174,7 +172,7 @@ impl AnnotationFile {
             }
         }
         let all_bytes = open.index.replaced_bytes + open.index.counting_bytes;
-        if !is_thin(all_bytes - needed_bytes, needed_bytes) {
+        if !self.is_thin(all_bytes - needed_bytes, needed_bytes) {
             return Ok(());
         }
         let records = needed.into_iter().map(|(uid, reader, place)| {
@@ -315,6 +313,10 @@ impl AnnotationFile {
 
     /// Makes the file, with these records, in place of one that may be there. It appears whole or not at all.
     fn create(&self, records: impl Iterator<Item = Result<Record>>) -> Result<Open> {
+        if let Some(folder) = self.path.parent() {
+            // Where a mailbox is made again, this may be the first of its files.
+            self.disk.create_dir_all(folder).map_err(StoreError::io(folder, "create"))?;
+        }
         let temporary = self.path.with_extension("new");
         let file = self.disk.create_or_empty(&temporary).map_err(StoreError::io(&temporary, "create"))?;
         let mut head = [0; HEAD_BYTES as usize];
@@ -339,6 +341,12 @@ impl AnnotationFile {
         StoreError::corrupt(&self.path, offset, what)
     }
 
+    /// Whether so many octets that do not count are worth a new file with those that do.
+    fn is_thin(&self, replaced_bytes: u64, counting_bytes: u64) -> bool {
+        let least = self.disk.sizes().annotations_replaced_least_bytes;
+        replaced_bytes >= least && replaced_bytes > counting_bytes
+    }
+
     fn missing(&self) -> StoreError {
         self.corrupt(0, "the annotations of a mailbox that has some are missing")
     }
@@ -346,11 +354,6 @@ impl AnnotationFile {
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether so many octets that do not count are worth a new file with those that do.
-fn is_thin(replaced_bytes: u64, counting_bytes: u64) -> bool {
-    replaced_bytes >= LEAST_REPLACED_BYTES && replaced_bytes > counting_bytes
 }
 
 /// What a file begins with.
@@ -366,7 +369,7 @@ fn identity(mailbox: MailboxId) -> [u8; HEAD_CRC + 4] {
 
 /// The word that says where the records end, with its check in the upper bits.
 fn encode_end(end: u64) -> u64 {
-    let end = end / ALIGNMENT & ((1 << END_BITS) - 1);
+    let end = (end / ALIGNMENT) & ((1 << END_BITS) - 1);
     end | u64::from(crc32c::crc32c(&end.to_le_bytes()) >> 8) << END_BITS
 }
 
@@ -410,6 +413,9 @@ fn decode_head(bytes: &[u8], offset: u64) -> Option<(Key, Place, u32)> {
 fn record_bytes(body_bytes: u32) -> u64 {
     (RECORD_HEAD_BYTES as u64 + u64::from(body_bytes)).next_multiple_of(ALIGNMENT)
 }
+
+/// The file, where its records end, and where each is that was put.
+type Written = (DiskFile, u64, Vec<(Key, Place)>);
 
 /// Appends records.
 struct Writer<'a> {
@@ -462,7 +468,7 @@ impl Writer<'_> {
     }
 
     /// What was put counts from now on. Where it ends, and where each record is.
-    fn finish(mut self) -> Result<(DiskFile, u64, Vec<(Key, Place)>)> {
+    fn finish(mut self) -> Result<Written> {
         self.flush()?;
         // Before the word says that it is there, also after a power cut.
         self.file.sync_data().map_err(StoreError::io(self.path, "sync"))?;

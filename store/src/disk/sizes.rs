@@ -22,6 +22,8 @@ pub struct Sizes {
     pub directory_first_cells: u64,
     /// So many directory cells are skipped after a power cut: they may have been given out.
     pub directory_cells_skipped: u32,
+    /// A file of annotations is made anew when so many octets of it do not count, and they outweigh the others.
+    pub annotations_replaced_least_bytes: u64,
     /// A rebuild has so many changes in memory at one time, or a little more.
     pub rebuild_changes_at_once: u64,
 }
@@ -38,6 +40,7 @@ impl Sizes {
         mapping_step_most_bytes: 1 << 20,
         directory_first_cells: 960,
         directory_cells_skipped: 1 << 16,
+        annotations_replaced_least_bytes: 256 << 10,
         rebuild_changes_at_once: 1 << 20,
     };
 
@@ -52,6 +55,7 @@ impl Sizes {
         mapping_step_most_bytes: 4096,
         directory_first_cells: 64,
         directory_cells_skipped: 256,
+        annotations_replaced_least_bytes: 1 << 10,
         rebuild_changes_at_once: 500,
     };
 }

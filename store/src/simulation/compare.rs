@@ -102,6 +102,7 @@ pub(super) fn compare_shown(model: &Model, whole: &Whole) -> Result<(), Differen
         }
         compare_unknown(known, seen).map_err(|what| format!("{name}: {what}"))?;
         compare_marks(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
+        compare_annotations(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
     }
     Ok(())
 }
@@ -123,6 +124,7 @@ pub(super) fn compare_recovered(model: &Model, whole: &Whole) -> Result<(), Diff
         }
         compare_unknown(known, seen).map_err(|what| format!("{name}: {what}"))?;
         compare_marks(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
+        compare_annotations(whole, known, seen).map_err(|what| format!("{name}: {what}"))?;
     }
     compare_transactions(model, whole)
 }
@@ -177,6 +179,7 @@ pub(super) fn model_of(whole: &Whole) -> Model {
     for (id, seen) in &whole.mailboxes {
         let Some(known) = model.mailbox_mut(*id) else { continue };
         known.seen.clone_from(&seen.marks);
+        known.annotations.clone_from(&seen.annotations);
         for (uid, cell) in &seen.cells {
             let cell = CellModel {
                 content: Arc::new(cell.content.clone()),
@@ -256,6 +259,20 @@ fn compare_marks(whole: &Whole, known: &MailboxModel, seen: &Seen) -> Result<(),
         return Ok(());
     }
     Err(format!("readers have seen {found:?}, and should have seen {expected:?}"))
+}
+
+/// Annotations of messages that are there, for all or for readers who are there: they last as soon as they are shown.
+fn compare_annotations(whole: &Whole, known: &MailboxModel, seen: &Seen) -> Result<(), Difference> {
+    let is_told = |((uid, reader, _), _): &(&(u32, Option<UserId>, String), &Vec<u8>)| {
+        let is_live = seen.cells.get(uid).is_some_and(|cell| cell.state.is_live());
+        is_live && reader.is_none_or(|reader| whole.users.iter().any(|(user, _)| *user == reader))
+    };
+    let expected: Vec<_> = known.annotations.iter().filter(is_told).collect();
+    let found: Vec<_> = seen.annotations.iter().filter(is_told).collect();
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("annotations are {found:?}, and should be {expected:?}"))
 }
 
 fn compare_numbers(known: &MailboxModel, seen: &Seen) -> Result<(), Difference> {

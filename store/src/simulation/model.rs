@@ -42,6 +42,9 @@ pub(super) struct UserModel {
     pub(super) mailboxes: BTreeMap<u32, MailboxModel>,
 }
 
+/// Values of annotations by UID, reader (`None`: all see them) and entry.
+pub(super) type Annotations = BTreeMap<(u32, Option<UserId>, String), Vec<u8>>;
+
 /// A mailbox that is there.
 #[derive(Debug)]
 pub(super) struct MailboxModel {
@@ -52,6 +55,8 @@ pub(super) struct MailboxModel {
     pub(super) cells: BTreeMap<u32, CellModel>,
     /// Readers who are not the owner, and UIDs of what they have seen; perhaps of messages that are gone.
     pub(super) seen: BTreeSet<(UserId, u32)>,
+    /// Annotations, perhaps of messages that are gone.
+    pub(super) annotations: Annotations,
 }
 
 /// A message in a mailbox.
@@ -109,6 +114,7 @@ impl MailboxModel {
             highest_modseq: 1,
             cells: BTreeMap::new(),
             seen: BTreeSet::new(),
+            annotations: Annotations::new(),
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Seen {
     pub(super) cells: BTreeMap<u32, SeenCell>,
     /// Readers who are not the owner, and UIDs of what they have seen.
     pub(super) marks: BTreeSet<(UserId, u32)>,
+    /// Annotations of the messages that are there.
+    pub(super) annotations: model::Annotations,
 }
 
 /// What it shows of a message. Octets are of those that are there alone.
@@ -53,6 +55,7 @@ impl Seen {
             highest_modseq: open.highest_modseq().map_err(said)?.0,
             cells: BTreeMap::new(),
             marks: BTreeSet::new(),
+            annotations: model::Annotations::new(),
         };
         let mut last = 0;
         let [mut exists, mut unseen, mut deleted, mut size] = [0u64; 4];
@@ -73,6 +76,12 @@ impl Seen {
             } else {
                 let content =
                     content(store, &cell).map_err(|what| format!("{}: UID {uid}: {what}", name()))?;
+                let annotations = open.annotations_of(cell.uid);
+                let annotations =
+                    annotations.map_err(|error| format!("{}: annotations of UID {uid}: {error}", name()))?;
+                let by_entry =
+                    annotations.into_iter().map(|said| ((uid, said.reader, said.entry), said.value));
+                seen.annotations.extend(by_entry);
                 exists += 1;
                 unseen += u64::from(cell.flags.system.0 & 8 == 0);
                 deleted += u64::from(cell.flags.system.0 & 4 != 0);

@@ -38,6 +38,9 @@ pub(super) fn told(committed: &Committed, faulty: bool) -> Result<Done, Differen
         [Outcome::Flags(changed)] => {
             Done::Flagged(changed.messages.iter().map(|(_, uid, _)| uid.get()).collect(), changed.modseq.0)
         }
+        [Outcome::Annotated(changed)] => {
+            Done::Flagged(changed.messages.iter().map(|(_, uid)| uid.get()).collect(), changed.modseq.0)
+        }
         [Outcome::Expunged(uids, modseq)] => {
             Done::Expunged(uids.iter().map(|uid| uid.get()).collect(), modseq.0)
         }
@@ -212,6 +215,24 @@ pub(super) fn found_out(
                     Ok(Some(Done::Flagged(wanted.iter().map(|(uid, _)| *uid).collect(), *modseq)))
                 }
                 Some(_) => Err(format!("half a STORE: {} of {} messages", modseqs.len(), wanted.len())),
+            }
+        }
+        Wish::Annotate { reader, mailbox, uids, entry, is_shared, value } => {
+            let whose = (!is_shared).then_some(*reader);
+            let wanted = model.annotations_changed(*mailbox, uids, (whose, *entry), value.as_deref());
+            let seen = &seen[mailbox];
+            let now =
+                |uid: &&u32| seen.annotations.get(&(**uid, whose, (*entry).to_owned())) == value.as_ref();
+            match wanted.iter().filter(now).count() {
+                0 => Ok(None),
+                all if all == wanted.len() => {
+                    let modseq = match seen.cells.get(&wanted[0]).map(|cell| cell.state) {
+                        Some(CellState::Live { modseq, .. }) => modseq,
+                        _ => seen.highest_modseq,
+                    };
+                    Ok(Some(Done::Flagged(wanted, modseq)))
+                }
+                some => Err(format!("half a change of annotations: {some} of {} messages", wanted.len())),
             }
         }
         Wish::MarkSeen { reader, mailbox, uids, seen: mark } => {

@@ -143,6 +143,15 @@ pub(super) enum Operation {
         name: u8,
         value: u8,
     },
+    /// Somebody annotates messages, for all to see or not, or takes an annotation away.
+    Annotate {
+        reader: u64,
+        mailbox: u64,
+        messages: Vec<u64>,
+        entry: u8,
+        is_shared: bool,
+        value: u8,
+    },
     /// A user has seen messages of another one's mailbox, or has not.
     MarkSeen {
         reader: u64,
@@ -161,6 +170,8 @@ pub(super) const KEYWORDS: [&str; 6] = ["$a", "$b", "$c", "$Forwarded", "$Junk",
 /// Names of attributes that there are to choose from.
 pub(super) const ATTRIBUTE_NAMES: [&str; 4] =
     ["acl/anyone", "acl/anyone", "meta/private/comment", "meta/shared/comment"];
+/// Names of entries of annotations that there are to choose from.
+pub(super) const ENTRIES: [&str; 3] = ["/comment", "/altsubject", "/1/comment"];
 /// Names of mailboxes that there are to choose from.
 pub(super) const MAILBOX_NAMES: [&str; 10] =
     ["a", "b", "c", "a/x", "a/y", "b/x", "a/x/z", "INBOX/in", "Work", "Work/2026"];
@@ -353,12 +364,16 @@ fn operation(random: &mut Random, weights: &Weights) -> Operation {
             name: random.next() as u8,
             value: random.next() as u8,
         },
-        15 => Operation::MarkSeen {
-            reader: random.next(),
-            mailbox: random.next(),
-            messages: some(random, 20),
-            seen: !random.once_in(3),
-        },
+        15 => {
+            let (reader, mailbox) = (random.next(), random.next());
+            let (messages, seen) = (some(random, 20), !random.once_in(3));
+            let [value, entry, kind, ..] = reader.to_be_bytes();
+            if kind.is_multiple_of(2) {
+                Operation::MarkSeen { reader, mailbox, messages, seen }
+            } else {
+                Operation::Annotate { reader, mailbox, messages, entry, is_shared: seen, value }
+            }
+        }
         _ => {
             if random.once_in(2) {
                 let (user, name) = (random.next(), random.next() as u8);
@@ -417,6 +432,7 @@ mod tests {
         has(&|step| matches!(step, Step::Do { what: Operation::Deliver { to, .. }, .. } if to.len() > 20));
         has(&|step| matches!(step, Step::Do { what: Operation::Attribute { .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::MarkSeen { .. }, .. }));
+        has(&|step| matches!(step, Step::Do { what: Operation::Annotate { .. }, .. }));
         has(&|step| matches!(step, Step::Do { what: Operation::Together { replaced: Some(_), .. }, .. }));
         has(
             &|step| matches!(step, Step::Do { what: Operation::Together { sizes, .. }, .. } if sizes.len() > 3),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::history::{DURABLE, Mark, TransactionId};
 use super::model::{CellModel, CellState, Difference, Model, keyword_names};
-use super::step::{ATTRIBUTE_NAMES, KEYWORDS, MAILBOX_NAMES, Operation};
+use super::step::{ATTRIBUTE_NAMES, ENTRIES, KEYWORDS, MAILBOX_NAMES, Operation};
 use crate::change::{SpecialUse, SystemFlags, ZonedTime};
 use crate::draft::Content;
 use crate::error::{ChangeError, StoreError};
@@ -13,7 +13,9 @@ use crate::ids::{CellIndex, MailboxId, ModSeq, Uid, UserId};
 use crate::lists::INBOX;
 use crate::rights::Right;
 use crate::store::Store;
-use crate::txn::{Committed, Copied, Delivery, DepositDelivery, FlagChange, FlagOperation, Outcome};
+use crate::txn::{
+    Committed, Copied, Delivery, DepositDelivery, FlagChange, FlagOperation, NewAnnotation, Outcome,
+};
 
 /// What is to be done, to whom.
 #[derive(Clone, Debug)]
@@ -92,6 +94,14 @@ pub(super) enum Wish {
         user: UserId,
         mailbox: Option<u32>,
         name: String,
+        value: Option<Vec<u8>>,
+    },
+    Annotate {
+        reader: UserId,
+        mailbox: MailboxId,
+        uids: Vec<u32>,
+        entry: &'static str,
+        is_shared: bool,
         value: Option<Vec<u8>>,
     },
     MarkSeen {
@@ -219,6 +229,20 @@ impl Wish {
                 let mailbox = list.entries().get(place).map(|entry| entry.number);
                 Wish::Attribute { user, mailbox, name, value }
             }
+            Operation::Annotate { reader, mailbox: number, messages: numbers, entry, is_shared, value } => {
+                let (mailbox, reader) = (mailbox(*number)?, user(*reader)?);
+                let rights = model.users[&mailbox.user].list.rights_of(mailbox.number, reader, "");
+                let reader = if rights.has(Right::Read) { reader } else { mailbox.user };
+                Wish::Annotate {
+                    reader,
+                    mailbox,
+                    uids: messages(mailbox, numbers)?,
+                    entry: ENTRIES[usize::from(*entry) % ENTRIES.len()],
+                    // Nobody is given the right to set others'.
+                    is_shared: *is_shared && reader == mailbox.user,
+                    value: (*value >= 60).then(|| vec![*value; usize::from(*value)]),
+                }
+            }
             Operation::MarkSeen { reader, mailbox: number, messages: numbers, seen } => {
                 let reader = user(*reader)?;
                 let is_shared = |id: &&MailboxId| {
@@ -244,7 +268,7 @@ impl Wish {
         content: Option<Content>,
     ) -> Result<Committed, ChangeError> {
         let mut txn = match self {
-            Wish::MarkSeen { reader, .. } => store.begin_as(*reader),
+            Wish::MarkSeen { reader, .. } | Wish::Annotate { reader, .. } => store.begin_as(*reader),
             _ => store.begin(),
         };
         match self {
@@ -313,6 +337,11 @@ impl Wish {
             Wish::Attribute { user, mailbox, name, value } => {
                 txn.set_attribute(*user, *mailbox, name, value.as_deref());
             }
+            Wish::Annotate { mailbox, uids, entry, is_shared, value, .. } => {
+                let (entry, value) = ((*entry).to_owned(), value.clone());
+                let wanted = vec![NewAnnotation { entry, is_shared: *is_shared, value }];
+                txn.annotate(*mailbox, &indexes(store, *mailbox, uids)?, wanted, None);
+            }
             Wish::MarkSeen { mailbox, uids, seen, .. } => {
                 let operation = if *seen { FlagOperation::Add } else { FlagOperation::Remove };
                 let change = FlagChange { operation, system: SystemFlags::SEEN, keywords: Vec::new() };
@@ -346,6 +375,7 @@ impl Wish {
             Wish::Copy { from, to, .. } | Wish::Undelete { from, to, .. } => vec![*from, *to],
             Wish::StoreFlags { mailbox, .. }
             | Wish::MarkSeen { mailbox, .. }
+            | Wish::Annotate { mailbox, .. }
             | Wish::Expunge { mailbox, .. } => vec![*mailbox],
             Wish::RenameMailbox { user, from, .. } if from == INBOX => {
                 vec![MailboxId { user: *user, number: 1 }]
@@ -457,6 +487,61 @@ impl Model {
         uids.iter().copied().filter(is_changed).collect()
     }
 
+    /// Messages that an annotation changes: those that are there and have another.
+    pub(super) fn annotations_changed(
+        &self,
+        id: MailboxId,
+        uids: &[u32],
+        (reader, entry): (Option<UserId>, &str),
+        value: Option<&[u8]>,
+    ) -> Vec<u32> {
+        let Some(known) = self.mailbox(id) else { return Vec::new() };
+        let live = known.live();
+        let is_changed = |uid: &u32| {
+            let before = known.annotations.get(&(*uid, reader, entry.to_owned()));
+            live.contains(uid) && before.map(Vec::as_slice) != value
+        };
+        uids.iter().copied().filter(is_changed).collect()
+    }
+
+    /// Annotations are durable before they are shown.
+    fn annotate(
+        &mut self,
+        id: MailboxId,
+        uids: &[u32],
+        (reader, entry): (Option<UserId>, &str),
+        value: Option<&[u8]>,
+    ) {
+        let Some(known) = self.mailbox_mut(id) else { return };
+        for uid in uids {
+            let key = (*uid, reader, entry.to_owned());
+            match value {
+                Some(value) => drop(known.annotations.insert(key, value.to_vec())),
+                None => drop(known.annotations.remove(&key)),
+            }
+        }
+    }
+
+    /// A copy has those annotations that all see and the owner's, and what comes back those of all readers.
+    fn copy_annotations(&mut self, from: MailboxId, to: MailboxId, (old, new): (u32, u32), all: bool) {
+        let Some(known) = self.mailbox(from) else { return };
+        let of_message = known.annotations.iter().filter(|((uid, ..), _)| *uid == old);
+        let copied: Vec<_> = of_message
+            .filter_map(|((_, reader, entry), value)| {
+                let reader = match reader {
+                    Some(reader) if *reader == from.user => Some(to.user),
+                    Some(reader) if all => Some(*reader),
+                    None => None,
+                    Some(_) => return None,
+                };
+                Some(((new, reader, entry.clone()), value.clone()))
+            })
+            .collect();
+        if let Some(known) = self.mailbox_mut(to) {
+            known.annotations.extend(copied);
+        }
+    }
+
     /// What a reader has seen is durable before it is shown.
     fn mark(&mut self, reader: UserId, id: MailboxId, uids: &[u32], seen: bool) {
         let Some(known) = self.mailbox_mut(id) else { return };
@@ -532,6 +617,7 @@ impl Model {
                     };
                     let cell = known.copied(id, *state);
                     self.add(*to, *new, modseq, cell)?;
+                    self.copy_annotations(*from, *to, (*old, *new), true);
                     marks.push(Mark::Added { mailbox: *to, uid: *new });
                 }
             }
@@ -547,6 +633,31 @@ impl Model {
                 for (uid, (system, keywords)) in expected {
                     let state = CellState::Live { system, keywords, modseq: *modseq };
                     self.push(*mailbox, uid, id, state);
+                    marks.push(Mark::Flagged { mailbox: *mailbox, uid, modseq: *modseq });
+                }
+            }
+            (
+                Wish::Annotate { reader, mailbox, uids, entry, is_shared, value },
+                Done::Flagged(changed, modseq),
+            ) => {
+                let whose = ((!is_shared).then_some(*reader), *entry);
+                let expected = self.annotations_changed(*mailbox, uids, whose, value.as_deref());
+                if expected != *changed {
+                    return Err(format!(
+                        "annotations of UIDs {changed:?} changed, and of {expected:?} they should"
+                    ));
+                }
+                if !expected.is_empty() {
+                    self.raise(*mailbox, *modseq)?;
+                }
+                self.annotate(*mailbox, &expected, whose, value.as_deref());
+                for uid in expected {
+                    let known = self.mailbox(*mailbox).and_then(|known| known.cells.get(&uid));
+                    let Some(CellState::Live { system, keywords, .. }) = known.map(|cell| *cell.states.now())
+                    else {
+                        continue;
+                    };
+                    self.push(*mailbox, uid, id, CellState::Live { system, keywords, modseq: *modseq });
                     marks.push(Mark::Flagged { mailbox: *mailbox, uid, modseq: *modseq });
                 }
             }
@@ -593,6 +704,7 @@ impl Model {
             };
             let cell = known.copied(id, CellState::Live { system, keywords, modseq });
             self.add(to, *new, modseq, cell)?;
+            self.copy_annotations(from, to, (*old, *new), false);
             marks.push(Mark::Added { mailbox: to, uid: *new });
         }
         Ok(())
