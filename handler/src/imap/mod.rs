@@ -155,6 +155,8 @@ pub(crate) struct ImapSession {
     metadata_watch: Option<Box<Watch>>,
     /// What NOTIFY asked for, since it was used first.
     notify: Option<Box<Notify>>,
+    /// The NOTIFY command that is about to be done, as it came.
+    notify_command: Vec<u8>,
     failed_logins: u32,
     bad_commands: u32,
 }
@@ -169,6 +171,7 @@ impl ImapSession {
             running: Running::Nothing,
             metadata_watch: None,
             notify: None,
+            notify_command: Vec::new(),
             failed_logins: 0,
             bad_commands: 0,
         }
@@ -240,6 +243,11 @@ impl ImapSession {
             return flow;
         }
         let (consumed, decoded) = self.decoder.decode(turn.input.unread());
+        if let Decoded::Command(Tagged { command: Command::Notify(_), .. }) = &decoded
+            && consumed <= notify::COMMAND_OCTETS_MAX
+        {
+            self.notify_command = turn.input.unread()[..consumed].to_vec();
+        }
         turn.input.consume(consumed);
         match decoded {
             Decoded::NeedMore => {

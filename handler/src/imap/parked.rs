@@ -15,6 +15,8 @@ use store::view::{ParkedView, View};
 use store::{MailboxId, ModSeq, Rights, UserId};
 
 use super::enabled::Enabled;
+use super::metadata::{ParkedWatch, Watch};
+use super::notify::ParkedNotify;
 use super::selected::{Access, Selected};
 use super::{ImapSession, Running, Stage, User};
 use crate::conversation::Turn;
@@ -33,6 +35,8 @@ pub(crate) struct Parked<'a> {
     bad_commands: u32,
     /// The tag of an IDLE that goes on.
     idle: Option<Cow<'a, str>>,
+    /// The tags of searches that were kept up to date. They end when another handler goes on: it says so (RFC 5267, 4.3.1).
+    contexts: Vec<Cow<'a, str>>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +77,8 @@ struct ParkedSelected<'a> {
 struct Large<'a> {
     /// The ranges of `$`.
     saved: Cow<'a, [(u32, u32)]>,
+    notify: Option<ParkedNotify<'a>>,
+    metadata: Option<ParkedWatch<'a>>,
 }
 
 impl ImapSession {
@@ -86,23 +92,28 @@ impl ImapSession {
         if !self.decoder.awaits_first_line() {
             return Parking::Later;
         }
-        if self.notify.is_some() || self.metadata_watch.is_some() {
-            return Parking::Never("is told of other mailboxes");
+        if self.notify.as_ref().is_some_and(|notify| !notify.can_be_kept()) {
+            return Parking::Never("has asked for too much to be told");
         }
-        let mut stamp = 0;
+        if self.notify.as_ref().is_some_and(|notify| notify.is_telling()) {
+            return Parking::Later;
+        }
+        let parts = [
+            self.notify.as_ref().map_or(0, |notify| notify.stamp()),
+            self.metadata_watch.as_ref().map_or(0, |watch| watch.stamp()),
+            self.saved_stamp(),
+        ];
+        // Parts have numbers of their own each time that they change, so no two states have one sum.
+        let stamp =
+            parts.into_iter().fold(0, |sum: u64, part| sum.wrapping_mul(0x1_0000_01b3).wrapping_add(part));
+        let mut contexts = Vec::new();
         let stage = match &self.stage {
             Stage::New => ParkedStage::New,
             Stage::NotAuthenticated => ParkedStage::NotAuthenticated,
             Stage::Authenticated(user) => ParkedStage::Authenticated(ParkedUser::of(user)),
             Stage::Selected(user, selected) => {
-                if !selected.contexts.is_empty() {
-                    return Parking::Never("has searches that are kept up to date");
-                }
-                let parked = selected.park();
-                if parked.saved.is_none() {
-                    stamp = selected.saved_stamp();
-                }
-                ParkedStage::Selected(ParkedUser::of(user), parked)
+                contexts.extend(selected.contexts.tags().map(|tag| Cow::Borrowed(tag.as_str())));
+                ParkedStage::Selected(ParkedUser::of(user), selected.park())
             }
         };
         let parked = Parked {
@@ -111,8 +122,19 @@ impl ImapSession {
             failed_logins: self.failed_logins,
             bad_commands: self.bad_commands,
             idle,
+            contexts,
         };
         Parking::Yes(crate::parked::Parked::Imap(parked), stamp)
+    }
+
+    /// Another number whenever `$` is another of so many ranges that they are in the annex; else 0.
+    fn saved_stamp(&self) -> u64 {
+        match &self.stage {
+            Stage::Selected(_, selected) if selected.saved.ranges().len() > SAVED_IN_CELL_MAX => {
+                selected.saved_stamp()
+            }
+            _ => 0,
+        }
     }
 
     /// Says goodbye: the session cannot go on.
@@ -123,7 +145,11 @@ impl ImapSession {
 
     /// The part of the state that is in the annex.
     pub(crate) fn large(&self) -> Vec<u8> {
-        let mut large = Large::default();
+        let mut large = Large {
+            notify: self.notify.as_ref().and_then(|notify| notify.park()),
+            metadata: self.metadata_watch.as_ref().map(|watch| watch.park()),
+            ..Large::default()
+        };
         if let Stage::Selected(_, selected) = &self.stage
             && selected.saved.ranges().len() > SAVED_IN_CELL_MAX
         {
@@ -142,7 +168,7 @@ impl ImapSession {
         large: &[u8],
         turn: &mut Turn<'_>,
     ) -> Result<ImapSession, Unreadable> {
-        let large = match large {
+        let large: Large<'static> = match large {
             [] => Large::default(),
             large => shm_abi::decode_annex(large).map_err(|_| Unreadable("it makes no sense"))?,
         };
@@ -164,12 +190,25 @@ impl ImapSession {
             session.raise_limits(turn);
         }
         session.set_enabled(enabled);
+        session.metadata_watch = large.metadata.map(|watch| Box::new(Watch::resume(watch)));
+        if let Some(notify) = large.notify {
+            session.resume_notify(notify, turn)?;
+        }
         if let Some(tag) = parked.idle {
-            let tag = Tag::new(tag.as_bytes()).ok_or(Unreadable("it has a tag that is none"))?;
-            session.go_on_idling(tag, turn);
+            session.go_on_idling(read_tag(&tag)?, turn);
+        }
+        for tag in parked.contexts {
+            let tag = read_tag(&tag)?;
+            let code = Some(Code::NoUpdate(&tag));
+            let text = "The results are not kept up to date any more";
+            reply::untagged(turn.output.bytes(), Condition::No, code, text);
         }
         Ok(session)
     }
+}
+
+fn read_tag(tag: &str) -> Result<Tag, Unreadable> {
+    Tag::new(tag.as_bytes()).ok_or(Unreadable("it has a tag that is none"))
 }
 
 impl ParkedUser<'_> {

@@ -17,6 +17,7 @@ use super::modseq::ClientModSeq;
 use super::names::Found;
 use super::notify::SelectedEvents;
 use super::search::Contexts;
+use crate::parked::next_stamp;
 
 /// Ranges of recent UIDs that a session remembers; more only happen when sessions race for new mail, and then the oldest are
 /// forgotten: `\Recent` promises nothing.
@@ -60,8 +61,8 @@ pub(crate) struct Selected {
     _pin: Pin,
     /// UIDs that a search saved last, for `$` (RFC 5182).
     pub(crate) saved: NumberSet,
-    /// How many times [`Selected::save`] kept some.
-    saves: u64,
+    /// Another number whenever [`Selected::save`] keeps some.
+    saved_stamp: u64,
     /// Searches whose results are kept up to date (RFC 5267).
     pub(crate) contexts: Contexts,
     /// UIDs that are recent in this session.
@@ -99,7 +100,7 @@ impl Selected {
             mailbox: None,
             _pin: pin,
             saved: NumberSet::default(),
-            saves: 0,
+            saved_stamp: 0,
             contexts: Contexts::default(),
             recent: Vec::new(),
             recent_told: 0,
@@ -136,7 +137,7 @@ impl Selected {
             mailbox: None,
             _pin: store.pin(id)?,
             saved: NumberSet::default(),
-            saves: 0,
+            saved_stamp: 0,
             contexts: Contexts::default(),
             recent: Vec::new(),
             recent_told: 0,
@@ -164,9 +165,9 @@ impl Selected {
         &self.recent
     }
 
-    /// A number that is another when `$` has another value of more than a few ranges. Never 0.
+    /// A number that is another when `$` has another value of more than a few ranges.
     pub(crate) fn saved_stamp(&self) -> u64 {
-        self.saves.max(1)
+        self.saved_stamp
     }
 
     /// The open mailbox.
@@ -254,7 +255,7 @@ impl Selected {
     /// Keeps these UIDs for `$`; false, and nothing is kept, if they are too many ranges.
     pub(crate) fn save(&mut self, uids: NumberSet) -> bool {
         let is_kept = uids.ranges().len() <= SAVED_RANGES_MAX;
-        self.saves += 1;
+        self.saved_stamp = next_stamp();
         self.saved = if is_kept { uids } else { NumberSet::default() };
         is_kept
     }

@@ -18,6 +18,7 @@ mod annex;
 mod tests;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use shm_abi::{Annex, Cell, PARKED_OCTETS, SessionId};
@@ -203,6 +204,12 @@ impl Keeper {
             annex::remove(place.folder, &file_name(annex, place.id));
         }
     }
+}
+
+/// A number that no large state of this process has had. Never 0.
+pub(crate) fn next_stamp() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 const TOO_MUCH: &str = "has more state than can be kept";

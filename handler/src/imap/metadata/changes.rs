@@ -8,6 +8,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use protocol::imap::reply::metadata as reply;
+use serde::{Deserialize, Serialize};
 use store::change::SpecialUse;
 use store::lists::{MailboxList, OF_READERS};
 use store::{StoreError, UserId};
@@ -19,6 +20,7 @@ use super::entries::server_list;
 use super::may_see;
 use crate::conversation::Turn;
 use crate::log;
+use crate::parked::next_stamp;
 
 /// The attribute that stands for the special use of a mailbox, which is none.
 const SPECIAL_USE_ATTRIBUTE: &str = "meta/private/specialuse";
@@ -26,22 +28,24 @@ const SPECIAL_USE_ATTRIBUTE: &str = "meta/private/specialuse";
 /// What a session knows of entries.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    lists: Vec<Known>,
+    pub(super) lists: Vec<Known>,
+    /// Another number whenever something in it changes.
+    pub(super) stamp: u64,
 }
 
 /// What it knows of those in one list.
 #[derive(Debug)]
-struct Known {
-    list: UserId,
-    part: Part,
-    version: u64,
+pub(super) struct Known {
+    pub(super) list: UserId,
+    pub(super) part: Part,
+    pub(super) version: u64,
     /// In order of mailbox and name.
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// Which entries of a list a session sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Part {
     /// All of the user's own.
     Own,
     /// Those of the user's own that are the server's.
@@ -52,8 +56,8 @@ enum Part {
     Guest(u32),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
     mailbox: Option<u32>,
     attribute: Box<str>,
     value: u64,
@@ -70,7 +74,7 @@ impl Entry {
         Entry::new(Some(mailbox), SPECIAL_USE_ATTRIBUTE, &[special_use as u8])
     }
 
-    fn key(&self) -> (Option<u32>, &str) {
+    pub(super) fn key(&self) -> (Option<u32>, &str) {
         (self.mailbox, &self.attribute)
     }
 }
@@ -94,6 +98,7 @@ impl Watch {
     }
 
     fn put(&mut self, list: UserId, mailbox: Option<u32>, attribute: &str, entry: Option<Entry>) {
+        self.stamp = next_stamp();
         for known in self.lists.iter_mut().filter(|known| known.list == list) {
             let place = known.entries.binary_search_by(|known| known.key().cmp(&(mailbox, attribute)));
             match (place, entry.clone()) {
@@ -113,12 +118,14 @@ impl Watch {
         let Some(known) = known else {
             let entries = entries_in(list, part, reader);
             self.lists.push(Known { list: list.user(), part, version: list.version(), entries });
+            self.stamp = next_stamp();
             return Vec::new();
         };
         if known.version == list.version() {
             return Vec::new();
         }
         known.version = list.version();
+        self.stamp = next_stamp();
         let now = entries_in(list, part, reader);
         let before = std::mem::replace(&mut known.entries, now);
         differences(&before, &known.entries)

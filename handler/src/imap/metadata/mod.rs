@@ -7,6 +7,7 @@
 
 mod changes;
 mod entries;
+mod parked;
 mod set;
 
 use protocol::imap::command::Tag;
@@ -23,6 +24,7 @@ pub(super) use self::changes::entry_of;
 use self::entries::Entries;
 pub(crate) use self::entries::server_filter;
 pub(super) use self::entries::server_list;
+pub(super) use self::parked::ParkedWatch;
 use super::ending::{Ending, Tell};
 use super::names::{Place, Unfound, permitted};
 use super::{Flow, ImapSession, User};

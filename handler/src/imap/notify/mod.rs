@@ -13,6 +13,7 @@
 //! NOTIFICATIONOVERFLOW and nothing more (5.8). What the session itself did to names is not told (5).
 
 mod lists;
+mod parked;
 mod scope;
 mod tell;
 
@@ -36,6 +37,9 @@ use super::untagged::Untagged;
 use super::{Flow, ImapSession, Running, Stage};
 use crate::conversation::{Next, Turn};
 use crate::log;
+use crate::parked::next_stamp;
+
+pub(super) use self::parked::{COMMAND_OCTETS_MAX, ParkedNotify};
 
 /// Mailboxes and lists that a session may be told of.
 const MAILBOXES_MAX: usize = 1000;
@@ -79,6 +83,10 @@ pub(crate) struct Notify {
     own_names: Vec<String>,
     /// News of the selected mailbox on their way.
     untagged: Option<Untagged>,
+    /// The command as it came; empty if it is too long to be kept.
+    command: Box<[u8]>,
+    /// Another number whenever what is kept for another handler changes.
+    stamp: u64,
 }
 
 /// A list as the client knows it.
@@ -125,6 +133,7 @@ pub(crate) struct Setup {
 
 impl ImapSession {
     pub(super) fn notify(&mut self, tag: Tag, arguments: NotifyArguments, turn: &mut Turn<'_>) -> Flow {
+        let command = std::mem::take(&mut self.notify_command);
         match arguments {
             NotifyArguments::None => {
                 self.stop_notifying(turn);
@@ -135,13 +144,13 @@ impl ImapSession {
                 let code = Some(Code::BadEvent(&names));
                 self.refuse(turn, &tag, Condition::No, code, "There is no such event")
             }
-            NotifyArguments::Set(set) => self.begin_notify(tag, set, turn),
+            NotifyArguments::Set(set) => self.begin_notify(tag, set, command, turn),
         }
     }
 
-    fn begin_notify(&mut self, tag: Tag, set: NotifySet, turn: &mut Turn<'_>) -> Flow {
+    fn begin_notify(&mut self, tag: Tag, set: NotifySet, command: Vec<u8>, turn: &mut Turn<'_>) -> Flow {
         let NotifySet { status, groups, .. } = set;
-        let mut notify = Box::new(Notify::new(&tag, groups));
+        let mut notify = Box::new(Notify::new(&tag, groups, command));
         let prepared = self.prepare(&mut notify, turn);
         match prepared {
             Ok(true) => {
@@ -241,6 +250,8 @@ impl ImapSession {
             watches_selected: None,
             own_names: Vec::new(),
             untagged: None,
+            command: Box::default(),
+            stamp: next_stamp(),
         }));
         self.apply_notify();
     }
@@ -261,6 +272,7 @@ impl ImapSession {
         }
         // If that many changed, being told of some is no harm.
         notify.own_names.truncate(MAILBOXES_MAX);
+        notify.stamp = next_stamp();
     }
 
     /// Watches the rows of all that is told of.
@@ -284,7 +296,7 @@ impl ImapSession {
 }
 
 impl Notify {
-    fn new(tag: &Tag, groups: Vec<EventGroup>) -> Notify {
+    fn new(tag: &Tag, groups: Vec<EventGroup>, command: Vec<u8>) -> Notify {
         let (selected, groups): (Vec<_>, Vec<_>) = groups.into_iter().partition(EventGroup::is_selected);
         let selected = selected.into_iter().find(|group| !group.events.is_empty());
         let rule = selected.map(|group| SelectedRule {
@@ -301,6 +313,8 @@ impl Notify {
             watches_selected: None,
             own_names: Vec::new(),
             untagged: None,
+            command: command.into(),
+            stamp: next_stamp(),
         }
     }
 

@@ -16,6 +16,7 @@ use super::lists::{Compared, tell_others, tell_server};
 use super::{Known, MAILBOXES_MAX, Notify, OPENED_A_TURN, SelectedEvents, State, known_lists};
 use crate::conversation::{Next, Turn};
 use crate::log;
+use crate::parked::next_stamp;
 
 /// How far it came.
 enum Telling {
@@ -101,6 +102,7 @@ impl ImapSession {
         if !notify.lists.iter().any(has_news) {
             return Ok(true);
         }
+        notify.stamp = next_stamp();
         let user = self.user_id()?;
         let owners = self.owners(&notify.groups, turn)?;
         if owners.len() > MAILBOXES_MAX {
@@ -192,6 +194,9 @@ impl ImapSession {
                 }
             };
             let before = std::mem::replace(&mut known.state, state);
+            if before != state {
+                notify.stamp = next_stamp();
+            }
             let items = told_items(before, state, known.events, self.enabled.condstore());
             if Some(id) == selected || items.is_empty() {
                 continue;

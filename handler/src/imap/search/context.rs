@@ -75,9 +75,9 @@ impl Default for Results {
 pub(crate) struct Contexts(Vec<Context>);
 
 impl Contexts {
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The tags of all, in order.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.0.iter().map(|context| &context.tag)
     }
 
     /// Whether a context has this tag.
