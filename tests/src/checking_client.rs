@@ -65,7 +65,7 @@ impl CheckingClient {
     /// # Errors
     /// What the server did wrong.
     pub fn of_kind(number: usize, addresses: Addresses, user: &str) -> Result<CheckingClient, String> {
-        Ok(match number % 5 {
+        Ok(match number % 6 {
             0 | 1 => CheckingClient::Imap(Box::new(ImapClient::new(addresses, user)?)),
             2 => CheckingClient::Idler(Box::new(Idler::new(addresses, user, Waits::Idle)?)),
             3 => CheckingClient::Pop3(Box::new(Pop3Client::new(addresses, user)?)),

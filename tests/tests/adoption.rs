@@ -62,7 +62,7 @@ fn sessions_outlive_handlers_that_are_killed_all_the_time() {
     let clients = 60;
     let names = users(clients);
     let users: Vec<&str> = names.iter().map(String::as_str).collect();
-    let server = Server::with(Options::default().handlers(4, 16).users(&users));
+    let server = Server::with(Options::default().handlers(6, 20).users(&users));
     if server.skip_on_peer("killing handlers") {
         return;
     }

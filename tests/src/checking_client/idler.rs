@@ -75,8 +75,12 @@ impl Idler {
         if self.imap.is_none() {
             self.begin()?;
         }
-        let is_delivery = random.below(3) > 0;
-        let done = if is_delivery { self.receive() } else { self.pause() };
+        if let Err(failed) = self.look_idle() {
+            self.imap = None;
+            return count_end(&mut self.tally, failed, true)
+                .map_err(|why| format!("idler {}: {why}", self.user));
+        }
+        let done = if random.below(3) > 0 { self.receive() } else { self.pause() };
         match done {
             Ok(()) => {
                 self.tally.answered += 1;
@@ -84,11 +88,20 @@ impl Idler {
             }
             Err(failed) => {
                 self.imap = None;
-                // Who waits has no command that could be lost, but for DONE.
-                count_end(&mut self.tally, failed, is_delivery)
-                    .map_err(|why| format!("idler {}: {why}", self.user))
+                // The session may have been about to tell of the message.
+                count_end(&mut self.tally, failed, false).map_err(|why| format!("idler {}: {why}", self.user))
             }
         }
+    }
+
+    /// What came while nothing was done: news alone.
+    fn look_idle(&mut self) -> Result<(), Failed> {
+        while self.imap.as_mut().expect("a session").stream().ready(Duration::ZERO) {
+            let imap = self.imap.as_mut().expect("a session");
+            let line = imap.response().map_err(|fault| Failed::of(fault, GOODBYE))?;
+            self.take(&line)?;
+        }
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<(), Failed> {
