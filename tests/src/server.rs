@@ -35,6 +35,8 @@ pub struct Options {
     pub address_space: Option<u64>,
     /// Further settings: table, key and value in TOML.
     pub settings: Vec<(String, String, String)>,
+    /// The folder of the programs, if not the one of all tests.
+    pub programs: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             descriptors: None,
             address_space: None,
             settings: Vec::new(),
+            programs: None,
         }
     }
 }
@@ -73,6 +76,12 @@ impl Options {
     /// Limits address space.
     pub fn address_space(mut self, octets: u64) -> Options {
         self.address_space = Some(octets);
+        self
+    }
+
+    /// Runs the programs of this folder.
+    pub fn programs(mut self, folder: &Path) -> Options {
+        self.programs = Some(folder.to_path_buf());
         self
     }
 
@@ -117,7 +126,7 @@ impl Peer {
 }
 
 enum Kind {
-    Lode { child: Option<Child>, settings: PathBuf, prlimit: Vec<String> },
+    Lode { child: Option<Child>, settings: PathBuf, prlimit: Vec<String>, programs: Option<PathBuf> },
     Peer(Peer),
 }
 
@@ -167,7 +176,8 @@ impl Server {
         let users: String =
             options.users.iter().map(|user| format!("{user}:{{PLAIN}}{PASSWORD}\n")).collect();
         fs::write(folder.path().join("users"), users).expect("users written");
-        let kind = Kind::Lode { child: None, settings, prlimit: prlimit(&options) };
+        let (prlimit, programs) = (prlimit(&options), options.programs.clone());
+        let kind = Kind::Lode { child: None, settings, prlimit, programs };
         let mut server = Server { folder, addresses, kind, suffix: String::new() };
         server.try_launch()?;
         Ok(server)
@@ -384,8 +394,9 @@ impl Server {
     fn try_launch(&mut self) -> Result<(), String> {
         let log = self.folder.path().join("log");
         let log = File::options().create(true).append(true).open(log).expect("a log file");
-        let Kind::Lode { child, settings, prlimit } = &mut self.kind else { return Ok(()) };
-        let mut command = tied_to_us(prlimit, &binary("router"));
+        let Kind::Lode { child, settings, prlimit, programs } = &mut self.kind else { return Ok(()) };
+        let router = programs.as_ref().map_or_else(|| binary("router"), |folder| folder.join("router"));
+        let mut command = tied_to_us(prlimit, &router);
         command.arg("--config").arg(&*settings).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log file")).stderr(log);
         *child = Some(command.spawn().expect("the router starts"));

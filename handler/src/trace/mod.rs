@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +28,7 @@ use imap::ImapMask;
 use lines::Lines;
 use lmtp::LmtpMask;
 use pop3::Pop3Mask;
+use store::in_hand::{Mutex, MutexGuard};
 
 /// Most octets written at once: a pipe takes so many whole or not at all (PIPE_BUF).
 const BATCH_OCTETS: usize = 4096;

@@ -233,6 +233,10 @@ impl<'a> Matcher<'a> {
         if error.is_gone() && cell.is_some_and(|cell| cell.expunged) {
             return;
         }
+        // A message that is quarantined is found by nothing that would have to read it. Whoever fetches it is told.
+        if matches!(error, StoreError::Withheld(_)) {
+            return;
+        }
         self.failures += 1;
         let index = CellIndex(self.block.block * 64 + place);
         let uid = self.cells.perhaps_uid(index).map_or(0, store::Uid::get);

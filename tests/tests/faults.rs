@@ -1,0 +1,305 @@
+//! Sessions that crash on purpose, of a handler that was built to do so: nobody else notices.
+//!
+//! The short form has 50 clients and a few faults of each kind; `LODE_FULL=1` has 500 and 1,000 of each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::checking_client::{CheckingClient, Tally};
+use tests::imap::{Imap, Status};
+use tests::mail;
+use tests::pop3::Pop3;
+use tests::process;
+use tests::random::{Random, seed};
+use tests::server::{Options, PASSWORD, PROCESS_PATIENCE, Peer, Server, binary};
+use tests::stream::Fault;
+
+/// Faults that end one session.
+const CLEAN: [&str; 6] = ["segv", "bus", "fpe", "ill", "stack", "panic"];
+/// Faults that end a handler.
+const DIRTY: [&str; 5] = ["malloc", "lock", "abort", "oom", "hang"];
+/// Whose sessions crash.
+const GUILTY: &str = "mallory";
+/// How long the end of a session that crashed may take.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+/// Threads that drive clients.
+const DRIVERS: usize = 10;
+/// Memory that one crash may leave behind in its handler, and after how many a handler is replaced.
+const LEFT_BY_A_CRASH_OCTETS: u64 = 256 * 1024;
+const HANDLER_CRASHES_MAX: usize = 60;
+
+/// Programs whose handler knows X-FAULT, in a folder that goes with the value.
+fn faulty_programs() -> tempfile::TempDir {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let own = std::env::current_exe().expect("a test has a path");
+    let target = own.ancestors().nth(3).expect("a target folder");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "handler", "--features", "fault-injection"])
+        .args(["--bin", "handler-with-faults", "--target-dir"])
+        .arg(target)
+        .current_dir(workspace)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "the handler with faults cannot be built");
+    let folder = tempfile::Builder::new().prefix("lode-faults-").tempdir().expect("a folder");
+    let copy = |from: PathBuf, name: &str| {
+        fs::copy(&from, folder.path().join(name))
+            .unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
+    };
+    copy(binary("router"), "router");
+    copy(target.join("debug/handler-with-faults"), "handler");
+    folder
+}
+
+/// What a run came to.
+#[derive(Default)]
+struct Outcome {
+    tally: Tally,
+    /// Answers that were wrong, and sessions that crashed and did not end as they should.
+    wrong: Vec<String>,
+    /// The longest time that one step of a client took.
+    longest: Duration,
+}
+
+/// Drives `clients` clients of all kinds, from user `first` on, all of them working all the time, while sessions of another user crash by
+/// `kinds`, one after the other, with a pause between them. Ends early when something is wrong.
+fn run(server: &Server, (first, clients): (usize, usize), kinds: &[&str], pause: Duration) -> Outcome {
+    let seed = seed();
+    let (ready, stop) = (Barrier::new(DRIVERS + 1), AtomicBool::new(false));
+    let found = Mutex::new(Outcome::default());
+    thread::scope(|scope| {
+        for driver in 0..DRIVERS {
+            let (found, ready, stop) = (&found, &ready, &stop);
+            scope.spawn(move || {
+                let mut random = Random::new(seed + driver as u64);
+                let wrong = |what: String| {
+                    found.lock().expect("no panic").wrong.push(what);
+                    stop.store(true, Ordering::Relaxed);
+                };
+                let mut driven = Vec::new();
+                for number in (0..clients).filter(|number| number % DRIVERS == driver) {
+                    let user = format!("user{}", first + number);
+                    match CheckingClient::of_kind(number / DRIVERS + driver, server.addresses(), &user) {
+                        Ok(client) => driven.push(client),
+                        Err(what) => wrong(what),
+                    }
+                }
+                ready.wait();
+                let mut longest = Duration::ZERO;
+                while !stop.load(Ordering::Relaxed) {
+                    for client in &mut driven {
+                        let begun = Instant::now();
+                        client.step(&mut random).unwrap_or_else(wrong);
+                        longest = longest.max(begun.elapsed());
+                    }
+                }
+                for mut client in driven {
+                    let tally = client.tally();
+                    client.finish().unwrap_or_else(wrong);
+                    let mut found = found.lock().expect("no panic");
+                    found.tally += tally;
+                    found.longest = found.longest.max(longest);
+                }
+            });
+        }
+        ready.wait();
+        for kind in kinds {
+            thread::sleep(pause);
+            if let Err(what) = crash(server, kind) {
+                found.lock().expect("no panic").wrong.push(format!("{kind}: {what}"));
+            }
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    found.into_inner().expect("no panic")
+}
+
+/// Crashes a session: its connection has to end in time, with BYE or without.
+fn crash(server: &Server, kind: &str) -> Result<(), String> {
+    // The handler of the last fault may be about to end.
+    let begin = || Imap::login(server.addresses().imap, GUILTY, PASSWORD);
+    let mut imap = begin().or_else(|_| begin()).or_else(|_| begin()).map_err(|fault| fault.to_string())?;
+    // A hang ends when the watchdog comes.
+    imap.set_patience(if kind == "hang" { END_PATIENCE * 2 } else { END_PATIENCE });
+    if imap.command("SELECT INBOX").is_err() {
+        return Ok(());
+    }
+    imap.begin(&format!("X-FAULT {kind}")).map_err(|fault| fault.to_string())?;
+    loop {
+        match imap.response() {
+            Ok(line) if line.starts_with(b"* BYE") => {}
+            Ok(line) => return Err(String::from_utf8_lossy(&line).into_owned()),
+            Err(Fault::Silent(_)) => return Err("the client was left hanging".to_string()),
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+fn start(programs: &Path, clients: usize, handlers: u32) -> Server {
+    let mut names: Vec<String> = (0..2 * clients).map(|number| format!("user{number}")).collect();
+    names.push(GUILTY.to_string());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let options = Options::default()
+        .users(&names)
+        .handlers(handlers, 2 * clients as u32 + 10)
+        .set("limits", "hang_seconds", "2")
+        .set("limits", "connections_per_address", "0")
+        .set("limits", "commands_per_minute", "0")
+        .programs(programs);
+    Server::with(options)
+}
+
+/// Clients, and how often each kind of fault.
+fn counts() -> (usize, usize) {
+    if tests::full() { (500, 1000) } else { (50, 5) }
+}
+
+fn repeated(kinds: &[&'static str], times: usize) -> Vec<&'static str> {
+    (0..times).flat_map(|_| kinds.iter().copied()).collect()
+}
+
+/// Nothing is held any more by sessions that are gone.
+#[track_caller]
+fn nothing_is_left(server: &Server) {
+    let mut pop3 = server.pop3(GUILTY);
+    pop3.command("QUIT").expect("the maildrop can be had and left");
+    drop(pop3);
+    let mut imap = server.imap(GUILTY);
+    imap.set_patience(END_PATIENCE);
+    imap.append_ok("INBOX", "", &mail::small("after"));
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)");
+    imap.ok("EXPUNGE");
+    imap.ok("LOGOUT");
+    let deadline = Instant::now() + PROCESS_PATIENCE;
+    loop {
+        let who = server.lode(&["who", "--json"]);
+        if !who.contains("\"session\"") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "sessions are left: {who}{}", server.tail());
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_fault_with_nothing_in_hand_ends_one_session() {
+    if Peer::named().is_some() {
+        println!("skipped: X-FAULT needs Lode itself");
+        return;
+    }
+    let programs = faulty_programs();
+    let (clients, times) = counts();
+    let server = start(programs.path(), clients, 2);
+    // What the clients' mailboxes and the first crash of each kind take is not counted.
+    let warm = run(&server, (0, clients), &CLEAN, Duration::from_millis(50));
+    assert_eq!(warm.wrong, Vec::<String>::new(), "{}", server.tail());
+    let before = process::pss(&server.processes());
+    let kinds = repeated(&CLEAN, times);
+    let outcome = run(&server, (clients, clients), &kinds, Duration::from_millis(20));
+    let after = process::pss(&server.processes());
+    println!(
+        "{} crashes: {:?}, longest step {:?}; PSS before {} KiB, after {} KiB",
+        kinds.len(),
+        outcome.tally,
+        outcome.longest,
+        before >> 10,
+        after >> 10
+    );
+    assert_eq!(outcome.wrong, Vec::<String>::new(), "{}", server.tail());
+    let lost = (outcome.tally.told, outcome.tally.cut, outcome.tally.lost_idle);
+    assert_eq!(lost, (0, 0, 0), "others lost their sessions{}", server.tail());
+    let most = before + kinds.len().min(HANDLER_CRASHES_MAX) as u64 * LEFT_BY_A_CRASH_OCTETS;
+    assert!(after <= most, "memory was kept: {before} before, {after} after");
+    nothing_is_left(&server);
+}
+
+#[test]
+fn a_fault_with_something_in_hand_ends_no_session_that_waits() {
+    if Peer::named().is_some() {
+        println!("skipped: X-FAULT needs Lode itself");
+        return;
+    }
+    let programs = faulty_programs();
+    let (clients, times) = counts();
+    let server = start(programs.path(), clients, 3);
+    let kinds = repeated(&DIRTY, times.div_ceil(2));
+    let outcome = run(&server, (0, clients), &kinds, Duration::from_millis(300));
+    println!("{} faults: {:?}, longest step {:?}", kinds.len(), outcome.tally, outcome.longest);
+    assert_eq!(outcome.wrong, Vec::<String>::new(), "{}", server.tail());
+    assert_eq!(outcome.tally.lost_idle, 0, "sessions that waited were lost{}", server.tail());
+    nothing_is_left(&server);
+}
+
+#[test]
+fn a_message_that_crashes_twice_is_not_read_any_more() {
+    if Peer::named().is_some() {
+        println!("skipped: X-FAULT needs Lode itself");
+        return;
+    }
+    let programs = faulty_programs();
+    let server = start(programs.path(), 1, 1);
+    server.deliver(GUILTY, &mail::small("good"));
+    server.deliver(GUILTY, &mail::small("bad"));
+    server.deliver(GUILTY, &mail::small("other"));
+    for _ in 0..2 {
+        let mut imap = server.imap(GUILTY);
+        imap.ok("SELECT INBOX");
+        imap.ok("FETCH 2 BODY.PEEK[]");
+        imap.begin("X-FAULT segv 2").expect("sent");
+        while imap.response().is_ok() {}
+    }
+    let crashes = server.lode(&["crashes"]);
+    assert_eq!(crashes.matches("SIGSEGV").count(), 2, "{crashes}");
+    assert!(crashes.contains("quarantined"), "{crashes}");
+    let report = crashes.lines().nth(1).and_then(|line| line.split(' ').next()).expect("a report");
+    let shown = server.lode(&["crashes", report]);
+    assert!(shown.contains("X-FAULT segv 2") && shown.contains(GUILTY), "{shown}");
+    assert!(shown.contains("bring_down"), "the backtrace names the place: {shown}");
+    assert!(!shown.contains(PASSWORD), "{shown}");
+
+    // FETCH of its content says NO, everything else goes on.
+    let mut imap = server.imap(GUILTY);
+    assert_eq!(imap.ok("SELECT INBOX").exists(), Some(3));
+    let no = imap.no("FETCH 2 BODY.PEEK[]");
+    assert!(no.text.contains("lode crashes --lift"), "{}", no.text);
+    let all = imap.no("FETCH 1:* (FLAGS BODY.PEEK[TEXT])");
+    assert_eq!(all.fetches().len(), 3, "the others are sent: {all:?}");
+    imap.ok("FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)");
+    imap.ok("STORE 2 +FLAGS (\\Flagged)");
+    imap.ok("SEARCH BODY other");
+    imap.ok("CREATE Aside");
+    imap.ok("COPY 2 Aside");
+    let mut pop3 = Pop3::login(server.addresses().pop3, GUILTY, PASSWORD).expect("a login");
+    let refused = pop3.command("RETR 2").map_err(|fault| fault.to_string());
+    assert!(refused.as_ref().is_err_and(|text| text.contains("lode crashes --lift")), "{refused:?}");
+    drop(pop3);
+
+    // It is the same in the next handler, and until it is lifted.
+    let message = crashes
+        .lines()
+        .find(|line| line.contains("quarantined"))
+        .and_then(|line| line.split(' ').next())
+        .expect("a message");
+    server.lode(&["crashes", "--lift", message]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let reply = imap.command("FETCH 2 BODY.PEEK[]").expect("an answer");
+        if reply.status == Status::Ok {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is not lifted: {}", reply.text);
+        thread::sleep(Duration::from_millis(100));
+    }
+    server.lode(&["crashes", "--clear"]);
+    assert!(server.lode(&["crashes"]).contains("no crash is known"));
+}
