@@ -1,7 +1,7 @@
 //! `lode trace`: shows the conversation of a session while it goes on.
 //!
 //! The handler writes it, masked, into a pipe whose other end is read here. Which sessions there are is read from the shared table: so a session
-//! that goes on in another handler is found again by its client's address, and one whose handler died without a word is missed.
+//! that goes on in another handler is found again by its client and the moment it came, and one whose handler died without a word is missed.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,7 +14,7 @@ use clap::Args;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
-use shm_abi::{ControlAnswer, ControlRequest, Endpoint, SessionId, SessionInfo, TableView};
+use shm_abi::{ControlAnswer, ControlRequest, SessionId, SessionInfo, TableView};
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
@@ -203,9 +203,7 @@ impl Reader {
         for (session, since) in std::mem::take(&mut self.missed) {
             match self.elsewhere(&session) {
                 Some(new) if self.attach(&new).is_ok() => say(session.id, &format!("goes on as {}", new.id)),
-                _ if since.elapsed() < MOVE_PATIENCE && may_move(&session) => {
-                    self.missed.push((session, since))
-                }
+                _ if since.elapsed() < MOVE_PATIENCE => self.missed.push((session, since)),
                 _ => say(session.id, "the trace ends"),
             }
         }
@@ -213,19 +211,10 @@ impl Reader {
 
     /// The session under the name that it has by now.
     fn elsewhere(&self, session: &SessionInfo) -> Option<SessionInfo> {
-        if !may_move(session) {
-            return None;
-        }
-        let is_same = |other: &SessionInfo| {
-            other.peer == session.peer && other.protocol == session.protocol && other.id != session.id
-        };
+        let known = |of: &SessionInfo| (of.peer, of.protocol, of.accepted_ms);
+        let is_same = |other: &SessionInfo| other.id != session.id && known(other) == known(session);
         self.view.sessions().into_iter().find(is_same)
     }
-}
-
-/// Whether a session would be known again: two clients at unix sockets look alike.
-fn may_move(session: &SessionInfo) -> bool {
-    matches!(session.peer, Some(Endpoint::Inet(_)))
 }
 
 impl Traced {
