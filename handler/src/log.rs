@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use config::{LogFormat, Settings};
 use shm_abi::SessionId;
+use store::MailboxId;
 
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
@@ -54,6 +55,13 @@ pub(crate) fn name_sessions(shared: &Arc<Shared>) {
         }
         tell("session", &session);
     });
+}
+
+/// The name of a mailbox, for a line; its number, if it has none any more.
+pub(crate) fn mailbox_name(shared: &Shared, mailbox: MailboxId) -> String {
+    let list = shared.store.mailbox_list(mailbox.user).ok();
+    let entry = list.as_ref().and_then(|list| list.by_number(mailbox.number));
+    entry.map_or_else(|| mailbox.number.to_string(), |entry| entry.name.clone())
 }
 
 /// Says which session this thread runs now, if any.

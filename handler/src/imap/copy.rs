@@ -97,9 +97,9 @@ impl ImapSession {
                 "moved",
                 protocol = "imap",
                 owner = selected.id.user.0,
-                mailbox = selected.id.number,
+                mailbox = crate::log::mailbox_name(turn.shared, selected.id),
                 to_owner = target.user.0,
-                to_mailbox = target.number,
+                to_mailbox = crate::log::mailbox_name(turn.shared, target),
                 messages = copied.uids.len(),
                 ticket = committed.ticket.0,
             );

@@ -78,7 +78,7 @@ pub(super) fn expunge_deleted(
         "expunged",
         protocol = "imap",
         owner = selected.id.user.0,
-        mailbox = selected.id.number,
+        mailbox = log::mailbox_name(turn.shared, selected.id),
         messages = deleted.len(),
         ticket = committed.ticket.0,
     );

@@ -1,3 +1,5 @@
+//! Ways out that are full, closed, or of another kind.
+
 use super::*;
 use crate::levels::Level;
 use std::fs::File;

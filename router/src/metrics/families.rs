@@ -89,6 +89,9 @@ const HANDLER_STATES: [HandlerState; 5] = [
 const CELL_STATES: [CellState; 5] =
     [CellState::Assigned, CellState::Parked, CellState::Queued, CellState::Running, CellState::Closing];
 
+/// A figure of a handler, if it is known.
+type OfHandler<'a> = &'a dyn Fn(&HandlerInfo) -> Option<f64>;
+
 /// All figures as of now.
 pub(super) fn text(table: &Table, felt: Felt, wall_ms: u64) -> String {
     let mut out = Exposition::default();
@@ -129,7 +132,7 @@ fn handlers(out: &mut Exposition, table: &Table, wall_ms: u64) {
     out.gauge(&HANDLERS_MAX, &[], f64::from(table.limits().handlers));
     out.family(&HANDLER_SESSIONS_MAX);
     out.gauge(&HANDLER_SESSIONS_MAX, &[], f64::from(table.limits().sessions));
-    let each: [(&Family, &dyn Fn(&HandlerInfo) -> Option<f64>); 3] = [
+    let each: [(&Family, OfHandler<'_>); 3] = [
         (&HANDLER_SESSIONS, &|handler| Some(f64::from(handler.sessions))),
         (&BEAT, &|handler| {
             let beat_ms = handler.heartbeats_ms[Heartbeat::Poll as usize];

@@ -1,3 +1,5 @@
+//! Buckets, names, and sums that outlive processes.
+
 use super::*;
 use crate::layout::{GAUGES, HISTOGRAMS, TALLIES};
 use crate::table::Limits;
