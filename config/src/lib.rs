@@ -18,8 +18,8 @@ pub use aliases::{Aliases, AliasesError};
 pub use keyed_hash::KeyedHash;
 pub use recipient::{Directory, Recipient, Target};
 pub use settings::{
-    Amount, Expire, Folders, Listen, LogFormat, LogLevel, Network, OverQuota, Plaintext, Settings,
-    SettingsError,
+    Amount, CertificateFiles, Expire, Folders, Listen, LogFormat, LogLevel, MinimumVersion, Network,
+    OverQuota, Plaintext, Settings, SettingsError, Tls,
 };
 pub use users::{NameError, User, Users, UsersError, Verdict, user_name};
 pub use verified::VerifiedCache;

@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 mod network;
 mod text;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use listen::Listen;
 pub use log::{Log, LogFormat, LogLevel};
 pub use metrics::Metrics;
 pub use network::Network;
+pub use tls::{CertificateFiles, MinimumVersion, Tls};
 
 /// Where the settings are when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/lode/lode.toml";
@@ -53,6 +55,8 @@ pub struct Settings {
     pub listen: Listeners,
     /// How many processes and sessions there may be.
     pub handlers: Handlers,
+    /// What TLS is spoken with.
+    pub tls: Tls,
     /// Who may log in, and how.
     pub auth: Auth,
     /// For whom mail is taken, and where it goes.
@@ -99,11 +103,11 @@ pub struct Runtime {
 pub struct Listeners {
     /// IMAP without TLS.
     pub imap: Vec<Listen>,
-    /// IMAP with TLS from the first octet. Understood, and refused by [`Settings::check`].
+    /// IMAP with TLS from the first octet.
     pub imaps: Vec<Listen>,
     /// POP3 without TLS.
     pub pop3: Vec<Listen>,
-    /// POP3 with TLS from the first octet. Understood, and refused by [`Settings::check`].
+    /// POP3 with TLS from the first octet.
     pub pop3s: Vec<Listen>,
     /// LMTP; the one protocol that may also listen on a Unix socket.
     pub lmtp: Vec<Listen>,

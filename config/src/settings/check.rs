@@ -46,6 +46,17 @@ impl Settings {
         if let Some(what) = path_problem(aliases).filter(|_| !aliases.as_os_str().is_empty()) {
             problems.push(format!("[lmtp] aliases {what}"));
         }
+        for (option, path) in self.tls.paths() {
+            if let Some(what) = path_problem(path) {
+                problems.push(format!("{option} {what}"));
+            }
+        }
+        if self.tls.key.as_os_str().is_empty() == self.tls.is_on() {
+            problems.push("[tls] certificate and key belong together: give both, or none".to_owned());
+        }
+        if !self.tls.more.is_empty() && !self.tls.is_on() {
+            problems.push("[[tls.more]] comes after [tls] certificate and key: give those first".to_owned());
+        }
         if self.runtime.dir.as_os_str().len() > SOCKET_PATH_OCTETS_MAX - SOCKET_NAME_OCTETS_MAX {
             problems.push(format!(
                 "[runtime] dir is too long for the sockets in it: at most {} octets",
@@ -70,15 +81,13 @@ impl Settings {
                 problems.push(format!("[listen] {option} has a unix: address, which only lmtp may have"));
             }
         }
-        for (option, list, plain) in [("imaps", &listen.imaps, "imap"), ("pop3s", &listen.pop3s, "pop3")] {
-            if !list.is_empty() {
-                problems.push(format!(
-                    "[listen] {option} needs TLS, which this release does not have: remove it, and put a TLS proxy \
-                     (stunnel, HAProxy, nginx) in front of {plain}"
-                ));
+        for (option, list) in [("imaps", &listen.imaps), ("pop3s", &listen.pop3s)] {
+            if !list.is_empty() && !self.tls.is_on() {
+                problems
+                    .push(format!("[listen] {option} needs a certificate: give [tls] certificate and key"));
             }
         }
-        if listen.imap.is_empty() && listen.pop3.is_empty() && listen.lmtp.is_empty() {
+        if tcp_only.iter().all(|(_, list)| list.is_empty()) && listen.lmtp.is_empty() {
             problems.push("[listen] is empty: give at least one address to imap, pop3 or lmtp".to_owned());
         }
         let mut seen = HashSet::new();

@@ -77,7 +77,9 @@ fn what_cannot_work_is_refused_with_a_remedy() {
     let cases = [
         ("[listen]\nimap = []\npop3 = []\nlmtp = []\n", "at least one address"),
         ("[listen]\nimap = [\"unix:/x\"]\n", "only lmtp"),
-        ("[listen]\nimaps = [\"0.0.0.0:993\"]\n", "TLS proxy"),
+        ("[listen]\nimaps = [\"0.0.0.0:993\"]\n", "needs a certificate"),
+        ("[tls]\ncertificate = \"/c.pem\"\n", "belong together"),
+        ("[tls]\ncertificate = \"c.pem\"\nkey = \"/k\"\n", "absolute"),
         ("[listen]\npop3 = [\"0.0.0.0:143\"]\n", "already listened on"),
         ("[store]\npath = \"mail\"\n", "absolute path"),
         ("[store]\npath = \"/run/lode\"\n", "same folder"),

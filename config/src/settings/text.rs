@@ -23,13 +23,25 @@ journal_days = 0
 dir = "/run/lode"
 
 [listen]
-# Addresses as "host:port"; lmtp may also have "unix:/path". An empty list turns a protocol off.
+# Addresses as "host:port"; lmtp may also have "unix:/path". An empty list turns a protocol off. imaps and pop3s need [tls].
 # For IPv6 add "[::]:143" and so on.
 imap = ["0.0.0.0:143"]
 imaps = []
 pop3 = ["0.0.0.0:110"]
 pop3s = []
 lmtp = ["unix:/run/lode/lmtp"]
+
+[tls]
+# Certificate (with those that vouch for it) and key, PEM files that the daemons' user can read. With them imaps and pop3s above can be listened on, and
+# STARTTLS is offered on the other ports. "" is no TLS. The files are read again when they change.
+certificate = ""
+key = ""
+# The least version, "1.2" or "1.3".
+minimum = "1.2"
+# Certificates for further names, as many as there are:
+# [[tls.more]]
+# certificate = "/etc/lode/mail.example.net.pem"
+# key = "/etc/lode/mail.example.net.key"
 
 [handlers]
 # The most handler processes (1 to 64), and the sessions each may hold.
