@@ -21,5 +21,6 @@ pub use settings::{
     Amount, CertificateFiles, Expire, Folders, Listen, LogFormat, LogLevel, MinimumVersion, Network,
     OverQuota, Plaintext, Settings, SettingsError, Tls,
 };
+pub use stamp::Stamp;
 pub use users::{NameError, User, Users, UsersError, Verdict, user_name};
 pub use verified::VerifiedCache;

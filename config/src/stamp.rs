@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// A file as it was at one time. Taken before the first read, so that a change after it gives another stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     octets: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// The stamp of a file with this metadata.
-    pub(crate) fn of(metadata: &Metadata) -> Stamp {
+    pub fn of(metadata: &Metadata) -> Stamp {
         Stamp {
             device: metadata.dev(),
             inode: metadata.ino(),

@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
 
-use config::{LogFormat, Settings};
 use shm_abi::SessionId;
 use store::MailboxId;
 
@@ -17,26 +16,6 @@ pub(crate) use logging::{audit, audit_refusal, error, info, warning};
 
 thread_local! {
     static RUNNING: Cell<Option<(SlotNumber, u32)>> = const { Cell::new(None) };
-}
-
-/// Logs as the settings say from now on.
-pub(crate) fn begin(settings: &Settings) {
-    let format = match settings.log.format {
-        LogFormat::Auto => logging::Format::Auto,
-        LogFormat::Text => logging::Format::Text,
-        LogFormat::Json => logging::Format::Json,
-        LogFormat::Journald => logging::Format::Journald,
-    };
-    logging::begin("handler", format);
-    set_levels(&settings.log.levels());
-}
-
-/// Logs what these levels ask for from now on: `info,imap=debug`.
-pub(crate) fn set_levels(text: &str) {
-    match text.parse() {
-        Ok(levels) => logging::set_levels(levels),
-        Err(error) => error!("log levels kept", why = error),
-    }
 }
 
 /// Has the lines of this thread say which session it runs.

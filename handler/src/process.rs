@@ -89,7 +89,7 @@ impl Handler {
             return Err("the router has given up this handler".into());
         }
         let settings = Settings::parse(&hello.settings_text, Path::new(&hello.settings_path))?;
-        log::begin(&settings);
+        logging::begin_as("handler", settings.log.format.name(), &settings.log.levels());
         let poll = Poll::new()?;
         let shared = Arc::new(Shared {
             handler: hello.handler,

@@ -152,7 +152,7 @@ impl RouterLink {
                         shared.traces.give(shared, cell, generation, pipe);
                     }
                 }
-                Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => log::set_levels(&levels),
+                Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => logging::take_levels(&levels),
                 Ok(Incoming { record: ToHandler::Welcome { wants_eventfds, .. }, .. }) => {
                     return Wish::Welcomed { wants_eventfds };
                 }
@@ -186,7 +186,7 @@ fn reload(shared: &Shared, text: &str) {
     match Settings::parse(text, &shared.settings_path) {
         Ok(settings) => {
             shared.store.set_default_limits(default_limits(&settings));
-            log::begin(&settings);
+            logging::begin_as("handler", settings.log.format.name(), &settings.log.levels());
             shared.set_settings(settings);
         }
         Err(error) => log::error!("settings not taken", why = error),

@@ -50,6 +50,20 @@ pub fn begin(program: &'static str, format: Format) {
     *SINK.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Sink::open(program, format)));
 }
 
+/// Begins as settings have it: a format by its name, levels as text (`info,imap=debug`). What is not understood is told, and left as it was.
+pub fn begin_as(program: &'static str, format: &str, levels: &str) {
+    begin(program, Format::from_name(format).unwrap_or(Format::Auto));
+    take_levels(levels);
+}
+
+/// Logs what this text asks for from now on; levels that are none are told, and those before stay.
+pub fn take_levels(text: &str) {
+    match text.parse() {
+        Ok(levels) => set_levels(levels),
+        Err(error) => error!("log levels kept", why = error),
+    }
+}
+
 /// Logs what these levels ask for from now on.
 pub fn set_levels(levels: Levels) {
     MOST.store(levels.most() as u8, Ordering::Relaxed);

@@ -132,7 +132,7 @@ fn begin(settings_path: PathBuf) -> Result<(), String> {
     let _reserved = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
     let descriptors = privilege::raise_descriptor_limit();
     let settings = Settings::load(&settings_path).map_err(|error| error.to_string())?;
-    log::begin(&settings);
+    logging::begin_as("router", settings.log.format.name(), &settings.log.levels());
     let program = spawn::find_handler()?;
 
     let user = privilege::run_user(&settings)?;

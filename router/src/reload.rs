@@ -26,7 +26,7 @@ impl Server {
         for option in needing_restart(&self.settings, &new) {
             event(Level::Warn, "setting-needs-restart", &[("option", &option)]);
         }
-        log::begin(&new);
+        logging::begin_as("router", new.log.format.name(), &new.log.levels());
         self.settings = new;
         self.begin_metrics();
         let settings_text = self.settings.to_text();
@@ -58,7 +58,7 @@ impl Server {
         }
         self.settings = new;
         let levels = self.settings.log.levels();
-        log::set_levels(&levels);
+        logging::take_levels(&levels);
         for (handler, running) in self.handlers.iter_mut().enumerate() {
             if let Some(running) = running
                 && let Err(error) = running.tell(ToHandler::SetLogLevels { levels: levels.clone() })

@@ -3,11 +3,10 @@
 //! What cannot be read leaves what was read before in force: a renewal that went wrong must not end TLS while the old certificate is good.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use config::{CertificateFiles, MinimumVersion, Tls};
+use config::{CertificateFiles, MinimumVersion, Stamp, Tls};
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -100,17 +99,8 @@ fn octets(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(fault)
 }
 
-/// What tells whether files have changed since.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp(Vec<(PathBuf, Option<(u64, u64, i64, i64)>)>);
-
-impl Stamp {
-    /// As the files are now.
-    pub(crate) fn of(settings: &Tls) -> Stamp {
-        let stamp = |path: PathBuf| {
-            let facts = fs::metadata(&path).ok();
-            (path, facts.map(|facts| (facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec())))
-        };
-        Stamp(settings.certificates().flat_map(|files| [files.certificate, files.key]).map(stamp).collect())
-    }
+/// How the files are now: another value when one of them changed, came or went.
+pub(crate) fn stamps(settings: &Tls) -> Vec<Option<Stamp>> {
+    let stamp = |path: &Path| fs::metadata(path).ok().map(|facts| Stamp::of(&facts));
+    settings.certificates().flat_map(|files| [stamp(&files.certificate), stamp(&files.key)]).collect()
 }

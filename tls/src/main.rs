@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match process::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error tls ends why={error:?}");
+            logging::error!("tls-ends", why = error);
             ExitCode::FAILURE
         }
     }

@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::{Settings, Tls};
+use config::{Settings, Stamp, Tls};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::ServerConfig;
 use shm_abi::{Channel, FromTls, Incoming, ReceiveError, ToTls};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use crate::certificates::{self, Stamp};
+use crate::certificates;
 use crate::relays::{Beginning, Inbox, Relays, tell};
 
 /// The environment variable with the number of the channel's descriptor.
@@ -27,14 +27,14 @@ const STACK_OCTETS: usize = 512 * 1024;
 /// The certificates in force, and how the files were when they were read.
 struct Certificates {
     settings: Tls,
-    stamp: Stamp,
+    stamps: Vec<Option<Stamp>>,
     config: Option<Arc<ServerConfig>>,
 }
 
 impl Certificates {
     /// Reads the files; what cannot be read leaves what is in force. Tells the router.
     fn load(&mut self, router: &Channel) {
-        self.stamp = Stamp::of(&self.settings);
+        self.stamps = certificates::stamps(&self.settings);
         match certificates::load(&self.settings) {
             Ok(config) => {
                 self.config = Some(config);
@@ -45,7 +45,7 @@ impl Certificates {
     }
 
     fn reload_if_changed(&mut self, router: &Channel) {
-        if Stamp::of(&self.settings) != self.stamp {
+        if certificates::stamps(&self.settings) != self.stamps {
             self.load(router);
         }
     }
@@ -68,10 +68,11 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         return Err("the router did not begin with a hello".into());
     };
     let settings_path = PathBuf::from(settings_path);
-    let settings = Settings::parse(&settings_text, &settings_path)?.tls;
+    let settings = Settings::parse(&settings_text, &settings_path)?;
+    logging::begin_as("tls", settings.log.format.name(), &settings.log.levels());
     channel.set_nonblocking(true)?;
     let router = Arc::new(Channel::new(channel.as_fd().try_clone_to_owned()?));
-    let mut certificates = Certificates { settings, stamp: Stamp::default(), config: None };
+    let mut certificates = Certificates { settings: settings.tls, stamps: Vec::new(), config: None };
     certificates.load(&router);
     let (inboxes, threads) = start_threads(&router)?;
     serve(&mut channel, &router, &settings_path, &mut certificates, &inboxes);
@@ -133,13 +134,14 @@ fn serve(
                 Ok(Incoming { record: ToTls::Reload { settings_text }, .. }) => {
                     match Settings::parse(&settings_text, settings_path) {
                         Ok(settings) => {
+                            logging::begin_as("tls", settings.log.format.name(), &settings.log.levels());
                             certificates.settings = settings.tls;
                             certificates.load(router);
                         }
-                        Err(error) => eprintln!("error tls settings-not-taken why=\"{error}\""),
+                        Err(error) => logging::error!("settings-not-taken", why = error),
                     }
                 }
-                Ok(Incoming { record: ToTls::Hello { .. }, .. }) => eprintln!("error tls second-hello"),
+                Ok(Incoming { record: ToTls::Hello { .. }, .. }) => logging::error!("second-hello"),
                 Err(ReceiveError::DescriptorsLost(ToTls::Secure { number, .. })) => {
                     let why = "no descriptors left".to_owned();
                     tell(router, &FromTls::Failed { number, why }, None);
@@ -147,7 +149,7 @@ fn serve(
                 Err(ReceiveError::WouldBlock) => break,
                 Err(ReceiveError::Closed) => return,
                 Err(error) => {
-                    eprintln!("error tls receive-from-router why=\"{error}\"");
+                    logging::error!("receive-from-router", why = error);
                     return;
                 }
             }

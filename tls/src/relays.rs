@@ -58,7 +58,7 @@ impl Inbox {
 
     fn wake(&self) {
         if let Err(error) = self.waker.wake() {
-            eprintln!("error tls cannot-wake why=\"{error}\"");
+            logging::error!("cannot-wake", why = error);
         }
     }
 }
@@ -263,7 +263,7 @@ impl Relays {
             }
             Phase::Open => {
                 if let Some(why) = why {
-                    eprintln!("info tls-broken peer={} why={why:?}", entry.peer);
+                    logging::info!("tls-broken", peer = entry.peer, why = why);
                 }
             }
             Phase::Lingers { .. } => {}
@@ -287,7 +287,7 @@ pub(crate) fn tell(router: &Channel, record: &FromTls, descriptor: Option<OwnedF
                 let _ = poll(&mut writable, PollTimeout::from(1000u16));
             }
             Err(error) => {
-                eprintln!("error tls send-to-router why=\"{error}\"");
+                logging::error!("send-to-router", why = error);
                 return;
             }
         }
