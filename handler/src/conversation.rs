@@ -3,9 +3,10 @@
 //! The engine (`session.rs`) moves bytes and parks the session; a conversation turns input into commands, commands into
 //! work on the store, and results into output. A conversation never blocks: it says what it waits for.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use shm_abi::{Cell, Endpoint, Histogram, Protocol};
+use shm_abi::{Cell, Endpoint, Histogram, Protocol, TlsFacts};
 use store::{MailboxId, Ticket};
 
 use crate::command_timer::CommandTimer;
@@ -35,6 +36,8 @@ pub(crate) enum Next {
     InputOrChange,
     /// The answer of a helper thread.
     Helper,
+    /// The peer was told to begin a TLS handshake, and that was sent: go on when it is done. The input is empty then.
+    Secure,
     /// Go on after so many milliseconds, whatever comes before; sooner only when the handler is being shut down.
     Pause(u64),
     /// Send what is in the output, then close.
@@ -55,6 +58,36 @@ pub(crate) enum Stopped {
 pub(crate) enum Answer {
     /// What became of a password check.
     Password(Checked),
+    /// The handshake is done: this takes the place of the session's socket.
+    Secured(OwnedFd, TlsFacts),
+    /// The handshake failed.
+    NotSecured,
+}
+
+/// How far STARTTLS or STLS is, whose OK is in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// The OK is on its way.
+    Said,
+    /// Another process has the connection.
+    Begun,
+}
+
+impl Handshake {
+    /// Goes on with it: what is to be waited for, and how far it is then; `None` once the peer speaks TLS.
+    pub(crate) fn go_on(self, turn: &Turn<'_>) -> Option<(Handshake, Next)> {
+        if turn.peer.tls.is_some() {
+            return None;
+        }
+        if turn.shared.is_shutting_down() {
+            // Without a word: whatever is said would be taken for a part of the handshake.
+            return Some((Handshake::Begun, Next::Close));
+        }
+        Some(match self {
+            Handshake::Said => (Handshake::Begun, Next::Secure),
+            Handshake::Begun => (Handshake::Begun, Next::Helper),
+        })
+    }
 }
 
 /// What the peer sent and nobody has understood yet.
@@ -231,6 +264,11 @@ impl Turn<'_> {
         self.shared.cell(self.slot, self.generation)
     }
 
+    /// Whether STARTTLS or STLS may be said now: there is a certificate, and the peer does not speak TLS yet.
+    pub(crate) fn may_begin_tls(&self) -> bool {
+        self.peer.tls.is_none() && self.shared.settings().tls.is_on()
+    }
+
     /// Tells the sessions of all processes of a change once its ticket is durable.
     pub(crate) fn announce(&self, ticket: Ticket, touched: &[MailboxId]) {
         self.shared.commits.announce(self.shared, ticket, touched);
@@ -253,6 +291,8 @@ pub(crate) struct Peer {
     pub(crate) endpoint: Endpoint,
     /// Whether nobody on the way can read what is said.
     pub(crate) is_private: bool,
+    /// By what TLS it came, if it did.
+    pub(crate) tls: Option<TlsFacts>,
 }
 
 /// One of the protocols, with its state.

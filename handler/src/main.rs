@@ -16,6 +16,7 @@ mod conversation;
 mod crashes;
 mod critical;
 mod guard;
+mod handshake;
 mod imap;
 mod keeping;
 mod lmtp;

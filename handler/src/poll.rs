@@ -63,8 +63,12 @@ impl Registrar {
 
     /// As [`Registrar::forget`], for a socket whose owner is lost.
     pub(crate) fn forget_descriptor(&self, descriptor: RawFd) {
-        if let Err(error) = self.registry.deregister(&mut SourceFd(&descriptor)) {
-            log::error!("forget socket", why = error);
+        match self.registry.deregister(&mut SourceFd(&descriptor)) {
+            // One that was given away for its handshake is not watched.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                log::error!("forget socket", why = error)
+            }
+            _ => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use shm_abi::{
     Refusal, Refused, SendError, SessionId, ToHandler,
 };
 
-use crate::conversation::{Conversation, Peer};
+use crate::conversation::{Answer, Conversation, Peer};
 use crate::imap::ImapSession;
 use crate::keeping::Keeping;
 use crate::lmtp::LmtpSession;
@@ -142,6 +142,17 @@ impl RouterLink {
                 Ok(Incoming { record: ToHandler::Kick { cell, generation, reason }, .. }) => {
                     shared.orders.give(shared, cell, generation, Order::Leave(reason.into()));
                 }
+                Ok(Incoming { record: ToHandler::Secured { cell, generation, facts }, descriptors }) => {
+                    let answer = match descriptors.into_iter().next() {
+                        Some(socket) => Answer::Secured(socket, facts),
+                        None => Answer::NotSecured,
+                    };
+                    shared.answer(cell, generation, answer);
+                }
+                Ok(Incoming { record: ToHandler::NotSecured { cell, generation }, .. })
+                | Err(ReceiveError::DescriptorsLost(ToHandler::Secured { cell, generation, .. })) => {
+                    shared.answer(cell, generation, Answer::NotSecured);
+                }
                 Ok(Incoming { record: ToHandler::Drain, .. }) => shared.drain(),
                 Ok(Incoming { record: ToHandler::Hello(_), .. }) => log::error!("a second hello"),
                 Ok(Incoming { record: ToHandler::Release { cell, generation }, .. }) => {
@@ -246,8 +257,7 @@ fn take_connection(
     if !shared.slots.is_free(connection.cell) {
         return refuse(shared, connection, Refusal::WrongCell);
     }
-    let is_unix = matches!(connection.local, shm_abi::Endpoint::Unix { .. });
-    let socket = match Socket::new(descriptor, is_unix) {
+    let socket = match Socket::new(descriptor, connection.has_local_socket()) {
         Ok(socket) => socket,
         Err(error) => {
             log::error!("socket handed over", peer = connection.peer, why = error);
@@ -262,6 +272,7 @@ fn take_connection(
     let peer = Peer {
         endpoint: connection.peer,
         is_private: connection.peer.is_local() || connection.tls.is_some(),
+        tls: connection.tls,
     };
     let conversation = match connection.protocol {
         Protocol::Imap => Conversation::Imap(Box::new(ImapSession::new())),

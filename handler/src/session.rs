@@ -119,13 +119,13 @@ pub(crate) struct Session {
     pub(crate) socket: Socket,
     /// Tells this session from earlier ones in the same slot.
     pub(crate) generation: u32,
-    peer: Peer,
-    input: Input,
+    pub(crate) peer: Peer,
+    pub(crate) input: Input,
     output: Output,
     conversation: Conversation,
-    answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
     /// Whether the socket may have more to read since the last look.
-    may_read: bool,
+    pub(crate) may_read: bool,
     /// Whether the end of what the peer sends was announced: then every read must go on until it is met, since no other
     /// event will come.
     hung_up: bool,
@@ -248,6 +248,9 @@ impl Session {
         }
         if causes.has(Causes::HELPER) {
             self.answer = shared.take_answer(slot, self.generation);
+            if !self.settle_handshake(slot, shared) {
+                return Outcome::End;
+            }
         }
         for _ in 0..TURNS_IN_A_ROW {
             self.release(shared);
@@ -317,6 +320,12 @@ impl Session {
                 }
                 Next::Helper => {
                     if !self.send_early(shared, slot) {
+                        return Outcome::End;
+                    }
+                    Causes::HELPER
+                }
+                Next::Secure => {
+                    if !self.begin_handshake(slot, shared) {
                         return Outcome::End;
                     }
                     Causes::HELPER

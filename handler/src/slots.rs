@@ -244,7 +244,7 @@ mod tests {
 
     fn session() -> Box<Session> {
         let (socket, _) = UnixStream::pair().expect("a socket pair");
-        let peer = Peer { endpoint: Endpoint::Unix { pid: 0, uid: 0 }, is_private: true };
+        let peer = Peer { endpoint: Endpoint::Unix { pid: 0, uid: 0 }, is_private: true, tls: None };
         let conversation = Conversation::Imap(Box::new(ImapSession::new()));
         Box::new(Session::new(
             Socket::Unix(socket),

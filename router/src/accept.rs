@@ -31,7 +31,10 @@ impl Server {
                 match self.listeners[number].accept(self.now_ms) {
                     Accepted::Client(client) => {
                         self.table.count_accepted();
-                        self.take_in(client);
+                        match self.listeners[number].service.is_tls() {
+                            true => self.begin_tls(client),
+                            false => self.take_in(client),
+                        }
                     }
                     Accepted::Lost => {}
                     Accepted::Empty => self.listeners[number].ready = false,
@@ -54,7 +57,10 @@ impl Server {
         let (listener, now_ms) = (&self.listeners[number], self.now_ms);
         self.reserve.lend(|| {
             if let Accepted::Client(client) = listener.accept(now_ms) {
-                client.turn_away(Refusal::Full);
+                match listener.is_tls {
+                    true => client.close(),
+                    false => client.turn_away(Refusal::Full),
+                }
                 told = Some(());
             }
         });
@@ -65,7 +71,8 @@ impl Server {
         told.is_some()
     }
 
-    fn take_in(&mut self, client: Client) {
+    /// Gives a connection to a handler, or has it wait for room.
+    pub(crate) fn take_in(&mut self, client: Client) {
         if self.address_is_full(&client) {
             event(Level::Warn, "address-refused", &[("peer", &client.peer)]);
             self.table.count_turned_away();
@@ -91,7 +98,7 @@ impl Server {
     }
 
     /// Whether the address has as many connections as it may have. Mail servers that are trusted may have any.
-    fn address_is_full(&mut self, client: &Client) -> bool {
+    pub(crate) fn address_is_full(&mut self, client: &Client) -> bool {
         let (limits, lmtp) = (&self.settings.limits, &self.settings.lmtp);
         let address = client.peer.address();
         let is_trusted = client.protocol == Protocol::Lmtp
@@ -100,7 +107,8 @@ impl Server {
             return false;
         }
         let network = client.peer.network();
-        let waiting = self.queue.count(|waits| waits.peer.network() == network);
+        let is_theirs = |waits: &Client| waits.peer.network() == network;
+        let waiting = self.queue.count(is_theirs) + self.tls.count(is_theirs);
         self.addresses.is_full(&self.table, client.peer, waiting, limits.connections_per_address)
     }
 }

@@ -1,15 +1,15 @@
 //! Sockets that systemd gives at the start (sd_listen_fds(3)): those of socket units, and those that an earlier run of this program
 //! left in its store.
 //!
-//! A socket unit's name says the protocol: `FileDescriptorName=imap`, `pop3` or `lmtp`. Its sockets take the place of all addresses
+//! A socket unit's name says the protocol: `FileDescriptorName=imap`, `imaps`, `pop3`, `pop3s` or `lmtp`. Its sockets take the place of all addresses
 //! of that protocol in the settings. What the store gives back is named [`STORED`], and is taken for the address of the settings
 //! that it is bound to; one that the settings do not have any more is closed.
 
-use crate::listen::Listener;
+use crate::listen::{Listener, Service};
 use crate::log::{Level, event};
 use config::Listen;
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt};
-use shm_abi::{Protocol, inherited};
+use shm_abi::inherited;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::{env, io, process};
 
@@ -23,7 +23,7 @@ const SOCKETS_MAX: i32 = 1024;
 /// What was given and is not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
-    units: Vec<(Protocol, OwnedFd)>,
+    units: Vec<(Service, OwnedFd)>,
     stored: Vec<(Listen, OwnedFd)>,
 }
 
@@ -44,45 +44,44 @@ impl Given {
             let Some(socket) = inherited(descriptor).and_then(|socket| socket.try_clone().ok()) else {
                 continue;
             };
-            match protocol(name) {
-                Some(protocol) => given.units.push((protocol, socket)),
+            match service(name) {
+                Some(service) => given.units.push((service, socket)),
                 None if name == STORED => match address(&socket) {
                     Ok(address) => given.stored.push((address, socket)),
                     Err(error) => not_taken(name, &error),
                 },
-                None => not_taken(name, &"its FileDescriptorName is none of imap, pop3, lmtp"),
+                None => not_taken(name, &"its FileDescriptorName is none of imap, imaps, pop3, pop3s, lmtp"),
             }
         }
         given
     }
 
-    /// The listeners that socket units made for this protocol.
-    pub(crate) fn of_units(&mut self, protocol: Protocol) -> Vec<Listener> {
+    /// The listeners that socket units made for this service.
+    pub(crate) fn of_units(&mut self, service: Service) -> Vec<Listener> {
         let (ours, others) =
-            std::mem::take(&mut self.units).into_iter().partition(|(unit, _)| *unit == protocol);
+            std::mem::take(&mut self.units).into_iter().partition(|(unit, _)| *unit == service);
         self.units = others;
-        let ours: Vec<(Protocol, OwnedFd)> = ours;
-        ours.into_iter().filter_map(|(_, socket)| listener(protocol, socket, true)).collect()
+        let ours: Vec<(Service, OwnedFd)> = ours;
+        ours.into_iter().filter_map(|(_, socket)| listener(service, socket, true)).collect()
     }
 
     /// The listener that the store has for this address.
-    pub(crate) fn of_store(&mut self, protocol: Protocol, wanted: &Listen) -> Option<Listener> {
+    pub(crate) fn of_store(&mut self, service: Service, wanted: &Listen) -> Option<Listener> {
         let at = self.stored.iter().position(|(address, _)| address == wanted)?;
-        listener(protocol, self.stored.remove(at).1, false)
+        listener(service, self.stored.remove(at).1, false)
     }
 }
 
-fn listener(protocol: Protocol, socket: OwnedFd, is_of_unit: bool) -> Option<Listener> {
+fn listener(service: Service, socket: OwnedFd, is_of_unit: bool) -> Option<Listener> {
     let listener =
-        address(&socket).and_then(|address| Listener::given(protocol, address, socket, is_of_unit));
-    listener.inspect_err(|error| not_taken(protocol.name(), error)).ok()
+        address(&socket).and_then(|address| Listener::given(service, address, socket, is_of_unit));
+    listener.inspect_err(|error| not_taken(service.name(), error)).ok()
 }
 
 /// By the name of a socket unit: its FileDescriptorName, or what that is if none is given.
-fn protocol(name: &str) -> Option<Protocol> {
+fn service(name: &str) -> Option<Service> {
     let name = name.strip_suffix(".socket").unwrap_or(name);
-    let name = name.strip_prefix("lode-").unwrap_or(name);
-    [Protocol::Imap, Protocol::Pop3, Protocol::Lmtp].into_iter().find(|protocol| protocol.name() == name)
+    Service::named(name.strip_prefix("lode-").unwrap_or(name))
 }
 
 /// Where a listening stream socket listens.
@@ -115,10 +114,10 @@ mod tests {
     #[test]
     fn a_unit_is_known_by_its_name() {
         for name in ["imap", "lode-imap.socket", "lode-imap", "imap.socket"] {
-            assert_eq!(protocol(name), Some(Protocol::Imap), "{name}");
+            assert_eq!(service(name), Some(Service::Imap), "{name}");
         }
         for name in ["", "unknown", "lode.socket", STORED] {
-            assert_eq!(protocol(name), None, "{name}");
+            assert_eq!(service(name), None, "{name}");
         }
     }
 
@@ -141,12 +140,12 @@ mod tests {
         let (unit, stored) = (socket(), socket());
         let at = Listen::Tcp(stored.local_addr().unwrap());
         let mut given =
-            Given { units: vec![(Protocol::Imap, unit.into())], stored: vec![(at.clone(), stored.into())] };
-        assert_eq!(given.of_units(Protocol::Pop3).len(), 0);
-        assert_eq!(given.of_units(Protocol::Imap).len(), 1);
-        assert_eq!(given.of_units(Protocol::Imap).len(), 0);
-        assert!(given.of_store(Protocol::Pop3, &"127.0.0.1:1".parse().unwrap()).is_none());
-        assert!(given.of_store(Protocol::Pop3, &at).is_some());
-        assert!(given.of_store(Protocol::Pop3, &at).is_none());
+            Given { units: vec![(Service::Imap, unit.into())], stored: vec![(at.clone(), stored.into())] };
+        assert_eq!(given.of_units(Service::Pop3).len(), 0);
+        assert_eq!(given.of_units(Service::Imap).len(), 1);
+        assert_eq!(given.of_units(Service::Imap).len(), 0);
+        assert!(given.of_store(Service::Pop3, &"127.0.0.1:1".parse().unwrap()).is_none());
+        assert!(given.of_store(Service::Pop3, &at).is_some());
+        assert!(given.of_store(Service::Pop3, &at).is_none());
     }
 }

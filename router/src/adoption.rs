@@ -96,6 +96,8 @@ impl Server {
             }
             let parked = cell.parked();
             let verdict = match judge(cell.flags(), parked.is_some(), worker) {
+                // Whatever is said now is taken for a part of the handshake.
+                _ if client.is_at_handshake => Verdict::Closed,
                 Verdict::GoesOn(_) if client.suspicions >= SUSPICIONS_MAX => Verdict::Goodbye,
                 other => other,
             };

@@ -3,7 +3,7 @@
 
 use crate::adoption::Resume;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
-use shm_abi::{Endpoint, Protocol};
+use shm_abi::{Endpoint, Protocol, TlsFacts};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// One such connection.
@@ -13,6 +13,10 @@ pub(crate) struct Client {
     pub(crate) protocol: Protocol,
     pub(crate) peer: Endpoint,
     pub(crate) local: Endpoint,
+    /// What it was agreed on with the peer, if `socket` is what the process that speaks TLS has given for it.
+    pub(crate) tls: Option<TlsFacts>,
+    /// The peer was told to begin a handshake: what `socket` carries is no protocol of ours.
+    pub(crate) is_at_handshake: bool,
     /// When it was accepted, by the router's own clock.
     pub(crate) since_ms: u64,
     /// How many handlers had it and did not keep it.
@@ -53,6 +57,8 @@ impl Client {
             protocol,
             peer,
             local,
+            tls: None,
+            is_at_handshake: false,
             since_ms,
             attempts,
             suspicions,

@@ -145,7 +145,7 @@ impl Server {
 
     fn status(&self) -> RouterStatus {
         let describe =
-            |listener: &crate::listen::Listener| format!("{} {}", listener.protocol.name(), listener.address);
+            |listener: &crate::listen::Listener| format!("{} {}", listener.service.name(), listener.address);
         RouterStatus {
             table: self.table.name().to_string(),
             listening: self.listeners.iter().map(describe).collect(),

@@ -64,6 +64,12 @@ impl Escrow {
         }
     }
 
+    /// What is kept for this session, to look at.
+    pub(crate) fn get(&self, handler: u32, cell: u32, generation: u32) -> Option<&Kept> {
+        let kept = self.handlers.get(handler as usize)?.get(&cell)?;
+        (kept.generation == generation).then_some(kept)
+    }
+
     /// Takes what is kept for this session.
     pub(crate) fn take(&mut self, handler: u32, cell: u32, generation: u32) -> Option<Kept> {
         self.get_mut(handler, cell, generation)?;

@@ -21,10 +21,55 @@ use std::path::{Path, PathBuf};
 /// Connections the kernel may hold for us; it cuts the number to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// What is spoken at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    Imap,
+    Imaps,
+    Pop3,
+    Pop3s,
+    Lmtp,
+}
+
+impl Service {
+    const ALL: [Service; 5] =
+        [Service::Imap, Service::Imaps, Service::Pop3, Service::Pop3s, Service::Lmtp];
+
+    /// As the settings call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Service::Imap => "imap",
+            Service::Imaps => "imaps",
+            Service::Pop3 => "pop3",
+            Service::Pop3s => "pop3s",
+            Service::Lmtp => "lmtp",
+        }
+    }
+
+    /// The service of that name.
+    pub(crate) fn named(name: &str) -> Option<Service> {
+        Service::ALL.into_iter().find(|service| service.name() == name)
+    }
+
+    /// The protocol, perhaps under TLS.
+    pub(crate) fn protocol(self) -> Protocol {
+        match self {
+            Service::Imap | Service::Imaps => Protocol::Imap,
+            Service::Pop3 | Service::Pop3s => Protocol::Pop3,
+            Service::Lmtp => Protocol::Lmtp,
+        }
+    }
+
+    /// Whether connections begin with a TLS handshake.
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Service::Imaps | Service::Pop3s)
+    }
+}
+
 /// One listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) protocol: Protocol,
+    pub(crate) service: Service,
     pub(crate) address: Listen,
     kind: Kind,
     /// A socket unit made it: the file of a unix socket is systemd's.
@@ -59,15 +104,20 @@ pub(crate) fn bind_all(
     owner: Option<&User>,
 ) -> Result<Vec<Listener>, String> {
     let listen = &settings.listen;
-    let groups =
-        [(Protocol::Imap, &listen.imap), (Protocol::Pop3, &listen.pop3), (Protocol::Lmtp, &listen.lmtp)];
+    let services = [
+        (Service::Imap, &listen.imap),
+        (Service::Imaps, &listen.imaps),
+        (Service::Pop3, &listen.pop3),
+        (Service::Pop3s, &listen.pop3s),
+        (Service::Lmtp, &listen.lmtp),
+    ];
     let mut listeners = Vec::new();
-    for (protocol, addresses) in groups {
-        let of_units = given.of_units(protocol);
+    for (service, addresses) in services {
+        let of_units = given.of_units(service);
         let wanted = if of_units.is_empty() { addresses.as_slice() } else { &[] };
         listeners.extend(of_units);
         for address in wanted {
-            if let Some(listener) = given.of_store(protocol, address) {
+            if let Some(listener) = given.of_store(service, address) {
                 listeners.push(listener);
                 continue;
             }
@@ -76,8 +126,8 @@ pub(crate) fn bind_all(
                 Listen::Unix(path) => bind_unix(path, owner),
             };
             let (kind, address) = bound
-                .map_err(|error| format!("cannot listen for {} on {address}: {error}", protocol.name()))?;
-            listeners.push(Listener { protocol, address, kind, is_of_unit: false, ready: true });
+                .map_err(|error| format!("cannot listen for {} on {address}: {error}", service.name()))?;
+            listeners.push(Listener { service, address, kind, is_of_unit: false, ready: true });
         }
     }
     Ok(listeners)
@@ -142,7 +192,7 @@ pub(crate) fn give_to(path: &Path, owner: Option<&User>) -> io::Result<()> {
 impl Listener {
     /// A socket that listens already. Not a unix socket of our own whose file is gone: nobody would find it.
     pub(crate) fn given(
-        protocol: Protocol,
+        service: Service,
         address: Listen,
         socket: OwnedFd,
         is_of_unit: bool,
@@ -163,7 +213,7 @@ impl Listener {
                 Kind::Unix { socket: mio::net::UnixListener::from_std(socket), path: path.clone() }
             }
         };
-        Ok(Listener { protocol, address, kind, is_of_unit, ready: true })
+        Ok(Listener { service, address, kind, is_of_unit, ready: true })
     }
 
     /// Accepts one connection.
@@ -189,7 +239,7 @@ impl Listener {
         };
         match accepted {
             Ok((socket, peer, local)) => {
-                Accepted::Client(Client::new(socket, self.protocol, peer, local, now_ms))
+                Accepted::Client(Client::new(socket, self.service.protocol(), peer, local, now_ms))
             }
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EAGAIN) => Accepted::Empty,
@@ -257,7 +307,7 @@ mod tests {
     fn accepted_sockets_have_no_delay_and_do_not_block() {
         let (kind, address) = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let Listen::Tcp(target) = address.clone() else { panic!() };
-        let listener = Listener { protocol: Protocol::Imap, address, kind, is_of_unit: false, ready: true };
+        let listener = Listener { service: Service::Imap, address, kind, is_of_unit: false, ready: true };
         assert!(matches!(listener.accept(0), Accepted::Empty));
         let caller = std::net::TcpStream::connect(target).unwrap();
         let Accepted::Client(client) = listener.accept(9) else { panic!() };

@@ -30,6 +30,7 @@ mod records;
 mod rejoin;
 mod reload;
 mod route;
+mod secure;
 mod server;
 mod signals;
 mod spawn;
@@ -133,7 +134,7 @@ fn begin(settings_path: PathBuf) -> Result<(), String> {
     let descriptors = privilege::raise_descriptor_limit();
     let settings = Settings::load(&settings_path).map_err(|error| error.to_string())?;
     logging::begin_as("router", settings.log.format.name(), &settings.log.levels());
-    let program = spawn::find_handler()?;
+    let program = spawn::find_program("handler")?;
 
     let user = privilege::run_user(&settings)?;
     privilege::make_folders(&settings, user.as_ref())?;

@@ -110,7 +110,7 @@ impl Server {
             protocol: client.protocol,
             peer: client.peer,
             local: client.local,
-            tls: None,
+            tls: client.tls,
             cell,
             generation,
         };

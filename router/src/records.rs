@@ -84,6 +84,7 @@ impl Server {
             }
             FromHandler::Sockets { sessions } => self.on_sockets(handler, sessions, descriptors),
             FromHandler::Eventfds => self.on_eventfds(handler, descriptors),
+            FromHandler::StartTls { cell, generation } => self.begin_session_tls(handler, cell, generation),
             FromHandler::Rejoin { .. } => {
                 event(Level::Warn, "rejoin-of-a-child", &[("handler", &handler)]);
             }

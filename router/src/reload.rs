@@ -37,6 +37,7 @@ impl Server {
                 event(Level::Error, "reload-failed", &[("handler", &handler), ("why", &error)]);
             }
         }
+        self.reload_tls();
         event(Level::Info, "settings-read", &[("file", &self.settings_path.display())]);
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::parts::Parts;
 use crate::pid_file::PidFile;
 use crate::queue::Queue;
 use crate::rejoin::{Expected, Rejoin};
+use crate::secure::Tls;
 use crate::signals::Signals;
 use crate::throttle::Throttle;
 use crate::upgrade::{Replacement, Upgrade};
@@ -35,6 +36,7 @@ const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
 const CONTROL: Token = Token(2);
 const REJOIN: Token = Token(3);
+const TLS: Token = Token(4);
 /// Listeners are numbered from here.
 const LISTENERS: usize = 1_000;
 /// Handlers are numbered from here by their rows.
@@ -94,6 +96,7 @@ pub(crate) struct Server {
     pub(crate) budget: Budget,
     pub(crate) reserve: Reserve,
     pub(crate) queue: Queue,
+    pub(crate) tls: Tls,
     pub(crate) addresses: Addresses,
     pub(crate) queue_flag: bool,
     pub(crate) throttle: Throttle,
@@ -157,6 +160,7 @@ impl Server {
             budget,
             reserve: Reserve::take(),
             queue,
+            tls: Tls::default(),
             addresses,
             queue_flag: false,
             throttle: Throttle::default(),
@@ -197,7 +201,7 @@ impl Server {
             event(
                 Level::Info,
                 "listening",
-                &[("protocol", &listener.protocol.name()), ("address", &listener.address)],
+                &[("protocol", &listener.service.name()), ("address", &listener.address)],
             );
         }
         Ok(())
@@ -289,6 +293,7 @@ impl Server {
                 Phase::Serving => {
                     self.step_upgrade();
                     self.start_if_none();
+                    self.start_tls_if_none();
                     self.settle_queue();
                     self.accept_bursts();
                     self.settle_queue();
@@ -312,6 +317,7 @@ impl Server {
             CONTROL => self.accept_control(),
             REJOIN => self.accept_rejoin(),
             Token(number) if number >= KNOCKING => self.hear_knocking(number - KNOCKING),
+            TLS => self.read_tls(),
             Token(number) if number >= CONTROL_CLIENTS => self.answer_control(number - CONTROL_CLIENTS),
             Token(number) if number >= PROCESSES => self.reap_one((number - PROCESSES) as u32),
             Token(number) if number >= HANDLERS => {
@@ -345,6 +351,8 @@ impl Server {
         }
         self.reap();
         self.settle_expected();
+        self.reap_tls();
+        self.send_unsent();
         self.kill_closed();
         self.escrow.sweep(&self.table);
         let sessions =
@@ -394,6 +402,10 @@ impl Server {
     pub(crate) fn watch_knocking(&self, number: usize, socket: BorrowedFd<'_>) -> io::Result<()> {
         let token = Token(KNOCKING + number);
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)
+    /// Polls the channel to the process that speaks TLS.
+    pub(crate) fn watch_tls(&self, channel: BorrowedFd<'_>) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), TLS, interest)
     }
 
     /// Polls a client of the control socket.

@@ -17,20 +17,20 @@ use crate::handlers::Running;
 
 /// Where a handler finds its channel.
 const CHANNEL_DESCRIPTOR: i32 = 3;
-/// Where the handler is when it is not beside the router.
-pub(crate) const INSTALLED: &str = "/usr/libexec/lode/handler";
+/// Where the other programs are when they are not beside the router.
+pub(crate) const INSTALLED: &str = "/usr/libexec/lode";
 /// How long a handler may take to start; it may have to recover its store first.
 const START_SECONDS: u32 = 120;
 
-/// The handler's program: beside this one, or where it is installed.
-pub(crate) fn find_handler() -> Result<PathBuf, String> {
-    let beside = env::current_exe().ok().and_then(|own| own.parent().map(|dir| dir.join("handler")));
-    let places = [beside, Some(PathBuf::from(INSTALLED))];
+/// Another of the daemons' programs: beside this one, or where it is installed.
+pub(crate) fn find_program(name: &str) -> Result<PathBuf, String> {
+    let beside = env::current_exe().ok().and_then(|own| own.parent().map(|dir| dir.join(name)));
+    let places = [beside, Some(Path::new(INSTALLED).join(name))];
     places
         .into_iter()
         .flatten()
         .find(|path| path.is_file())
-        .ok_or_else(|| format!("there is no handler beside this program, and none at {INSTALLED}"))
+        .ok_or_else(|| format!("there is no program {name} beside this one, and none in {INSTALLED}"))
 }
 
 /// Starts a process in the free row `handler`. The caller sends the hello.
@@ -62,7 +62,8 @@ pub(crate) fn start(
     Ok(Running { awaited, ..Running::new(process, channel, generation, now_ms) })
 }
 
-fn execute(program: &Path, channel: &Channel) -> io::Result<Child> {
+/// Starts a program with its end of a channel.
+pub(crate) fn execute(program: &Path, channel: &Channel) -> io::Result<Child> {
     let descriptor = channel.as_raw_fd();
     let mut command = Command::new(program);
     // A process group of its own: an interrupt typed at a terminal goes to the router, which ends handlers in order.

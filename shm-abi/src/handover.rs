@@ -35,6 +35,13 @@ pub enum Protocol {
     Lmtp = 3,
 }
 
+impl Connection {
+    /// Whether its socket is a local one: the peer is on this machine, or the process that speaks TLS stands between.
+    pub fn has_local_socket(&self) -> bool {
+        matches!(self.local, Endpoint::Unix { .. }) || self.tls.is_some()
+    }
+}
+
 impl Protocol {
     /// Its name in lower case.
     pub fn name(self) -> &'static str {
@@ -177,6 +184,22 @@ pub enum ToHandler {
         /// Whether the router has no eventfds yet: send them with [`FromHandler::Eventfds`].
         wants_eventfds: bool,
     },
+    /// The handshake that [`FromHandler::StartTls`] asked for is done. The socket that takes the place of the session's is attached.
+    Secured {
+        /// The session's cell.
+        cell: u32,
+        /// Its generation.
+        generation: u32,
+        /// What was agreed on.
+        facts: TlsFacts,
+    },
+    /// The handshake failed, and the connection is gone.
+    NotSecured {
+        /// The session's cell.
+        cell: u32,
+        /// Its generation.
+        generation: u32,
+    },
 }
 
 /// The handler has the connection; the router forgets its duplicate of the socket.
@@ -248,6 +271,13 @@ pub enum FromHandler {
     },
     /// The eventfds of all handler rows are attached, in order.
     Eventfds,
+    /// The peer of this session was told to begin a TLS handshake (STARTTLS, STLS). The handler does not read its socket any more.
+    StartTls {
+        /// The session's cell.
+        cell: u32,
+        /// Its generation.
+        generation: u32,
+    },
 }
 
 /// A session whose socket is sent to a router that took over.

@@ -69,11 +69,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     fs::create_dir_all(&root).map_err(fault(&root))?;
     let lode = programs.join("lode");
     install(&lode, &root.join("usr/bin/lode"), 0o755)?;
-    for daemon in ["router", "handler"] {
+    for daemon in ["router", "handler", "tls"] {
         install(&programs.join(daemon), &root.join("usr/libexec/lode").join(daemon), 0o755)?;
     }
     // Names of functions stay, for the reports of crashes; what line they are on is 60 MB.
-    for program in ["usr/bin/lode", "usr/libexec/lode/router", "usr/libexec/lode/handler"] {
+    for program in ["usr/bin/lode", "usr/libexec/lode/router", "usr/libexec/lode/handler", "usr/libexec/lode/tls"] {
         output(Path::new("strip"), &["--strip-debug", &root.join(program).display().to_string()])?;
     }
     for (from, to) in FILES {

@@ -18,6 +18,8 @@ enum Shown {
     Login,
     /// While nobody may, because others could read the password.
     NoLogin,
+    /// Before the login, while TLS may be begun.
+    BeforeTls,
     /// While somebody may log in, and after that: it belongs to a login, but is looked for later, too.
     LoginAndUser,
     /// After the login.
@@ -33,7 +35,7 @@ enum Name {
 }
 
 use Name::{Fixed, Set};
-use Shown::{Always, Login, LoginAndUser, NoLogin, User};
+use Shown::{Always, BeforeTls, Login, LoginAndUser, NoLogin, User};
 
 /// All capabilities, in the order in which they are told.
 const TABLE: &[(Shown, Name)] = &[
@@ -49,6 +51,7 @@ const TABLE: &[(Shown, Name)] = &[
     // Told where it means something: the setting names users who are elsewhere.
     (Login, Set(|settings| (!settings.auth.referrals.is_empty()).then(|| "LOGIN-REFERRALS".to_owned()))),
     (NoLogin, Fixed("LOGINDISABLED")),
+    (BeforeTls, Fixed("STARTTLS")),
     (User, Fixed("NAMESPACE")),
     (User, Fixed("ACL")),
     (User, Fixed("RIGHTS=kxten")),
@@ -122,8 +125,9 @@ enum State {
 }
 
 impl Shown {
-    fn is_told(self, state: State) -> bool {
+    fn is_told(self, state: State, may_begin_tls: bool) -> bool {
         match self {
+            BeforeTls => state != State::LoggedIn && may_begin_tls,
             Always => true,
             Login => state == State::MayLogin,
             NoLogin => state == State::MayNotLogin,
@@ -140,12 +144,12 @@ pub(crate) fn names(turn: &Turn<'_>, is_authenticated: bool) -> String {
         (false, true) => State::MayLogin,
         (false, false) => State::MayNotLogin,
     };
-    names_in(state, &turn.shared.settings())
+    names_in(state, turn.may_begin_tls(), &turn.shared.settings())
 }
 
-fn names_in(state: State, settings: &Settings) -> String {
+fn names_in(state: State, may_begin_tls: bool, settings: &Settings) -> String {
     let mut names = String::with_capacity(512);
-    for (_, name) in TABLE.iter().filter(|(shown, _)| shown.is_told(state)) {
+    for (_, name) in TABLE.iter().filter(|(shown, _)| shown.is_told(state, may_begin_tls)) {
         let value;
         let name = match name {
             Name::Fixed(name) => *name,
@@ -175,7 +179,7 @@ mod tests {
     use super::*;
 
     fn told(state: State) -> Vec<String> {
-        names_in(state, &Settings::default()).split(' ').map(str::to_owned).collect()
+        names_in(state, true, &Settings::default()).split(' ').map(str::to_owned).collect()
     }
 
     #[test]
@@ -184,6 +188,7 @@ mod tests {
         for state in [State::MayLogin, State::MayNotLogin, State::LoggedIn] {
             assert!(has(state, "IMAP4rev1") && has(state, "LITERAL+") && !has(state, "LITERAL-"));
             assert_eq!(has(state, "LOGINDISABLED"), state == State::MayNotLogin);
+            assert_eq!(has(state, "STARTTLS"), state != State::LoggedIn);
             assert_eq!(has(state, "AUTH=PLAIN"), state == State::MayLogin);
             assert_eq!(has(state, "NAMESPACE"), state == State::LoggedIn);
         }

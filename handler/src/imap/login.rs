@@ -68,7 +68,7 @@ impl ImapSession {
             Step::Checking(user) => {
                 return match turn.answer.take() {
                     Some(Answer::Password(checked)) => self.answer(login.tag, user, checked, turn),
-                    None => {
+                    _ => {
                         let step = Step::Checking(user);
                         self.running = Running::Login(Box::new(Login { tag: login.tag, step }));
                         Flow::Wait(Next::Helper)

@@ -39,6 +39,7 @@ mod search;
 mod select;
 mod selected;
 mod sort;
+mod start_tls;
 mod status;
 mod thread;
 mod too_much;
@@ -72,7 +73,7 @@ use self::selected::Selected;
 use self::sort::Sort;
 use self::thread::Thread;
 use self::urlauth::UrlFetch;
-use crate::conversation::{Next, Turn};
+use crate::conversation::{Handshake, Next, Turn};
 use crate::log;
 use crate::shared::Shared;
 use crate::slots::Causes;
@@ -126,6 +127,8 @@ enum Running {
     List(Box<List>),
     /// URLFETCH.
     UrlFetch(Box<UrlFetch>),
+    /// STARTTLS.
+    Secure(Handshake),
     /// IDLE.
     Idle(Box<Idle>),
     /// NOTIFY SET.
@@ -214,6 +217,7 @@ impl ImapSession {
                 Running::MultiSearch(search) => self.go_on_multi_search(search, turn),
                 Running::List(list) => self.go_on_list(list, turn),
                 Running::UrlFetch(fetch) => self.go_on_url_fetch(fetch, turn),
+                Running::Secure(handshake) => self.go_on_start_tls(handshake, turn),
                 Running::Idle(idle) => self.go_on_idle(idle, turn),
                 Running::Notify(setup) => self.go_on_notify(setup, turn),
                 Running::Commit(tag, ticket, then) => self.go_on_commit(tag, ticket, then, turn),
@@ -317,7 +321,7 @@ impl ImapSession {
                 session::id(turn.output.bytes(), &[("name", Some("Lode")), ("version", version)]);
                 self.end(turn, tag, Tell::Everything, "ID completed")
             }
-            Command::StartTls => self.refuse(turn, &tag, Condition::Bad, None, "TLS is not offered here"),
+            Command::StartTls => self.start_tls(&tag, turn),
             Command::Login(_) | Command::Authenticate(_) if self.is_authenticated() => {
                 self.refuse(turn, &tag, Condition::Bad, None, "Already logged in")
             }

@@ -121,7 +121,7 @@ impl Pop3Session {
     pub(super) fn go_on_login(&mut self, user: String, turn: &mut Turn<'_>) -> Flow {
         match turn.answer.take() {
             Some(Answer::Password(checked)) => self.answer(user, checked, turn),
-            None => {
+            _ => {
                 self.running = Running::Login(user);
                 Flow::Wait(Next::Helper)
             }

@@ -20,7 +20,7 @@ use self::listing::Listing;
 use self::maildrop::Maildrop;
 pub(crate) use self::parked::Parked;
 use self::retrieval::{Broken, Retrieval};
-use crate::conversation::{Next, Turn};
+use crate::conversation::{Handshake, Next, Turn};
 use crate::crashes;
 use crate::log;
 use crate::passwords::Verdict;
@@ -53,6 +53,8 @@ enum Running {
     Login(String),
     /// The password of this user was checked, and the answer is held back.
     Answering(String, Verdict),
+    /// STLS.
+    Secure(Handshake),
     /// LIST or UIDL of all messages.
     Listing(Listing),
     /// RETR or TOP.
@@ -134,6 +136,13 @@ impl Pop3Session {
                 Running::Sasl(exchange) => self.go_on_sasl(exchange, turn),
                 Running::Login(name) => self.go_on_login(name, turn),
                 Running::Answering(name, verdict) => self.go_on_answering(name, verdict, turn),
+                Running::Secure(handshake) => match handshake.go_on(turn) {
+                    Some((handshake, next)) => {
+                        self.running = Running::Secure(handshake);
+                        Flow::Wait(next)
+                    }
+                    None => Flow::Continue,
+                },
                 Running::Listing(listing) => self.go_on_listing(listing, turn),
                 Running::Retrieval(retrieval) => self.go_on_retrieval(retrieval, turn),
                 Running::Update { ticket, marked } => self.go_on_update(ticket, marked, turn),
@@ -185,7 +194,16 @@ impl Pop3Session {
                 Flow::Continue
             }
             Command::Quit => self.quit(turn),
-            Command::Stls => refuse(turn, None, "TLS is not offered here"),
+            Command::Stls if turn.peer.tls.is_some() => refuse(turn, None, "TLS is spoken already"),
+            Command::Stls if self.is_authenticated() => refuse(turn, None, "STLS comes before the login"),
+            Command::Stls if !turn.may_begin_tls() => refuse(turn, None, "TLS is not offered here"),
+            Command::Stls => {
+                // RFC 2595, 4. A name that USER gave is forgotten, since it came in the clear.
+                reply::ok(turn.output.bytes(), "Begin the handshake now");
+                self.stage = Stage::Authorization { name: None };
+                self.running = Running::Secure(Handshake::Said);
+                Flow::Wait(Next::Output)
+            }
             Command::Apop { .. } => {
                 refuse(turn, None, "APOP is not offered: it needs passwords stored in the clear")
             }
@@ -341,7 +359,7 @@ fn capabilities(turn: &Turn<'_>) -> Capabilities {
     let settings = turn.shared.settings();
     Capabilities {
         passwords: login::may_use_passwords(turn),
-        starttls: false,
+        starttls: turn.may_begin_tls(),
         login_delay_seconds: settings.pop3.login_delay_seconds,
         expire: match settings.pop3.expire {
             config::Expire::Never => Expire::Never,
