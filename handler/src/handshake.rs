@@ -7,7 +7,7 @@ use shm_abi::FromHandler;
 
 use crate::conversation::Answer;
 use crate::log;
-use crate::session::{Session, Socket};
+use crate::session::Session;
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
 
@@ -27,15 +27,11 @@ impl Session {
     pub(crate) fn settle_handshake(&mut self, slot: SlotNumber, shared: &Shared) -> bool {
         match self.answer.take() {
             Some(Answer::Secured(descriptor, facts)) => {
-                let taken = Socket::new(descriptor, true)
-                    .and_then(|socket| shared.registrar.watch(&socket, slot).map(|()| socket));
-                match taken {
-                    // The old socket is closed and not shut down: the connection goes on behind the new one.
-                    Ok(socket) => self.socket = socket,
-                    Err(error) => {
-                        log::error!("socket of the handshake", peer = self.peer.endpoint, why = error);
-                        return false;
-                    }
+                let taken =
+                    self.socket.replace(descriptor).and_then(|()| shared.registrar.watch(&self.socket, slot));
+                if let Err(error) = taken {
+                    log::error!("socket of the handshake", peer = self.peer.endpoint, why = error);
+                    return false;
                 }
                 self.peer.is_private = true;
                 self.peer.tls = Some(facts);

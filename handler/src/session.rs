@@ -59,6 +59,23 @@ impl Socket {
         }
     }
 
+    /// Puts a local socket in this one's place, under the same number: that number is known elsewhere, for the case of a crash. What was there is
+    /// closed and not shut down.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn replace(&mut self, by: OwnedFd) -> std::io::Result<()> {
+        let by = UnixStream::from(by);
+        by.set_nonblocking(true)?;
+        let mut number: OwnedFd = match std::mem::replace(self, Socket::Unix(by)) {
+            Socket::Tcp(stream) => stream.into(),
+            Socket::Unix(stream) => stream.into(),
+        };
+        nix::unistd::dup3(self.as_fd(), &mut number, nix::fcntl::OFlag::O_CLOEXEC)?;
+        *self = Socket::Unix(number.into());
+        Ok(())
+    }
+
     /// Has the system find out within some two minutes that the peer is gone without a word, for protocols whose sessions keep others
     /// out: a client that lost its network comes back by another connection.
     ///

@@ -261,7 +261,8 @@ impl Server {
             let Some(cell) = self.table.cell(handler, held.cell, held.generation) else { continue };
             let Some(session) = cell.session(handler, held.cell) else { continue };
             if let (Some(protocol), Some(peer)) = (session.protocol, session.peer) {
-                let client = Client::new(socket, protocol, peer, held.local, self.now_ms);
+                let mut client = Client::new(socket, protocol, peer, held.local, self.now_ms);
+                client.tls = held.tls;
                 self.escrow.keep(handler, held.cell, held.generation, client);
             }
         }

@@ -402,6 +402,8 @@ impl Server {
     pub(crate) fn watch_knocking(&self, number: usize, socket: BorrowedFd<'_>) -> io::Result<()> {
         let token = Token(KNOCKING + number);
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)
+    }
+
     /// Polls the channel to the process that speaks TLS.
     pub(crate) fn watch_tls(&self, channel: BorrowedFd<'_>) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -1,10 +1,10 @@
 //! TLS with certificates made for the test: by Python's standard library and curl, over the death of a handler, and over a renewal.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::mail;
 use tests::server::{Options, PASSWORD, Server, Victim, free};
@@ -14,7 +14,17 @@ use tests::tool;
 fn certificate(openssl: &Path, folder: &Path, name: &str) -> PathBuf {
     let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
     let mut make = Command::new(openssl);
-    make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
     make.args(["-subj", &format!("/CN={name}"), "-addext", &format!("subjectAltName=DNS:{name}")]);
     make.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
     let said = tool::run(&mut make, b"", Duration::from_secs(60));
@@ -39,7 +49,11 @@ impl Secure {
         }
         let file = |name: &str| format!("{:?}", folder.path().join(name).display().to_string());
         let (imaps, pop3s) = (free(), free());
-        let more = format!("[{{ certificate = {}, key = {} }}]", file("mail.example.net.pem"), file("mail.example.net.key"));
+        let more = format!(
+            "[{{ certificate = {}, key = {} }}]",
+            file("mail.example.net.pem"),
+            file("mail.example.net.key")
+        );
         let options = Options::default()
             .handlers(2, 100)
             .set("listen", "imaps", &format!("[\"{imaps}\"]"))
@@ -77,7 +91,9 @@ fn curl_speaks_it() {
     secure.server.deliver("ann", &mail::small("through-tls"));
     let user = format!("{}:{PASSWORD}", secure.server.user("ann"));
     let plain = secure.server.addresses().imap;
-    for url in [format!("imaps://{}/INBOX;MAILINDEX=1", secure.imaps), format!("imap://{plain}/INBOX;MAILINDEX=1")] {
+    for url in
+        [format!("imaps://{}/INBOX;MAILINDEX=1", secure.imaps), format!("imap://{plain}/INBOX;MAILINDEX=1")]
+    {
         let mut get = Command::new(&curl);
         get.args(["--silent", "--show-error", "--insecure", "--ssl-reqd", "--user", &user, &url]);
         let said = tool::run(&mut get, b"", Duration::from_secs(60));
@@ -95,9 +111,21 @@ struct Client {
 impl Client {
     fn connect(secure: &Secure) -> Client {
         let mut command = Command::new(&secure.openssl);
-        command.args(["s_client", "-quiet", "-connect", &secure.imaps.to_string(), "-servername", "mail.example.org"]);
+        command.args([
+            "s_client",
+            "-quiet",
+            "-connect",
+            &secure.imaps.to_string(),
+            "-servername",
+            "mail.example.org",
+        ]);
         command.arg("-CAfile").arg(secure.certificate()).arg("-verify_return_error");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("openssl starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl starts");
         let lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut client = Client { child, lines };
         assert!(client.line().starts_with("* OK"), "a greeting");
