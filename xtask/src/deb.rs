@@ -73,7 +73,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         install(&programs.join(daemon), &root.join("usr/libexec/lode").join(daemon), 0o755)?;
     }
     // Names of functions stay, for the reports of crashes; what line they are on is 60 MB.
-    for program in ["usr/bin/lode", "usr/libexec/lode/router", "usr/libexec/lode/handler", "usr/libexec/lode/tls"] {
+    for program in
+        ["usr/bin/lode", "usr/libexec/lode/router", "usr/libexec/lode/handler", "usr/libexec/lode/tls"]
+    {
         output(Path::new("strip"), &["--strip-debug", &root.join(program).display().to_string()])?;
     }
     for (from, to) in FILES {

@@ -19,7 +19,18 @@ pub(crate) fn run(filter: &[String]) -> Result<(), String> {
 /// Builds `lode`, `router` and `handler` beside each other.
 pub(crate) fn build_programs() -> Result<(), String> {
     command::cargo(
-        &["build", "--release", "--package", "ctl", "--package", "router", "--package", "handler", "--package", "tls"],
+        &[
+            "build",
+            "--release",
+            "--package",
+            "ctl",
+            "--package",
+            "router",
+            "--package",
+            "handler",
+            "--package",
+            "tls",
+        ],
         &[],
     )
 }
