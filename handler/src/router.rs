@@ -163,7 +163,9 @@ impl RouterLink {
                         shared.traces.give(shared, cell, generation, pipe);
                     }
                 }
-                Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => logging::take_levels(&levels),
+                Ok(Incoming { record: ToHandler::SetLogLevels { levels }, .. }) => {
+                    logging::take_levels(&levels)
+                }
                 Ok(Incoming { record: ToHandler::Welcome { wants_eventfds, .. }, .. }) => {
                     return Wish::Welcomed { wants_eventfds };
                 }

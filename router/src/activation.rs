@@ -73,8 +73,7 @@ impl Given {
 }
 
 fn listener(service: Service, socket: OwnedFd, is_of_unit: bool) -> Option<Listener> {
-    let listener =
-        address(&socket).and_then(|address| Listener::given(service, address, socket, is_of_unit));
+    let listener = address(&socket).and_then(|address| Listener::given(service, address, socket, is_of_unit));
     listener.inspect_err(|error| not_taken(service.name(), error)).ok()
 }
 

@@ -32,8 +32,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    const ALL: [Service; 5] =
-        [Service::Imap, Service::Imaps, Service::Pop3, Service::Pop3s, Service::Lmtp];
+    const ALL: [Service; 5] = [Service::Imap, Service::Imaps, Service::Pop3, Service::Pop3s, Service::Lmtp];
 
     /// As the settings call it.
     pub(crate) fn name(self) -> &'static str {

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where each file of the workspace goes in the package.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 15] = [
     ("deploy/systemd/lode.service", "lib/systemd/system/lode.service"),
     ("deploy/systemd/lode-imap.socket", "lib/systemd/system/lode-imap.socket"),
+    ("deploy/systemd/lode-imaps.socket", "lib/systemd/system/lode-imaps.socket"),
+    ("deploy/systemd/lode-pop3s.socket", "lib/systemd/system/lode-pop3s.socket"),
     ("deploy/systemd/lode-pop3.socket", "lib/systemd/system/lode-pop3.socket"),
     ("deploy/systemd/lode-lmtp.socket", "lib/systemd/system/lode-lmtp.socket"),
     ("deploy/systemd/sysusers.conf", "usr/lib/sysusers.d/lode.conf"),
