@@ -11,6 +11,9 @@ use crate::session::Session;
 use crate::shared::Shared;
 use crate::slots::SlotNumber;
 
+/// How long the outcome of a handshake is waited for.
+const PATIENCE_MS: u64 = 60_000;
+
 impl Session {
     /// Gives the socket away for its handshake. False if the peer did not wait for it.
     pub(crate) fn begin_handshake(&mut self, slot: SlotNumber, shared: &Shared) -> bool {
@@ -19,6 +22,8 @@ impl Session {
             return false;
         }
         shared.registrar.forget(&self.socket);
+        // Whoever does the handshake gives up before that. Only if it is gone, and nobody left to say so, does it come to this.
+        self.idle_deadline_ms = shared.now_ms() + PATIENCE_MS;
         shared.router.send(&FromHandler::StartTls { cell: slot, generation: self.generation });
         true
     }

@@ -157,7 +157,7 @@ pub(crate) struct Session {
     /// What the session is parked for.
     waits_for: Causes,
     /// When the peer will have been silent for too long, on the handler's clock.
-    idle_deadline_ms: u64,
+    pub(crate) idle_deadline_ms: u64,
     /// Why the session is to leave, once the router ordered so.
     leave: Option<Box<str>>,
     /// What it is charged with; the worker begins and ends its turns.
@@ -345,7 +345,8 @@ impl Session {
                     if !self.begin_handshake(slot, shared) {
                         return Outcome::End;
                     }
-                    Causes::HELPER
+                    self.waits_for = Causes::HELPER;
+                    return Outcome::Park(Causes::HELPER, self.idle_deadline_ms);
                 }
                 Next::Pause(pause_ms) => return self.pause(pause_ms, desk),
             };

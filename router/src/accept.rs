@@ -24,6 +24,9 @@ impl Server {
     /// One burst from each listener that has something.
     pub(crate) fn accept_bursts(&mut self) {
         for number in 0..self.listeners.len() {
+            if self.listeners[number].service.is_tls() && self.is_about_to_exec() {
+                continue;
+            }
             for _ in 0..BURST {
                 if !self.listeners[number].ready || !self.may_accept() {
                     break;

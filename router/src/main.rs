@@ -182,7 +182,7 @@ fn go_on(settings_path: &Path, take_over: TakeOver) -> Result<(), String> {
     }
     let (head, items) = upgrade::state::read(open()?)?;
     let parts = upgrade::claim(head, items, refused.is_some())?;
-    log::begin(&parts.settings);
+    logging::begin_as("router", parts.settings.log.format.name(), &parts.settings.log.levels());
     // They are not needed any more, and must not travel on.
     drop((inherited(state), old_program.and_then(inherited)));
     let upgrade = match refused {

@@ -18,16 +18,25 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Connections that may be at their handshake at once.
 const HANDSHAKES_MAX: usize = 4096;
+/// What a handshake takes of a peer that is there.
+const HANDSHAKE_MS: u64 = 2_000;
 /// How long after an end another process is started.
 const RESTART_MS: u64 = 1_000;
 
 /// Whose handshake it is.
 #[derive(Debug)]
-enum Pending {
+enum Whose {
     /// A new connection's.
     New(Client),
     /// A session's.
     Session { handler: u32, cell: u32, generation: u32 },
+}
+
+/// A handshake that is going on.
+#[derive(Debug)]
+struct Pending {
+    whose: Whose,
+    since_ms: u64,
 }
 
 /// The process and its channel.
@@ -49,9 +58,14 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// Whether a handshake is going on that has not taken longer than those of peers that are there.
+    pub(crate) fn is_busy(&self, now_ms: u64) -> bool {
+        self.pending.values().any(|pending| now_ms < pending.since_ms + HANDSHAKE_MS)
+    }
+
     /// Connections at their handshake for which `is_one` holds.
     pub(crate) fn count(&self, is_one: impl Fn(&Client) -> bool) -> usize {
-        let new = |pending: &&Pending| matches!(pending, Pending::New(client) if is_one(client));
+        let new = |pending: &&Pending| matches!(&pending.whose, Whose::New(client) if is_one(client));
         self.pending.values().filter(new).count()
     }
 }
@@ -103,7 +117,7 @@ impl Server {
             self.table.count_turned_away();
             return client.close();
         }
-        self.secure(Pending::New(client));
+        self.secure(Whose::New(client));
     }
 
     /// Has the handshake of a session done whose peer was told to begin one.
@@ -112,13 +126,13 @@ impl Server {
             Some(kept) => kept.client.is_at_handshake = true,
             None => return,
         }
-        self.secure(Pending::Session { handler, cell, generation });
+        self.secure(Whose::Session { handler, cell, generation });
     }
 
-    fn secure(&mut self, pending: Pending) {
+    fn secure(&mut self, whose: Whose) {
         let number = self.tls.next;
         self.tls.next += 1;
-        self.tls.pending.insert(number, pending);
+        self.tls.pending.insert(number, Pending { whose, since_ms: self.now_ms });
         self.tls.unsent.push_back(number);
         self.start_tls_if_none();
         self.send_unsent();
@@ -127,9 +141,9 @@ impl Server {
     /// Sends what waits for the process that speaks TLS, as far as its channel takes it.
     pub(crate) fn send_unsent(&mut self) {
         while let (Some(running), Some(&number)) = (&self.tls.running, self.tls.unsent.front()) {
-            let client = match self.tls.pending.get(&number) {
-                Some(Pending::New(client)) => Some(client),
-                Some(Pending::Session { handler, cell, generation }) => {
+            let client = match self.tls.pending.get(&number).map(|pending| &pending.whose) {
+                Some(Whose::New(client)) => Some(client),
+                Some(Whose::Session { handler, cell, generation }) => {
                     self.escrow.get(*handler, *cell, *generation).map(|kept| &kept.client)
                 }
                 None => None,
@@ -181,8 +195,8 @@ impl Server {
     }
 
     fn on_secured(&mut self, number: u64, facts: TlsFacts, socket: OwnedFd) {
-        match self.tls.pending.remove(&number) {
-            Some(Pending::New(mut client)) => {
+        match self.tls.pending.remove(&number).map(|pending| pending.whose) {
+            Some(Whose::New(mut client)) => {
                 client.socket = socket;
                 client.tls = Some(facts);
                 client.since_ms = self.now_ms;
@@ -192,7 +206,7 @@ impl Server {
                     client.turn_away(Refusal::Stopping);
                 }
             }
-            Some(Pending::Session { handler, cell, generation }) => {
+            Some(Whose::Session { handler, cell, generation }) => {
                 let Some(kept) = self.escrow.get_mut(handler, cell, generation) else { return };
                 let Some(running) = self.handlers.get(handler as usize).and_then(Option::as_ref) else {
                     return;
@@ -213,12 +227,12 @@ impl Server {
     }
 
     fn on_failed(&mut self, number: u64, why: &str) {
-        match self.tls.pending.remove(&number) {
-            Some(Pending::New(client)) => {
+        match self.tls.pending.remove(&number).map(|pending| pending.whose) {
+            Some(Whose::New(client)) => {
                 event(Level::Info, "tls-failed", &[("peer", &client.peer), ("why", &why)]);
                 client.close();
             }
-            Some(Pending::Session { handler, cell, generation }) => {
+            Some(Whose::Session { handler, cell, generation }) => {
                 if let Some(kept) = self.escrow.get_mut(handler, cell, generation) {
                     event(Level::Info, "tls-failed", &[("peer", &kept.client.peer), ("why", &why)]);
                 }

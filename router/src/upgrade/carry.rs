@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::control::Control;
 use crate::escrow::Escrow;
 use crate::handlers::{InFlight, Running};
-use crate::listen::Listener;
+use crate::listen::{Listener, Service};
 use crate::parts::Parts;
 use crate::pid_file::PidFile;
 use crate::process::HandlerProcess;
@@ -39,7 +39,7 @@ impl Server {
         for listener in &self.listeners {
             let item = Item::Listener {
                 socket: bag.carry(listener.descriptor()),
-                protocol: listener.protocol,
+                service: listener.service.name().to_string(),
                 address: listener.address.to_string(),
                 is_of_unit: listener.is_of_unit,
             };
@@ -100,6 +100,8 @@ impl<'a> Bag<'a> {
             attempts: client.attempts,
             suspicions: client.suspicions,
             is_compressed: client.is_compressed,
+            tls: client.tls,
+            is_at_handshake: client.is_at_handshake,
             resume: client.resume.as_deref().map(|resume| ResumeState {
                 session: resume.session.clone(),
                 parked: resume.parked.clone(),
@@ -116,7 +118,7 @@ pub(crate) fn claim(head: Head, items: Vec<Item>, is_old: bool) -> Result<Parts,
     let settings =
         Settings::parse(&head.settings_text, &head.settings_path).map_err(|error| error.to_string())?;
     let table = Table::take_over(&head.table).map_err(|error| error.to_string())?;
-    let program = if is_old { head.handler_program } else { spawn::find_handler()? };
+    let program = if is_old { head.handler_program } else { spawn::find_program("handler")? };
     let runtime_dir = settings.runtime.dir.clone();
     let eventfds = head.eventfds.into_iter().map(own).collect::<Result<Vec<_>, _>>()?;
     let rows = table.limits().handlers as usize;
@@ -140,9 +142,11 @@ pub(crate) fn claim(head: Head, items: Vec<Item>, is_old: bool) -> Result<Parts,
     for item in items {
         match item {
             Item::Head(_) | Item::End => {}
-            Item::Listener { socket, protocol, address, is_of_unit } => {
+            Item::Listener { socket, service, address, is_of_unit } => {
+                let service =
+                    Service::named(&service).ok_or_else(|| format!("there is no service {service}"))?;
                 let address = address.parse().map_err(|error| format!("the address {address}: {error}"))?;
-                let listener = Listener::given(protocol, address, own(socket)?, is_of_unit);
+                let listener = Listener::given(service, address, own(socket)?, is_of_unit);
                 parts.listeners.push(listener.map_err(|error| format!("a listening socket: {error}"))?);
             }
             Item::Handler {
@@ -208,6 +212,8 @@ fn client_of(state: ClientState, since_ms: u64) -> Result<Client, String> {
         attempts: state.attempts,
         suspicions: state.suspicions,
         is_compressed: state.is_compressed,
+        tls: state.tls,
+        is_at_handshake: state.is_at_handshake,
         resume,
         ..client
     })

@@ -122,11 +122,18 @@ impl Server {
             }
         }
         let is_starting = self.awaited.iter().any(|awaited| *awaited);
-        if matches!(self.upgrade, Upgrade::Agreed) && !is_starting && self.phase == Phase::Serving {
+        // What the process that speaks TLS says of a handshake must reach the router that asked for it.
+        let is_busy = is_starting || self.tls.is_busy(self.now_ms);
+        if self.is_about_to_exec() && !is_busy && self.phase == Phase::Serving {
             let why = self.become_new_program();
             self.refuse_upgrade(why);
         }
         self.replace_handlers();
+    }
+
+    /// Whether the new program is found good, and only what is under way is waited for.
+    pub(crate) fn is_about_to_exec(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Agreed)
     }
 
     /// How far it is, for tools.
@@ -210,7 +217,7 @@ pub(crate) fn rehearse(state: File) -> Result<(), String> {
     let (head, _) = state::read(state)?;
     Settings::parse(&head.settings_text, &head.settings_path).map_err(|error| error.to_string())?;
     TableView::open_read_only(&head.table).map_err(|error| error.to_string())?;
-    spawn::find_handler().map(|_| ())
+    spawn::find_program("handler").map(|_| ())
 }
 
 /// The name of a variable with which tests have a program fail after the exec. Not in programs that are optimised.
@@ -225,7 +232,7 @@ pub(crate) fn fails_on_purpose(is_old: bool) -> Result<(), String> {
 /// Asks the new programs what they are, and the new router whether it can go on.
 fn check(router: &Path, config: &Path, state: &File) -> Result<(), String> {
     let handler = router.with_file_name("handler");
-    let handler = if handler.is_file() { handler } else { PathBuf::from(spawn::INSTALLED) };
+    let handler = if handler.is_file() { handler } else { Path::new(spawn::INSTALLED).join("handler") };
     for program in [router, &handler] {
         let mut command = Command::new(program);
         let text = answer(command.arg("--abi").stdin(Stdio::null()))?;

@@ -9,7 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 use shm_abi::{
-    BootKey, Endpoint, Parked, Process, Protocol, SessionInfo, ToHandler, decode, encode, hash_of_code,
+    BootKey, Endpoint, Parked, Process, Protocol, SessionInfo, TlsFacts, ToHandler, decode, encode,
+    hash_of_code,
 };
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -50,6 +51,8 @@ pub(crate) struct ClientState {
     pub(crate) attempts: u32,
     pub(crate) suspicions: u32,
     pub(crate) is_compressed: bool,
+    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) is_at_handshake: bool,
     pub(crate) resume: Option<ResumeState>,
 }
 
@@ -69,7 +72,7 @@ pub(crate) enum Item {
     /// The first.
     Head(Head),
     /// A listening socket.
-    Listener { socket: RawFd, protocol: Protocol, address: String, is_of_unit: bool },
+    Listener { socket: RawFd, service: String, address: String, is_of_unit: bool },
     /// A running handler.
     Handler {
         handler: u32,
@@ -183,6 +186,8 @@ mod tests {
             attempts: 1,
             suspicions: 0,
             is_compressed: true,
+            tls: None,
+            is_at_handshake: false,
             resume: None,
         }
     }
