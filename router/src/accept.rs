@@ -60,7 +60,7 @@ impl Server {
         let (listener, now_ms) = (&self.listeners[number], self.now_ms);
         self.reserve.lend(|| {
             if let Accepted::Client(client) = listener.accept(now_ms) {
-                match listener.is_tls {
+                match listener.service.is_tls() {
                     true => client.close(),
                     false => client.turn_away(Refusal::Full),
                 }
