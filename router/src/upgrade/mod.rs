@@ -41,7 +41,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a new program may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
 /// More than any answer has.
 const ANSWER_OCTETS_MAX: u64 = 4096;
 
