@@ -75,7 +75,7 @@ fn unique_ids_survive_restarts_crashes_and_a_move_to_another_store() {
 }
 
 #[test]
-fn who_has_a_maildrop_is_shown_and_whoever_dies_lets_go() {
+fn who_has_a_maildrop_is_shown_and_keeps_it_until_the_session_ends() {
     // One session a handler, so that the second comes to another process.
     let server = Server::with(Options::default().users(&["ann"]).handlers(3, 1));
     if server.skip_on_peer("lode who") {
@@ -88,21 +88,24 @@ fn who_has_a_maildrop_is_shown_and_whoever_dies_lets_go() {
     assert!(refused.contains("[IN-USE]"), "{refused}");
     holder.command("NOOP").expect("still there");
 
-    // Its process is killed: the next one is let in at once.
+    // Its process is killed: the session goes on in another, and keeps the maildrop.
     let handlers = server.handlers();
     kill(Pid::from_raw(handlers[0] as i32), Signal::SIGKILL).expect("killed");
+    holder.command("NOOP").expect("goes on");
+    let refused = login(&server).expect_err("refused");
+    assert!(refused.contains("[IN-USE]"), "{refused}");
+
+    // It ends: the next one is let in at once.
+    holder.command("QUIT").expect("gone");
+    drop(holder);
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut next = loop {
         match login(&server) {
             Ok(pop3) => break pop3,
-            Err(why) => {
-                assert!(!why.contains("[IN-USE]") || Instant::now() < deadline, "{why}{}", server.tail());
-                assert!(Instant::now() < deadline, "{why}{}", server.tail());
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            Err(why) => assert!(Instant::now() < deadline, "{why}{}", server.tail()),
         }
+        std::thread::sleep(Duration::from_millis(20));
     };
-    assert!(holder.command("NOOP").is_err(), "the connection of a dead process");
     next.command("QUIT").expect("gone");
     let mut last = server.pop3("ann");
     assert!(server.lode(&["who"]).contains("maildrop"));
