@@ -120,10 +120,74 @@ fn huge_literals_are_refused_before_they_are_sent() {
             refused(imap.command(&format!("SELECT {{{size}}}")));
             let mut imap = Imap::connect(server.addresses().imap).expect("a greeting");
             refused(imap.command(&format!("LOGIN {{{size}}}")));
+            // Wherever else octets are announced.
+            for command in [
+                format!("APPEND INBOX ~{{{size}}}"),
+                format!("APPEND INBOX CATENATE (TEXT {{{size}}}"),
+                format!("SETMETADATA INBOX (/private/comment {{{size}}}"),
+                format!("SETMETADATA INBOX (/private/comment ~{{{size}}}"),
+                format!("SEARCH SUBJECT {{{size}}}"),
+                format!("REPLACE 1 INBOX {{{size}}}"),
+            ] {
+                refused(server.imap("ann").command(&command));
+            }
             // With LITERAL+ the client sends at once; a hang-up in the middle keeps nothing.
             let mut imap = server.imap("ann");
             imap.begin(&format!("APPEND INBOX {{{size}+}}")).expect("sent");
             let _ = imap.stream().send(&[b'x'; 4096]);
+        }
+    });
+}
+
+#[test]
+fn huge_chunks_are_refused_and_nothing_is_kept() {
+    let server = Server::start();
+    if server.skip_on_peer("a limit on chunks") {
+        return;
+    }
+    unharmed(&server, 20, |server| {
+        for size in ["4294967295", "18446744073709551615", "99999999999999999999999999"] {
+            let mut lmtp = server.lmtp();
+            assert_eq!(lmtp.command("MAIL FROM:<a@example.org>").expect("an answer").code, 250);
+            assert_eq!(lmtp.command("RCPT TO:<ann>").expect("an answer").code, 250);
+            // What is announced is read away, or the connection ends; either way it is refused once some of it came.
+            lmtp.stream().send(format!("BDAT {size} LAST\r\n").as_bytes()).expect("sent");
+            let _ = lmtp.stream().send(&[b'x'; 4096]);
+            // And a size that MAIL announces.
+            let mut lmtp = server.lmtp();
+            let answer = lmtp.command(&format!("MAIL FROM:<a@example.org> SIZE={size}")).expect("an answer");
+            assert!(answer.code >= 500, "{}", answer.code);
+        }
+    });
+}
+
+#[test]
+fn what_a_session_keeps_for_its_client_has_an_end() {
+    let server = Server::start();
+    if server.skip_on_peer("limits of contexts and NOTIFY") {
+        return;
+    }
+    unharmed(&server, 4, |server| {
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        // Results that are kept up to date: so many, and no more; the search itself is answered.
+        let refused = (0..40)
+            .filter(|number| {
+                let reply = imap.ok(&format!("SEARCH RETURN (UPDATE COUNT) NOT SUBJECT x{number}"));
+                reply.untagged.iter().any(|line| line.windows(10).any(|at| at == b"NOUPDATE \""))
+            })
+            .count();
+        assert!((1..40).contains(&refused), "{refused} of 40 were not kept");
+        // NOTIFY of mailboxes named one by one: more than a line can have are not taken.
+        let many: Vec<String> = (0..2000).map(|number| format!("box{number}")).collect();
+        let _ = imap.command(&format!("NOTIFY SET (mailboxes ({}) (MessageNew))", many.join(" ")));
+        // A pipeline whose replies nobody reads.
+        let mut reader = server.imap("ann");
+        reader.ok("SELECT INBOX");
+        for _ in 0..200 {
+            if reader.stream().send("x FETCH 1 BODY.PEEK[]\r\n".repeat(100).as_bytes()).is_err() {
+                break;
+            }
         }
     });
 }
