@@ -288,3 +288,56 @@ fn a_handler_that_is_short_of_memory_ends_its_biggest_session_and_lives() {
     drop(held);
     server.imap("bob").ok("NOOP");
 }
+
+/// What a silent session holds, by its own account, after each of the things that make one hold more. The second session of each
+/// kind is looked at: the first fills the caches that all share.
+#[test]
+fn what_an_idle_session_holds() {
+    let server = Server::start();
+    if server.skip_on_peer("lode who") {
+        return;
+    }
+    let mut imap = server.imap("ann");
+    for number in 0..200 {
+        imap.append_ok("INBOX", "", &tests::mail::small(&format!("m{number}")));
+    }
+    for number in 0..20 {
+        imap.ok(&format!("CREATE box{number}"));
+    }
+    imap.ok("LOGOUT");
+    let kinds: [(&str, &[&str], u64); 6] = [
+        ("selected", &["SELECT INBOX"], 16 << 10),
+        ("a list of flags", &["SELECT INBOX", "FETCH 1:* FLAGS"], 16 << 10),
+        ("a context", &["SELECT INBOX", "SEARCH RETURN (UPDATE) SUBJECT m"], 32 << 10),
+        ("a sorted context", &["SELECT INBOX", "SORT RETURN (UPDATE) (SUBJECT) UTF-8 ALL"], 32 << 10),
+        ("METADATA", &["ENABLE METADATA", "SELECT INBOX"], 32 << 10),
+        (
+            "NOTIFY",
+            &["NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MessageNew MessageExpunge))", "SELECT INBOX"],
+            64 << 10,
+        ),
+    ];
+    for (kind, commands, most) in kinds {
+        let mut sessions = Vec::new();
+        for _ in 0..2 {
+            let mut imap = server.imap("ann");
+            commands.iter().for_each(|command| drop(imap.ok(command)));
+            sessions.push(imap);
+        }
+        // After a second of silence buffers and caches are given back.
+        std::thread::sleep(Duration::from_millis(2500));
+        let who = server.lode(&["who", "--json"]);
+        let octets: Vec<u64> = who
+            .split("\"memory_octets\":")
+            .skip(1)
+            .filter_map(|rest| rest.trim().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
+            .collect();
+        println!("{kind}: {octets:?} octets");
+        assert!(octets.last().is_some_and(|octets| *octets <= most), "{kind}: {octets:?}");
+        drop(sessions);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while server.lode(&["who", "--json"]).contains("memory_octets") {
+            assert!(Instant::now() < deadline, "sessions stay{}", server.tail());
+        }
+    }
+}
