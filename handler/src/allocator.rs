@@ -23,6 +23,13 @@ pub(crate) fn allocated_by_this_thread() -> i64 {
     NET_OCTETS.get()
 }
 
+/// Gives memory that nobody holds back to the system, as far as its allocator can.
+pub(crate) fn give_back() {
+    // SAFETY: the function may be called at any time from any thread, and has no arguments that could be wrong.
+    #[cfg(target_env = "gnu")]
+    inside(|| unsafe { nix::libc::malloc_trim(0) });
+}
+
 /// Counts as being in the allocator while `work` runs.
 fn inside<T>(work: impl FnOnce() -> T) -> T {
     DEPTH.set(DEPTH.get() + 1);

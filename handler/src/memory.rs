@@ -6,7 +6,8 @@
 //! commands is limited by structure. So it is one command that is stopped for what it takes, never a long life.
 //!
 //! For the handler as a whole the kernel is asked: anonymous memory, which is what a limit on the process is about. Above
-//! `limits.handler_memory`, or nine tenths of what the control group may have, the session with the largest account ends.
+//! `limits.handler_memory`, or nine tenths of what the control group may have, the session with the largest account ends, if it is sessions
+//! that hold it.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -74,7 +75,15 @@ impl Memory {
         let Some(held) = anonymous_octets().filter(|held| *held > most) else {
             return self.victim.store(NOBODY, Relaxed);
         };
-        let Some((slot, generation, octets)) = shared.biggest_session() else { return };
+        allocator::give_back();
+        let sessions = shared.accounts();
+        let of_sessions: u64 = sessions.iter().map(|(.., octets)| octets).sum();
+        let biggest = sessions.into_iter().max_by_key(|(.., octets)| *octets);
+        // Where it is not sessions that hold it, the end of one would help nobody.
+        let Some((slot, generation, octets)) = biggest.filter(|_| of_sessions > most / 2) else {
+            log::warning!("short of memory", held = held, most = most, of_sessions = of_sessions);
+            return self.victim.store(NOBODY, Relaxed);
+        };
         log::warning!("short of memory", held = held, most = most, slot = slot, of_session = octets);
         self.victim.store(name(slot, generation), Relaxed);
         shared.orders.give(shared, slot, generation, Order::Leave(TOO_MUCH_FOR_ALL.into()));

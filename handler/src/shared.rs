@@ -151,11 +151,10 @@ impl Shared {
         })
     }
 
-    /// The session of this handler that is charged with most memory: slot, generation, octets.
-    pub(crate) fn biggest_session(&self) -> Option<(SlotNumber, u32, u64)> {
+    /// With how much memory each session of this handler is charged: slot, generation, octets.
+    pub(crate) fn accounts(&self) -> Vec<(SlotNumber, u32, u64)> {
         let own = self.table.sessions().into_iter().filter(|session| session.id.handler == self.handler);
-        let biggest = own.max_by_key(|session| session.memory_octets)?;
-        Some((biggest.id.cell, biggest.id.generation, biggest.memory_octets))
+        own.map(|session| (session.id.cell, session.id.generation, session.memory_octets)).collect()
     }
 
     /// Gives a session the answer it waits for, if it still is the same session.

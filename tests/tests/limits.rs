@@ -262,6 +262,7 @@ fn a_handler_that_is_short_of_memory_ends_its_biggest_session_and_lives() {
     if server.skip_on_peer("limits") {
         return;
     }
+    server.imap("ann").ok("NOOP");
     let handlers = server.handlers();
     // Each holds half a command, as large as one may be.
     let mut held: Vec<Imap> = Vec::new();
@@ -313,7 +314,10 @@ fn what_an_idle_session_holds() {
         ("METADATA", &["ENABLE METADATA", "SELECT INBOX"], 32 << 10),
         (
             "NOTIFY",
-            &["NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MessageNew MessageExpunge))", "SELECT INBOX"],
+            &[
+                "NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MessageNew MessageExpunge))",
+                "SELECT INBOX",
+            ],
             64 << 10,
         ),
     ];
