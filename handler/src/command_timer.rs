@@ -31,6 +31,8 @@ enum Last {
 pub(crate) struct CommandTimer {
     /// The last look at the clock in this turn.
     now: Instant,
+    /// When the turn began, in milliseconds since 1970.
+    unix_ms: u64,
     last: Last,
     /// Commands whose replies wait for a ticket, in the order of tickets.
     held: VecDeque<(Ticket, Command)>,
@@ -39,12 +41,17 @@ pub(crate) struct CommandTimer {
 impl CommandTimer {
     /// Of a session that begins now.
     pub(crate) fn new() -> CommandTimer {
-        CommandTimer { now: Instant::now(), last: Last::Measured, held: VecDeque::new() }
+        CommandTimer { now: Instant::now(), unix_ms: 0, last: Last::Measured, held: VecDeque::new() }
     }
 
     /// A worker takes the session.
-    pub(crate) fn begin_turn(&mut self, now: Instant) {
-        self.now = now;
+    pub(crate) fn begin_turn(&mut self, now: Instant, unix_ms: u64) {
+        (self.now, self.unix_ms) = (now, unix_ms);
+    }
+
+    /// When the turn began, in milliseconds since 1970. Near enough for what the table says of times, and no look at a clock.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.unix_ms
     }
 
     /// The worker is done with the session.
@@ -133,11 +140,11 @@ mod tests {
         let table = table("one");
         let mut timer = CommandTimer::new();
         let begin = Instant::now();
-        timer.begin_turn(begin);
+        timer.begin_turn(begin, 0);
         timer.begin(CLASS, table.metrics(0));
         timer.end_turn(begin + Duration::from_millis(1), table.metrics(0));
         assert_eq!(count(&table, CLASS), 0, "it runs");
-        timer.begin_turn(begin + Duration::from_millis(5));
+        timer.begin_turn(begin + Duration::from_millis(5), 0);
         timer.end();
         timer.end_turn(begin + Duration::from_millis(7), table.metrics(0));
         timer.end_turn(begin + Duration::from_millis(9), table.metrics(0));
@@ -149,7 +156,7 @@ mod tests {
     fn what_is_held_is_measured_when_its_ticket_is_settled() {
         let table = table("held");
         let mut timer = CommandTimer::new();
-        timer.begin_turn(Instant::now());
+        timer.begin_turn(Instant::now(), 0);
         for ticket in [3, 4] {
             timer.begin(OTHER, table.metrics(0));
             timer.hold(Ticket(ticket));

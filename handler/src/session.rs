@@ -395,8 +395,8 @@ impl Session {
     }
 
     /// A worker takes the session.
-    pub(crate) fn begin_turn(&mut self, now: Instant) {
-        self.timer.begin_turn(now);
+    pub(crate) fn begin_turn(&mut self, now: Instant, unix_ms: u64) {
+        self.timer.begin_turn(now, unix_ms);
     }
 
     /// The worker is done with the session.
@@ -439,7 +439,7 @@ impl Session {
         if let Some(cell) = shared.cell(slot, self.generation) {
             let received_octets = std::mem::take(&mut self.received_octets);
             let sent_octets = self.output.take_sent_octets();
-            cell.add_bytes(received_octets, sent_octets, shared.unix_ms());
+            cell.add_bytes(received_octets, sent_octets, self.timer.unix_ms());
             let row = shared.table.handler(shared.handler);
             row.count(Counter::BytesIn, received_octets);
             row.count(Counter::BytesOut, sent_octets);

@@ -32,10 +32,11 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         let clock = TurnClock::begin();
         let waited = clock.began().saturating_duration_since(ready_since);
         shared.metrics().observe_time(Histogram::RunQueueWait, waited);
-        session.begin_turn(clock.began());
+        let unix_ms = shared.unix_ms();
+        session.begin_turn(clock.began(), unix_ms);
         log::runs(Some((slot, session.generation)));
         seat.set_socket(Some(session.socket.as_fd().as_raw_fd()));
-        row.begin_turn(slot, session.generation, shared.unix_ms());
+        row.begin_turn(slot, session.generation, unix_ms);
         keeping::set_running(Some((slot, session.generation)));
         store::reading::forget();
         say_state(shared, slot, &session, CellState::Running);

@@ -256,7 +256,7 @@ impl ImapSession {
         match decoded {
             Decoded::NeedMore => {
                 if let Some(cell) = turn.cell() {
-                    cell.end_command(turn.shared.unix_ms());
+                    cell.end_command(turn.timer.unix_ms());
                 }
                 let next = self.tell_between_commands(turn);
                 let is_notifying = self.notify.as_ref().is_some_and(|notify| notify.is_active());
@@ -416,7 +416,7 @@ fn goodbye(turn: &mut Turn<'_>, text: &str) -> Next {
 fn begin_in_table(turn: &Turn<'_>, name: &str) {
     turn.pace.count();
     if let Some(cell) = turn.cell() {
-        cell.begin_command(name, turn.shared.unix_ms());
+        cell.begin_command(name, turn.timer.unix_ms());
     }
     count_command(turn.shared);
 }

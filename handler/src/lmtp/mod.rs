@@ -165,7 +165,7 @@ impl LmtpSession {
         match decoded {
             Decoded::NeedMore => {
                 if let Some(cell) = turn.cell() {
-                    cell.end_command(turn.shared.unix_ms());
+                    cell.end_command(turn.timer.unix_ms());
                 }
                 Flow::Wait(Next::Input)
             }
@@ -390,6 +390,6 @@ fn begin_in_table(turn: &Turn<'_>, command: &Command) {
         Command::Quit => "QUIT",
     };
     if let Some(cell) = turn.cell() {
-        cell.begin_command(name, turn.shared.unix_ms());
+        cell.begin_command(name, turn.timer.unix_ms());
     }
 }

@@ -163,7 +163,7 @@ impl Pop3Session {
         match decoded {
             Decoded::NeedMore => {
                 if let Some(cell) = turn.cell() {
-                    cell.end_command(turn.shared.unix_ms());
+                    cell.end_command(turn.timer.unix_ms());
                 }
                 Flow::Wait(Next::Input)
             }
@@ -394,7 +394,7 @@ fn stopped(turn: &mut Turn<'_>, why: &str) -> Next {
 fn begin_in_table(turn: &Turn<'_>, name: &str) {
     turn.pace.count();
     if let Some(cell) = turn.cell() {
-        cell.begin_command(name, turn.shared.unix_ms());
+        cell.begin_command(name, turn.timer.unix_ms());
     }
     turn.shared.table.handler(turn.shared.handler).count(shm_abi::Counter::Commands, 1);
 }
