@@ -196,6 +196,7 @@ impl Orphan {
     /// The router has all sockets: sessions may go elsewhere again, and it hears of room.
     fn complete(&self, shared: &Shared) {
         shared.router.open();
+        log::info!("the router has all sockets");
         if shared.is_draining() {
             shared.drain();
         }

@@ -254,10 +254,17 @@ impl Server {
         }
     }
 
-    /// The shared table.
+    /// The shared table. A router that has just been started may be making it.
     pub fn table(&self) -> TableView {
-        let name = shm_abi::read_table_name(&self.folder().join("run")).expect("the table has a name");
-        TableView::open_read_only(&name).unwrap_or_else(|error| panic!("the table: {error}{}", self.tail()))
+        let deadline = Instant::now() + PROCESS_PATIENCE;
+        loop {
+            let name = shm_abi::read_table_name(&self.folder().join("run"));
+            match name.map_err(|error| error.to_string()).map(|name| TableView::open_read_only(&name)) {
+                Ok(Ok(view)) => return view,
+                failed => assert!(Instant::now() < deadline, "the table: {failed:?}{}", self.tail()),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The handlers' processes, oldest first. They need not be children of the router: it may have taken them over.

@@ -1,5 +1,8 @@
 //! The router is killed, and another takes its place: sessions notice nothing.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use shm_abi::CellFlags;
 use std::time::{Duration, Instant};
 use tests::mail;
 use tests::process;
@@ -41,7 +44,17 @@ fn sessions_go_on_over_the_death_of_the_router() {
         }
         assert_eq!(sessions[1].ok("SELECT INBOX").exists(), Some(exists));
     }
+    // The router has the sockets of sessions that it did not accept: a handler may die now.
     until_joined(&server, handlers.len());
+    for pid in &handlers {
+        until_parked(&server);
+        kill(Pid::from_raw(*pid as i32), Signal::SIGKILL).expect("a handler to kill");
+        for session in &mut sessions {
+            session.ok("NOOP");
+        }
+        assert!(pop3.command("NOOP").is_ok());
+        lmtp.command("NOOP").expect("an answer");
+    }
     drop((pop3, lmtp, sessions));
     server.stop();
     assert!(
@@ -50,11 +63,23 @@ fn sessions_go_on_over_the_death_of_the_router() {
     );
 }
 
-/// Waits until the router has taken in as many handlers.
+/// Waits until no session is in the middle of a command: one that is may end with its handler.
+fn until_parked(server: &Server) {
+    let deadline = Instant::now() + PROCESS_PATIENCE;
+    let busy = CellFlags::READING | CellFlags::ANSWERING | CellFlags::TORN;
+    while server.table().sessions().iter().any(|session| session.flags.has(busy)) {
+        assert!(Instant::now() < deadline, "sessions do not park{}", server.tail());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until the router has taken in as many handlers, and has the sockets of their sessions.
 fn until_joined(server: &Server, count: usize) {
     let deadline = Instant::now() + PROCESS_PATIENCE;
     let log = || std::fs::read_to_string(server.folder().join("log")).unwrap_or_default();
-    while log().rsplit("table-taken-over").next().unwrap_or("").matches("handler-rejoined").count() < count {
+    while log().rsplit("table-taken-over").next().unwrap_or("").matches("the router has all sockets").count()
+        < count
+    {
         assert!(Instant::now() < deadline, "handlers do not rejoin{}", server.tail());
         std::thread::sleep(Duration::from_millis(10));
     }

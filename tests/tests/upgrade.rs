@@ -88,6 +88,13 @@ fn upgrades_are_noticed_by_nobody() {
     println!("{total:?}");
     assert!(total.answered > clients as u64, "{total:?}");
     let lost = (total.told, total.cut, total.lost_idle);
+    if lost != (0, 0, 0) {
+        let log = fs::read_to_string(server.folder().join("log")).unwrap_or_default();
+        let ordinary = ["login", "logout", "delivered", "expunge", "message", "append", "mailbox"];
+        for line in log.lines().filter(|line| !ordinary.iter().any(|word| line.contains(word))) {
+            println!("{line}");
+        }
+    }
     assert_eq!(lost, (0, 0, 0), "sessions ended: told, cut, idle{}", server.tail());
 }
 
