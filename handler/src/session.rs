@@ -313,6 +313,7 @@ impl Session {
                 && next != Next::Close
                 && self.stop_for_memory()
             {
+                shared.metrics().count(Tally::LimitedMemory);
                 continue;
             }
             self.awaits_output = next == Next::Output;
