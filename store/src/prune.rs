@@ -23,11 +23,13 @@ use crate::recovery;
 use crate::seen;
 use crate::store::Store;
 
-/// Cells in one part of a snapshot.
 /// Changes of what readers have seen in one frame.
 const CHANGES_A_FRAME: usize = 1 << 12;
 /// Octets of annotations in one frame, or those of one message.
 const ANNOTATION_FRAME_BYTES: usize = 1 << 20;
+/// Annotated messages that are written down under one taking of the mailbox's lock, at most.
+const ANNOTATED_AT_ONCE: usize = 1 << 14;
+/// Cells in one part of a snapshot.
 const CELLS_A_PART: usize = 1 << 16;
 /// So much is read before it is written, or one mailbox.
 const BATCH_BYTES: usize = 16 << 20;
@@ -168,7 +170,13 @@ impl Store {
             report.mailboxes += 1;
             batch.extend(parts.into_iter().map(|part| encode(&[part])));
             batch.extend(self.seen_snapshot(*mailbox)?.chunks(CHANGES_A_FRAME).map(encode));
-            self.annotation_snapshot(*mailbox, &mut batch)?;
+            let mut annotated_from = Uid::new(1);
+            while let Some(from) = annotated_from {
+                annotated_from = self.annotation_snapshot(*mailbox, from, &mut batch)?;
+                if annotated_from.is_some() {
+                    ticket = self.append_snapshots(&mut batch)?.max(ticket);
+                }
+            }
             if batch.iter().map(Vec::len).sum::<usize>() >= BATCH_BYTES {
                 ticket = self.append_snapshots(&mut batch)?.max(ticket);
             }
@@ -251,31 +259,39 @@ impl Store {
         Ok(changes)
     }
 
-    /// Appends to `batch` the annotations of a mailbox, as changes that say them again.
+    /// Appends to `batch` annotations of a mailbox from a UID on, as changes that say them again. From where there are more, if it was enough.
     pub(crate) fn annotation_snapshot(
         &self,
         mailbox: MailboxId,
+        from: Uid,
         batch: &mut Vec<FrameChanges>,
-    ) -> Result<()> {
+    ) -> Result<Option<Uid>> {
         let held = self.take(&[LockKey::Mailbox(mailbox)])?;
         let open = match self.mailbox_held(mailbox, &held) {
-            Err(StoreError::NotFound(_)) => return Ok(()),
+            Err(StoreError::NotFound(_)) => return Ok(None),
             open => open?,
         };
-        if !open.is_annotated()? {
-            return Ok(());
-        }
-        let mut frame = FrameChanges::new();
-        open.annotation_file().each(&mut |(uid, reader, modseq, entries)| {
-            let messages = vec![(uid, entries)];
-            codec::encode(&[Change::Annotations { mailbox, reader, modseq, messages }], &mut frame);
-            if frame.len() >= ANNOTATION_FRAME_BYTES {
-                batch.push(std::mem::take(&mut frame));
+        let uids = open.annotated_uids(from, ANNOTATED_AT_ONCE)?;
+        let (mut octets, mut frame) = (0, FrameChanges::new());
+        let mut last = None;
+        for uid in &uids {
+            for (reader, modseq, entries) in open.annotation_file().of(*uid)? {
+                let messages = vec![(*uid, entries)];
+                let before = frame.len();
+                codec::encode(&[Change::Annotations { mailbox, reader, modseq, messages }], &mut frame);
+                octets += frame.len() - before;
+                if frame.len() >= ANNOTATION_FRAME_BYTES {
+                    batch.push(std::mem::take(&mut frame));
+                }
             }
-            Ok(())
-        })?;
+            last = Some(*uid);
+            if octets >= BATCH_BYTES {
+                break;
+            }
+        }
         batch.extend(Some(frame).filter(|frame| !frame.is_empty()));
-        Ok(())
+        let is_all = uids.len() < ANNOTATED_AT_ONCE && last == uids.last().copied();
+        Ok(last.filter(|_| !is_all).and_then(|last| Uid::new(last.get().checked_add(1)?)))
     }
 
     /// Appends a frame that says what the views say already.

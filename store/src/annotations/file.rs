@@ -184,7 +184,9 @@ impl AnnotationFile {
         Ok(())
     }
 
-    /// Reads all of the file; every fault there is, but those that hide others.
+    /// Reads all records that count.
+    ///
+    /// Errors: `Corrupt`, of the first that is damaged.
     pub(crate) fn verify(&self) -> Result<()> {
         let open = self.up_to_date()?;
         let Some(open) = &*open else { return Err(self.missing()) };
@@ -194,7 +196,8 @@ impl AnnotationFile {
         Ok(())
     }
 
-    /// All records, by UID and reader. Under the mailbox's lock, if all of one moment are wanted.
+    /// All records, by UID and reader.
+    #[cfg(test)]
     pub(crate) fn each(&self, take: &mut dyn FnMut(Record) -> Result<()>) -> Result<()> {
         let open = self.up_to_date()?;
         let Some(open) = &*open else { return Ok(()) };

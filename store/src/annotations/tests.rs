@@ -306,7 +306,7 @@ fn they_outlast_closing_the_views_and_the_journals() {
 
     // So they are from snapshots alone.
     let batch = &mut Vec::new();
-    store.annotation_snapshot(id, batch).expect("made");
+    assert_eq!(store.annotation_snapshot(id, uid(1), batch).expect("made"), None);
     for frame in std::mem::take(batch) {
         store.append_snapshot(frame).expect("appended");
     }

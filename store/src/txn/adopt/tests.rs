@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::annotations::Annotation;
 use crate::change::SystemFlags;
 use crate::quota::Limit;
 use crate::store::{OpenOptions, Store, WriterChoice};
-use crate::txn::{Committed, Delivery};
+use crate::txn::{Committed, Delivery, NewAnnotation};
 
 fn open(folder: &Path) -> Arc<Store> {
     Store::open(OpenOptions::new(folder.join("store"), folder.join("run"), WriterChoice::Handler(0)))
@@ -34,7 +35,12 @@ fn ann() -> AdoptedUser {
         name: "ann".to_string(),
         mailboxes: vec![adopted("INBOX", 100), upper, adopted("Lists/rust", 65), sent],
         subscriptions: vec!["INBOX".to_string(), "Lists/rust".to_string(), "Gone".to_string()],
-        limits: Limits { octets: Limit::Most(1 << 30), mailboxes: Limit::Most(1), ..Limits::default() },
+        limits: Limits {
+            octets: Limit::Most(1 << 30),
+            mailboxes: Limit::Most(1),
+            annotations: Limit::Most(1),
+            ..Limits::default()
+        },
         attributes: vec![("meta/private/comment".to_string(), b"hers".to_vec())],
     }
 }
@@ -67,7 +73,17 @@ fn fill_or(
     };
     let mut txn = store.begin();
     txn.adopt_message(content(store, &uid.to_string()), message);
+    txn.annotate_added(mailbox, 0, vec![comment(uid)]);
     result_of(txn.commit().expect("planned"))
+}
+
+/// What a message is annotated with.
+fn comment(uid: u32) -> NewAnnotation {
+    NewAnnotation {
+        entry: "/comment".to_string(),
+        is_shared: uid.is_multiple_of(2),
+        value: Some(uid.to_string().into_bytes()),
+    }
 }
 
 fn result_of(committed: Committed) -> Result<Appended, Refused> {
@@ -131,6 +147,16 @@ fn an_adopted_user_has_the_old_numbers_also_after_all_views_are_lost() {
     assert_eq!(seen(&store, inbox), before);
     let inbox = store.mailbox(inbox).expect("there");
     assert_eq!(inbox.keywords().expect("readable").find("$work"), Some(3));
+    for (uid, modseq) in [(5, 4000), (6, 20), (900, 3000), (999, 30)] {
+        let uid = Uid::new(uid).expect("not 0");
+        let annotation = Annotation {
+            reader: (!uid.get().is_multiple_of(2)).then_some(user),
+            entry: "/comment".to_string(),
+            modseq: ModSeq(modseq),
+            value: uid.to_string().into_bytes(),
+        };
+        assert_eq!(inbox.annotations_for(uid, user).expect("readable"), [annotation], "never refused");
+    }
     assert!(
         inbox.uid_next().expect("readable") >= 1000
             && inbox.highest_modseq().expect("readable") >= ModSeq(5000)
