@@ -60,7 +60,7 @@ pub(crate) struct Search {
 
 impl Search {
     /// Stops it; its tag, unless its answer has begun to be told.
-    pub(in crate::imap) fn stop(self: Box<Self>) -> Option<Tag> {
+    pub(in crate::imap) fn stop(self) -> Option<Tag> {
         (!matches!(self.step, Step::Tell { .. })).then_some(self.tag)
     }
 }

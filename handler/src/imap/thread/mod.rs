@@ -53,7 +53,7 @@ pub(crate) struct Thread {
 
 impl Thread {
     /// Stops it; its tag, unless its answer has begun to be told.
-    pub(in crate::imap) fn stop(self: Box<Self>) -> Option<Tag> {
+    pub(in crate::imap) fn stop(self) -> Option<Tag> {
         (!matches!(self.step, Step::Tell(_))).then_some(self.tag)
     }
 }
