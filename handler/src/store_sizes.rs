@@ -3,12 +3,13 @@
 //! The handler with the lowest row that serves does it. It goes through all users, a little at a time, and rests twenty times as long as it
 //! worked, so that a large store costs no more than a twentieth of a processor, and no session waits.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::statvfs::statvfs;
 use shm_abi::{Gauge, HandlerState};
 use store::StoreError;
+use store::in_hand::{Condvar, Mutex, MutexGuard};
 
 use crate::log;
 use crate::shared::Shared;

@@ -2,13 +2,21 @@
 
 mod arrows;
 mod leftovers;
+mod locks;
 mod scripts;
 mod seam;
 mod unsafe_list;
 
 /// Runs all checks and prints every fault.
 pub(crate) fn run() -> Result<(), String> {
-    let checks = [arrows::check(), unsafe_list::check(), leftovers::check(), scripts::check(), seam::check()];
+    let checks = [
+        arrows::check(),
+        unsafe_list::check(),
+        leftovers::check(),
+        locks::check(),
+        scripts::check(),
+        seam::check(),
+    ];
     let mut faults = Vec::new();
     for check in checks {
         faults.extend(check?);

@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use super::index::{Index, Key, Place};
 use super::octets_of;
@@ -14,6 +14,7 @@ use crate::change::{AnnotationEntry, codec};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, ModSeq, Uid, UserId};
+use crate::in_hand::{Mutex, MutexGuard};
 
 const MAGIC: &[u8; 8] = b"LODEANN1";
 const HEAD_BYTES: u64 = 64;
