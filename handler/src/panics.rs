@@ -98,7 +98,9 @@ fn place_of(info: &PanicHookInfo<'_>, program_base: u64) -> u64 {
 }
 
 fn message(info: &PanicHookInfo<'_>) -> String {
-    let mut text = info.payload_as_str().unwrap_or("no message").to_owned();
+    let payload = info.payload();
+    let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref().map(String::as_str));
+    let mut text = said.unwrap_or("no message").to_owned();
     let mut end = text.len().min(MESSAGE_OCTETS);
     while !text.is_char_boundary(end) {
         end -= 1;
