@@ -54,7 +54,7 @@ fn errors_name_file_and_line() {
         ("[listen]\nimap = [\n  \"0.0.0.0:143\",\n  \"nowhere\"]\n", ":", "`nowhere` is not an address"),
         ("[auth]\nplaintext = \"never\"\n", ":2: ", "never"),
         ("[handlers]\nmax = -1\n", ":2: ", ""),
-        ("[tls]\n", ":1: ", "tls"),
+        ("[tea]\n", ":1: ", "tea"),
         ("[pop3]\nexpire = -1\n", ":2: ", "number of days"),
         ("[pop3]\nexpire = \"soon\"\n", ":2: ", "never"),
         ("[lmtp]\ntrusted_peers = [\"10.0.0.0/99\"]\n", ":2: ", "is no peer"),
