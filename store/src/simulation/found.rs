@@ -348,14 +348,20 @@ fn a_user_who_is_gone_leaves_the_name_whatever_came_to_the_disk_of_it() {
 #[test]
 fn uids_are_skipped_once_though_there_is_no_room_to_log_it() {
     holds("raised", |number| {
-        let mut steps = vec![user(0, 0), user(0, 1), Step::Do { writer: 1, what: mailbox(1) }];
-        steps.push(Step::Do { writer: 0, what: mailbox(2) });
-        steps.push(Step::Do { writer: 0, what: delivery(&[0, 2]) });
+        let made = |user, name| Operation::CreateMailbox { user, name, special_use: 0 };
+        let message = |to: [u64; 2], size, keywords| {
+            let to = to.to_vec();
+            Operation::Deliver { to, size, same: false, begun: false, flags: 0, keywords }
+        };
+        let mut steps = vec![user(0, 0), user(0, 1), Step::Do { writer: 1, what: made(1, 1) }];
+        steps.push(Step::Do { writer: 0, what: made(0, 5) });
+        steps.push(Step::Do { writer: 0, what: message([4, 1], 444, 16) });
         // There is room for what says that there is one more user, and for little else.
-        steps.extend([Step::Full { room: 300 + 10 * u64::from(number) }, user(0, 2)]);
-        steps.extend([Step::Do { writer: 0, what: delivery(&[5, 3]) }, Step::Room]);
-        steps.push(Step::Do { writer: 0, what: delivery(&[4, 5]) });
-        steps.extend([Step::Cuts { count: 20 }, Step::Look { writer: 1 }]);
+        let room = if number % 2 == 0 { 300 + 8 * number } else { 390 + number };
+        steps.extend([Step::Full { room: u64::from(room) }, user(0, 2)]);
+        steps.extend([Step::Do { writer: 0, what: message([5, 2], 173, 2) }, Step::Room]);
+        steps.push(Step::Do { writer: 0, what: message([1, 5], 3753, 0) });
+        steps.extend([Step::Cuts { count: 40 }, Step::Look { writer: 1 }]);
         steps
     });
 }
@@ -363,21 +369,20 @@ fn uids_are_skipped_once_though_there_is_no_room_to_log_it() {
 #[test]
 fn a_day_that_comes_once_more_after_it_was_closed_has_new_logs() {
     holds("closed", |number| {
-        let said = |name| Operation::Attribute { user: 0, mailbox: 0, name, value: 251 };
+        let said = |name, value| Operation::Attribute { user: 0, mailbox: 0, name, value };
         let [round, checkpoint] = [Step::Round { writer: 0 }, Step::Checkpoint { writer: 0 }];
         let mut steps = vec![user(0, 0)];
         // Values that can be compressed, so that the journal is.
-        steps.extend((0..4).map(|name| Step::Do { writer: 0, what: said(name) }));
+        steps.extend((0..4).map(|name| Step::Do { writer: 0, what: said(name, 251) }));
         steps.extend([Step::Do { writer: 0, what: delivery(&[0]) }, round.clone(), checkpoint.clone()]);
-        steps.extend([Step::Clock { seconds: 86_400 }, Step::Do { writer: 0, what: said(number as u8) }]);
+        steps.push(Step::Clock { seconds: 86_400 });
+        steps.push(Step::Do { writer: 0, what: said(2, number as u8) });
         steps.extend([round.clone(), checkpoint]);
         steps.push(Step::Collect { writer: 0, all: true, recount: false });
         steps.extend([Step::Close { writer: 0 }, Step::Clock { seconds: -86_400 }]);
-        for _ in 0..2 {
-            steps.extend([
-                Step::Do { writer: 0, what: said(1) },
-                Step::Do { writer: 0, what: delivery(&[0]) },
-            ]);
+        for value in 200..202 {
+            steps.push(Step::Do { writer: 0, what: said(2, value) });
+            steps.push(Step::Do { writer: 0, what: delivery(&[0]) });
             steps.extend([round.clone(), Step::Cuts { count: 4 }, Step::Close { writer: 0 }]);
         }
         steps
