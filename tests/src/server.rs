@@ -6,7 +6,7 @@ use crate::pop3::Pop3;
 use crate::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use shm_abi::TableView;
+use shm_abi::{CellFlags, TableView};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -264,6 +264,17 @@ impl Server {
                 failed => assert!(Instant::now() < deadline, "the table: {failed:?}{}", self.tail()),
             }
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until no session is in the middle of a command: one that is may end with its handler.
+    #[track_caller]
+    pub fn until_parked(&self) {
+        let deadline = Instant::now() + PROCESS_PATIENCE;
+        let busy = CellFlags::READING | CellFlags::ANSWERING | CellFlags::TORN;
+        while self.table().sessions().iter().any(|session| session.flags.has(busy)) {
+            assert!(Instant::now() < deadline, "sessions do not park{}", self.tail());
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

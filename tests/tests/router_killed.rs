@@ -2,7 +2,6 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use shm_abi::CellFlags;
 use std::time::{Duration, Instant};
 use tests::mail;
 use tests::process;
@@ -47,7 +46,7 @@ fn sessions_go_on_over_the_death_of_the_router() {
     // The router has the sockets of sessions that it did not accept: a handler may die now.
     until_joined(&server, handlers.len());
     for pid in &handlers {
-        until_parked(&server);
+        server.until_parked();
         kill(Pid::from_raw(*pid as i32), Signal::SIGKILL).expect("a handler to kill");
         for session in &mut sessions {
             session.ok("NOOP");
@@ -61,16 +60,6 @@ fn sessions_go_on_over_the_death_of_the_router() {
         handlers.iter().all(|pid| !process::alive(*pid)),
         "the router ends handlers that it did not start"
     );
-}
-
-/// Waits until no session is in the middle of a command: one that is may end with its handler.
-fn until_parked(server: &Server) {
-    let deadline = Instant::now() + PROCESS_PATIENCE;
-    let busy = CellFlags::READING | CellFlags::ANSWERING | CellFlags::TORN;
-    while server.table().sessions().iter().any(|session| session.flags.has(busy)) {
-        assert!(Instant::now() < deadline, "sessions do not park{}", server.tail());
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Waits until the router has taken in as many handlers, and has the sockets of their sessions.
