@@ -153,6 +153,33 @@ impl Input {
         }
     }
 
+    /// A number that is another whenever other octets of the past must be kept to understand what comes; 0 if none need be. `None` while that cannot
+    /// be kept.
+    pub(crate) fn wire_stamp(&self) -> Option<u64> {
+        match &self.compression {
+            Compression::Off => Some(0),
+            Compression::On(inflater) => inflater.can_be_kept().then(|| inflater.stamp()),
+            Compression::Ending(_) => None,
+        }
+    }
+
+    /// What must be kept to understand what comes; nothing if it is not compressed.
+    pub(crate) fn wire(&self) -> Vec<u8> {
+        match &self.compression {
+            Compression::On(inflater) => inflater.keep().unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What comes is compressed as it was in another handler, which kept this. False if that makes no sense.
+    pub(crate) fn resume_compression(&mut self, wire: &[u8]) -> bool {
+        match Inflater::resume(wire) {
+            Some(inflater) => self.compression = Compression::On(Box::new(inflater)),
+            None => return false,
+        }
+        true
+    }
+
     /// Whether there is something that [`Input::inflate`] could turn into input.
     pub(crate) fn has_compressed(&self) -> bool {
         match &self.compression {

@@ -15,7 +15,7 @@ use std::cell::Cell as Local;
 
 use shm_abi::{CellFlags, SessionId, WorkerRow};
 
-use crate::conversation::{Conversation, Turn};
+use crate::conversation::{Conversation, Input, Turn};
 use crate::log;
 use crate::parked::{Keeper, Kept, Place, Raw};
 use crate::shared::Shared;
@@ -67,7 +67,7 @@ impl Keeping {
     /// Of a session that is new; or of one that another handler parked, once `place` has all of it again. Nothing of it was understood yet.
     pub(crate) fn begin(place: &Place<'_>, conversation: &Conversation) -> Keeping {
         let mut keeping = Keeping::default();
-        if keeping.keeper.keep(place, &[], conversation) == Kept::Yes {
+        if keeping.keeper.keep(place, &Input::default(), conversation) == Kept::Yes {
             place.cell.set_flags(CellFlags::ADOPTABLE);
         }
         keeping
@@ -76,8 +76,10 @@ impl Keeping {
     /// Of a session that another handler parked. `is_again`: what is unread had begun to be done there.
     pub(crate) fn take_over(place: &Place<'_>, raw: Raw, is_again: bool) -> Keeping {
         let mut keeping = Keeping::default();
+        let compressed = compressed_flag(!raw.wire().is_empty());
+        place.cell.set_flags(compressed);
         if keeping.keeper.keep_raw(place, &raw, is_again) == Kept::Yes {
-            place.cell.set_flags(CellFlags::ADOPTABLE);
+            place.cell.set_flags(CellFlags::ADOPTABLE | compressed);
         }
         keeping.resume = Some(Box::new(raw));
         keeping
@@ -88,6 +90,14 @@ impl Keeping {
     pub(crate) fn resume(&mut self, conversation: &mut Conversation, turn: &mut Turn<'_>) -> bool {
         let Some(raw) = self.resume.take() else { return true };
         turn.input.extend(&raw.unread);
+        if !raw.wire().is_empty() {
+            turn.output.begin_compression();
+            if !turn.input.resume_compression(raw.wire()) {
+                // Nothing that the peer sends could be understood.
+                conversation.say_lost("its compression cannot go on", turn.output);
+                return false;
+            }
+        }
         match conversation.resume(&raw, turn) {
             Ok(()) => {
                 log::info!("session adopted", peer = turn.peer.endpoint);
@@ -121,14 +131,14 @@ impl Keeping {
         &mut self,
         desk: Desk<'_>,
         generation: u32,
-        (unread, is_compressed): (&[u8], bool),
+        (input, is_compressed): (&Input, bool),
         conversation: &Conversation,
     ) {
         self.kept = Kept::Later;
         let Some(place) = place(desk.shared, desk.slot, generation) else { return };
         // Neither the old state nor the new is the truth until everything is sent.
         place.cell.set_flags(CellFlags::ANSWERING | compressed_flag(is_compressed));
-        self.kept = self.keeper.keep(&place, unread, conversation);
+        self.kept = self.keeper.keep(&place, input, conversation);
         if self.kept == Kept::Yes {
             desk.row.forget_input();
         } else {

@@ -421,7 +421,7 @@ impl Session {
     /// The same, when nothing more is to be done until the peer says more: writes before what another handler needs to go on then, so that the
     /// session is that from the moment on in which everything is sent.
     fn flush_prepared(&mut self, desk: Desk<'_>) -> std::io::Result<Flushed> {
-        let state = (self.input.unread(), self.output.is_compressed());
+        let state = (&self.input, self.output.is_compressed());
         self.keeping.prepare(desk, self.generation, state, &self.conversation);
         let flushed = self.send(desk.shared, desk.slot)?;
         if flushed == Flushed::All {

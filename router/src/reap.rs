@@ -54,9 +54,14 @@ impl Server {
         }
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
         // Somebody else's SIGKILL says nothing about how long a serving handler can live.
-        let killed = !starting && ended == Ended::Killed;
-        if self.phase == Phase::Serving && !killed && !expected {
-            self.throttle.died(self.now_ms, if starting { 0 } else { lived_ms });
+        let killed = ended == Ended::Killed && !condemned;
+        if self.phase == Phase::Serving && !expected {
+            match (killed, starting) {
+                (true, true) => self.throttle.killed_at_start(self.now_ms),
+                (true, false) => {}
+                (false, true) => self.throttle.died(self.now_ms, 0),
+                (false, false) => self.throttle.died(self.now_ms, lived_ms),
+            }
         }
         event(
             if expected { Level::Info } else { Level::Warn },

@@ -7,6 +7,8 @@
 const LONG_ENOUGH_MS: u64 = 1_000;
 const FIRST_DELAY_MS: u64 = 200;
 const LONGEST_DELAY_MS: u64 = 10_000;
+/// Between two that were killed while they started.
+const KILLED_DELAY_MS: u64 = 20;
 
 /// The account. Times are milliseconds of one clock that never goes back.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,11 @@ impl Throttle {
             count => (FIRST_DELAY_MS << (count - 2).min(10)).min(LONGEST_DELAY_MS),
         };
         self.not_before_ms = now_ms + delay;
+    }
+
+    /// Somebody killed a handler that was starting. That says nothing about whether handlers can live, but whoever does it may go on.
+    pub(crate) fn killed_at_start(&mut self, now_ms: u64) {
+        self.not_before_ms = self.not_before_ms.max(now_ms + KILLED_DELAY_MS);
     }
 
     /// Whether a handler may be started now.
@@ -61,5 +68,14 @@ mod tests {
         assert!(!throttle.may_start(10_999) && throttle.may_start(11_000));
         throttle.died(2000, 60_000);
         assert!(throttle.may_start(2000));
+    }
+
+    #[test]
+    fn who_is_killed_while_it_starts_is_replaced_soon_however_often() {
+        let mut throttle = Throttle::default();
+        for now_ms in (1000..60_000).step_by(100) {
+            throttle.killed_at_start(now_ms);
+            assert_eq!(throttle.delay_ms(now_ms), KILLED_DELAY_MS);
+        }
     }
 }

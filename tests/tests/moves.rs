@@ -221,3 +221,26 @@ fn a_search_that_was_kept_up_to_date_ends_with_a_word() {
     assert_eq!(told, 1);
     moving.ok("STORE 1 +FLAGS (\\Flagged)");
 }
+
+#[test]
+fn compression_moves_in_both_directions() {
+    let server = server();
+    if server.skip_on_peer("moving sessions") {
+        return;
+    }
+    let mut moving = server.imap("ann");
+    for number in 1..=5 {
+        moving.append_ok("INBOX", "", &mail::sized(&format!("m{number}"), 20_000));
+    }
+    moving.ok("COMPRESS DEFLATE");
+    moving.stream().begin_compression();
+    moving.ok("SELECT INBOX");
+    moving.ok("UID SEARCH SUBJECT \"a text that is said more than once\"");
+    moved(&server, "ann", |round| {
+        // The client refers to what it said to another handler.
+        moving.ok("UID SEARCH SUBJECT \"a text that is said more than once\"");
+        let reply = moving.ok(&format!("UID FETCH {round} (BODY.PEEK[])"));
+        let wanted = mail::sized(&format!("m{round}"), 20_000);
+        assert!(reply.untagged[0].windows(wanted.len()).any(|part| part == wanted), "round {round}");
+    });
+}

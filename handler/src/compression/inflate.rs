@@ -9,6 +9,8 @@ use miniz_oxide::inflate::core::inflate_flags::{
 use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress_with_limit};
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_with_limit};
 
+use crate::parked::next_stamp;
+
 /// How far back a client may refer, in octets; a power of two.
 const WINDOW_OCTETS: usize = 32 * 1024;
 /// Octets that one call adds at most.
@@ -37,6 +39,8 @@ pub(crate) struct Inflater {
     state: State,
     /// Compression ends as soon as the block that has begun does.
     is_ending: bool,
+    /// Another number whenever more came.
+    stamp: u64,
 }
 
 /// Where in the client's stream it stands.
@@ -83,6 +87,7 @@ impl Inflater {
             self.consumed = 0;
         }
         self.compressed.extend_from_slice(came);
+        self.stamp = next_stamp();
     }
 
     /// Whether there is something to inflate.
@@ -163,6 +168,51 @@ impl Inflater {
             State::Ended | State::Resting { .. } => true,
             State::Active(active) => active.is_at_boundary && active.is_block_empty,
         }
+    }
+
+    /// Whether all that came was inflated and ends between two blocks: then it can be kept for another handler.
+    pub(crate) fn can_be_kept(&self) -> bool {
+        let is_between = match &self.state {
+            State::Resting { .. } => true,
+            State::Active(active) => active.is_at_boundary,
+            State::Ended => false,
+        };
+        is_between && !self.is_ending && self.consumed == self.compressed.len()
+    }
+
+    /// A number that is another whenever more came. Never 0.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp.max(1)
+    }
+
+    /// What is to be kept of it: bits of the last octet that belong to the next block, and what may be referred to. `None` in the middle of a
+    /// block.
+    pub(crate) fn keep(&self) -> Option<Vec<u8>> {
+        if !self.can_be_kept() {
+            return None;
+        }
+        let (boundary, history) = match &self.state {
+            State::Resting { boundary, history: History::Plain(octets) } => {
+                (boundary.clone(), octets.clone())
+            }
+            State::Resting { boundary, history: History::Deflated(octets) } => {
+                (boundary.clone(), decompress_to_vec_with_limit(octets, WINDOW_OCTETS).ok()?)
+            }
+            State::Active(active) => (active.core.block_boundary_state()?, active.octets()),
+            State::Ended => return None,
+        };
+        Some([[boundary.num_bits, boundary.bit_buf].as_slice(), &history].concat())
+    }
+
+    /// What was kept so; `None` if it makes no sense.
+    pub(crate) fn resume(kept: &[u8]) -> Option<Inflater> {
+        let (&[num_bits, bit_buf], history) = kept.split_first_chunk()?;
+        if num_bits > 7 || u32::from(bit_buf) >> num_bits != 0 || history.len() > WINDOW_OCTETS {
+            return None;
+        }
+        let boundary = BlockBoundaryState { num_bits, bit_buf, ..BlockBoundaryState::default() };
+        let state = State::Resting { boundary, history: History::Plain(history.to_vec()) };
+        Some(Inflater { state, ..Inflater::default() })
     }
 
     /// Lets go of what a silent session does not need.
@@ -252,13 +302,7 @@ impl Active {
     }
 
     fn history(&self) -> History {
-        let mut octets = Vec::with_capacity(self.filled);
-        if self.filled == WINDOW_OCTETS {
-            octets.extend_from_slice(&self.window[self.position..]);
-            octets.extend_from_slice(&self.window[..self.position]);
-        } else {
-            octets.extend_from_slice(&self.window[..self.filled]);
-        }
+        let octets = self.octets();
         let mut deflated = compress_to_vec(&octets, 6);
         if deflated.len() < octets.len() {
             deflated.shrink_to_fit();
@@ -266,5 +310,17 @@ impl Active {
         } else {
             History::Plain(octets)
         }
+    }
+
+    /// The last octets that were inflated, in order.
+    fn octets(&self) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(self.filled);
+        if self.filled == WINDOW_OCTETS {
+            octets.extend_from_slice(&self.window[self.position..]);
+            octets.extend_from_slice(&self.window[..self.position]);
+        } else {
+            octets.extend_from_slice(&self.window[..self.filled]);
+        }
+        octets
     }
 }

@@ -57,6 +57,30 @@ fn what_goes_in_comes_out_however_it_is_cut_and_with_rests_between() {
 }
 
 #[test]
+fn it_goes_on_elsewhere_between_any_two_flushes() {
+    let mut deflater = Deflater::default();
+    let mut inflater = Inflater::default();
+    for round in 0..60 {
+        let octets = format!("a{round} FETCH 1:* (FLAGS UID)\r\n").repeat(1 + round * 40).into_bytes();
+        let wire = deflated(&mut deflater, &octets);
+        inflater.extend(&wire[..wire.len() / 2]);
+        let mut back = all_of(&mut inflater).expect("well compressed");
+        inflater.extend(&wire[wire.len() / 2..]);
+        assert!(!inflater.can_be_kept() && inflater.keep().is_none(), "round {round}: there is more to come");
+        back.append(&mut all_of(&mut inflater).expect("well compressed"));
+        assert!(back == octets, "round {round}");
+        if round % 2 == 1 {
+            inflater.rest();
+        }
+        let kept = inflater.keep().expect("all is understood");
+        inflater = Inflater::resume(&kept).expect("what was kept");
+    }
+    for nonsense in [&[][..], &[1], &[8, 0], &[0, 1], &[3, 0x20], &[0; 2 + 32 * 1024 + 1]] {
+        assert!(Inflater::resume(nonsense).is_none(), "{} octets", nonsense.len());
+    }
+}
+
+#[test]
 fn a_bomb_comes_out_in_small_pieces() {
     let wire = compress_to_vec(&vec![b'a'; 50_000_000], 9);
     assert!(wire.len() < 100_000);

@@ -1,4 +1,4 @@
-//! The file beside a cell: three parts, each with its length, and a checksum that the cell has.
+//! The file beside a cell: four parts, all but the last with their lengths, and a checksum that the cell has.
 //!
 //! A file is never changed: a new one gets another name, so that what a cell names is whole or gone, whenever a writer dies.
 
@@ -9,12 +9,13 @@ use std::path::Path;
 
 use shm_abi::MAX_ANNEX_OCTETS;
 
-use super::Unreadable;
+use super::{Parts, Unreadable};
 
-/// Three parts as one.
-pub(super) fn join(unread: &[u8], small: &[u8], large: &[u8]) -> Vec<u8> {
-    let mut joined = Vec::with_capacity(8 + unread.len() + small.len() + large.len());
-    for part in [unread, small] {
+/// All parts as one.
+pub(super) fn join(parts: &Parts<'_>) -> Vec<u8> {
+    let Parts { unread, small, wire, large } = parts;
+    let mut joined = Vec::with_capacity(12 + unread.len() + small.len() + wire.len() + large.len());
+    for part in [unread, small, wire] {
         // No part is larger than an annex.
         joined.extend_from_slice(&(part.len() as u32).to_le_bytes());
         joined.extend_from_slice(part);
@@ -23,11 +24,12 @@ pub(super) fn join(unread: &[u8], small: &[u8], large: &[u8]) -> Vec<u8> {
     joined
 }
 
-/// The three parts; `None` if a length is none.
-pub(super) fn split(joined: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+/// The parts; `None` if a length is none.
+pub(super) fn split(joined: &[u8]) -> Option<Parts<'_>> {
     let (unread, rest) = split_part(joined)?;
-    let (small, large) = split_part(rest)?;
-    Some((unread, small, large))
+    let (small, rest) = split_part(rest)?;
+    let (wire, large) = split_part(rest)?;
+    Some(Parts { unread, small, wire, large })
 }
 
 fn split_part(octets: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!  cell:   octet 0: flags · octet 1: length of unread · unread · small state (bincode)
-//!  annex:  u32 length · unread · u32 length · small state · large state (bincode)
+//!  annex:  u32 length · unread · u32 length · small state · u32 length · compression · large state (bincode)
 //! ```
 //!
 //! With the flag [`IN_ANNEX`] unread and the small state are in the annex. Nothing that is read back is trusted: lengths are checked, and what
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use shm_abi::{Annex, Cell, PARKED_OCTETS, SessionId};
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Input};
 use crate::{imap, lmtp, pop3};
 
 /// Version of what is written here. Another version's states are refused.
@@ -79,7 +79,18 @@ pub(crate) struct Raw {
     /// What came and was not understood.
     pub(crate) unread: Vec<u8>,
     small: Vec<u8>,
+    wire: Vec<u8>,
     large: Vec<u8>,
+}
+
+/// What an annex has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Parts<'a> {
+    unread: &'a [u8],
+    small: &'a [u8],
+    /// What is needed to understand what comes compressed.
+    wire: &'a [u8],
+    large: &'a [u8],
 }
 
 /// Why a state cannot be read.
@@ -114,12 +125,16 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Writes what there is of the session.
-    pub(crate) fn keep(&mut self, place: &Place<'_>, unread: &[u8], conversation: &Conversation) -> Kept {
+    pub(crate) fn keep(&mut self, place: &Place<'_>, input: &Input, conversation: &Conversation) -> Kept {
         let (parked, stamp) = match conversation.parking() {
             Parking::Yes(parked, stamp) => (parked, stamp),
             Parking::Later => return Kept::Later,
             Parking::Never(why) => return Kept::Never(why),
         };
+        let Some(wire_stamp) = input.wire_stamp() else { return Kept::Later };
+        let unread = input.unread();
+        // Either is a number that no other state has had.
+        let stamp = stamp.wrapping_mul(0x1_0000_01b3).wrapping_add(wire_stamp);
         let mut room = [0; PARKED_OCTETS];
         if let Some(at) = put_unread(&mut room, unread)
             && let Some(length) = shm_abi::encode_into(&parked, &mut room[at..])
@@ -128,7 +143,11 @@ impl Keeper {
             let kept = match stamp {
                 0 => self.put(place, octets, None),
                 stamp if stamp == self.stamp && self.annex.is_some() => self.put(place, octets, self.annex),
-                _ => self.put_with_annex(place, octets, &[], &[], &conversation.large(), stamp),
+                _ => {
+                    let parts =
+                        Parts { wire: &input.wire(), large: &conversation.large(), ..Parts::default() };
+                    self.put_with_annex(place, octets, &parts, stamp)
+                }
             };
             return kept;
         }
@@ -138,7 +157,8 @@ impl Keeper {
         }
         let large = if stamp == 0 { Vec::new() } else { conversation.large() };
         // Whatever the next state is, its annex is another.
-        self.put_with_annex(place, &[IN_ANNEX], unread, &small, &large, 0)
+        let parts = Parts { unread, small: &small, wire: &input.wire(), large: &large };
+        self.put_with_annex(place, &[IN_ANNEX], &parts, 0)
     }
 
     /// Writes a state that came from another handler, before the session is understood.
@@ -150,12 +170,14 @@ impl Keeper {
         {
             room[0] |= again;
             room[at..end].copy_from_slice(&raw.small);
-            if raw.large.is_empty() {
+            if raw.large.is_empty() && raw.wire.is_empty() {
                 return self.put(place, &room[..end], None);
             }
-            return self.put_with_annex(place, &room[..end], &[], &[], &raw.large, 0);
+            let parts = Parts { wire: &raw.wire, large: &raw.large, ..Parts::default() };
+            return self.put_with_annex(place, &room[..end], &parts, 0);
         }
-        self.put_with_annex(place, &[IN_ANNEX | again], &raw.unread, &raw.small, &raw.large, 0)
+        let parts = Parts { unread: &raw.unread, small: &raw.small, wire: &raw.wire, large: &raw.large };
+        self.put_with_annex(place, &[IN_ANNEX | again], &parts, 0)
     }
 
     /// The session is over: what is kept beside its cell is removed.
@@ -175,17 +197,9 @@ impl Keeper {
     }
 
     /// Writes the annex, then the cell that names it; only then goes the annex before.
-    fn put_with_annex(
-        &mut self,
-        place: &Place<'_>,
-        octets: &[u8],
-        unread: &[u8],
-        small: &[u8],
-        large: &[u8],
-        stamp: u64,
-    ) -> Kept {
+    fn put_with_annex(&mut self, place: &Place<'_>, octets: &[u8], parts: &Parts<'_>, stamp: u64) -> Kept {
         let number = self.number.wrapping_add(1).max(1);
-        let content = annex::join(unread, small, large);
+        let content = annex::join(parts);
         let annex = Annex { number, checksum: annex::checksum(&content) };
         if let Err(error) = annex::write(place.folder, &file_name(annex, place.id), &content) {
             crate::log::error!("session not parked", session = place.id, why = error);
@@ -252,20 +266,25 @@ impl Raw {
         if flags & !(AGAIN | IN_ANNEX) != 0 {
             return Err(Unreadable("it has unknown flags"));
         }
-        if flags & IN_ANNEX != 0 {
-            let (unread, small, large) =
-                annex.as_deref().and_then(annex::split).ok_or(Unreadable("the rest of it is damaged"))?;
-            let own = |part: &[u8]| part.to_vec();
-            return Ok(Raw { is_again, unread: own(unread), small: own(small), large: own(large) });
-        }
-        let (&length, rest) = rest.split_first().ok_or(Unreadable("it is cut off"))?;
-        let (unread, small) = rest.split_at_checked(length.into()).ok_or(Unreadable("it is cut off"))?;
-        let large = match annex.as_deref().map(annex::split) {
-            None => Vec::new(),
-            Some(Some((_, _, large))) => large.to_vec(),
+        let parts = match annex.as_deref().map(annex::split) {
+            None => Parts::default(),
+            Some(Some(parts)) => parts,
             Some(None) => return Err(Unreadable("the rest of it is damaged")),
         };
-        Ok(Raw { is_again, unread: unread.to_vec(), small: small.to_vec(), large })
+        let (unread, small) = match flags & IN_ANNEX {
+            0 => {
+                let (&length, rest) = rest.split_first().ok_or(Unreadable("it is cut off"))?;
+                rest.split_at_checked(length.into()).ok_or(Unreadable("it is cut off"))?
+            }
+            _ => (parts.unread, parts.small),
+        };
+        let (wire, large) = (parts.wire.to_vec(), parts.large.to_vec());
+        Ok(Raw { is_again, unread: unread.to_vec(), small: small.to_vec(), wire, large })
+    }
+
+    /// What is needed to understand what comes, empty if it does not come compressed.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire
     }
 
     /// The small state of the conversation.
