@@ -50,6 +50,8 @@ pub(crate) enum Parked<'a> {
 }
 
 /// Whether a conversation can be parked so that another handler can go on.
+// It lives for some instructions; a box would be an allocation for every command.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Parking<'a> {
     /// Yes. The number is another whenever the large state is another; 0 if there is none.
     Yes(Parked<'a>, u64),
