@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use shm_abi::{CellState, Counter, FromHandler, Histogram, Tally};
+use shm_abi::{CellState, Counter, FromHandler, Histogram, SessionId, Tally};
 
 use crate::critical;
 use crate::keeping::{self, Desk};
 use crate::log;
 use crate::panics::{self, InTurn};
+use crate::parked::{self, Place};
 use crate::raw_thread;
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
@@ -142,6 +143,10 @@ pub(crate) fn end_lost(shared: &Shared, slot: SlotNumber, generation: u32, socke
     shared.changes.unwatch(shared, slot);
     shared.maildrops.release_of(slot, generation);
     shared.traces.close_lost(slot, generation);
+    if let Some(cell) = shared.cell(slot, generation) {
+        let id = SessionId { handler: shared.handler, cell: slot, generation };
+        parked::remove_lost(&Place { cell, id, folder: &shared.annex_folder });
+    }
     if let Some(socket) = socket {
         shared.registrar.forget_descriptor(socket);
         // The session that owned it is never dropped, so it is closed once.

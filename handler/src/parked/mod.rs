@@ -228,6 +228,13 @@ pub(crate) fn next_stamp() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Removes what a session that crashed kept beside its cell, as far as the cell still says so; the rest goes with the process.
+pub(crate) fn remove_lost(place: &Place<'_>) {
+    if let Some(annex) = place.cell.parked().and_then(|parked| parked.annex) {
+        annex::remove(place.folder, &file_name(annex, place.id));
+    }
+}
+
 const TOO_MUCH: &str = "has more state than can be kept";
 
 fn file_name(annex: Annex, id: SessionId) -> String {
