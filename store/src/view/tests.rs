@@ -373,3 +373,18 @@ fn an_untold_expunge_holds_the_mark_back_and_no_other_does() {
     let changes = view.refresh(&fixture.mailbox, Refresh { expunges: true }).expect("refreshed");
     assert_eq!((changes.expunged, marks(&view)), (vec![3, 3], (140, 140)));
 }
+
+/// A view that was kept while nobody had the mailbox pinned: it is the same, or it is known that it is not.
+#[test]
+fn a_view_that_lost_messages_is_found_out() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 10);
+    let view = View::open(&fixture.mailbox).expect("a view");
+    let mut same = View::resting(view.parked(), 10);
+    assert_eq!(same.exists(), 10);
+    same.ensure_cache(&fixture.mailbox).expect("all are there");
+    assert_eq!(same.cell_of_seq(10), view.cell_of_seq(10));
+    // An eleventh was in it, whose tombstone is gone.
+    let mut other = View::resting(view.parked(), 11);
+    assert!(matches!(other.ensure_cache(&fixture.mailbox), Err(StoreError::NotFound(_))));
+}
