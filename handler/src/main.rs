@@ -36,6 +36,7 @@ mod pop3;
 mod process;
 mod raw_thread;
 mod recipients;
+mod released;
 mod router;
 mod run_queue;
 mod seats;

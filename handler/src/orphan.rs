@@ -195,6 +195,7 @@ impl Orphan {
 
     /// The router has all sockets: sessions may go elsewhere again, and it hears of room.
     fn complete(&self, shared: &Shared) {
+        shared.released.give_again(shared);
         shared.router.open();
         log::info!("the router has all sockets");
         if shared.is_draining() {
@@ -205,7 +206,7 @@ impl Orphan {
 }
 
 /// What the router is to know of a session, and a duplicate of its socket.
-fn held(slot: SlotNumber, session: &Session) -> std::io::Result<(Held, OwnedFd)> {
+pub(crate) fn held(slot: SlotNumber, session: &Session) -> std::io::Result<(Held, OwnedFd)> {
     let local = match &session.socket {
         Socket::Tcp(stream) => Endpoint::Inet(stream.local_addr()?),
         Socket::Unix(_) => {

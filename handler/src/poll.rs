@@ -28,6 +28,8 @@ const EVENTS: usize = 256;
 /// How often deadlines are looked at, and the heartbeat is written, in milliseconds. The router takes a handler whose heart stops for
 /// some seconds for hung.
 const TICK_MS: u64 = 500;
+/// How often a handler that drains looks whether it is done, in milliseconds.
+const DRAINING_MS: u64 = 20;
 
 /// Registers sockets with the poll thread, from any thread.
 pub(crate) struct Registrar {
@@ -102,7 +104,11 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
         if orphan.step(shared, registry, ROUTER) {
             return Ok(Duration::from_secs(shared.settings().limits.grace_seconds.into()));
         }
-        if shared.is_draining() && shared.router.is_open() && shared.slots.used() == 0 {
+        if shared.is_draining()
+            && shared.router.is_open()
+            && shared.slots.used() == 0
+            && shared.released.settle(shared)
+        {
             log::info!("drained");
             return Ok(Duration::ZERO);
         }
@@ -112,6 +118,8 @@ pub(crate) fn run(poll: &mut Poll, shared: &Arc<Shared>) -> std::io::Result<Dura
             tick(shared, now_ms, &mut commits_told);
         }
         let due_ms = orphan.due_ms(now_ms).unwrap_or(u64::MAX).min(next_tick_ms - now_ms);
+        // The router says nothing when it has what it was given.
+        let due_ms = if shared.is_draining() { due_ms.min(DRAINING_MS) } else { due_ms };
         match poll.poll(&mut events, Some(Duration::from_millis(due_ms))) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 wish = Wish::None;
@@ -188,6 +196,7 @@ fn tick(shared: &Arc<Shared>, now_ms: u64, commits_told: &mut u64) {
     metrics.set(Gauge::RunQueueMost, most_ready as u64);
     metrics.add(Tally::LogLinesDropped, logging::take_dropped());
     shared.slots.wake_overdue(now_ms, &shared.run_queue);
+    shared.released.settle(shared);
     mend::look(shared);
     mend::start_missing(shared);
     shared.crashes.look(shared);

@@ -30,6 +30,7 @@ use crate::panics;
 use crate::passwords::Passwords;
 use crate::poll::{self, Registrar};
 use crate::recipients::Recipients;
+use crate::released::Released;
 use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
 use crate::seats::Seats;
@@ -111,6 +112,7 @@ impl Handler {
             traces: Traces::default(),
             registrar: Registrar::new(&poll)?,
             router: RouterLink::new(channel)?,
+            released: Released::default(),
             table,
             eventfds: descriptors,
             annex_folder: settings.runtime.dir.join("parked"),

@@ -24,6 +24,7 @@ use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::poll::Registrar;
 use crate::recipients::Recipients;
+use crate::released::Released;
 use crate::router::RouterLink;
 use crate::run_queue::RunQueue;
 use crate::seats::Seats;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) traces: Traces,
     /// The channel to the router.
     pub(crate) router: RouterLink,
+    /// What the router was given and may not have yet.
+    pub(crate) released: Released,
     /// One eventfd for each handler row.
     pub(crate) eventfds: Vec<OwnedFd>,
     /// Where the settings came from, for messages.

@@ -8,6 +8,7 @@ use shm_abi::{CellState, Counter, FromHandler, Histogram, SessionId, Tally};
 use crate::critical;
 use crate::keeping::{self, Desk};
 use crate::log;
+use crate::orphan;
 use crate::panics::{self, InTurn};
 use crate::parked::{self, Place};
 use crate::raw_thread;
@@ -115,6 +116,11 @@ fn release(shared: &Shared, slot: SlotNumber, mut session: Box<Session>) {
     session.conversation().end();
     shared.changes.unwatch(shared, slot);
     shared.registrar.forget(&session.socket);
+    match orphan::held(slot, &session) {
+        Ok((held, socket)) => shared.released.add(held, socket),
+        // The router has the socket as well.
+        Err(error) => log::warning!("keep the socket of a session that goes elsewhere", why = error),
+    }
     let generation = session.generation;
     // The socket is closed and not shut down: the router has it, too.
     drop(session);
