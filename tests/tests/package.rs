@@ -58,7 +58,7 @@ impl Machine {
 
     /// Exit code and output of a command; `None` if the machine is gone.
     fn run(&mut self, command: &str) -> Option<(i32, String)> {
-        writeln!(self.input, "( {command} ) </dev/null 2>&1; echo; echo '{END}' $?").ok()?;
+        writeln!(self.input, "( {command} ) </dev/null 2>&1; code=$?; echo; echo '{END}' $code").ok()?;
         let mut said = String::new();
         loop {
             let mut line = String::new();
