@@ -25,7 +25,10 @@ fn fetch(what: &str) -> FetchAnnotation {
     }
 }
 
-fn store(what: &str) -> Result<Vec<(String, Scope, Option<Vec<u8>>)>, Fault> {
+/// An entry, who sees the value, and the value.
+type Set = (String, Scope, Option<Vec<u8>>);
+
+fn store(what: &str) -> Result<Vec<Set>, Fault> {
     match parse(&format!("STORE 1 ANNOTATION {what}"))? {
         Command::Store(store) => match store.change {
             StoreChange::Annotations(values) => {
