@@ -397,7 +397,16 @@ fn the_logs_of_a_day_that_is_over_take_no_more_room_than_they_need_and_say_the_s
     let before = users.map(|user| everything(&store, user));
     let plain = logs(&days.place, "journal");
     let (journals, buckets) = (octets_on_disk(&plain), octets_on_disk(&logs(&days.place, "bucket")));
-    let report = store.close_pages().expect("closed");
+    let mut report = store.close_pages().expect("closed");
+    // A log that was in use for a moment is left for the next time.
+    for _ in 0..100 {
+        if report.left == 0 {
+            break;
+        }
+        let more = store.close_pages().expect("closed");
+        (report.pages, report.journals, report.left) =
+            (report.pages + more.pages, report.journals + more.journals, more.left);
+    }
     assert_eq!((report.pages, report.journals, report.left), (3, 3, 0), "{report:?}");
     assert_eq!(logs(&days.place, "journal"), plain, "they keep their names");
     assert!(octets_on_disk(&plain) < journals && octets_on_disk(&logs(&days.place, "bucket")) < buckets);

@@ -261,12 +261,9 @@ fn a_dead_handler_is_replaced() {
     let mut sessions: Vec<Imap> = (0..3).map(|_| server.imap("ann")).collect();
     assert_eq!(server.handlers().len(), 2, "two processes for three sessions{}", server.tail());
     server.crash(Victim::Handler(0));
-    let left = sessions.iter_mut().filter_map(|session| session.command("NOOP").ok()).count();
-    assert!(
-        left == 1 || left == 2,
-        "{left} of three sessions go on when one of two processes is killed{}",
-        server.tail()
-    );
+    for session in &mut sessions {
+        session.ok("NOOP");
+    }
     drop(sessions);
     for _ in 0..3 {
         server.imap("ann").ok("SELECT INBOX");
