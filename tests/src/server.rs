@@ -437,6 +437,11 @@ impl Server {
             assert!(Instant::now() < deadline, "the router does not listen{}", self.tail());
             std::thread::sleep(Duration::from_millis(10));
         }
+        // Its ports are bound before all else; whoever asks it something needs more.
+        while self.is_lode() && !self.folder().join("run/control").exists() {
+            assert!(Instant::now() < deadline, "the router does not begin{}", self.tail());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     #[track_caller]

@@ -200,7 +200,9 @@ fn sums_do_not_fall_when_a_handler_is_killed() {
 
 #[test]
 fn health_tells_living_from_ready() {
-    let server = Server::with(Options::default().handlers(1, 100));
+    // One that hangs is to stay, so that it can be seen.
+    let options = Options::default().handlers(1, 100).set("limits", "hang_seconds", "0");
+    let server = Server::with(options);
     if server.skip_on_peer("health is Lode's own") {
         return;
     }
