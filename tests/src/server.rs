@@ -426,7 +426,9 @@ impl Server {
         let deadline = Instant::now() + PROCESS_PATIENCE;
         loop {
             let all = [self.addresses.imap, self.addresses.pop3, self.addresses.lmtp];
-            if all.iter().all(|address| TcpStream::connect(address).is_ok()) {
+            // The ports are bound before all else; whoever asks the router something needs its socket, too.
+            let has_begun = self.folder().join("run/control").exists();
+            if has_begun && all.iter().all(|address| TcpStream::connect(address).is_ok()) {
                 return Ok(());
             }
             if let Kind::Lode { child: Some(child), .. } = &mut self.kind
@@ -436,11 +438,6 @@ impl Server {
             }
             assert!(Instant::now() < deadline, "the router does not listen{}", self.tail());
             std::thread::sleep(Duration::from_millis(10));
-        }
-        // Its ports are bound before all else; whoever asks it something needs more.
-        while self.is_lode() && !self.folder().join("run/control").exists() {
-            assert!(Instant::now() < deadline, "the router does not begin{}", self.tail());
-            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
