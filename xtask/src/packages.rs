@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Program and package.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("mbsync", "isync"),
     ("neomutt", "neomutt"),
     ("curl", "curl"),
     ("fetchmail", "fetchmail"),
     ("postfix", "postfix"),
     ("python3", "python3"),
+    ("openssl", "openssl"),
     ("zstd", "zstd"),
     ("ps", "procps"),
 ];
