@@ -68,7 +68,8 @@ fn with_few_descriptors_everybody_is_served_or_told() {
                     .command(&command)
                     .unwrap_or_else(|fault| panic!("{command}: {fault}{}", server.tail()));
                 assert_ne!(reply.status, Status::Bad, "{command}: {}", reply.text);
-                if reply.status == Status::Ok {
+                // One whose last step found no descriptor was made all the same.
+                if reply.status == Status::Ok || reply.text.contains("[ALREADYEXISTS]") {
                     break;
                 }
                 refused += 1;
