@@ -46,7 +46,7 @@ pub use keywords::Keywords;
 use published::{change_flags, count_publication};
 pub use repair::PowerCutReport;
 pub(crate) use repair::Raised;
-pub(crate) use repair::{MODSEQS_SKIPPED, UIDS_SKIPPED};
+pub(crate) use repair::{MODSEQS_SKIPPED, SKIPS_MOST, UIDS_SKIPPED};
 pub(crate) use writer::AddOutcome;
 
 /// How often a reader tries for numbers of one moment before it takes what is there. A writer needs some 20 ns to store them.

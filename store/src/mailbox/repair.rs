@@ -19,7 +19,7 @@ pub(crate) const UIDS_SKIPPED: u32 = 1 << 20;
 /// Modseqs likewise.
 pub(crate) const MODSEQS_SKIPPED: u64 = 1 << 32;
 /// So often at most, for a file that was made anew: it does not tell how many power cuts came since its last message that lasted.
-const SKIPS_MOST: u32 = 256;
+pub(crate) const SKIPS_MOST: u32 = 256;
 /// Cells changed in so many of the last modseqs may have come to the disk without the frames that changed them.
 const MODSEQS_IN_DOUBT: u64 = 1 << 10;
 /// Damaged cells that a report names; the others are only counted.

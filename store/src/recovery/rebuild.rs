@@ -16,9 +16,9 @@ use crate::catalog::{cells_path, list_path};
 use crate::change::Change;
 use crate::derived::{Derived, Source, list_of, mailbox_of_cells};
 use crate::error::{Result, StoreError};
-use crate::ids::{CellIndex, MailboxId, MessageId, PageId, UserId};
+use crate::ids::{CellIndex, MailboxId, MessageId, ModSeq, PageId, UserId};
 use crate::lists::MailboxList;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{MODSEQS_SKIPPED, Mailbox, SKIPS_MOST, UIDS_SKIPPED};
 use crate::page::directory::CellState;
 use crate::seen;
 
@@ -277,16 +277,32 @@ pub(super) fn make_mailbox(
                 writer.apply_expunge(message.added.uid, modseq, seconds)?;
             }
         }
-        writer.publish(fold.highest_modseq(), fold.uid_next());
+        // Every epoch may have skipped from where the logs end, also the last of which they say something: that it skipped need not have got to the
+        // disk. The one that is now skips when the mailbox is opened.
+        let skips = skips_unsaid(fold.epoch(), derived.epoch);
+        let highest_modseq =
+            ModSeq(fold.highest_modseq().0.saturating_add(MODSEQS_SKIPPED * u64::from(skips)));
+        let uid_next = fold.uid_next().saturating_add(UIDS_SKIPPED.saturating_mul(skips));
+        writer.publish(highest_modseq, uid_next);
         // Tombstones of messages that were given up are not made again, and logs that had others may be gone.
-        made.raise_expunge_floor(fold.highest_modseq());
+        made.raise_expunge_floor(highest_modseq);
         // They were recent for somebody before.
-        made.claim_recent(fold.uid_next() - 1);
+        made.claim_recent(uid_next - 1);
         Ok(())
     })?;
     make_seen(derived, &path, mailbox, fold)?;
     derived.forget(mailbox);
     Ok(())
+}
+
+/// How often numbers were skipped of which logs that end in the epoch `said` know nothing, before the epoch `now`. Logs that say nothing at all leave
+/// that to whoever opens the mailbox.
+fn skips_unsaid(said: u32, now: u32) -> u32 {
+    if said == 0 || said >= now {
+        return 0;
+    }
+    // Nothing was skipped in the first one.
+    (now - said - 1 + u32::from(said > 1)).min(SKIPS_MOST)
 }
 
 /// Puts in place the annotations, as the fold says, before the cells, whose header says whether there are any. A file of which the logs know nothing is put aside.
@@ -506,5 +522,15 @@ mod tests {
         assert_eq!(sums.iter().sum::<u64>(), 47);
         assert!(sums.iter().filter(|sum| **sum > 10).count() == 1, "{sums:?}");
         assert!(passes.windows(2).all(|two| two[0].end == two[1].start));
+    }
+
+    #[test]
+    fn each_epoch_that_the_logs_do_not_tell_of_has_skipped() {
+        // The first one skipped nothing, and the one that is now skips when the mailbox is opened.
+        assert_eq!([1, 2, 3, 4].map(|now| skips_unsaid(1, now)), [0, 0, 1, 2]);
+        // What the second one skipped need not be in the logs, though they tell of changes in it.
+        assert_eq!([2, 3, 4].map(|now| skips_unsaid(2, now)), [0, 1, 2]);
+        assert_eq!(skips_unsaid(0, 9), 0);
+        assert_eq!(skips_unsaid(1, u32::MAX), SKIPS_MOST);
     }
 }
