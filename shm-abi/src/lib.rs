@@ -44,7 +44,9 @@ pub use control::{
     AskError, CONTROL_SESSIONS_MAX, ControlAnswer, ControlRequest, RouterStatus, UpgradeState, ask_router,
     ask_router_with,
 };
-pub use crash::{CrashFolder, CrashReport, CrashedMessage, QUARANTINE_AFTER, masked, signal_name};
+pub use crash::{
+    CrashFolder, CrashReport, CrashedMessage, OPEN_IMAP_COMMANDS, QUARANTINE_AFTER, masked, signal_name,
+};
 pub use endpoint::Endpoint;
 pub use error::TableError;
 pub use handler_row::{Counter, HandlerInfo, HandlerRow, HandlerState, Heartbeat};

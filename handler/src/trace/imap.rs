@@ -1,62 +1,13 @@
 //! What may be shown of an IMAP conversation (RFC 9051): commands that carry no secret, with the sizes of their literals; replies.
 
+use shm_abi::OPEN_IMAP_COMMANDS;
+
 use super::Place;
 use super::lines::{Line, Lines, MASKED, is_one_of, masked_behind, split_word};
 
-/// Commands whose arguments are no secret. Of others the arguments are masked, and the name too, which may be a mistyped argument.
-const OPEN: &[&str] = &[
-    "APPEND",
-    "CANCELUPDATE",
-    "CAPABILITY",
-    "CHECK",
-    "CLOSE",
-    "COMPRESS",
-    "COPY",
-    "CREATE",
-    "DELETE",
-    "DELETEACL",
-    "ENABLE",
-    "ESEARCH",
-    "EXAMINE",
-    "EXPUNGE",
-    "FETCH",
-    "GENURLAUTH",
-    "GETACL",
-    "GETJMAPACCESS",
-    "GETMETADATA",
-    "GETQUOTA",
-    "GETQUOTAROOT",
-    "ID",
-    "IDLE",
-    "LIST",
-    "LISTRIGHTS",
-    "LOGOUT",
-    "LSUB",
-    "MOVE",
-    "MYRIGHTS",
-    "NAMESPACE",
-    "NOOP",
-    "NOTIFY",
-    "RENAME",
-    "REPLACE",
-    "RESETKEY",
-    "SEARCH",
-    "SELECT",
-    "SETACL",
-    "SETMETADATA",
-    "SETQUOTA",
-    "SORT",
-    "STARTTLS",
-    "STATUS",
-    "STORE",
-    "SUBSCRIBE",
-    "THREAD",
-    "UID",
-    "UNAUTHENTICATE",
-    "UNSELECT",
-    "UNSUBSCRIBE",
-    "URLFETCH",
-];
+/// Commands with URLs, of which only the part that is a secret is masked. Of all that are neither these nor open the arguments are masked, and the name
+/// too, which may be a mistyped argument.
+const WITH_URLS: &[&str] = &["GENURLAUTH", "URLFETCH"];
 /// Literals up to this long are shown: names of mailboxes, words to search for.
 const SHOWN_LITERAL_OCTETS: u64 = 64;
 /// What stands before the secret of a URL (RFC 4467).
@@ -160,7 +111,7 @@ impl ImapMask {
         let (name, arguments) = split_word(rest);
         if name.is_empty() && (tag.is_empty() || is_one_of(tag, &["DONE"])) {
             (tag.to_vec(), false)
-        } else if is_one_of(name, OPEN) {
+        } else if is_one_of(name, OPEN_IMAP_COMMANDS) || is_one_of(name, WITH_URLS) {
             (without_url_secrets(line.shown()), false)
         } else if is_one_of(name, &["AUTHENTICATE"]) {
             self.authenticating = Some(tag.to_vec());

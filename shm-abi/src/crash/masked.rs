@@ -10,8 +10,8 @@ const LINE_OCTETS: usize = 200;
 /// Lines shown.
 const LINES: usize = 20;
 
-/// Commands of IMAP whose arguments may be shown.
-const IMAP: &[&str] = &[
+/// Commands of IMAP whose arguments are no secret. What shows a conversation, here or live, shows those of no others.
+pub const OPEN_IMAP_COMMANDS: &[&str] = &[
     "APPEND",
     "CANCELUPDATE",
     "CAPABILITY",
@@ -100,7 +100,7 @@ fn shown(protocol: Option<Protocol>, line: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(line).ok()?.trim_end_matches(['\r', '\n']);
     let mut words = text.split(' ');
     let (tag, open, secret) = match protocol? {
-        Protocol::Imap => (Some(words.next()?), IMAP, IMAP_SECRET),
+        Protocol::Imap => (Some(words.next()?), OPEN_IMAP_COMMANDS, IMAP_SECRET),
         Protocol::Pop3 => (None, POP3, POP3_SECRET),
         Protocol::Lmtp => (None, LMTP, LMTP_SECRET),
     };

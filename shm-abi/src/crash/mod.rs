@@ -12,5 +12,5 @@ mod masked;
 mod report;
 
 pub use folder::{CrashFolder, CrashedMessage, QUARANTINE_AFTER};
-pub use masked::masked;
+pub use masked::{OPEN_IMAP_COMMANDS, masked};
 pub use report::{CrashReport, signal_name};
