@@ -6,6 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use shm_abi::{CrashFacts, CrashFolder, CrashReport, FromHandler};
@@ -45,15 +46,23 @@ pub(crate) struct Crashes {
     history: Mutex<History>,
     /// When the list of messages had last changed when it was read, and when that was.
     read: Mutex<Option<(Option<SystemTime>, SystemTime)>>,
+    /// What the table said of quarantines before the list was read last.
+    quarantines: AtomicU32,
 }
 
 impl Crashes {
     /// In this runtime folder.
     pub(crate) fn new(runtime_dir: &Path) -> Crashes {
-        Crashes { folder: CrashFolder::new(runtime_dir), history: Mutex::default(), read: Mutex::default() }
+        Crashes {
+            folder: CrashFolder::new(runtime_dir),
+            history: Mutex::default(),
+            read: Mutex::default(),
+            quarantines: AtomicU32::new(0),
+        }
     }
 
-    /// A session crashed in `worker`, whose row says with what, and ends alone. `message` is what a panic said.
+    /// A session crashed in `worker`, whose row says with what, and ends alone. `message` is what a panic said. Called before the client
+    /// hears of it: one that comes back at once is not to crash another session by the same message more often than is allowed.
     pub(crate) fn keep(&self, shared: &Shared, worker: u32, message: String) {
         let Some(row) = shared.table.worker(shared.handler, worker).info(worker) else { return };
         let session = row.session.and_then(|(slot, generation)| {
@@ -90,6 +99,7 @@ impl Crashes {
         match self.folder.count_message(id) {
             Ok(shm_abi::QUARANTINE_AFTER) => {
                 log::error!("message quarantined", message = format!("{}.{}", id >> 32, id as u32));
+                shared.table.note_quarantine();
                 self.withhold(shared);
             }
             Ok(_) => {}
@@ -125,16 +135,28 @@ impl Crashes {
         }
     }
 
+    /// Looks which messages are not to be read, if any handler or the router has quarantined one since. Called before each turn.
+    pub(crate) fn look_if_told(&self, shared: &Shared) {
+        if shared.table.quarantines() != self.quarantines.load(Ordering::Acquire) {
+            self.withhold(shared);
+        }
+    }
+
     fn withhold(&self, shared: &Shared) {
+        // Held to the end: what was read later must not be replaced by what was read before.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = shared.table.quarantines();
         let of = (self.folder.messages_changed(), SystemTime::now());
         match self.folder.quarantined() {
             Ok(messages) => {
                 let id = |id: u64| MessageId { page: PageId((id >> 32) as u32), index: id as u32 };
                 shared.store.withhold(messages.into_iter().map(id).collect::<HashSet<_>>());
-                *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(of);
+                *read = Some(of);
             }
+            // The next tick tries again.
             Err(error) => log::error!("quarantined messages not read", why = error),
         }
+        self.quarantines.store(told, Ordering::Release);
     }
 }
 

@@ -1,9 +1,9 @@
 //! The critical-signal thread: ends the session of a worker that met a critical signal, and that session only.
 //!
-//! It waits for the bell of the seats, tells the client goodbye where the protocol allows it, shuts the socket down, and decides: a worker
-//! that was neither in the allocator nor held a lock of the process leaves alone; one that did takes the process with it, for nobody would
-//! ever release what it held. What needs memory or locks (the slot, watches, the report, another worker) is done by the poll thread
-//! (`mend.rs`) afterwards.
+//! It waits for the bell of the seats, notes where the worker was, and decides: a worker that was neither in the allocator nor held a lock
+//! of the process leaves alone; one that did takes the process with it, for nobody would ever release what it held. What needs memory or
+//! locks (the report, the quarantine of a message, the slot, watches, another worker) is done by the poll thread (`mend.rs`), and by
+//! the router if the process ends. The client hears of it from them, after the report: who comes back finds all of it done.
 //!
 //! Nothing here allocates or locks: another worker may have crashed in the allocator at the same moment.
 
@@ -50,10 +50,7 @@ fn attend(shared: &Shared, number: u32, seat: &Seat) {
     shared.table.handler(shared.handler).count(Counter::Crashes, 1);
     shared.metrics().count(Tally::CrashSignal);
     if !is_clean(&facts) {
-        signals::die_of(shared, number);
-    }
-    if let (Some((slot, generation)), Some(socket)) = (row.session(), seat.socket()) {
-        say_last_words(shared, slot, generation, socket);
+        signals::die(shared);
     }
     seat.set_stage(Stage::Leaving);
     // The poll thread looks at the seats whenever its eventfd wakes it.

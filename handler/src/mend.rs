@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use store::in_hand::Mutex;
 
+use crate::critical;
 use crate::log;
 use crate::raw_thread::RawThread;
 use crate::seats::Stage;
@@ -102,6 +103,9 @@ fn clear_up(shared: &Arc<Shared>, number: u32) {
     let row = shared.table.worker(shared.handler, number);
     let seat = shared.seats.seat(number);
     if let Some((slot, generation)) = row.session() {
+        if let Some(socket) = seat.socket() {
+            critical::say_last_words(shared, slot, generation, socket);
+        }
         worker::end_lost(shared, slot, generation, seat.socket());
     }
     row.end();

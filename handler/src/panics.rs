@@ -69,7 +69,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
             if IN_TURN.get() && crate::critical::is_clean(&facts) {
                 MESSAGE.set(message(info));
             } else {
-                signals::die_of(shared, number);
+                signals::die(shared);
             }
         }
         None => {

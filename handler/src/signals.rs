@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use shm_abi::{CRASH_FRAMES, CellState, CrashFacts, HandlerState, MAX_WORKERS};
+use shm_abi::{CRASH_FRAMES, CrashFacts, HandlerState, MAX_WORKERS};
 
 use crate::allocator;
-use crate::critical;
 use crate::raw_thread;
 use crate::seats::Stage;
 use crate::shared::Shared;
@@ -135,22 +134,8 @@ pub(crate) fn message_read() -> Option<u64> {
     store::reading::last().map(|id| u64::from(id.page.0) << 32 | u64::from(id.index))
 }
 
-/// Ends the process at once because of a worker whose row says why. The session that it ran is ended with it.
-pub(crate) fn die_of(shared: &Shared, number: u32) -> ! {
-    let row = shared.table.worker(shared.handler, number);
-    if let Some((slot, generation)) = row.session() {
-        if let Some(socket) = shared.seats.seat(number).socket() {
-            critical::say_last_words(shared, slot, generation, socket);
-        }
-        // Nobody is to go on with it: it would crash the next handler, too.
-        if let Some(cell) = shared.cell(slot, generation) {
-            cell.set_state(CellState::Closing);
-        }
-    }
-    die(shared)
-}
-
-/// Ends the process at once, condemned. Its sessions go on in another handler. No core is written: sessions would wait for it.
+/// Ends the process at once, condemned. Its sessions go on in another handler, but for those of workers whose rows say that they crashed:
+/// these the router ends, when it has kept the reports. No core is written: sessions would wait for it.
 pub(crate) fn die(shared: &Shared) -> ! {
     shared.table.handler(shared.handler).set_state(HandlerState::Condemned);
     loop {

@@ -41,6 +41,7 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         row.begin_turn(slot, session.generation, unix_ms);
         keeping::set_running(Some((slot, session.generation)));
         store::reading::forget();
+        shared.crashes.look_if_told(shared);
         say_state(shared, slot, &session, CellState::Running);
         // A session owns all that it works on, and no lock is held while it runs, so nothing that others see is left
         // half done by a panic in it. It alone ends.
@@ -52,8 +53,8 @@ pub(crate) fn run(shared: &Shared, number: u32) {
         let outcome = catch_unwind(run).unwrap_or_else(|_| {
             shared.table.handler(shared.handler).count(Counter::Crashes, 1);
             shared.metrics().count(Tally::CrashPanic);
-            critical::say_last_words(shared, slot, session.generation, session.socket.as_fd().as_raw_fd());
             shared.crashes.keep(shared, number, panics::take_message());
+            critical::say_last_words(shared, slot, session.generation, session.socket.as_fd().as_raw_fd());
             row.begin(raw_thread::thread_number());
             Outcome::End
         });

@@ -116,7 +116,8 @@ impl Server {
                 _ => {
                     estate.told += 1;
                     self.count(Tally::AdoptionLost);
-                    client.turn_away(Refusal::Lost);
+                    let crashed = worker.is_some_and(|worker| worker.stage == WorkerStage::Crashed);
+                    client.turn_away(if crashed { Refusal::Crashed } else { Refusal::Lost });
                 }
             }
         }

@@ -40,6 +40,8 @@ pub(crate) enum Refusal {
     Stopping,
     /// A session that had begun cannot go on.
     Lost,
+    /// A session crashed, and its handler with it.
+    Crashed,
 }
 
 impl Client {
@@ -75,12 +77,14 @@ impl Client {
             Refusal::Address => ("LIMIT", "4.7.0"),
             // RFC 3463, 3.4: the system.
             Refusal::Full | Refusal::Stopping | Refusal::Lost => ("UNAVAILABLE", "4.3.2"),
+            Refusal::Crashed => ("SERVERBUG", "4.3.0"),
         };
         let why = match why {
             Refusal::Full => "Too many connections, try again later",
             Refusal::Address => "Too many connections from your address, end one of them first",
             Refusal::Stopping => "The server is being stopped, try again later",
             Refusal::Lost => "The session cannot go on, connect again",
+            Refusal::Crashed => "A fault of the server ends this session",
         };
         let text = match self.protocol {
             // RFC 3501 section 7.1.5.

@@ -6,7 +6,8 @@ use crate::time;
 use shm_abi::{CrashFolder, CrashReport, QUARANTINE_AFTER, WorkerStage};
 
 impl Server {
-    /// Keeps a report of each crash that a dead handler noted and did not come to tell of. Called before its rows are cleared.
+    /// Keeps a report of each crash that a dead handler noted and did not come to tell of. Called before its rows are cleared,
+    /// and before clients hear of it: who comes back at once finds a message that did it for the last time quarantined.
     pub(crate) fn report_crashes(&self, handler: u32, pid: u32) {
         let folder = CrashFolder::new(&self.settings.runtime.dir);
         for worker in self.table.workers(handler) {
@@ -41,6 +42,7 @@ impl Server {
                     Ok(QUARANTINE_AFTER) => {
                         let name = format!("{}.{}", id >> 32, id as u32);
                         event(Level::Error, "message-quarantined", &[("message", &name)]);
+                        self.table.note_quarantine();
                     }
                     Ok(_) => {}
                     Err(error) => event(Level::Error, "crash-not-counted", &[("why", &error)]),

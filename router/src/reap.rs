@@ -41,8 +41,8 @@ impl Server {
             Some(_) => running.condemned,
             None => self.table.handler(handler).state() == HandlerState::Condemned,
         };
-        let estate = self.inherit(handler, ended != Ended::Killed || condemned);
         self.report_crashes(handler, running.process.pid());
+        let estate = self.inherit(handler, ended != Ended::Killed || condemned);
         self.table.clear_handler(handler);
         let expected = (self.phase != Phase::Serving || running.draining) && ended == Ended::Exit(0);
         if !expected && self.phase == Phase::Serving {

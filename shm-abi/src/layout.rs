@@ -58,7 +58,8 @@ pub(crate) struct Header {
     // Second line: written while running.
     pub(crate) created_ms: AtomicU64,
     pub(crate) queue_waiting: AtomicU32,
-    pub(crate) reserved_2: AtomicU32,
+    /// How often a message was quarantined, whoever did it.
+    pub(crate) quarantines: AtomicU32,
     pub(crate) accepted: AtomicU64,
     pub(crate) turned_away: AtomicU64,
     pub(crate) spawned: AtomicU64,

@@ -174,6 +174,11 @@ impl Table {
         fence(Ordering::SeqCst);
     }
 
+    /// A message was quarantined, and its mark is in the runtime folder: all handlers are to look before they run a session.
+    pub fn note_quarantine(&self) {
+        self.header().quarantines.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Counts an accepted connection.
     pub fn count_accepted(&self) {
         self.header().accepted.fetch_add(1, Ordering::Relaxed);
@@ -255,6 +260,11 @@ impl TableView {
     /// True while connections wait for room; a handler asks after it freed a cell.
     pub fn queue_waiting(&self) -> bool {
         self.header().queue_waiting.load(Ordering::SeqCst) != 0
+    }
+
+    /// A number that is another after every [`Table::note_quarantine`].
+    pub fn quarantines(&self) -> u32 {
+        self.header().quarantines.load(Ordering::Acquire)
     }
 
     /// The facts of the header.
