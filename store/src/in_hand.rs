@@ -147,6 +147,21 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
+    /// Takes the lock to read, if that needs no waiting.
+    ///
+    /// # Errors
+    /// It would have to wait, or a thread panicked while it wrote.
+    pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let _mark = Mark::new();
+        match self.0.try_read() {
+            Ok(guard) => Ok(RwLockReadGuard { guard, _mark }),
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Err(PoisonError::new(RwLockReadGuard { guard: poisoned.into_inner(), _mark }).into())
+            }
+        }
+    }
+
     /// Waits for the lock, to write.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ mod reserve;
 mod seen;
 mod state;
 mod text;
+mod unfinished;
 
 pub use close::CloseReport;
 pub use commit_times::{CommitObserver, CommitTime};

@@ -271,6 +271,20 @@ impl Locks {
         Ok(held)
     }
 
+    /// Whether an intent is beside `stripe`: a change is being made, or was left half-done. A load of a word; look again with the lock in hand.
+    pub(crate) fn has_intent(&self, stripe: Stripe) -> bool {
+        self.intent_cell(stripe).kind.load(Ordering::Acquire) != 0
+    }
+
+    /// Takes `stripe` if nobody has it, this thread included. Never waits. Look at `Held::left_behind` next.
+    pub(crate) fn take_if_free(&self, stripe: Stripe) -> Option<Held<'_>> {
+        let mutex = self.mutex(stripe);
+        // SAFETY: the mutex was initialised before the file was published, and the mapping lives as long as `self`.
+        let outcome = unsafe { libc::pthread_mutex_trylock(mutex) };
+        self.is_taken(mutex, outcome).ok()?;
+        Some(Held { locks: self, stripes: vec![stripe], thread: PhantomData })
+    }
+
     fn lock(&self, stripe: Stripe) -> Result<()> {
         let mutex = self.mutex(stripe);
         // SAFETY: the mutex was initialised before the file was published, and the mapping lives as long as `self`.
@@ -284,6 +298,11 @@ impl Locks {
                 libc::pthread_mutex_timedlock(mutex, &until)
             };
         }
+        self.is_taken(mutex, outcome)
+    }
+
+    /// What `outcome` of an attempt to lock `mutex` means; one whose owner died is made good again.
+    fn is_taken(&self, mutex: *mut libc::pthread_mutex_t, outcome: libc::c_int) -> Result<()> {
         match outcome {
             0 => Ok(()),
             // The owner died. Its intent, if it left one, stays and tells what to repair; the mutex itself is good again.

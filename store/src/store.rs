@@ -17,7 +17,7 @@ use crate::commit_times::CommitObserver;
 use crate::content::KnownDamage;
 use crate::counters::Counters;
 use crate::damage::Damage;
-use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
+use crate::derived::Derived;
 use crate::disk::relief::{self, GivesBack};
 use crate::disk::{Disk, Mutation};
 use crate::draft::Draft;
@@ -27,9 +27,8 @@ use crate::gc::background::Expunged;
 use crate::ids::{MailboxId, ModSeq, Ticket, UserId};
 use crate::in_hand::{Mutex, RwLock, RwLockReadGuard};
 use crate::lists::MailboxList;
-use crate::locks::{Held, Intent, LockKey, Locks, Stripe, Syncs};
-use crate::log::logs::{log_path, write_again};
-use crate::log::{LogReader, Logs};
+use crate::locks::{Held, LockKey, Locks, Stripe, Syncs};
+use crate::log::Logs;
 use crate::mailbox::{Mailbox, Raised};
 use crate::page::Pages;
 use crate::page::records::Records;
@@ -40,8 +39,9 @@ use crate::reading::Withheld;
 use crate::recovery;
 use crate::reserve::make_reserve;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
+use crate::txn::Txn;
 use crate::txn::equal::EqualMessages;
-use crate::txn::{Txn, must_be_durable_first};
+use crate::unfinished::{finish, take_and_repair};
 
 /// Whose logs this process appends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -450,10 +450,11 @@ impl Store {
         self.derived.catalog.name(user)?.ok_or(StoreError::NotFound("user"))
     }
 
-    /// A user's mailboxes as they are now; the value does not change any more.
+    /// A user's mailboxes as they are now; the value does not change any more. What somebody died in is finished first.
     ///
     /// Errors: `Corrupt` also if the list is missing; [`Store::rebuild_list`] makes it again.
     pub fn mailbox_list(&self, user: UserId) -> Result<Arc<MailboxList>> {
+        self.finish_for_the_dead(LockKey::List(user));
         let list = self.derived.list(user)?;
         if list.version() == 0 {
             // A user who is found by name has a list.
@@ -466,10 +467,11 @@ impl Store {
         Ok(list)
     }
 
-    /// A mailbox, opened or from the cache.
+    /// A mailbox, opened or from the cache. What somebody died in is finished first, so that no message of the past appears in it later.
     ///
     /// Errors: `NotFound` if there is none, `Corrupt` if its cells are damaged or missing; [`Store::rebuild_mailbox`] makes them again.
     pub fn mailbox(&self, mailbox: MailboxId) -> Result<Arc<Mailbox>> {
+        self.finish_for_the_dead(LockKey::Mailbox(mailbox));
         let open = self.derived_mailbox(mailbox)?;
         if open.epoch() < self.derived.epoch || open.has_lost_cells() {
             let held = self.take(&[LockKey::Mailbox(mailbox)])?;
@@ -704,6 +706,20 @@ impl Store {
         take_and_repair(&self.locks, &self.derived, &[stripe]).map(drop)
     }
 
+    /// Finishes what the owner of `key`'s lock died in, for who is about to read what it protects. A load of a word if there is no such thing;
+    /// waits for nobody. If it fails, what is published can be read all the same, and the next who takes the lock is told.
+    fn finish_for_the_dead(&self, key: LockKey) {
+        let stripe = key.stripe();
+        if !self.locks.has_intent(stripe) || self.committer.check_writable().is_err() {
+            return;
+        }
+        // Not the usual way to this lock: the caller may have it already, and `close` may wait for him.
+        let Ok(closed) = self.closed.try_read() else { return };
+        if !*closed && let Some(held) = self.locks.take_if_free(stripe) {
+            let _ = finish(&self.locks, &self.derived, &held);
+        }
+    }
+
     /// Takes the locks of all `keys`, and finishes what earlier owners left half-done.
     pub(crate) fn take(&self, keys: &[LockKey]) -> Result<Taken<'_>> {
         let mut stripes: Vec<Stripe> = keys.iter().map(|key| key.stripe()).collect();
@@ -754,43 +770,4 @@ fn foreign_locks(folder: &Path, here: &Path, state: &State) -> StoreError {
         format!("it is open with the locks in {theirs}, not {}; use the same runtime folder", here.display())
     };
     StoreError::Unusable { path: folder.to_path_buf(), reason }
-}
-
-fn take_and_repair<'a>(locks: &'a Locks, derived: &Derived, stripes: &[Stripe]) -> Result<Held<'a>> {
-    let held = locks.take(stripes)?;
-    for (stripe, intent) in held.left_behind() {
-        repair(derived, stripe, &intent)?;
-        // They may have been among what was repaired.
-        locks.count_quota_change();
-        held.clear_one(stripe);
-        derived.counters.repairs.add(1);
-    }
-    Ok(held)
-}
-
-/// The owner of `stripe` died, or failed, between writing a frame and having its changes in the views. If the frame is whole, the
-/// part of it that this stripe protects is put there; if not, nothing happened.
-fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
-    let path = log_path(derived.pages.root(), intent.log);
-    let Some(reader) = LogReader::open(&derived.disk, &path, intent.log)? else {
-        return Ok(());
-    };
-    let Some(frame) = reader.frame_at(intent.offset)? else {
-        return Ok(());
-    };
-    if must_be_durable_first(&frame.changes) {
-        write_again(&derived.disk, &path, frame.offset..frame.end())?;
-    }
-    let source = Source::new(intent.log, intent.offset, &frame.head);
-    let concerns = |key: LockKey| key.stripe() == stripe;
-    derived.apply(&source, &frame.changes, &concerns, Pass::Again)?;
-    // Who holds the lock of a list next counts on rows whose mailboxes are repaired later, with locks of their own.
-    let elsewhere =
-        |mailbox: &MailboxId| concerns(LockKey::List(mailbox.user)) && !concerns(LockKey::Mailbox(*mailbox));
-    frame
-        .changes
-        .iter()
-        .filter_map(mailbox_of_cells)
-        .filter(elsewhere)
-        .try_for_each(|mailbox| derived.forget_usage(mailbox))
 }

@@ -125,6 +125,56 @@ fn the_next_owner_finishes_what_a_dead_one_began() {
 }
 
 #[test]
+fn who_opens_a_mailbox_sees_what_a_dead_one_began() {
+    for death in [Death::AfterIntent, Death::AfterFrame, Death::InViews] {
+        for another_process in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let store = open(folder.path(), 0);
+            let users = ["ann", "bob"].map(|name| store.ensure_user(name).expect("made"));
+            let mailboxes = users.map(|user: UserId| MailboxId { user, number: 1 });
+            deliver(&store, mailboxes[0]);
+            // Opened before, so that it is the reader that makes good and not who opens the store.
+            let next = if another_process { open(folder.path(), 1) } else { Arc::clone(&store) };
+            die(&store, mailboxes, death);
+            let done = u32::from(death != Death::AfterIntent);
+            for (mailbox, before) in [(mailboxes[0], 1), (mailboxes[1], 0)] {
+                let open = next.mailbox(mailbox).expect("there");
+                assert_eq!(open.status().expect("readable").exists, before + done, "{death:?}");
+            }
+            let repairs = next.counters().repairs.get();
+            assert!((1..=4).contains(&repairs), "{death:?}");
+            assert_eq!(deliver(&next, mailboxes[0]), 2 + done, "{death:?}");
+            assert_eq!(deliver(&next, mailboxes[1]), 1 + done, "{death:?}");
+        }
+    }
+}
+
+#[test]
+fn who_opens_a_mailbox_waits_for_no_living_writer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), 0);
+    let user = store.ensure_user("ann").expect("made");
+    let inbox = MailboxId { user, number: 1 };
+    deliver(&store, inbox);
+    let keys = [LockKey::Mailbox(inbox), LockKey::List(user)];
+    let held = store.take(&keys).expect("free");
+    let log = store.logs.journal().expect("space");
+    held.announce(Intent { log: log.name(), offset: log.tail() });
+    // By the writer itself, and by another.
+    let read = || {
+        let exists = store.mailbox(inbox).expect("there").status().expect("readable").exists;
+        (exists, store.mailbox_list(user).expect("there").find("INBOX").is_some())
+    };
+    assert_eq!(read(), (1, true));
+    std::thread::scope(|scope| assert_eq!(scope.spawn(read).join().expect("ended"), (1, true)));
+    assert!(!held.left_behind().is_empty(), "the writer's work is its own");
+    held.clear();
+    drop(held);
+    assert_eq!(store.counters().repairs.get(), 0);
+    assert_eq!(deliver(&store, inbox), 2);
+}
+
+#[test]
 fn a_limit_holds_whatever_the_owner_of_the_locks_left_behind() {
     for death in [Death::AfterIntent, Death::AfterFrame, Death::InViews] {
         let folder = tempfile::tempdir().expect("a folder");
