@@ -1,4 +1,5 @@
 //! Buckets of ended days: those whose messages are all freed are unlinked, thin ones are written anew with what is still held.
+//! One into which a message may still be on its way stays as it is.
 //!
 //! What is dropped with a frame are the Adds of a message that was freed: each of its cells was released, because an Expunge or the end of
 //! the mailbox is durable, so a rebuild without them makes the same mailboxes. Names of keywords and what readers have seen are carried over; a bucket with a frame
@@ -105,6 +106,10 @@ pub(super) fn collect(
 ) -> Result<()> {
     let log = wanted.log;
     let path = log_path(store.pages.root(), log);
+    // Asked first: of one that is finished the end stays where it is found.
+    if !checkpoints.is_finished(store, log)? {
+        return Ok(());
+    }
     let Some(reader) = LogReader::open(&store.derived.disk, &path, log)? else {
         return Ok(());
     };

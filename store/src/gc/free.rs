@@ -18,6 +18,7 @@ use crate::log::frame::{FRAME_HEAD_BYTES, mark_content_gone};
 use crate::log::{LogKind, LogName};
 use crate::page::PageFile;
 use crate::page::directory::{CellState, Directory, MessagePlace};
+use crate::state::is_writer_alive;
 use crate::store::Store;
 
 /// Space is given back in units of this many octets.
@@ -54,6 +55,19 @@ impl Checkpoints {
         let log = LogName { page, kind: LogKind::Bucket, writer: place.writer, number: place.bucket };
         let from = self.of(store, place.writer)?.replay_from(log);
         Ok(from.is_none_or(|from| place.frame_offset < from))
+    }
+
+    /// Whether nobody has `log` in hand, so that no frame comes behind the last one. A log that its writer's checkpoint names is one that the writer may still append to:
+    /// a big message that began to come on its day may end days later.
+    pub(super) fn is_finished(&mut self, store: &Store, log: LogName) -> Result<bool> {
+        if self.of(store, log.writer)?.replay_from(log).is_none() {
+            return Ok(true);
+        }
+        if log.writer == store.writer() {
+            return Ok(!store.logs.is_open(log));
+        }
+        // Whoever takes up a writer number appends to logs of today alone.
+        Ok(!is_writer_alive(&store.runtime_dir, log.writer)?)
     }
 
     /// Whether nothing from `end` on will ever be replayed from `log`, so that it may go.

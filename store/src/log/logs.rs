@@ -331,6 +331,11 @@ impl Logs {
         Checkpoint { page: state.page, logs }
     }
 
+    /// Whether this process may still append to `name`. One of a day that is over never comes back.
+    pub(crate) fn is_open(&self, name: LogName) -> bool {
+        self.lock_today().open.iter().any(|log| log.name() == name)
+    }
+
     /// Forgets logs that get no more frames and whose last ones are in the views; `written` mentions them.
     pub(crate) fn prune(&self, written: &Checkpoint) {
         let mut state = self.lock();

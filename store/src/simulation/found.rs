@@ -422,3 +422,23 @@ fn a_backup_is_of_the_moment_at_which_it_was_begun_whatever_others_do_meanwhile(
         steps
     });
 }
+
+#[test]
+fn a_bucket_into_which_a_message_is_on_its_way_for_days_is_not_given_back() {
+    holds("days", |number| {
+        let big = Step::Do { writer: 0, what: Operation::Begin { size: 5440 } };
+        let ended =
+            Operation::Deliver { to: vec![0], size: 1, same: false, begun: true, flags: 0, keywords: 0 };
+        let collect = Step::Collect { writer: (number % 2) as u8, all: true, recount: true };
+        let mut steps = vec![user(1, 0), Step::Do { writer: 0, what: delivery(&[0]) }];
+        // The checkpoints declare all that is in the bucket to be in the views.
+        steps.extend([Step::Round { writer: 0 }, big, Step::Checkpoint { writer: 0 }]);
+        steps.push(Step::Do { writer: 1, what: Operation::Expunge { mailbox: 0, messages: vec![0] } });
+        steps
+            .extend([Step::Round { writer: 1 }, Step::Clock { seconds: 86_400 * i64::from(2 + number % 4) }]);
+        steps.extend([collect.clone(), collect.clone(), Step::Do { writer: 0, what: ended }]);
+        steps.extend([Step::Round { writer: 0 }, Step::Look { writer: 1 }, collect]);
+        steps.extend([Step::Checkpoint { writer: 0 }, Step::Cuts { count: 4 }]);
+        steps
+    });
+}
