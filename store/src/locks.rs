@@ -10,7 +10,7 @@
 //!
 //! The layout is this machine's own business (it does not outlive a boot): a header of 4,096 octets, then `STRIPES` stripes of 128:
 //! the mutex at 0, the intent at 64. The header: magic 0, number of the making 8 (u64), failed syncs 64 (u32),
-//! changes of limits 72 (u64).
+//! changes of limits 72 (u64), checkpoints that were set back 80 (u64).
 
 use std::fs::File;
 use std::io;
@@ -50,6 +50,8 @@ const FILE_BYTES: usize = HEADER_BYTES + STRIPES * STRIPE_BYTES;
 const INTENT_AT: usize = 64;
 /// In the header: how often limits of users were changed.
 const QUOTA_CHANGES_AT: usize = 72;
+/// In the header: how often the checkpoint of a writer was set back.
+const SET_BACK_AT: usize = 80;
 const WAIT_MOST_SECONDS: i64 = 60;
 
 const _: () = assert!(size_of::<libc::pthread_mutex_t>() <= INTENT_AT);
@@ -227,9 +229,26 @@ impl Locks {
     }
 
     fn quota_changes_cell(&self) -> &AtomicU64 {
+        self.counter(QUOTA_CHANGES_AT)
+    }
+
+    /// How often a writer began on an earlier day than that of its predecessor's checkpoint since the file was made: what an earlier checkpoint said of logs that it did
+    /// not name holds no more.
+    pub(crate) fn checkpoints_set_back(&self) -> u64 {
+        self.counter(SET_BACK_AT).load(Ordering::Acquire)
+    }
+
+    /// The checkpoint of a writer was set back, and nothing was appended since.
+    pub(crate) fn count_set_back(&self) {
+        self.counter(SET_BACK_AT).fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The count at `at` in the header.
+    fn counter(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= HEADER_BYTES);
         // SAFETY: inside the header, which is mapped as long as `self` is, aligned to 8, and an atomic for which every bit pattern is
         // valid; nothing else is stored there once the file has been made.
-        unsafe { &*self.start.as_ptr().add(QUOTA_CHANGES_AT).cast::<AtomicU64>() }
+        unsafe { &*self.start.as_ptr().add(at).cast::<AtomicU64>() }
     }
 
     fn mutex(&self, stripe: Stripe) -> *mut libc::pthread_mutex_t {

@@ -285,7 +285,7 @@ impl Store {
                 Arc::clone(&committer),
                 Arc::clone(&counters),
             )),
-            checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition),
+            checkpoints_of_others: CheckpointsOfOthers::new(&options.disk, &partition, Arc::clone(&locks)),
             history_days: options.history_days,
             equal: EqualMessages::new(options.count_equal_messages),
             journal_days: options.journal_days,
@@ -317,6 +317,7 @@ impl Store {
         if checkpoint.is_ahead_of(&now) {
             let page_set_back = now.no_further_than(&checkpoint);
             page_set_back.write(&store.derived.disk, &store.partition, store.writer())?;
+            store.locks.count_set_back();
         }
         make_reserve(&store.derived.disk, &store.folder);
         if options.background == Background::Threads {

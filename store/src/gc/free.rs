@@ -38,16 +38,24 @@ pub(super) struct Freed {
     pub(super) postponed: Vec<u32>,
 }
 
-/// The checkpoints of all writers, as they were when first asked for.
+/// The checkpoints of all writers, as they were when first asked for since one was set back.
 #[derive(Default)]
-pub(super) struct Checkpoints(HashMap<u16, Checkpoint>);
+pub(super) struct Checkpoints {
+    read: HashMap<u16, Checkpoint>,
+    set_back: u64,
+}
 
 impl Checkpoints {
     fn of(&mut self, store: &Store, writer: u16) -> Result<&Checkpoint> {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.0.entry(writer) {
+        let set_back = store.locks.checkpoints_set_back();
+        if self.set_back != set_back {
+            self.read.clear();
+            self.set_back = set_back;
+        }
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.read.entry(writer) {
             entry.insert(Checkpoint::read(&store.derived.disk, &store.partition, writer)?);
         }
-        Ok(&self.0[&writer])
+        Ok(&self.read[&writer])
     }
 
     /// Whether the frame at `place` is durable, and everything it says was put into the views.

@@ -442,3 +442,19 @@ fn a_bucket_into_which_a_message_is_on_its_way_for_days_is_not_given_back() {
         steps
     });
 }
+
+#[test]
+fn a_copy_lasts_of_what_was_written_on_a_day_that_came_once_more() {
+    holds("earlier", |number| {
+        let from_last = |of: u64| Operation::Copy { from: 0, messages: vec![of], to: 0, expunge: false };
+        let mut steps = vec![user(1, 0), Step::Do { writer: 1, what: delivery(&[0]) }];
+        steps.extend([Step::Round { writer: 1 }, Step::Checkpoint { writer: 1 }]);
+        steps.push(Step::Clock { seconds: -86_400 * i64::from(1 + number % 3) });
+        // Who copies knows what the checkpoint of the later day says.
+        steps.push(Step::Do { writer: 2, what: from_last(0) });
+        steps.extend([Step::Kill { writer: 1 }, Step::Do { writer: 1, what: delivery(&[0]) }]);
+        steps.extend([Step::Do { writer: 2, what: from_last(2) }, Step::Round { writer: 2 }]);
+        steps.extend([Step::Cuts { count: 8 }, Step::Look { writer: 2 }]);
+        steps
+    });
+}
