@@ -75,6 +75,11 @@ impl AnnotationFile {
         &self.path
     }
 
+    /// Whether there is one.
+    pub(crate) fn is_there(&self) -> bool {
+        self.disk.exists(&self.path)
+    }
+
     /// All that is said of a message.
     pub(crate) fn of(&self, uid: Uid) -> Result<Vec<Part>> {
         let open = self.up_to_date()?;

@@ -372,11 +372,14 @@ impl Mailbox {
         change_flags(&self.mapping.region(), |flags| flags | header_tail::FLAG_USAGE_KEPT);
     }
 
-    /// Whether any of its messages was ever annotated: then there is a file of annotations.
+    /// Whether any of its messages was ever annotated: then there is a file of annotations. The folder of a deleted mailbox goes file by file, and a power cut may leave its cells
+    /// without the annotations: then there are none.
     ///
     /// Errors: as the others that read the header, `Corrupt`.
     pub fn is_annotated(&self) -> Result<bool> {
-        Ok(self.flags_word()? & header_tail::FLAG_ANNOTATED != 0)
+        let flags = self.flags_word()?;
+        let was_annotated = flags & header_tail::FLAG_ANNOTATED != 0;
+        Ok(was_annotated && (flags & header_tail::FLAG_DELETED == 0 || self.annotations.is_there()))
     }
 
     /// From now on the file of annotations is looked at. Under the mailbox's lock, once the file is there.

@@ -458,3 +458,25 @@ fn a_copy_lasts_of_what_was_written_on_a_day_that_came_once_more() {
         steps
     });
 }
+
+#[test]
+fn a_deleted_mailbox_of_which_the_cells_alone_are_left_misses_no_annotations() {
+    holds("alone", |number| {
+        let [made, deleted] = [mailbox(9), Operation::DeleteMailbox { user: 0, mailbox: 1 }];
+        let noted = |value| Operation::Annotate {
+            reader: 0,
+            mailbox: 1,
+            messages: vec![0],
+            entry: 1,
+            is_shared: number % 2 == 0,
+            value,
+        };
+        let collect = Step::Collect { writer: 0, all: true, recount: true };
+        let mut steps = vec![user(0, 0)];
+        steps.extend([made, delivery(&[1]), noted(7)].map(|what| Step::Do { writer: 0, what }));
+        steps.extend([Step::Round { writer: 0 }, Step::Do { writer: 0, what: deleted }]);
+        // Power cuts come while the folder goes.
+        steps.extend([collect.clone(), Step::Cuts { count: 20 }, Step::PowerCut, collect]);
+        steps
+    });
+}
