@@ -3,6 +3,7 @@
 use protocol::imap::command::Tag;
 use protocol::imap::extension::idle::IdleLine;
 use protocol::imap::reply::status::{self as reply, Condition};
+use store::MailboxId;
 
 use super::ending::Tell;
 use super::untagged::Untagged;
@@ -38,10 +39,10 @@ impl ImapSession {
 
     /// Watches what is to be told of. The client knows that it idles.
     pub(super) fn go_on_idling(&mut self, tag: Tag, turn: &Turn<'_>) {
-        if !self.watch_for_notify(turn)
-            && let Stage::Selected(_, selected) = &self.stage
-        {
-            turn.watch(vec![selected.id.key()]);
+        if !self.watch_for_notify(turn) {
+            let selected = self.selected_id();
+            let watched = selected.into_iter().chain(self.lists_of_metadata(turn));
+            turn.watch(watched.map(MailboxId::key).collect());
         }
         self.running = Running::Idle(Box::new(Idle { tag, untagged: None }));
     }

@@ -8,6 +8,8 @@ use super::syntax::name_encoding::NameEncoding;
 pub const ANNOTATION_NAME_MAX: usize = 255;
 /// Annotations: octets of a value. A longer one is refused with NO \[ANNOTATE TOOBIG].
 pub const ANNOTATION_VALUE_MAX: usize = 32 << 10;
+/// Entries of METADATA (RFC 5464): octets of a value. A longer one is refused with NO \[METADATA MAXSIZE].
+pub const METADATA_VALUE_MAX: usize = 32 << 10;
 /// Annotations: values that one STORE, or one message of an APPEND, may set.
 pub const ANNOTATION_VALUES_MAX: usize = 128;
 /// Annotations: entries, and attributes, that one ANNOTATION of FETCH may name.

@@ -11,7 +11,7 @@ use protocol::imap::reply::metadata as reply;
 use serde::{Deserialize, Serialize};
 use store::change::SpecialUse;
 use store::lists::{MailboxList, OF_READERS};
-use store::{StoreError, UserId};
+use store::{MailboxId, StoreError, UserId};
 
 use super::super::enabled::Extension;
 use super::super::names::name_of;
@@ -199,6 +199,22 @@ impl ImapSession {
             log::warning!("no METADATA of changes", why = error);
         }
         self.metadata_watch = Some(watch);
+    }
+
+    /// The lists whose changes [`ImapSession::tell_metadata`] tells; the server's, once it has entries.
+    pub(in crate::imap) fn lists_of_metadata(&self, turn: &Turn<'_>) -> Vec<MailboxId> {
+        let all = self.enabled.has(Extension::Metadata);
+        let Some(user) = self.user().filter(|_| all || self.enabled.has(Extension::MetadataServer)) else {
+            return Vec::new();
+        };
+        let server = server_list(&turn.shared.store).unwrap_or_else(|error| {
+            log::warning!("no METADATA of the server's changes", why = error);
+            None
+        });
+        let owner = self.selected_id().filter(|_| all).map(|selected| selected.user);
+        let others = server.map(|list| list.user()).into_iter().chain(owner);
+        let others = others.filter(|other| *other != user.id);
+        std::iter::once(user.id).chain(others).map(MailboxId::list_of).collect()
     }
 
     fn tell_changes(&self, watch: &mut Watch, all: bool, turn: &mut Turn<'_>) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::imap::extension::metadata::{Depth, EntryName, Scope};
+use protocol::imap::limits::METADATA_VALUE_MAX;
 use store::lists::{MailboxEntry, MailboxList, OF_READERS};
 use store::rights::ANYONE;
 use store::{Store, StoreError, UserId};
@@ -25,7 +26,7 @@ use crate::conversation::Turn;
 /// Entries of one mailbox or of the server, in one scope of one user, at most. RFC 5464, 4.1 asks for 10.
 pub(super) const ENTRIES_MAX: usize = 256;
 /// Octets of a value at most. RFC 5464, 4.1 asks for 1,024.
-pub(super) const VALUE_BYTES_MAX: usize = 32 << 10;
+pub(super) const VALUE_BYTES_MAX: usize = METADATA_VALUE_MAX;
 /// Of a user's private entries in another user's mailbox, which take of that user's room.
 pub(super) const GUEST_ENTRIES_MAX: usize = 32;
 /// Octets of the value of such an entry at most.

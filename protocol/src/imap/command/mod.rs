@@ -205,7 +205,7 @@ impl Tagged {
 }
 
 /// Takes the name of a command, in upper case.
-fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
+pub(crate) fn parse_name(cursor: &mut Cursor<'_>) -> Result<UpperName, Fault> {
     if cursor.is_at_end() {
         return Err(Fault::syntax("Expected a command"));
     }

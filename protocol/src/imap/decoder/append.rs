@@ -13,7 +13,7 @@
 
 use super::framing::{self, LineEnd, Literal};
 use super::skip::Skip;
-use super::{Decoded, Decoder, Gathering, LINE_TOO_LONG, LITERAL_TOO_LONG, Refusal, State};
+use super::{Decoded, Decoder, Gathering, LINE_TOO_LONG, LITERAL_TOO_LONG, Refusal, State, too_long};
 use crate::imap::command::Tag;
 use crate::imap::command::append::{
     AppendBegin, AppendKind, AppendLiteral, AppendPiece, LiteralKind, MessageHeader, Replaced,
@@ -295,7 +295,7 @@ impl Decoder {
                 Ok(Step::Argument) => {
                     // It is parsed again from here, together with the argument.
                     append.place = place;
-                    if let Some(outcome) = self.await_argument(next, literal) {
+                    if let Some(outcome) = self.await_argument(&unread[..end], next, literal) {
                         return outcome;
                     }
                 }
@@ -327,15 +327,24 @@ impl Decoder {
         (next, Decoded::AppendPiece(AppendPiece::Literal(literal)))
     }
 
-    /// The line goes on behind a literal that is an argument. `None`: it is awaited without a word.
-    fn await_argument(&mut self, next: usize, literal: Option<Literal>) -> Option<(usize, Decoded)> {
+    /// The line goes on behind a literal that is an argument, after `head`. `None`: it is awaited without a word.
+    fn await_argument(
+        &mut self,
+        head: &[u8],
+        next: usize,
+        literal: Option<Literal>,
+    ) -> Option<(usize, Decoded)> {
         let (State::Append(append), Some(literal)) = (&mut self.state, literal) else {
             return Some((0, Decoded::NeedMore));
         };
         let gathered = usize::try_from(literal.length)
             .map_or(usize::MAX, |length| append.gathered.saturating_add(length));
         if literal.length > self.limits.literals as u64 || gathered > append.text_left {
-            return Some(self.refuse_append(next, Some(literal), Fault::limit(LITERAL_TOO_LONG)));
+            return Some(self.refuse_append(
+                next,
+                Some(literal),
+                too_long::in_annotations(head, literal.length),
+            ));
         }
         // Not more than the limit, so it fits.
         let length = literal.length as usize;

@@ -35,6 +35,7 @@ mod framing;
 mod skip;
 #[cfg(test)]
 mod tests;
+mod too_long;
 
 use self::append::Append;
 use self::framing::{LineEnd, Literal};
@@ -230,7 +231,7 @@ impl Decoder {
         }
         let room = (self.limits.literals - gathering.literals.min(self.limits.literals)) as u64;
         if literal.length > room {
-            let fault = Fault::limit("A literal is too long");
+            let fault = too_long::in_command(head, literal.length, &self.limits);
             let refusal = Refusal { tag: read_tag(head), fault };
             return Some(self.refuse_at_literal(line.next, literal, refusal));
         }

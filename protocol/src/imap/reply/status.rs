@@ -4,6 +4,7 @@ use super::code::Code;
 use super::text;
 use crate::imap::command::Tag;
 use crate::imap::decoder::Refusal;
+use crate::imap::limits::METADATA_VALUE_MAX;
 use crate::imap::syntax::cursor::FaultKind;
 
 /// What a status reply says.
@@ -70,6 +71,10 @@ impl Refusal {
             FaultKind::Syntax => (Condition::Bad, None),
             FaultKind::Limit => (Condition::Bad, Some(Code::Limit)),
             FaultKind::TooBig => (Condition::No, Some(Code::TooBig)),
+            FaultKind::AnnotationTooBig => (Condition::No, Some(Code::AnnotateTooBig)),
+            FaultKind::MetadataTooBig => {
+                (Condition::No, Some(Code::MetadataMaxSize(METADATA_VALUE_MAX as u64)))
+            }
             FaultKind::UseAttribute => (Condition::No, Some(Code::UseAttribute)),
             FaultKind::Cannot => (Condition::No, Some(Code::Cannot)),
         };

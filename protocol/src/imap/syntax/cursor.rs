@@ -28,6 +28,12 @@ pub enum FaultKind {
     Limit,
     /// A message larger than [`Limits::append`]: NO with \[TOOBIG].
     TooBig,
+    /// The value of an annotation of a message is longer than [`ANNOTATION_VALUE_MAX`](crate::imap::limits::ANNOTATION_VALUE_MAX): NO with
+    /// \[ANNOTATE TOOBIG] (RFC 5257 section 4.5).
+    AnnotationTooBig,
+    /// The value of an entry is longer than [`METADATA_VALUE_MAX`](crate::imap::limits::METADATA_VALUE_MAX): NO with \[METADATA MAXSIZE]
+    /// (RFC 5464 section 4.3).
+    MetadataTooBig,
     /// A special use that is not known: NO with \[USEATTR] (RFC 6154 section 3).
     UseAttribute,
     /// Right, but nothing that this server does: NO with \[CANNOT].
