@@ -14,6 +14,7 @@ tests::scripts! {
     children: "imap/children.txt",
     compress: "imap/compress.txt",
     condstore: "imap/condstore.txt",
+    context_items: "imap/context-items.txt",
     context_search: "imap/context-search.txt",
     context_sort: "imap/context-sort.txt",
     copy: "imap/copy.txt",

@@ -5,6 +5,8 @@
 //! - FETCH and SEARCH are not cut, which section 4.2 allows: they run in turns with little memory whatever they name, and a client that
 //!   does not know the extension would take what is missing for expunged.
 //! - EXPUNGE, CLOSE and STATUS have no limit.
+//!
+//! SAVELIMIT stands for MESSAGELIMIT where nothing but COPY and APPEND is limited (section 3), so it is never announced.
 
 use protocol::imap::reply::code::Code;
 use protocol::imap::syntax::sequence_set::NumberSet;

@@ -2,7 +2,7 @@
 //!
 //! A context keeps its key and the UIDs that met it when the client was last told. When the client is told of changes of the mailbox, the messages
 //! that changed or came are asked again, those alone; what is gone is taken out. For SEARCH position 0 is told, which means mailbox order; for SORT
-//! the places of the messages (`sort::context`).
+//! the places of the messages (`sort::context`). Items of new messages that were asked for with UPDATE (RFC 5465, 7) are told before the ADDTO that names them.
 //!
 //! Invariants: sequence numbers in a REMOVEFROM of what was expunged are those before the EXPUNGEs, all others those after (4.3.4); no
 //! context of a SEARCH grows beyond [`RANGES_MAX`] ranges, and those of SORTs together not beyond [`ORDERED_MAX`] messages: a context ends
@@ -12,6 +12,7 @@ use std::convert::Infallible;
 
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
+use protocol::imap::command::fetch::FetchItem;
 use protocol::imap::command::search::{SearchCharset, SearchKey};
 use protocol::imap::extension::context::CancelUpdateArguments;
 use protocol::imap::reply::code::Code;
@@ -27,6 +28,7 @@ use super::finder::Finder;
 use super::{Unsearchable, compile};
 use crate::conversation::Turn;
 use crate::imap::ending::Tell;
+use crate::imap::fetch::{Fetch, Progress};
 use crate::imap::selected::{Selected, sequences_of_uids, uids_of_sequences};
 use crate::imap::sort::context::{Edits, Ordered, Places, Unplaceable};
 use crate::imap::{Flow, ImapSession, Stage};
@@ -51,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) charset: Option<SearchCharset>,
     /// What is looked for, without sequence numbers.
     pub(crate) key: SearchKey,
+    /// What is told of new messages among the results (RFC 5465, 7).
+    pub(crate) new_items: Vec<FetchItem>,
     /// The results that the client knows of.
     pub(crate) results: Results,
 }
@@ -183,6 +187,8 @@ pub(crate) struct Notices {
     gone: Vec<(u32, u32)>,
     /// Sequence numbers of messages that changed or came.
     changed: NumberSet,
+    /// The first of those that came.
+    first_new: u32,
     /// The context that is told next.
     next: usize,
     /// How far it is.
@@ -199,6 +205,10 @@ enum Step {
     TakeOut(Edits),
     /// Messages that changed or came are asked.
     Ask(Box<Finder>),
+    /// Items of new messages are told, and then what else there is.
+    Fetch(Box<Fetch>, Box<Step>),
+    /// Results of a SEARCH are told that are such no more, and such that have become some.
+    Tell { removed: NumberSet, added: NumberSet },
     /// Those that do not meet the key any more are told, then the places of others are found in the results of a SORT.
     Place(Edits, Box<Places>),
     /// Messages that come into the results of a SORT are told.
@@ -221,7 +231,7 @@ impl Notices {
         if first_new <= selected.view.exists() {
             changed = changed.union(&NumberSet::from_ranges(vec![(first_new, selected.view.exists())]));
         }
-        Some(Notices { gone, changed, next: 0, step: Step::Begin })
+        Some(Notices { gone, changed, first_new, next: 0, step: Step::Begin })
     }
 
     /// Takes what was expunged out of the results, and tells it: before the EXPUNGEs. False if it must go on in another turn.
@@ -311,7 +321,19 @@ impl Notices {
                         self.step = Step::Ask(finder);
                         return Ok(false);
                     }
-                    self.take(&finder.into_found(), context, selected, &mailbox, turn)?;
+                    self.step = self.take(&finder.into_found(), context, selected, &mailbox)?;
+                }
+                Step::Fetch(mut fetch, then) => match fetch.run(selected, turn)? {
+                    Progress::Done => self.step = *then,
+                    Progress::Again | Progress::OutputFull => {
+                        self.step = Step::Fetch(fetch, then);
+                        return Ok(false);
+                    }
+                    Progress::Broken => return Err(StoreError::NotFound("rest of a message")),
+                },
+                Step::Tell { removed, added } => {
+                    let updates = [(Update::RemoveFrom, &removed), (Update::AddTo, &added)];
+                    write(turn.output.bytes(), context, &updates);
                 }
                 Step::Place(mut removed, places) if !removed.is_done() => {
                     write_edits(&mut removed, context, &selected.view, &mailbox, turn)?;
@@ -383,25 +405,26 @@ impl Notices {
         Ok(Finder::new(Match::and(vec![Match::Among(self.changed.clone()), condition])))
     }
 
-    /// Takes what was found among the messages that changed or came for the results of a context.
+    /// Takes what was found among the messages that changed or came for the results of a context. What is to be told of it.
     fn take(
-        &mut self,
+        &self,
         found: &NumberSet,
         context: &mut Context,
         selected: &Selected,
         mailbox: &Mailbox,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Step, StoreError> {
         let cells = mailbox.cells()?;
         let view = &selected.view;
+        let new = NumberSet::from_ranges(vec![(self.first_new, u32::MAX)]).intersection(found);
         let found = uids_of_sequences(view, &cells, found)?;
         let others = uids_of_sequences(view, &cells, &self.changed)?.without(&found);
-        match &mut context.results {
+        let step = match &mut context.results {
             Results::Ordered(ordered) => {
                 let removed = ordered.remove(&others);
                 let coming = sequences_of_uids(view, mailbox, &ordered.missing(&found))?;
-                if !removed.is_done() || !coming.is_empty() {
-                    self.step = Step::Place(removed, Box::new(ordered.places(coming)));
+                match removed.is_done() && coming.is_empty() {
+                    true => Step::Begin,
+                    false => Step::Place(removed, Box::new(ordered.places(coming))),
                 }
             }
             Results::InMailbox(results) => {
@@ -412,12 +435,15 @@ impl Notices {
                     Numbering::Uid => Ok(uids),
                     Numbering::Sequence => sequences_of_uids(view, mailbox, &uids),
                 };
-                let (added, removed) = (numbers(added)?, numbers(removed)?);
-                let updates = [(Update::RemoveFrom, &removed), (Update::AddTo, &added)];
-                write(turn.output.bytes(), context, &updates);
+                Step::Tell { removed: numbers(removed)?, added: numbers(added)? }
             }
+        };
+        if context.new_items.is_empty() || new.is_empty() {
+            return Ok(step);
         }
-        Ok(())
+        let (tag, items) = (context.tag.clone(), context.new_items.clone());
+        let fetch = Fetch::new(tag, context.numbering, items, new, selected);
+        Ok(Step::Fetch(Box::new(fetch), Box::new(step)))
     }
 }
 
@@ -458,7 +484,7 @@ mod tests {
 
     fn context(tag: &[u8], numbering: Numbering, results: Results) -> Context {
         let tag = Tag::new(tag).expect("a tag");
-        Context { tag, numbering, charset: None, key: SearchKey::All, results }
+        Context { tag, numbering, charset: None, key: SearchKey::All, new_items: Vec::new(), results }
     }
 
     fn ordered(count: usize) -> Results {

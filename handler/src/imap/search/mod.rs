@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use message::search::decode_charset;
 use protocol::imap::Numbering;
 use protocol::imap::command::Tag;
+use protocol::imap::command::fetch::FetchItem;
 use protocol::imap::command::search::{SearchArguments, SearchCharset, SearchKey};
 use protocol::imap::extension::partial::{PartialRange, Reach};
 use protocol::imap::extension::result_options::{ResultOption, ResultOptions};
@@ -123,11 +124,11 @@ impl ImapSession {
         arguments: &SearchArguments,
         turn: &mut Turn<'_>,
     ) -> Flow {
-        let options = match arguments.options {
+        let options = match &arguments.options {
             None if self.enabled.has(Extension::Imap4Rev2) => Some(ResultOptions::ALL),
-            options => options,
+            options => options.clone(),
         };
-        let asks = |option| options.is_some_and(|options| options.has(option));
+        let asks = |option| options.as_ref().is_some_and(|options| options.has(option));
         let key = self.prepare_key(arguments.charset.as_ref(), &arguments.key, turn);
         let bearing = Bearing::of(key.as_deref().unwrap_or(&arguments.key), arguments.numbering);
         if bearing.tells_modseq {
@@ -147,6 +148,7 @@ impl ImapSession {
                     numbering: arguments.numbering,
                     charset: arguments.charset.clone(),
                     key: without_sequence_numbers(&key, selected, &mailbox)?,
+                    new_items: new_items(options.as_ref()),
                     results: Results::default(),
                 })),
                 false => None,
@@ -303,6 +305,11 @@ impl ImapSession {
     }
 }
 
+/// What UPDATE asks for of new messages.
+pub(super) fn new_items(options: Option<&ResultOptions>) -> Vec<FetchItem> {
+    options.map_or_else(Vec::new, |options| options.new_items().to_vec())
+}
+
 /// Which results a reply needs that says no more than this.
 fn wanted(options: Option<&ResultOptions>) -> Wanted {
     use ResultOption::{All, Count, Max, Min, Relevancy, Update};
@@ -358,7 +365,7 @@ pub(crate) fn compile(
 
 impl Search {
     fn saves(&self) -> bool {
-        self.options.is_some_and(|options| options.has(ResultOption::Save))
+        self.options.as_ref().is_some_and(|options| options.has(ResultOption::Save))
     }
 
     /// Goes on until it must wait; `None` when all is told.
@@ -389,8 +396,8 @@ impl Search {
         let found = finder.into_found();
         let cells = selected.mailbox(&turn.shared.store)?.cells()?;
         let mut is_saved = Saving::NotAsked;
-        if let Some(options) = self.options.filter(|_| self.saves()) {
-            let kept = if failures > 0 { NumberSet::default() } else { kept(&options, &found) };
+        if let Some(options) = self.options.as_ref().filter(|_| self.saves()) {
+            let kept = if failures > 0 { NumberSet::default() } else { kept(options, &found) };
             is_saved = save_results(selected, &kept, &turn.shared.store)?;
         }
         let mut is_update_refused = false;
@@ -399,7 +406,7 @@ impl Search {
             context.results = Results::InMailbox(uids);
             is_update_refused = !selected.contexts.add(*context);
         }
-        let told = self.options.map_or_else(|| found.clone(), |options| kept(&options, &found));
+        let told = self.options.as_ref().map_or_else(|| found.clone(), |options| kept(options, &found));
         let modseq = self.bearing.modseq(&told, selected, &cells)?;
         let numbers = match self.numbering {
             Numbering::Sequence => found,

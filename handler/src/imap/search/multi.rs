@@ -389,6 +389,7 @@ impl MultiSearch {
                     numbering: Numbering::Uid,
                     charset: self.charset.clone(),
                     key,
+                    new_items: self.options.new_items().to_vec(),
                     results: Results::InMailbox(uids.clone()),
                 });
             }

@@ -32,7 +32,7 @@ use self::relevancy::Scores;
 use super::ending::Ending;
 use super::in_progress::InProgress;
 use super::search::{
-    Answer, Bearing, Context, Finder, Results, Saving, Unsearchable, compile, save_results, slice,
+    Answer, Bearing, Context, Finder, Results, Saving, Unsearchable, compile, new_items, save_results, slice,
     without_sequence_numbers,
 };
 use super::selected::{Selected, uids_of_sequences};
@@ -79,7 +79,7 @@ enum Step {
 impl ImapSession {
     pub(super) fn begin_sort(&mut self, tag: Tag, arguments: SortArguments, turn: &mut Turn<'_>) -> Flow {
         let SortArguments { numbering, options, criteria, charset, key } = arguments;
-        let asks = |option| options.is_some_and(|options| options.has(option));
+        let asks = |option| options.as_ref().is_some_and(|options: &ResultOptions| options.has(option));
         let filtered = self.with_filters(Some(&charset), &key, turn);
         let bearing = Bearing::of(filtered.as_deref().unwrap_or(&key), numbering);
         if bearing.tells_modseq {
@@ -100,6 +100,7 @@ impl ImapSession {
                     numbering,
                     charset: Some(charset.clone()),
                     key: without_sequence_numbers(&key, selected, &mailbox)?,
+                    new_items: new_items(options.as_ref()),
                     results: Results::default(),
                 }))
             } else {
@@ -193,7 +194,7 @@ impl Sort {
     }
 
     fn saves(&self) -> bool {
-        self.options.is_some_and(|options| options.has(ResultOption::Save))
+        self.options.as_ref().is_some_and(|options| options.has(ResultOption::Save))
     }
 
     /// Goes on until it must wait; `None` when all is told.
@@ -250,7 +251,7 @@ impl Sort {
         turn: &Turn<'_>,
     ) -> Result<Step, StoreError> {
         let runs = runs(&numbers);
-        let asks = |option| self.options.is_some_and(|options| options.has(option));
+        let asks = |option| self.options.as_ref().is_some_and(|options| options.has(option));
         let mut modseq = None;
         if self.bearing.tells_modseq {
             let told = kept(self.options.as_ref().unwrap_or(&ResultOptions::ALL), &numbers);

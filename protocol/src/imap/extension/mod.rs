@@ -16,7 +16,7 @@
 //! | QRESYNC (7162): parameters of SELECT | `qresync.rs` |
 //! | ESEARCH (4731), WITHIN (5032), SEARCH=FUZZY (6203), FILTERS (5466) | `command/search.rs`, `result_options.rs`, `reply/esearch.rs` |
 //! | PARTIAL (9394) of SEARCH and UID FETCH | `partial.rs` |
-//! | CONTEXT=SEARCH, CONTEXT=SORT (5267) | `result_options.rs`, `context.rs`, `reply/esearch.rs` |
+//! | CONTEXT=SEARCH, CONTEXT=SORT (5267), and UPDATE with items of NOTIFY (5465) | `result_options.rs`, `context.rs`, `reply/esearch.rs` |
 //! | INPROGRESS (9585) | `reply/code.rs` |
 //! | MULTIAPPEND (3502), CATENATE (4469), REPLACE (8508), literal8 of BINARY (3516), UTF8 of APPEND (6855) | `command/append.rs`, `decoder/append.rs` |
 //! | BINARY of FETCH (3516) | `command/fetch.rs`, `reply/binary.rs` |

@@ -5,10 +5,12 @@
 //! | MIN, MAX, ALL, COUNT | 4731 |
 //! | SAVE | 5182 |
 //! | UPDATE, CONTEXT | 5267 |
+//! | UPDATE with items of new messages | 5465, section 7 |
 //! | PARTIAL | 9394, 5267 |
 //! | RELEVANCY | 6203 |
 
 use super::partial::PartialRange;
+use crate::imap::command::fetch::{FetchArguments, FetchItem};
 use crate::imap::command::search::SearchKey;
 use crate::imap::syntax::cursor::{Cursor, Fault};
 
@@ -52,15 +54,17 @@ impl ResultOption {
 }
 
 /// The options of one command. At least one: an empty list means ALL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultOptions {
     bits: u8,
     partial: Option<PartialRange>,
+    new_items: Vec<FetchItem>,
 }
 
 impl ResultOptions {
     /// ALL alone, which an empty list means, and with IMAP4rev2 a missing one.
-    pub const ALL: ResultOptions = ResultOptions { bits: 1 << ResultOption::All as u8, partial: None };
+    pub const ALL: ResultOptions =
+        ResultOptions { bits: 1 << ResultOption::All as u8, partial: None, new_items: Vec::new() };
 
     /// Whether the option is among them.
     pub fn has(&self, option: ResultOption) -> bool {
@@ -76,6 +80,11 @@ impl ResultOptions {
     /// PARTIAL.
     pub fn partial(&self) -> Option<PartialRange> {
         self.partial
+    }
+
+    /// What UPDATE is to tell of each new message that is among the results; empty for nothing.
+    pub fn new_items(&self) -> &[FetchItem] {
+        &self.new_items
     }
 
     /// Whether there is an ESEARCH reply: SAVE alone brings none (RFC 5182 section 2.2).
@@ -104,7 +113,7 @@ impl ResultOptions {
         }
         cursor.take(RETURN.len());
         cursor.skip_spaces();
-        let mut options = ResultOptions { bits: 0, partial: None };
+        let mut options = ResultOptions { bits: 0, partial: None, new_items: Vec::new() };
         cursor.list(|cursor| options.parse_one(cursor))?;
         cursor.space()?;
         if options.bits == 0 && options.partial.is_none() {
@@ -129,6 +138,20 @@ impl ResultOptions {
         let known = ResultOption::NAMES.iter().find(|(known, _)| *known == name.as_bytes());
         let (_, option) = known.ok_or(Fault::syntax("Unknown result option"))?;
         self.bits |= option.bit();
+        if *option == ResultOption::Update {
+            self.parse_new_items(cursor)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the items behind UPDATE, if there are some. The grammar has no space before them, the examples have one.
+    fn parse_new_items(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+        let mut ahead = cursor.clone();
+        ahead.skip_spaces();
+        if ahead.peek() == Some(b'(') {
+            FetchArguments::parse_items(&mut ahead, &mut self.new_items)?;
+            *cursor = ahead;
+        }
         Ok(())
     }
 }
@@ -161,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn update_may_have_items() {
+        for text in ["RETURN (COUNT UPDATE (UID FLAGS)) ALL", "RETURN (UPDATE(UID FLAGS UID) COUNT) ALL"] {
+            let parsed = options(text);
+            assert!(parsed.has(ResultOption::Update) && parsed.has(ResultOption::Count), "{text}");
+            assert_eq!(parsed.new_items(), [FetchItem::Uid, FetchItem::Flags], "{text}");
+        }
+        assert_eq!(options("RETURN (UPDATE) ALL").new_items(), []);
+    }
+
+    #[test]
     fn an_empty_list_means_all() {
         assert_eq!(options("RETURN () ALL"), ResultOptions::ALL);
         assert_eq!(options("RETURN( ) ALL"), ResultOptions::ALL);
@@ -187,6 +220,9 @@ mod tests {
             "RETURN (PARTIAL) ALL",
             "RETURN (PARTIAL 0:2) ALL",
             "RETURN (MIN(5)) ALL",
+            "RETURN (UPDATE ()) ALL",
+            "RETURN (UPDATE (NONE)) ALL",
+            "RETURN (COUNT (UID)) ALL",
             "RETURN (1:5) ALL",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -92,7 +92,13 @@ impl Printer<'_> {
     fn result_options(&mut self, options: &ResultOptions) {
         self.word("RETURN");
         self.list(|printer| {
-            options.names().for_each(|name| printer.word(name));
+            for name in options.names() {
+                printer.word(name);
+                if name == "UPDATE" && !options.new_items().is_empty() {
+                    printer
+                        .list(|printer| options.new_items().iter().for_each(|item| printer.fetch_item(item)));
+                }
+            }
             if let Some(range) = options.partial() {
                 printer.word("PARTIAL");
                 range.write(printer.begin());

@@ -89,8 +89,12 @@ impl Draw {
     }
 
     fn result_options(&mut self, key: &SearchKey) -> ResultOptions {
-        let mut options =
-            self.each_once(&["MIN", "MAX", "COUNT", "SAVE", "UPDATE", "CONTEXT"].map(str::to_owned));
+        let mut options = self.each_once(&["MIN", "MAX", "COUNT", "SAVE", "CONTEXT"].map(str::to_owned));
+        match self.below(4) {
+            0 => options.push("UPDATE".to_owned()),
+            1 => options.push("UPDATE (UID FLAGS BODY.PEEK[HEADER.FIELDS (TO)])".to_owned()),
+            _ => {}
+        }
         match self.below(3) {
             0 => options.push("ALL".to_owned()),
             1 => options.push(format!("PARTIAL -{}:-{}", self.number_32(), self.number_32())),
