@@ -2,8 +2,8 @@
 //!
 //! Nothing here compares clocks of two processes. A sign of life is a word that changes, and a thread is as long still as the
 //! router itself has watched it not change. Three kinds of stillness are no hang: waiting for the disk (state D), waiting
-//! for a processor (state R, without getting one), and the router's own absence. A handler that hangs is condemned and
-//! killed; its sessions go on as those of any that died.
+//! for a processor, and the router's own absence. So of a thread that runs (state R) only the time counts for which it had a processor: on a machine with
+//! ten times too much to do, a turn of half a second takes five. A handler that hangs is condemned and killed; its sessions go on as those of any that died.
 
 use crate::log::{Level, event};
 use crate::server::Server;
@@ -11,8 +11,6 @@ use shm_abi::{HandlerRow, HandlerState, Heartbeat, MAX_WORKERS, Table, WorkerSta
 use std::collections::HashMap;
 use std::fs;
 
-/// The share of a processor that a running thread must have got for its stillness to count: one part in so many.
-const STARVED_PART: u64 = 10;
 /// Milliseconds of a clock tick in `/proc`, which has a hundred a second on every machine.
 const PROC_TICK_MS: u64 = 10;
 
@@ -72,9 +70,7 @@ impl Watch {
                     .processor_ms
                     .replace(processor_ms)
                     .map(|before| processor_ms.saturating_sub(before));
-                if got.is_none_or(|got| got >= passed_ms / STARVED_PART) {
-                    still.still_ms += passed_ms;
-                }
+                still.still_ms += got.map_or(0, |got| got.min(passed_ms));
             }
         }
         still.still_ms
@@ -202,7 +198,8 @@ mod tests {
             [0, 0, 0]
         );
         let runs = |processor_ms| (7, ThreadState::Runs { processor_ms });
-        assert_eq!(still(&[runs(0), runs(100), runs(140), runs(150), runs(200)]), [0, 500, 500, 500, 1000]);
+        // It had been watched for a while before it ran: that is not counted.
+        assert_eq!(still(&[runs(9000), runs(9100), runs(9140), runs(9140), runs(9700)]), [0, 0, 40, 40, 540]);
     }
 
     #[test]
