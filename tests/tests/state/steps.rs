@@ -104,6 +104,11 @@ impl Client {
 
     /// Keeps what is known of a mailbox that is not selected any more. New messages that were not fetched are not known.
     fn remember(&mut self, mailbox: usize, mut model: Model) {
+        if !model.by_uid {
+            // Behind a message without a UID no number is sure: a client that goes on from there would not ask for the one before.
+            let sure = model.messages.iter().take_while(|message| message.uid.is_some()).count();
+            model.messages.truncate(sure);
+        }
         model.messages.retain(|message| message.uid.is_some());
         (model.fetched, model.told) = (0, None);
         self.cache[mailbox] = self.kind.qresync.then_some(model);
