@@ -1,7 +1,7 @@
-"""Compares ENVELOPE and BODYSTRUCTURE with what Python's email package reads: HOST PORT USER PASSWORD CORPUS.
+"""Compares ENVELOPE and BODYSTRUCTURE with what Python's email package reads: HOST PORT USER PASSWORD CORPUS [MBOX...].
 
-Every message file under messages/ and synthetic/ is appended (CRLF line ends), read back octet for octet, and its structure
-compared field by field. Two independent parsers will not agree on broken mail; a difference is accepted only by a rule of
+Every message file under messages/ and synthetic/, and every message of the mboxes, is appended (CRLF line ends), read back octet for
+octet, and its structure compared field by field. Two independent parsers will not agree on broken mail; a difference is accepted only by a rule of
 `RULES` (with its reason) or by a line of structure_accepted.txt (path, field or pattern, reason). Rules that accept are counted and printed.
 A message may take 5 seconds at most.
 """
@@ -15,6 +15,7 @@ import re
 import sys
 import time
 
+from mailboxes import split
 from wire import Atom, Imap, nil
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -38,6 +39,12 @@ def raw(message, name):
         if key.lower() == name:
             return str(value)
     return None
+
+
+def raw_addresses(message, name):
+    """All header fields of that name, as one: where RFC 5322 allows one, some mail has two, and neither is the better one."""
+    values = [str(value) for key, value in message._headers if key.lower() == name]
+    return ", ".join(value for value in values if value.strip()) or None
 
 
 class Differences:
@@ -75,11 +82,11 @@ def envelope(message, wire, where, differences):
     for index, name in ((0, "date"), (1, "subject"), (8, "in-reply-to"), (9, "message-id")):
         differences.check(f"{where}{name}", text(raw(message, name)), text(nil(wire[index])))
     for index, name in ((2, "from"), (5, "to"), (6, "cc"), (7, "bcc")):
-        differences.check(f"{where}{name}", addresses(raw(message, name)), wire_addresses(wire[index]))
+        differences.check(f"{where}{name}", addresses(raw_addresses(message, name)), wire_addresses(wire[index]))
     # RFC 3501, 7.4.2: Sender and Reply-To default to From.
     for index, name in ((3, "sender"), (4, "reply-to")):
-        value = raw(message, name)
-        want = addresses(value) or addresses(raw(message, "from"))
+        value = raw_addresses(message, name)
+        want = addresses(value) or addresses(raw_addresses(message, "from"))
         differences.check(f"{where}{name}", want, wire_addresses(wire[index]))
 
 
@@ -181,6 +188,17 @@ def accepted_lines():
     return accepted
 
 
+def messages(corpus, mboxes):
+    """Names and octets of all messages."""
+    for path in files(corpus):
+        with open(os.path.join(corpus, path), "rb") as file:
+            yield path, file.read()
+    for path in mboxes:
+        with open(path, "rb") as file:
+            for number, octets in enumerate(split(file.read()), 1):
+                yield f"{os.path.basename(path)}#{number}", octets
+
+
 def files(corpus):
     with open(os.path.join(corpus, "MANIFEST.tsv"), encoding="utf-8") as manifest:
         for line in manifest:
@@ -191,14 +209,13 @@ def files(corpus):
 
 def main():
     sys.setrecursionlimit(40000)
-    host, port, user, password, corpus = sys.argv[1:6]
+    host, port, user, password, corpus, *mboxes = sys.argv[1:]
     imap = Imap(host, int(port), user, password)
     imap.command(b"CREATE Structure")
     accepted, used, rules = accepted_lines(), set(), {}
     count, failures, skipped = 0, [], []
-    for path in files(corpus):
-        with open(os.path.join(corpus, path), "rb") as file:
-            octets = re.sub(rb"\r?\n", b"\r\n", file.read())
+    for path, octets in messages(corpus, mboxes):
+        octets = re.sub(rb"\r?\n", b"\r\n", octets)
         if not octets or b"\0" in octets:
             skipped.append(path)
             continue
