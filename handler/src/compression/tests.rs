@@ -1,5 +1,7 @@
 //! What is deflated is inflated again, in pieces of any size and over rests; what is broken is found; memory is bounded.
 
+mod any_octets;
+
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec;
 
