@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::error::{Result, StoreError};
 use crate::ids::PageId;
 use crate::log::frame::{LOG_HEAD_BYTES, LogKind, LogName};
-use crate::reserve::with_reserve;
+use crate::reserve::Reserve;
 use crate::text::{with_crc, without_crc};
 
 const FIRST_LINE: &str = "lode checkpoint 1";
@@ -88,10 +88,10 @@ impl Checkpoint {
     pub(crate) fn write(&self, disk: &Disk, partition: &Path, writer: u16) -> Result<()> {
         let path = checkpoint_path(partition, writer);
         let text = self.to_text(writer);
-        with_reserve(disk, partition.parent().unwrap_or(partition), || {
-            disk.replace_file(&path, text.as_bytes())
-        })
-        .map_err(StoreError::io(&path, "write"))
+        let folder = partition.parent().unwrap_or(partition);
+        Reserve::State
+            .with(disk, folder, || disk.replace_file(&path, text.as_bytes()))
+            .map_err(StoreError::io(&path, "write"))
     }
 
     fn to_text(&self, writer: u16) -> String {

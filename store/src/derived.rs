@@ -22,6 +22,7 @@ use crate::damage::Damages;
 use crate::disk::{Disk, Mutation};
 use crate::error::{Result, StoreError};
 use crate::ids::{MailboxId, MessageId, ModSeq, PageId, Uid, UserId};
+use crate::last_step::LastStep;
 use crate::lists::{CachedList, MailboxList};
 use crate::locks::LockKey;
 use crate::log::LogName;
@@ -80,6 +81,8 @@ impl Source {
 pub(crate) enum Pass {
     /// They are not: the transaction that made them puts them there.
     First,
+    /// They are not, but for those that the same transaction put there before it was short of something.
+    Resumed,
     /// They may be, in part or altogether. What is gone meanwhile is passed over.
     Again,
 }
@@ -96,6 +99,7 @@ pub(crate) struct Derived {
     /// The file that says that views are being made from the beginnings of all logs.
     rebuild: PathBuf,
     pub(crate) usages: Usages,
+    pub(crate) last_step: LastStep,
     lists: Cache<UserId, CachedList>,
     mailboxes: Cache<MailboxId, Mailbox>,
     seen: Cache<seen::Key, CachedSeen>,
@@ -138,6 +142,7 @@ impl Derived {
             epoch,
             damages: Damages::default(),
             usages: Usages::new(disk, epoch),
+            last_step: LastStep::new(disk, partition.parent().unwrap_or(partition).to_path_buf()),
             lists: Cache::new(CACHED_LISTS),
             mailboxes: Cache::new(open_mailboxes),
             seen: Cache::new(CACHED_SEEN),
@@ -396,7 +401,9 @@ impl Derived {
             return Ok(None);
         };
         let references = match pass {
-            Pass::First => changes.iter().filter(|change| matches!(change, Change::Add { .. })).count(),
+            Pass::First | Pass::Resumed => {
+                changes.iter().filter(|change| matches!(change, Change::Add { .. })).count()
+            }
             // Counted one by one where they turn out to be new.
             Pass::Again => 0,
         };
@@ -444,7 +451,15 @@ impl Derived {
                 Err(StoreError::NotFound(_)) if pass == Pass::Again => continue,
                 path => path?,
             };
-            if pass == Pass::First {
+            let is_ours = || {
+                let there = Mailbox::open(&self.disk, &path, *mailbox);
+                there.is_ok_and(|there| there.uid_validity() == *uid_validity && there.epoch() == self.epoch)
+            };
+            if pass == Pass::Resumed && is_ours() {
+                // It may be in the list already, and somebody have it open.
+                continue;
+            }
+            if pass != Pass::Again {
                 Mailbox::create(&self.disk, &path, *mailbox, *uid_validity, self.epoch)?;
                 self.forget(*mailbox);
                 continue;
@@ -560,7 +575,7 @@ impl Derived {
         if pass == Pass::Again && open.is_released()? {
             return Ok(());
         }
-        let counted = if pass == Pass::First { own_message } else { None };
+        let counted = if pass == Pass::Again { None } else { own_message };
         let mut directories = LastDirectory { pages: &self.pages, last: None };
         let mut writer = open.writer()?;
         let mut highest_modseq = ModSeq(0);

@@ -44,6 +44,7 @@ mod commit_times;
 mod compact;
 mod date;
 mod derived;
+mod last_step;
 mod locks;
 mod log;
 mod page;

@@ -1,42 +1,89 @@
-//! Space that is kept for the few small files without which a full disk could be neither opened nor closed cleanly: the file `reserve` in the
-//! store's folder. It is given up when one of them finds no room, and made again when there is some.
+//! Space that is kept for what must not fail because the disk is full. It is a file in the store's folder that is given up when there is no room, and made
+//! again when there is some.
+//!
+//! There are two, so that what the one is given up for never costs the other: `reserve`, for the few small files without which a full disk could be neither
+//! opened nor closed cleanly, and `reserve-views`, for the views of a change whose frame is in its log (`last_step.rs`).
 
 use std::io;
 use std::path::Path;
 
 use crate::disk::Disk;
+use crate::error::StoreError;
 
-/// Enough for a state, and a checkpoint of each of some dozen writers, on any file system; or what of it there is room for.
+/// Enough for a state, and a checkpoint of each of some dozen writers, or for the files of a new user, on any file system; or what of it there is room for.
 const RESERVED_BYTES: [u64; 4] = [256 * 1024, 128 * 1024, 64 * 1024, 16 * 1024];
 
-/// Does `work`, which replaces a small file in the store in `folder`; once more without the reserve, if there is no room.
-pub(crate) fn with_reserve(disk: &Disk, folder: &Path, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    match work() {
-        Err(error) if is_out_of_space(&error) && disk.remove_file(&folder.join("reserve")).is_ok() => {
-            let done = work();
-            // The file that was replaced has given back what the new one takes.
-            make_reserve(disk, folder);
-            done
+/// What space is kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// The state and checkpoints.
+    State,
+    /// Views of changes that are in the logs.
+    Views,
+}
+
+impl Reserve {
+    /// All there are.
+    pub(crate) const ALL: [Reserve; 2] = [Reserve::State, Reserve::Views];
+
+    /// The file's name in the store's folder.
+    pub(crate) fn file_name(self) -> &'static str {
+        match self {
+            Reserve::State => "reserve",
+            Reserve::Views => "reserve-views",
         }
-        done => done,
+    }
+
+    /// Does `work` in the store in `folder`; once more without the reserve, if there was no room.
+    pub(crate) fn with<T, E: SaysFull>(
+        self,
+        disk: &Disk,
+        folder: &Path,
+        mut work: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match work() {
+            Err(error) if error.says_full() && disk.remove_file(&folder.join(self.file_name())).is_ok() => {
+                let done = work();
+                // What was replaced may have given back what the new takes.
+                self.make(disk, folder);
+                done
+            }
+            done => done,
+        }
+    }
+
+    /// Takes the space, unless it is taken; whether it is. That there is none is no error: whoever needs it will say so.
+    pub(crate) fn make(self, disk: &Disk, folder: &Path) -> bool {
+        let path = folder.join(self.file_name());
+        if disk.exists(&path) {
+            return true;
+        }
+        // Another process may be doing the same.
+        let Ok(file) = disk.create_new(&path) else { return disk.exists(&path) };
+        let is_made = RESERVED_BYTES.iter().any(|bytes| file.allocate(0, *bytes, false).is_ok());
+        if !is_made {
+            let _ = disk.remove_file(&path);
+        }
+        is_made
     }
 }
 
-/// Takes the space, unless it is taken. That there is none is no error: whoever needs it will say so.
-pub(crate) fn make_reserve(disk: &Disk, folder: &Path) {
-    let path = folder.join("reserve");
-    if disk.exists(&path) {
-        return;
-    }
-    // Another process may be doing the same.
-    let Ok(file) = disk.create_new(&path) else { return };
-    if !RESERVED_BYTES.iter().any(|bytes| file.allocate(0, *bytes, false).is_ok()) {
-        let _ = disk.remove_file(&path);
+/// An error that may say that there is no room.
+pub(crate) trait SaysFull {
+    /// Whether it does.
+    fn says_full(&self) -> bool;
+}
+
+impl SaysFull for io::Error {
+    fn says_full(&self) -> bool {
+        matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
-fn is_out_of_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+impl SaysFull for StoreError {
+    fn says_full(&self) -> bool {
+        self.is_out_of_space()
+    }
 }
 
 #[cfg(test)]
@@ -47,26 +94,28 @@ mod tests {
 
     #[test]
     fn the_reserve_is_given_up_and_taken_again() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let disk = Disk::real();
-        let full = || Err(io::ErrorKind::StorageFull.into());
-        let tries = Cell::new(0);
-        let count = |result: io::Result<()>| {
-            tries.set(tries.get() + 1);
-            result
-        };
-        with_reserve(&disk, folder.path(), || count(full())).expect_err("there is no reserve");
-        assert_eq!(tries.replace(0), 1);
-        make_reserve(&disk, folder.path());
-        make_reserve(&disk, folder.path());
-        let path = folder.path().join("reserve");
-        assert_eq!(disk.metadata(&path).expect("there").len(), RESERVED_BYTES[0]);
-        with_reserve(&disk, folder.path(), || count(Err(io::ErrorKind::Other.into()))).expect_err("failed");
-        assert!(disk.exists(&path), "room would not have helped");
-        assert_eq!(tries.replace(0), 1);
-        with_reserve(&disk, folder.path(), || count(if disk.exists(&path) { full() } else { Ok(()) }))
-            .expect("room was made");
-        assert_eq!(tries.get(), 2);
-        assert!(disk.exists(&path), "for the next time");
+        for reserve in Reserve::ALL {
+            let folder = tempfile::tempdir().expect("a folder");
+            let disk = Disk::real();
+            let tries = Cell::new(0);
+            let with = |work: &dyn Fn() -> io::Result<()>| {
+                reserve.with(&disk, folder.path(), || {
+                    tries.set(tries.get() + 1);
+                    work()
+                })
+            };
+            let full = || Err(io::ErrorKind::StorageFull.into());
+            with(&full).expect_err("there is no reserve");
+            assert_eq!(tries.replace(0), 1);
+            assert!(reserve.make(&disk, folder.path()) && reserve.make(&disk, folder.path()));
+            let path = folder.path().join(reserve.file_name());
+            assert_eq!(disk.metadata(&path).expect("there").len(), RESERVED_BYTES[0]);
+            with(&|| Err(io::ErrorKind::Other.into())).expect_err("failed");
+            assert!(disk.exists(&path), "room would not have helped");
+            assert_eq!(tries.replace(0), 1);
+            with(&|| if disk.exists(&path) { full() } else { Ok(()) }).expect("room was made");
+            assert_eq!(tries.get(), 2);
+            assert!(disk.exists(&path), "for the next time");
+        }
     }
 }

@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StoreError};
 use crate::locks::{Locks, Syncs};
-use crate::reserve::with_reserve;
+use crate::reserve::Reserve;
 use crate::text::{with_crc, without_crc};
 
 const FORMAT_LINE: &str = "lode store 1";
@@ -96,7 +96,8 @@ impl State {
 
     pub(crate) fn write(&self, disk: &Disk, folder: &Path) -> Result<()> {
         let path = folder.join("state");
-        with_reserve(disk, folder, || disk.replace_file(&path, self.to_text().as_bytes()))
+        Reserve::State
+            .with(disk, folder, || disk.replace_file(&path, self.to_text().as_bytes()))
             .map_err(StoreError::io(&path, "write"))
     }
 

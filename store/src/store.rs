@@ -37,7 +37,7 @@ use crate::quota::Limits;
 use crate::quota::known::KnownLimits;
 use crate::reading::Withheld;
 use crate::recovery;
-use crate::reserve::make_reserve;
+use crate::reserve::Reserve;
 use crate::state::{Claim, FIRST_TOOL, Left, Opened, State, WriterClaim, boot_id};
 use crate::txn::Txn;
 use crate::txn::equal::EqualMessages;
@@ -319,7 +319,9 @@ impl Store {
             page_set_back.write(&store.derived.disk, &store.partition, store.writer())?;
             store.locks.count_set_back();
         }
-        make_reserve(&store.derived.disk, &store.folder);
+        for reserve in Reserve::ALL {
+            reserve.make(&store.derived.disk, &store.folder);
+        }
         if options.background == Background::Threads {
             store.spawn_threads()?;
             if matches!(options.writer, WriterChoice::Handler(_)) {
@@ -539,8 +541,10 @@ impl Store {
         self.derived.keep_usage(open)?;
         // Who only reads after a failed sync need not write.
         if self.committer.check_writable().is_ok() {
-            let said = recovery::changes_in_doubt(open, &report)
-                .and_then(|changes| self.append_snapshot(crate::prune::encode(&changes)));
+            let said = recovery::changes_in_doubt(open, &report).and_then(|changes| {
+                // A full disk is no reason to keep anybody from reading.
+                self.derived.last_step.with_space(|| self.append_snapshot(crate::prune::encode(&changes)))
+            });
             if let Err(error) = said {
                 open.owe_epoch(before);
                 return Err(error);

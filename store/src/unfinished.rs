@@ -25,7 +25,7 @@ pub(crate) fn take_and_repair<'a>(
 /// Finishes what earlier owners of the locks that are `held` left half-done.
 pub(crate) fn finish(locks: &Locks, derived: &Derived, held: &Held<'_>) -> Result<()> {
     for (stripe, intent) in held.left_behind() {
-        repair(derived, stripe, &intent)?;
+        derived.last_step.finish(|| repair(derived, stripe, &intent))?;
         // They may have been among what was repaired.
         locks.count_quota_change();
         held.clear_one(stripe);

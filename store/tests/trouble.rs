@@ -45,6 +45,11 @@ fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_anew() {
     assert!(range.offset() < 200, "{range:?}");
 }
 
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
+
 /// Not a test by itself: a process that may not open any more files for a while.
 #[test]
 fn child_without_files() {
@@ -77,14 +82,26 @@ fn child_without_files() {
         }
     };
     let mut copied = 0;
+    let mut made = vec!["INBOX".to_string()];
     let mut is_refused = false;
-    for _ in 0..64 {
+    for turn in 0..64 {
         let mut txn = store.begin();
         txn.copy(inbox(ann), &[CellIndex(1)], inbox(ann));
         match txn.commit() {
             Ok(committed) => {
                 store.wait(committed.ticket).expect("durable");
                 copied += 1;
+            }
+            Err(_) => is_refused = true,
+        }
+        take_all();
+        let name = format!("Box{turn}");
+        let mut txn = store.begin();
+        txn.create_mailbox(ann, &name, None);
+        match txn.commit() {
+            Ok(committed) => {
+                store.wait(committed.ticket).expect("durable");
+                made.push(name);
             }
             Err(_) => is_refused = true,
         }
@@ -103,13 +120,20 @@ fn child_without_files() {
     assert_eq!(store.failure(), None, "nothing of this is final");
     drop(files);
 
+    // Whoever takes the locks next finds nothing left to be done.
+    let repairs = store.counters().repairs.get();
     store.wait(deliver(&store, &vec![b'x'; 200_000], vec![to(inbox(bob))]).ticket).expect("durable");
     let mut txn = store.begin();
     txn.copy(inbox(ann), &[CellIndex(1)], inbox(bob));
     store.wait(txn.commit().expect("copied").ticket).expect("durable");
     let mut txn = store.begin();
-    txn.create_mailbox(ann, "Box2", None);
+    txn.create_mailbox(ann, "Last", None);
     store.wait(txn.commit().expect("made").ticket).expect("durable");
+    made.push("Last".to_string());
+    assert_eq!(store.counters().repairs.get(), repairs, "a change that was refused was under way");
+    let list = store.mailbox_list(ann).expect("readable");
+    let names: Vec<String> = list.entries().iter().map(|entry| entry.name.clone()).collect();
+    assert_eq!(sorted(names), sorted(made), "what was refused was not done");
     store.checkpoint().expect("written");
     assert_eq!((live(&store, inbox(ann)).len(), live(&store, inbox(bob)).len()), (3 + copied, 2));
     println!("@done {copied}");

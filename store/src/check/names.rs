@@ -180,7 +180,7 @@ pub(super) fn folders(check: &Check<'_>) {
     let store = check.store;
     unknown(check, store.path(), &|name, is_dir| match is_dir {
         true => matches!(name, "p0" | "lost+found"),
-        false => matches!(name, "FORMAT" | "state" | "catalog" | "reserve"),
+        false => matches!(name, "FORMAT" | "state" | "catalog" | "reserve" | "reserve-views"),
     });
     let partition = store.path().join("p0");
     unknown(check, &partition, &|name, is_dir| match is_dir {

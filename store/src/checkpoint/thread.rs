@@ -11,7 +11,7 @@ use crate::disk::{Disk, Mutation};
 use crate::error::{Result, StoreError};
 use crate::in_hand::{Condvar, Mutex};
 use crate::log::Logs;
-use crate::reserve::make_reserve;
+use crate::reserve::Reserve;
 
 /// So many changes more would take long to replay: a checkpoint is due before its time.
 const CHANGES_MOST: usize = 1 << 18;
@@ -118,7 +118,9 @@ impl CheckpointThread {
         self.committer.check_syncs()?;
         self.synced.store(number, Ordering::SeqCst);
         checkpoint.write(&self.disk, &self.partition, self.writer)?;
-        make_reserve(&self.disk, self.partition.parent().unwrap_or(&self.partition));
+        for reserve in Reserve::ALL {
+            reserve.make(&self.disk, self.partition.parent().unwrap_or(&self.partition));
+        }
         self.logs.prune(&checkpoint);
         self.counters.checkpoints.add(1);
         Ok(())

@@ -14,6 +14,7 @@ pub(crate) mod relief;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod sizes;
+pub(crate) mod spare;
 
 use std::fs::Metadata;
 use std::io;

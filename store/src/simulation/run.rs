@@ -504,10 +504,9 @@ impl Run {
             if !self.faulty {
                 return Err(format!("refused: {error}"));
             }
-            let out_of_space = cause.is_out_of_space();
             self.abandon_failed();
             let done = self.after_death(wish, now_seconds)?;
-            if done.is_some() && out_of_space && !wish.mailboxes().is_empty() && wish.list_of().is_none() {
+            if done.is_some() && (cause.is_out_of_space() || cause.is_shortage()) {
                 return Err(format!("it was refused and happened: {error}"));
             }
             return Ok(done);

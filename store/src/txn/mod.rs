@@ -270,8 +270,8 @@ impl<'store> Txn<'store> {
     }
 
     /// Does it all. When this returns, every process sees the changes; they last once the ticket is durable. An error means
-    /// that nothing was changed (but for an I/O error while the views were patched: then whoever takes a lock next completes the
-    /// change).
+    /// that nothing was changed, but for an error of the disk, or a damaged file, while the views were patched: then whoever takes a lock next completes the
+    /// change. Too few descriptors, too little memory and a full disk refuse a change before it is in the log, and none after that (`last_step.rs`).
     pub fn commit(self) -> Result<Committed, ChangeError> {
         let Txn { store, mut content, operations, actor } = self;
         store.check_writable()?;
@@ -362,22 +362,17 @@ fn write(
     if bytes.len() > CHANGES_MOST_BYTES {
         return Err(ChangeError::Limit("messages at once"));
     }
+    store.derived.last_step.prepare(&changes)?;
     let (log, head, in_flight) = append(store, held, own.as_ref(), &bytes)?;
     if must_be_durable_first(&changes) && !is_mutated_order(&store.derived.disk, &changes) {
         store.committer.sync_now(&log, &store.logs)?;
     }
     let source = Source::new(log.name(), in_flight.offset(), &head);
-    if let Some((own, content)) = &own {
-        let adds = changes.iter().filter(|change| matches!(change, Change::Add { .. })).count();
-        let directory = store.pages.directory(own.id.page)?;
-        let references = u32::try_from(adds).unwrap_or(u32::MAX);
-        directory.fill(own.id.index, &source.place(own.header_size), references)?;
-        if let Some(record) = &content.record_place {
-            directory.set_record(own.id.index, record)?;
-        }
-    }
-    let concerns = |key: LockKey| held.covers(key);
-    store.derived.apply(&source, &changes, &concerns, Pass::First)?;
+    let mut pass = Pass::First;
+    store.derived.last_step.finish(|| {
+        let of_this_try = std::mem::replace(&mut pass, Pass::Resumed);
+        put_into_views(store, held, own.as_ref(), &source, &changes, of_this_try)
+    })?;
     if changes.iter().any(|change| matches!(change, Change::Quota { .. })) {
         store.count_quota_change();
     }
@@ -394,6 +389,28 @@ fn write(
         _ => (),
     }
     Ok(Committed { ticket, outcomes, touched })
+}
+
+/// Step 4 of a change. If it was short of something on the way, it may be done again, as [`Pass::Resumed`].
+fn put_into_views(
+    store: &Store,
+    held: &Held<'_>,
+    own: Option<&(&OwnMessage, Content)>,
+    source: &Source,
+    changes: &[Change],
+    pass: Pass,
+) -> Result<(), StoreError> {
+    if let Some((own, content)) = own {
+        let adds = changes.iter().filter(|change| matches!(change, Change::Add { .. })).count();
+        let directory = store.pages.directory(own.id.page)?;
+        let references = u32::try_from(adds).unwrap_or(u32::MAX);
+        directory.fill(own.id.index, &source.place(own.header_size), references)?;
+        if let Some(record) = &content.record_place {
+            directory.set_record(own.id.index, record)?;
+        }
+    }
+    let concerns = |key: LockKey| held.covers(key);
+    store.derived.apply(source, changes, &concerns, pass)
 }
 
 /// Appends the frame: to the bucket that has or gets the content, or else to the journal.

@@ -78,10 +78,23 @@ impl SimulatedDisk {
         self.between_points(Call::Remove, path, || {
             let mut state = self.begin(Call::Remove)?;
             let (folder, name) = self.find_place(&state, path)?;
+            let given_back = self.space_of(&state, path)?;
             remove(path)?;
             state.tree.remove(folder, name);
+            state.faults.give_room(given_back);
             Ok(())
         })
+    }
+
+    /// Octets that a file gives back when it loses this name. (At once, also if somebody has it open.)
+    fn space_of(&self, state: &State, path: &Path) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(path)?;
+        if metadata.is_dir() || metadata.nlink() > 1 {
+            return Ok(0);
+        }
+        let reserved = state.tree.file(self.find(state, path)?).map_or(0, |file| file.reserved);
+        Ok(metadata.len().max(reserved))
     }
 
     pub(in crate::disk) fn create_dir(&self, path: &Path) -> io::Result<()> {

@@ -148,6 +148,13 @@ impl Faults {
         taken
     }
 
+    /// Octets were given back.
+    pub(super) fn give_room(&mut self, bytes: u64) {
+        if let Some(room) = &mut self.room {
+            *room = room.saturating_add(bytes);
+        }
+    }
+
     /// Whether a new file or folder finds a place.
     pub(super) fn has_room(&self) -> bool {
         self.room != Some(0)
