@@ -96,7 +96,7 @@ impl RealDisk {
     pub(super) fn random_number(self) -> Result<u64> {
         let path = Path::new("/dev/urandom");
         let mut bytes = [0; 8];
-        File::open(path)
+        with_relief(|| File::open(path))
             .and_then(|mut source| source.read_exact(&mut bytes))
             .map_err(StoreError::io(path, "read"))?;
         Ok(u64::from_ne_bytes(bytes))

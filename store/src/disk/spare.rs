@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::relief::{ask_all, with_relief};
+use crate::error::Result;
 use crate::in_hand::Mutex;
 
 /// More than a last step has open at one time (a mailbox, its marks or annotations, a directory, the usage view, a list), for who else opens something at
@@ -47,13 +48,20 @@ impl Spare {
         Ok(())
     }
 
-    /// Does `work` with all of them given up for it, by one thread at a time.
-    pub(crate) fn spend<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Does `work` with half of them given up for it; as long as it is short of something, again with half of those that are left. By one thread at a
+    /// time.
+    pub(crate) fn spend<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_whole.store(false, Ordering::Release);
         ask_all();
-        kept.clear();
-        let done = work();
+        let done = loop {
+            let left = kept.len() / 2;
+            kept.truncate(left);
+            match work() {
+                Err(error) if error.is_shortage() && left > 0 => (),
+                done => break done,
+            }
+        };
         // What cannot be had now is asked for again by the next change.
         let _ = self.fill(&mut kept);
         done
@@ -62,15 +70,29 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use nix::errno::Errno;
+
     use super::*;
+    use crate::error::StoreError;
 
     #[test]
     fn what_was_spent_is_there_again() {
         let spare = Spare::new();
         let kept = || spare.kept.lock().expect("not poisoned").len();
         assert_eq!(kept(), KEPT);
-        let during = spare.spend(|| spare.is_whole.load(Ordering::Acquire));
-        assert!(!during, "others wait until they are there again");
+        let during = spare.spend(|| Ok(spare.is_whole.load(Ordering::Acquire)));
+        assert!(!during.expect("done"), "others wait until they are there again");
+        assert_eq!(kept(), KEPT);
+        let mut tries = 0;
+        let short = || StoreError::io(Path::new("x"), "open")(Errno::EMFILE.into());
+        let done = spare.spend(|| {
+            tries += 1;
+            if tries < 3 { Err(short()) } else { Ok(tries) }
+        });
+        assert_eq!((done.expect("done"), kept()), (3, KEPT));
+        spare.spend(|| Err::<(), _>(short())).expect_err("there is an end");
         assert_eq!(kept(), KEPT);
         spare.make_whole().expect("nothing is missing");
         assert_eq!(kept(), KEPT);
