@@ -271,7 +271,8 @@ impl<'store> Txn<'store> {
 
     /// Does it all. When this returns, every process sees the changes; they last once the ticket is durable. An error means
     /// that nothing was changed, but for an error of the disk, or a damaged file, while the views were patched: then whoever takes a lock next completes the
-    /// change. Too few descriptors, too little memory and a full disk refuse a change before it is in the log, and none after that (`last_step.rs`).
+    /// change. Too few descriptors, too little memory and a full disk refuse a change before it is in the log, and none after that, as far as what is
+    /// kept for the last step reaches (`last_step.rs`).
     pub fn commit(self) -> Result<Committed, ChangeError> {
         let Txn { store, mut content, operations, actor } = self;
         store.check_writable()?;
