@@ -462,7 +462,7 @@ fn a_copy_lasts_of_what_was_written_on_a_day_that_came_once_more() {
 #[test]
 fn a_deleted_mailbox_of_which_the_cells_alone_are_left_misses_no_annotations() {
     holds("alone", |number| {
-        let [made, deleted] = [mailbox(9), Operation::DeleteMailbox { user: 0, mailbox: 1 }];
+        let [made, deleted] = [mailbox(1), Operation::DeleteMailbox { user: 0, mailbox: 1 }];
         let noted = |value| Operation::Annotate {
             reader: 0,
             mailbox: 1,
@@ -473,7 +473,7 @@ fn a_deleted_mailbox_of_which_the_cells_alone_are_left_misses_no_annotations() {
         };
         let collect = Step::Collect { writer: 0, all: true, recount: true };
         let mut steps = vec![user(0, 0)];
-        steps.extend([made, delivery(&[1]), noted(7)].map(|what| Step::Do { writer: 0, what }));
+        steps.extend([made, delivery(&[1]), noted(200)].map(|what| Step::Do { writer: 0, what }));
         steps.extend([Step::Round { writer: 0 }, Step::Do { writer: 0, what: deleted }]);
         // Power cuts come while the folder goes.
         steps.extend([collect.clone(), Step::Cuts { count: 20 }, Step::PowerCut, collect]);
