@@ -37,26 +37,36 @@ const HANDLER_CRASHES_MAX: usize = 60;
 
 /// Programs whose handler knows X-FAULT, in a folder that goes with the value.
 fn faulty_programs() -> tempfile::TempDir {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let own = std::env::current_exe().expect("a test has a path");
-    let target = own.ancestors().nth(3).expect("a target folder");
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "handler", "--features", "fault-injection"])
-        .args(["--bin", "handler-with-faults", "--target-dir"])
-        .arg(target)
-        .current_dir(workspace)
-        .status()
-        .expect("cargo runs");
-    assert!(built.success(), "the handler with faults cannot be built");
     let folder = tempfile::Builder::new().prefix("lode-faults-").tempdir().expect("a folder");
     let copy = |from: PathBuf, name: &str| {
         fs::copy(&from, folder.path().join(name))
             .unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
     };
     copy(binary("router"), "router");
-    copy(target.join("debug/handler-with-faults"), "handler");
+    copy(faulty_handler(), "handler");
     folder
+}
+
+/// The one in `LODE_BIN_DIR`, if it is there; else it is built.
+fn faulty_handler() -> PathBuf {
+    const NAME: &str = "handler-with-faults";
+    let given = std::env::var_os("LODE_BIN_DIR").map(|folder| Path::new(&folder).join(NAME));
+    if let Some(given) = given.filter(|given| given.is_file()) {
+        return given;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let own = std::env::current_exe().expect("a test has a path");
+    let target = own.ancestors().nth(3).expect("a target folder");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "handler", "--features", "fault-injection"])
+        .args(["--bin", NAME, "--target-dir"])
+        .arg(target)
+        .current_dir(workspace)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "the handler with faults cannot be built");
+    target.join("debug").join(NAME)
 }
 
 /// What a run came to.
