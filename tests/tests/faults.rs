@@ -29,6 +29,8 @@ const GUILTY: &str = "mallory";
 const END_MOST: Duration = Duration::from_secs(5);
 /// How long a hang may take beyond that: until the watchdog comes.
 const HANG: Duration = Duration::from_secs(5);
+/// How often memory is looked at in the course of a run.
+const SAMPLES: usize = 25;
 /// Threads that drive clients.
 const DRIVERS: usize = 10;
 /// Memory that one crash may leave behind in its handler, and after how many a handler is replaced.
@@ -79,6 +81,32 @@ struct Outcome {
     longest: Duration,
     /// The longest time that the end of a session that crashed took, but for what a hang may take.
     longest_end: Duration,
+    /// Memory in the course of the run.
+    samples: Vec<Sample>,
+}
+
+/// What the processes held after so many crashes.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "printed")]
+struct Sample {
+    after: Duration,
+    crashes: usize,
+    handlers: usize,
+    router_kib: u64,
+    handlers_kib: u64,
+}
+
+impl Sample {
+    fn take(server: &Server, crashes: usize, begun: Instant) -> Sample {
+        let handlers = server.handlers();
+        Sample {
+            after: begun.elapsed(),
+            crashes,
+            handlers: handlers.len(),
+            router_kib: process::pss(&[server.router()]) >> 10,
+            handlers_kib: process::pss(&handlers) >> 10,
+        }
+    }
 }
 
 /// Drives `clients` clients of all kinds, from user `first` on, all of them working all the time, while sessions of another user crash by
@@ -123,8 +151,14 @@ fn run(server: &Server, (first, clients): (usize, usize), kinds: &[&str], pause:
             });
         }
         ready.wait();
-        for kind in kinds {
+        let begun = Instant::now();
+        for (number, kind) in kinds.iter().enumerate() {
             thread::sleep(pause);
+            if number % kinds.len().div_ceil(SAMPLES) == 0 {
+                let sample = Sample::take(server, number, begun);
+                println!("{sample:?}");
+                found.lock().expect("no panic").samples.push(sample);
+            }
             let ended = crash(server, kind);
             let mut found = found.lock().expect("no panic");
             match ended {

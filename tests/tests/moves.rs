@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tests::imap::{Event, Imap, event};
 use tests::mail;
 use tests::pop3::Pop3;
-use tests::server::{Options, Server};
+use tests::server::{Options, PROCESS_PATIENCE, Server};
 
 /// A server with two handlers, both with sessions: the first fills up with one, so the next goes to the other.
 fn server() -> Server {
@@ -38,7 +38,7 @@ fn moved(server: &Server, user: &str, mut between: impl FnMut(u32)) {
             let other = if name.starts_with("0.") { "1" } else { "0" };
             server.lode(&["migrate", name, "--to", other]);
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PROCESS_PATIENCE;
         loop {
             let now = names(server, |line| line.contains(user));
             if now.len() == before.len() && now.is_disjoint(&before) {
@@ -175,7 +175,7 @@ fn a_transaction_moves_between_its_commands() {
             let other = if name.starts_with("0.") { "1" } else { "0" };
             server.lode(&["migrate", name, "--to", other]);
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PROCESS_PATIENCE;
         while !names(&server, |line| line.contains("lmtp")).is_disjoint(&before) {
             assert!(Instant::now() < deadline, "it does not move{}", server.tail());
             std::thread::sleep(Duration::from_millis(10));

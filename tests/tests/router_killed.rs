@@ -37,7 +37,7 @@ fn sessions_go_on_over_the_death_of_the_router() {
         server.imap("bob").ok("SELECT INBOX");
         server.deliver("ann", &mail::small("another"));
         let exists = 1 + round as u32;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PROCESS_PATIENCE;
         while sessions[0].ok("NOOP").exists() != Some(exists) {
             assert!(Instant::now() < deadline, "the change is not told");
         }
