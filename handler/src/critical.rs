@@ -5,6 +5,9 @@
 //! locks (the report, the quarantine of a message, the slot, watches, another worker) is done by the poll thread (`mend.rs`), and by
 //! the router if the process ends. The client hears of it from them, after the report: who comes back finds all of it done.
 //!
+//! A worker that hangs is brought to a critical signal, so that there is a report of it, too: when the router has lost patience, and is
+//! about to kill the process in any case.
+//!
 //! Nothing here allocates or locks: another worker may have crashed in the allocator at the same moment.
 
 use std::os::fd::RawFd;
@@ -12,7 +15,7 @@ use std::os::fd::RawFd;
 use nix::libc::SIGABRT;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
-use shm_abi::{CellFlags, Counter, CrashFacts, Heartbeat, Protocol, Tally};
+use shm_abi::{CellFlags, Counter, CrashFacts, Heartbeat, MAX_WORKERS, Protocol, Tally, WorkerStage};
 
 use crate::seats::{Seat, Stage};
 use crate::shared::Shared;
@@ -29,6 +32,9 @@ pub(crate) fn run(shared: &Shared) {
         // Interrupted or not, the seats tell.
         let _ = poll(&mut bell, PollTimeout::from(BEAT_EVERY_MS));
         shared.seats.hush();
+        if shared.seats.take_accusation() {
+            interrupt_longest(shared);
+        }
         for (number, seat) in shared.seats.all() {
             if seat.stage() == Stage::Crashed {
                 attend(shared, number, seat);
@@ -40,6 +46,15 @@ pub(crate) fn run(shared: &Shared) {
 /// Whether a crash with these facts leaves the rest of the process as it was.
 pub(crate) fn is_clean(facts: &CrashFacts) -> bool {
     facts.signal != SIGABRT && facts.allocator_depth == 0 && facts.engine_depth == 0
+}
+
+/// Stops the worker whose turn began first.
+fn interrupt_longest(shared: &Shared) {
+    let rows = (0..MAX_WORKERS).map(|number| shared.table.worker(shared.handler, number));
+    let running = rows.filter(|row| row.stage() == WorkerStage::Running && row.thread() != 0);
+    if let Some(row) = running.min_by_key(|row| row.since_ms()) {
+        signals::interrupt(row.thread());
+    }
 }
 
 fn attend(shared: &Shared, number: u32, seat: &Seat) {

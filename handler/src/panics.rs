@@ -42,7 +42,11 @@ pub(crate) fn install() {
     ONCE.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {
-            before(info);
+            // What ends a session alone is told by its report. The usual words would say it again, and with a backtrace in them they read
+            // the program's symbols into memory, tens of megabytes that the process keeps.
+            if !ends_session_alone() {
+                before(info);
+            }
             on_panic(info);
         }));
     });
@@ -51,6 +55,11 @@ pub(crate) fn install() {
 /// What the last panic of the calling thread said, and where.
 pub(crate) fn take_message() -> String {
     MESSAGE.take()
+}
+
+/// Whether a panic of the calling thread, here, leaves the rest of the process as it was.
+fn ends_session_alone() -> bool {
+    IN_TURN.get() && allocator::depth() == 0 && store::in_hand::depth() == 0 && signals::worker().is_some()
 }
 
 fn on_panic(info: &PanicHookInfo<'_>) {
@@ -66,7 +75,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
             facts.frames = signals::frames(shared.seats.seat(number).stack(), here);
             facts.instruction = place_of(info, facts.program_base);
             crash_row(shared, number, &facts);
-            if IN_TURN.get() && crate::critical::is_clean(&facts) {
+            if ends_session_alone() {
                 MESSAGE.set(message(info));
             } else {
                 signals::die(shared);

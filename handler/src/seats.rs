@@ -96,6 +96,7 @@ pub(crate) struct Seats {
     seats: Box<[Seat]>,
     bell: EventFd,
     ended: AtomicBool,
+    accused: AtomicBool,
 }
 
 impl Seats {
@@ -106,7 +107,8 @@ impl Seats {
     pub(crate) fn new() -> nix::Result<Seats> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let seats = std::iter::repeat_with(Seat::default).take(MAX_WORKERS as usize).collect();
-        Ok(Seats { seats, bell: EventFd::from_value_and_flags(0, flags)?, ended: AtomicBool::new(false) })
+        let bell = EventFd::from_value_and_flags(0, flags)?;
+        Ok(Seats { seats, bell, ended: AtomicBool::new(false), accused: AtomicBool::new(false) })
     }
 
     /// The seat of a worker.
@@ -133,6 +135,17 @@ impl Seats {
     /// The bell was heard.
     pub(crate) fn hush(&self) {
         let _ = self.bell.read();
+    }
+
+    /// The router found that a worker hangs. For the signal handler.
+    pub(crate) fn accuse(&self) {
+        self.accused.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Whether it did so since the last call.
+    pub(crate) fn take_accusation(&self) -> bool {
+        self.accused.swap(false, Ordering::SeqCst)
     }
 
     /// Lets the critical-signal thread end.

@@ -1,5 +1,5 @@
 #![allow(unsafe_code)]
-//! Critical signals: SIGSEGV, SIGBUS, SIGFPE, SIGILL, and SIGABRT.
+//! Critical signals: SIGSEGV, SIGBUS, SIGFPE, SIGILL, and SIGABRT; and SIGUSR2, by which the router says that a worker hangs.
 //!
 //! In a worker that runs a session, the signal handler stores what is known in the worker's row of the table, rings for the
 //! critical-signal thread (`critical.rs`), waits until that has taken care of the session, and leaves. In any other thread, or when
@@ -96,7 +96,23 @@ pub(crate) fn install() -> nix::Result<()> {
         // SAFETY: the handler does nothing that is not allowed in one; see its head.
         unsafe { sigaction(signal, &action) }?;
     }
-    Ok(())
+    let flags = SaFlags::SA_ONSTACK | SaFlags::SA_RESTART;
+    let accusation = SigAction::new(SigHandler::Handler(on_accusation), flags, SigSet::empty());
+    // SAFETY: the handler stores into an atomic and writes to an eventfd.
+    unsafe { sigaction(Signal::SIGUSR2, &accusation) }.map(|_| ())
+}
+
+/// Any thread may be the one that hears it.
+extern "C" fn on_accusation(_: libc::c_int) {
+    if let Some(shared) = process() {
+        shared.seats.accuse();
+    }
+}
+
+/// Has a thread of this process meet SIGABRT where it is: its row says then what it did, as after any other critical signal.
+pub(crate) fn interrupt(thread: u32) {
+    // SAFETY: sends a signal to a thread of this process, or to none.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread as libc::pid_t, libc::SIGABRT) };
 }
 
 extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {

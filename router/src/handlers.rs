@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::process::HandlerProcess;
-use crate::watchdog::Watch;
+use crate::watchdog::{Watch, Watched};
 use shm_abi::{Channel, SendError, ToHandler};
 use std::collections::HashMap;
 
@@ -19,8 +19,8 @@ pub(crate) struct Running {
     pub(crate) watch: Watch,
     /// It was condemned before it died: by itself, after a crash, or because it hung.
     pub(crate) condemned: bool,
-    /// It was killed because it hung.
-    pub(crate) hung: bool,
+    /// It hung, and is killed for that.
+    pub(crate) hung: Option<Hung>,
     /// It was asked to let go of all its sessions and to exit.
     pub(crate) draining: bool,
     /// When its end of the channel was closed; it should be gone soon.
@@ -31,6 +31,17 @@ pub(crate) struct Running {
     pub(crate) outbox: Vec<ToHandler>,
     /// Connections sent and not acknowledged, by cell; their sockets are kept until they are.
     pub(crate) in_flight: HashMap<u32, InFlight>,
+}
+
+/// How a handler hung.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hung {
+    /// The thread that did not move.
+    pub(crate) thread: Watched,
+    /// For how long it had not.
+    pub(crate) still_ms: u64,
+    /// Until then it may say what it was doing and end by itself.
+    pub(crate) kill_at_ms: u64,
 }
 
 /// A connection on its way.
@@ -56,7 +67,7 @@ impl Running {
             awaited: false,
             watch: Watch::default(),
             condemned: false,
-            hung: false,
+            hung: None,
             draining: false,
             closed_ms: None,
             congested: false,

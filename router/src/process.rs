@@ -90,6 +90,17 @@ impl HandlerProcess {
         let _ = pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
     }
 
+    /// Asks it to end and to leave word of what its thread with the number of the process was doing.
+    pub(crate) fn abort(&self) {
+        // The kernel gives a signal for a process to that thread if it takes it.
+        let _ = pidfd_send_signal(&self.pidfd, rustix::process::Signal::ABORT);
+    }
+
+    /// Asks it to end and to leave word of what its busiest worker was doing.
+    pub(crate) fn accuse(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, rustix::process::Signal::USR2);
+    }
+
     /// How it ended; `None` while it runs. A child is reaped by it.
     pub(crate) fn ended(&self) -> io::Result<Option<Ended>> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;

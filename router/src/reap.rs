@@ -41,15 +41,15 @@ impl Server {
             Some(_) => running.condemned,
             None => self.table.handler(handler).state() == HandlerState::Condemned,
         };
-        self.report_crashes(handler, running.process.pid());
+        self.report_crashes(handler, running.process.pid(), running.hung);
         let estate = self.inherit(handler, ended != Ended::Killed || condemned);
         self.table.clear_handler(handler);
         let expected = (self.phase != Phase::Serving || running.draining) && ended == Ended::Exit(0);
         if !expected && self.phase == Phase::Serving {
             self.count(match (running.hung, condemned) {
-                (true, _) => Tally::HandlerHung,
-                (false, true) => Tally::HandlerCondemned,
-                (false, false) => Tally::HandlerDied,
+                (Some(_), _) => Tally::HandlerHung,
+                (None, true) => Tally::HandlerCondemned,
+                (None, false) => Tally::HandlerDied,
             });
         }
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
@@ -95,14 +95,15 @@ impl Server {
         }
     }
 
-    /// Kills handlers that closed their channel and live on.
+    /// Kills handlers that hang or closed their channel, and live on.
     pub(crate) fn kill_closed(&mut self) {
         if self.phase != Phase::Serving {
             return;
         }
         let now_ms = self.now_ms;
         for running in self.handlers.iter_mut().flatten() {
-            if running.closed_ms.is_some_and(|closed| now_ms >= closed + CLOSED_GRACE_MS) {
+            let is_late = running.closed_ms.is_some_and(|closed| now_ms >= closed + CLOSED_GRACE_MS);
+            if is_late || running.hung.is_some_and(|hung| now_ms >= hung.kill_at_ms) {
                 running.process.kill();
             }
         }

@@ -3,14 +3,18 @@
 //! Nothing here compares clocks of two processes. A sign of life is a word that changes, and a thread is as long still as the
 //! router itself has watched it not change. Three kinds of stillness are no hang: waiting for the disk (state D), waiting
 //! for a processor, and the router's own absence. So of a thread that runs (state R) only the time counts for which it had a processor: on a machine with
-//! ten times too much to do, a turn of half a second takes five. A handler that hangs is condemned and killed; its sessions go on as those of any that died.
+//! ten times too much to do, a turn of half a second takes five. A handler that hangs is condemned, asked by a signal to say what it does (which ends
+//! it), and killed if it does not; its sessions go on as those of any that died.
 
+use crate::handlers::Hung;
 use crate::log::{Level, event};
 use crate::server::Server;
 use shm_abi::{HandlerRow, HandlerState, Heartbeat, MAX_WORKERS, Table, WorkerStage};
 use std::collections::HashMap;
 use std::fs;
 
+/// How long a handler that hangs has to say what it does.
+const LAST_WORDS_MS: u64 = 1000;
 /// Milliseconds of a clock tick in `/proc`, which has a hundred a second on every machine.
 const PROC_TICK_MS: u64 = 10;
 
@@ -119,9 +123,12 @@ impl Server {
                     ("still_ms", &still_ms),
                 ],
             );
-            running.hung = true;
+            running.hung = Some(Hung { thread, still_ms, kill_at_ms: self.now_ms + LAST_WORDS_MS });
             row.set_state(HandlerState::Condemned);
-            running.process.kill();
+            match thread {
+                Watched::Poll => running.process.abort(),
+                Watched::Worker(_) => running.process.accuse(),
+            }
         }
     }
 }

@@ -31,6 +31,11 @@ pub fn pss(pids: &[u32]) -> u64 {
     pids.iter().map(|pid| smaps(*pid, "Pss:")).sum()
 }
 
+/// The part of [`pss`] that is no file's: what the processes allocated.
+pub fn pss_anonymous(pids: &[u32]) -> u64 {
+    pids.iter().map(|pid| smaps(*pid, "Pss_Anon:")).sum()
+}
+
 /// Number of open file descriptors.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

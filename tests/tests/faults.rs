@@ -94,6 +94,7 @@ struct Sample {
     handlers: usize,
     router_kib: u64,
     handlers_kib: u64,
+    anonymous_kib: u64,
 }
 
 impl Sample {
@@ -105,6 +106,7 @@ impl Sample {
             handlers: handlers.len(),
             router_kib: process::pss(&[server.router()]) >> 10,
             handlers_kib: process::pss(&handlers) >> 10,
+            anonymous_kib: process::pss_anonymous(&server.processes()) >> 10,
         }
     }
 }
@@ -379,7 +381,7 @@ fn a_message_that_crashes_twice_is_not_read_any_more() {
     assert!(server.lode(&["crashes"]).contains("no crash is known"));
 }
 
-/// The router tells the client of a crash that took the handler with it, and it, too, has the message quarantined before that.
+/// The router tells the client of a crash or hang that took the handler with it, and it, too, has the message quarantined before that.
 #[test]
 fn a_message_that_brings_its_handler_down_twice_is_not_read_any_more() {
     if Peer::named().is_some() {
@@ -388,7 +390,7 @@ fn a_message_that_brings_its_handler_down_twice_is_not_read_any_more() {
     }
     let programs = faulty_programs();
     let server = start(programs.path(), 1, 2);
-    for (number, kind) in [(1, "malloc"), (2, "lock"), (3, "abort")] {
+    for (number, kind) in [(1, "malloc"), (2, "lock"), (3, "abort"), (4, "hang")] {
         server.deliver(GUILTY, &mail::small(kind));
         for _ in 0..2 {
             let mut imap = server.imap(GUILTY);
@@ -405,5 +407,11 @@ fn a_message_that_brings_its_handler_down_twice_is_not_read_any_more() {
         assert!(no.text.contains("lode crashes --lift"), "{kind}: {}", no.text);
     }
     let crashes = server.lode(&["crashes"]);
-    assert_eq!(crashes.matches("quarantined").count(), 3, "{crashes}");
+    assert_eq!(crashes.matches("quarantined").count(), 4, "{crashes}");
+    // Of one that hung it is known where.
+    let report =
+        crashes.lines().rfind(|line| line.contains(" hang ")).and_then(|line| line.split(' ').next());
+    let shown = server.lode(&["crashes", report.expect("a report")]);
+    assert!(shown.contains("X-FAULT hang 4") && shown.contains("no sign of life"), "{shown}");
+    assert!(shown.contains("bring_down"), "the backtrace names the place: {shown}");
 }
