@@ -177,6 +177,7 @@ impl Channel {
         header.msg_iovlen = 1;
         header.msg_control = control.as_mut_ptr().cast();
         header.msg_controllen = size_of::<[u64; CONTROL_WORDS]>();
+        let mut was_reset = false;
         let length = loop {
             // SAFETY: the header names one buffer and one control buffer, both ours and as long as it says.
             let got = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC) };
@@ -184,6 +185,9 @@ impl Channel {
                 Ok(length) => break length as usize,
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => return Err(ReceiveError::WouldBlock),
+                // The other end closed with something unread, which the kernel says once, before it gives what that end had sent. The last that
+                // a process said is what others rely on when it has died.
+                Err(Errno::ECONNRESET) if !was_reset => was_reset = true,
                 Err(Errno::ECONNRESET) => return Err(ReceiveError::Closed),
                 Err(errno) => return Err(ReceiveError::Os(errno)),
             }

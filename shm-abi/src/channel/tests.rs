@@ -39,6 +39,21 @@ fn the_largest_record_fits_and_one_more_octet_is_refused() {
 }
 
 #[test]
+fn what_was_said_before_the_end_is_heard_also_when_the_other_had_not_read_everything() {
+    let (here, mut there) = Channel::pair().unwrap();
+    there.send(&"never read", &[]).unwrap();
+    for word in ["last", "words"] {
+        here.send(&word, &[]).unwrap();
+    }
+    drop(here);
+    assert_eq!(there.receive::<Text>().unwrap().record, "last");
+    assert_eq!(there.receive::<Text>().unwrap().record, "words");
+    for _ in 0..2 {
+        assert!(matches!(there.receive::<Text>(), Err(ReceiveError::Closed)));
+    }
+}
+
+#[test]
 fn nothing_there_full_and_gone_are_told_apart() {
     let (here, mut there) = Channel::pair().unwrap();
     there.set_nonblocking(true).unwrap();
