@@ -42,7 +42,19 @@ impl Server {
             None => self.table.handler(handler).state() == HandlerState::Condemned,
         };
         self.report_crashes(handler, running.process.pid(), running.hung);
-        let estate = self.inherit(handler, ended != Ended::Killed || condemned);
+        // Somebody else's SIGKILL says nothing about how long a serving handler can live.
+        let killed = ended == Ended::Killed && !condemned;
+        let on_their_way = running.in_flight.len();
+        // Before what the handler's row has left is removed: what they need may be of the process that had the row before.
+        for (_, on_its_way) in running.in_flight {
+            // A session that had begun was not tried if somebody killed who was to have it. One that is new may be why the system did.
+            if killed && on_its_way.client.resume.is_some() && self.phase == Phase::Serving {
+                self.queue.put_back(on_its_way.client);
+            } else {
+                self.try_elsewhere(on_its_way.client);
+            }
+        }
+        let estate = self.inherit(handler, !killed);
         self.table.clear_handler(handler);
         let expected = (self.phase != Phase::Serving || running.draining) && ended == Ended::Exit(0);
         if !expected && self.phase == Phase::Serving {
@@ -53,8 +65,6 @@ impl Server {
             });
         }
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
-        // Somebody else's SIGKILL says nothing about how long a serving handler can live.
-        let killed = ended == Ended::Killed && !condemned;
         if self.phase == Phase::Serving && !expected {
             match (killed, starting) {
                 (true, true) => self.throttle.killed_at_start(self.now_ms),
@@ -75,12 +85,9 @@ impl Server {
                 ("adopted", &estate.adopted),
                 ("told_goodbye", &estate.told),
                 ("closed", &estate.closed),
-                ("on_their_way", &running.in_flight.len()),
+                ("on_their_way", &on_their_way),
             ],
         );
-        for (_, on_its_way) in running.in_flight {
-            self.try_elsewhere(on_its_way.client);
-        }
         self.wake_all();
     }
 
