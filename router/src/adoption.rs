@@ -7,7 +7,9 @@ use crate::client::{Client, Refusal};
 use crate::escrow::Kept;
 use crate::log::{Level, event};
 use crate::server::{Phase, Server};
-use shm_abi::{CellFlags, CellState, Parked, SessionInfo, Tally, ToHandler, WorkerInfo, WorkerStage};
+use shm_abi::{
+    CellFlags, CellState, Parked, SessionId, SessionInfo, Tally, ToHandler, WorkerInfo, WorkerStage,
+};
 use std::collections::HashMap;
 use std::fs;
 
@@ -35,29 +37,74 @@ enum Verdict {
     /// It goes on. This came since it was parked.
     GoesOn(Vec<u8>),
     /// It cannot, and may be told so.
-    Goodbye,
+    Goodbye(Why),
     /// It cannot, and its peer is in the middle of something that was being said.
-    Closed,
+    Closed(Why),
+}
+
+/// Why a session cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// A part of a reply may have been sent, and the rest not.
+    Torn,
+    /// A command was being done or answered: what it was before is not true any more, and what it is after it is not yet.
+    Answering,
+    /// What had come was being taken off the socket.
+    Reading,
+    /// A command had come that nobody could do again: not all of it is known.
+    NotAllKnown,
+    /// It says of itself that it cannot be kept.
+    NotKept,
+    /// It made its handler crash.
+    Crashed,
+    /// Handlers ended over it more than once.
+    Suspect,
+    /// It was agreeing on TLS with its peer.
+    Handshake,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Why::Torn => "sending",
+            Why::Answering => "answering",
+            Why::Reading => "reading",
+            Why::NotAllKnown => "command-not-known",
+            Why::NotKept => "not-kept",
+            Why::Crashed => "crashed",
+            Why::Suspect => "suspect",
+            Why::Handshake => "tls-handshake",
+        })
+    }
 }
 
 /// What a cell, and the worker that ran its session, if any, come to.
 fn judge(flags: CellFlags, is_parked: bool, worker: Option<&WorkerInfo>) -> Verdict {
-    let lost = if flags.has(CellFlags::TORN) { Verdict::Closed } else { Verdict::Goodbye };
-    let is_known = flags.has(CellFlags::ADOPTABLE)
-        && is_parked
-        && !flags.has(CellFlags::READING | CellFlags::ANSWERING | CellFlags::TORN);
-    if !is_known {
-        return lost;
+    let lost = |why| if flags.has(CellFlags::TORN) { Verdict::Closed(why) } else { Verdict::Goodbye(why) };
+    if worker.is_some_and(|worker| worker.stage == WorkerStage::Crashed) {
+        return lost(Why::Crashed);
+    }
+    if let Some(why) = [
+        (CellFlags::TORN, Why::Torn),
+        (CellFlags::ANSWERING, Why::Answering),
+        (CellFlags::READING, Why::Reading),
+    ]
+    .into_iter()
+    .find_map(|(flag, why)| flags.has(flag).then_some(why))
+    {
+        return lost(why);
+    }
+    if !flags.has(CellFlags::ADOPTABLE) || !is_parked {
+        return lost(Why::NotKept);
     }
     match worker {
         None => Verdict::GoesOn(Vec::new()),
-        Some(worker) if worker.stage == WorkerStage::Crashed => lost,
         // The row has it as it is when it is not compressed, which nobody could do again.
-        Some(worker) if flags.has(CellFlags::COMPRESSED) && worker.input_came > 0 => lost,
+        Some(worker) if flags.has(CellFlags::COMPRESSED) && worker.input_came > 0 => lost(Why::NotAllKnown),
         Some(worker) if worker.input.len() == worker.input_came as usize => {
             Verdict::GoesOn(worker.input.clone())
         }
-        Some(_) => lost,
+        Some(_) => lost(Why::NotAllKnown),
     }
 }
 
@@ -97,10 +144,18 @@ impl Server {
             let parked = cell.parked();
             let verdict = match judge(cell.flags(), parked.is_some(), worker) {
                 // Whatever is said now is taken for a part of the handshake.
-                _ if client.is_at_handshake => Verdict::Closed,
-                Verdict::GoesOn(_) if client.suspicions >= SUSPICIONS_MAX => Verdict::Goodbye,
+                _ if client.is_at_handshake => Verdict::Closed(Why::Handshake),
+                Verdict::GoesOn(_) if client.suspicions >= SUSPICIONS_MAX => Verdict::Goodbye(Why::Suspect),
                 other => other,
             };
+            if let Verdict::Goodbye(why) | Verdict::Closed(why) = &verdict {
+                let session = SessionId { handler, cell: number, generation };
+                event(
+                    Level::Info,
+                    "session-lost",
+                    &[("session", &session), ("peer", &client.peer), ("why", why)],
+                );
+            }
             match (verdict, parked, cell.session(handler, number)) {
                 (Verdict::GoesOn(input), Some(parked), Some(session)) => {
                     estate.adopted += 1;
@@ -108,7 +163,7 @@ impl Server {
                     self.count(if again { Tally::AdoptedAgain } else { Tally::Adopted });
                     self.resume(client, Resume::new(session, parked, input, target));
                 }
-                (Verdict::Closed, ..) => {
+                (Verdict::Closed(_), ..) => {
                     estate.closed += 1;
                     self.count(Tally::AdoptionLost);
                     client.close();
@@ -225,25 +280,34 @@ mod tests {
     fn who_waits_goes_on_and_who_was_answered_does_not() {
         let good = CellFlags::ADOPTABLE | CellFlags::COMPRESSED;
         assert_eq!(judge(good, true, None), Verdict::GoesOn(Vec::new()));
-        assert_eq!(judge(good, false, None), Verdict::Goodbye);
-        assert_eq!(judge(CellFlags::default(), true, None), Verdict::Goodbye);
-        assert_eq!(judge(good | CellFlags::READING, true, None), Verdict::Goodbye);
-        assert_eq!(judge(good | CellFlags::ANSWERING, true, None), Verdict::Goodbye);
-        assert_eq!(judge(good | CellFlags::ANSWERING | CellFlags::TORN, true, None), Verdict::Closed);
-        assert_eq!(judge(CellFlags::TORN, false, None), Verdict::Closed);
+        assert_eq!(judge(good, false, None), Verdict::Goodbye(Why::NotKept));
+        assert_eq!(judge(CellFlags::default(), true, None), Verdict::Goodbye(Why::NotKept));
+        assert_eq!(judge(good | CellFlags::READING, true, None), Verdict::Goodbye(Why::Reading));
+        assert_eq!(judge(good | CellFlags::ANSWERING, true, None), Verdict::Goodbye(Why::Answering));
+        assert_eq!(
+            judge(good | CellFlags::ANSWERING | CellFlags::TORN, true, None),
+            Verdict::Closed(Why::Torn)
+        );
+        assert_eq!(judge(CellFlags::TORN, false, None), Verdict::Closed(Why::Torn));
     }
 
     #[test]
     fn a_command_is_done_again_if_all_of_it_is_known_and_it_did_not_crash() {
         let good = CellFlags::ADOPTABLE;
         let runs = worker(WorkerStage::Running, b"a noop\r\n", 8);
-        assert_eq!(judge(good | CellFlags::COMPRESSED, true, Some(&runs)), Verdict::Goodbye);
+        assert_eq!(
+            judge(good | CellFlags::COMPRESSED, true, Some(&runs)),
+            Verdict::Goodbye(Why::NotAllKnown)
+        );
         assert_eq!(judge(good, true, Some(&runs)), Verdict::GoesOn(b"a noop\r\n".to_vec()));
-        assert_eq!(judge(good, true, Some(&worker(WorkerStage::Running, b"a no", 8))), Verdict::Goodbye);
+        assert_eq!(
+            judge(good, true, Some(&worker(WorkerStage::Running, b"a no", 8))),
+            Verdict::Goodbye(Why::NotAllKnown)
+        );
         assert_eq!(
             judge(good, true, Some(&worker(WorkerStage::Crashed, b"a noop\r\n", 8))),
-            Verdict::Goodbye
+            Verdict::Goodbye(Why::Crashed)
         );
-        assert_eq!(judge(good | CellFlags::ANSWERING, true, Some(&runs)), Verdict::Goodbye);
+        assert_eq!(judge(good | CellFlags::ANSWERING, true, Some(&runs)), Verdict::Goodbye(Why::Answering));
     }
 }
