@@ -2,11 +2,12 @@
 //! sessions go on.
 //!
 //! Each has a mailbox for itself, so it knows what is in it: everything that was acknowledged, and of the one command that a lost
-//! session left unanswered either all or nothing. A client does one [`CheckingClient::step`] after the other. A session that the server ends is
+//! session left unanswered either all or nothing, sooner or later (`known.rs`). A client does one [`CheckingClient::step`] after the other. A session that the server ends is
 //! begun anew, and counted; an answer that is wrong, comes twice, belongs to no command, or does not come, is an error.
 
 mod idler;
 mod imap;
+mod known;
 mod lmtp;
 mod pop3;
 
@@ -17,13 +18,14 @@ pub use pop3::Pop3Client;
 
 use crate::random::Random;
 use crate::server::Addresses;
-use crate::stream::{Fault, show};
+use crate::stream::{Fault, Stream, show};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long an answer may take: a command may wait for a new handler, and many clients share two processors.
-pub const ANSWER: Duration = Duration::from_secs(20);
+/// How long an answer may take: a command may wait for a new handler, and many clients share two processors with whatever else runs.
+pub const ANSWER: Duration = Duration::from_secs(60);
 /// How long a new session may take to begin, with all attempts.
-const BEGIN: Duration = Duration::from_secs(40);
+const BEGIN: Duration = Duration::from_secs(120);
 
 /// What happened to a client's sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +36,10 @@ pub struct Tally {
     pub told: u64,
     /// Sessions that ended without one while a command was being done.
     pub cut: u64,
-    /// Sessions that ended while nothing was being done.
+    /// Sessions that ended while nothing was being done, as far as their clients know.
     pub lost_idle: u64,
+    /// Changes without an answer that showed, but not when the mailbox was next looked at.
+    pub late: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -44,6 +48,7 @@ impl std::ops::AddAssign for Tally {
         self.told += other.told;
         self.cut += other.cut;
         self.lost_idle += other.lost_idle;
+        self.late += other.late;
     }
 }
 
@@ -102,12 +107,64 @@ impl CheckingClient {
 
     /// What happened to its sessions so far.
     pub fn tally(&self) -> Tally {
+        self.record().tally
+    }
+
+    /// The clients' ends of the sessions that were lost while nothing was being done. A client does not know whether the server had come to the end of what it
+    /// did last; the log tells, in the line `session-lost` of that peer.
+    pub fn lost_idle(&self) -> &[SocketAddr] {
+        &self.record().lost_idle
+    }
+
+    fn record(&self) -> &Record {
         match self {
-            CheckingClient::Imap(client) => client.tally,
-            CheckingClient::Idler(client) => client.tally,
-            CheckingClient::Pop3(client) => client.tally,
-            CheckingClient::Lmtp(client) => client.tally,
+            CheckingClient::Imap(client) => &client.record,
+            CheckingClient::Idler(client) => &client.record,
+            CheckingClient::Pop3(client) => &client.record,
+            CheckingClient::Lmtp(client) => &client.record,
         }
+    }
+}
+
+/// Which of the sessions with these clients' ends ([`CheckingClient::lost_idle`]) were lost without reason, with what `log` says of each. For a client with its answer
+/// nothing is being done any more; for a handler, when it has noted that everything is sent, a moment later. If it dies in that moment, its router says that the
+/// session was being answered.
+pub fn lost_while_parked(log: &str, ends: &[SocketAddr]) -> Vec<String> {
+    let mut lost = Vec::new();
+    for end in ends {
+        let peer = format!(" peer={end} ");
+        let told: Vec<&str> = log.lines().filter(|line| line.contains(&peer)).collect();
+        let is_excuse = |line: &&str| {
+            let why = ["sending", "answering", "reading"].map(|why| format!(" why={why} "));
+            line.contains("session-lost") && why.iter().any(|why| line.contains(why))
+        };
+        if !told.iter().any(is_excuse) {
+            lost.push(format!("the session of {end} was lost while it waited: {told:#?}"));
+        }
+    }
+    lost
+}
+
+/// What a client counts.
+#[derive(Clone, Debug, Default)]
+struct Record {
+    tally: Tally,
+    lost_idle: Vec<SocketAddr>,
+}
+
+impl Record {
+    /// Counts the end of a session; an error if the server did something else. `idle`: the client's end, if nothing was being done.
+    fn count_end(&mut self, failed: Failed, idle: Option<SocketAddr>) -> Result<(), String> {
+        match (failed, idle) {
+            (Failed::Wrong(what), _) => return Err(what),
+            (Failed::Ended { .. }, Some(end)) => {
+                self.tally.lost_idle += 1;
+                self.lost_idle.push(end);
+            }
+            (Failed::Ended { told: true }, None) => self.tally.told += 1,
+            (Failed::Ended { told: false }, None) => self.tally.cut += 1,
+        }
+        Ok(())
     }
 }
 
@@ -136,15 +193,20 @@ impl Failed {
     }
 }
 
-/// Counts the end of a session; an error if the server did something else.
-fn count_end(tally: &mut Tally, failed: Failed, was_idle: bool) -> Result<(), String> {
-    match failed {
-        Failed::Wrong(what) => return Err(what),
-        Failed::Ended { .. } if was_idle => tally.lost_idle += 1,
-        Failed::Ended { told: true } => tally.told += 1,
-        Failed::Ended { told: false } => tally.cut += 1,
+/// The client's end of a connection over which something came, or that was closed, while nothing was being done.
+fn end_if_idle(stream: &mut Stream) -> Option<SocketAddr> {
+    let is_quiet = matches!(stream.waiting(), Ok(false));
+    if is_quiet { None } else { stream.local().ok() }
+}
+
+/// The server said goodbye: nothing may come after that.
+fn after_goodbye(stream: &mut Stream) -> Failed {
+    match stream.rest() {
+        Ok(rest) if rest.is_empty() => Failed::Ended { told: true },
+        Ok(rest) => Failed::Wrong(format!("after its goodbye the server said {:?}", show(&rest))),
+        Err(Fault::Silent(_)) => Failed::Wrong("the server said goodbye and stays".to_string()),
+        Err(_) => Failed::Ended { told: true },
     }
-    Ok(())
 }
 
 /// Tries until it succeeds: a session that is just beginning may lose its handler, too.

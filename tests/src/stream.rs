@@ -161,7 +161,36 @@ impl Stream {
 
     /// Whether octets are waiting or come within `time`. A close counts as nothing.
     pub fn ready(&mut self, time: Duration) -> bool {
+        if time.is_zero() {
+            return self.waiting().unwrap_or(false);
+        }
         self.buffer.len() > self.taken || self.fill(Instant::now() + time).is_ok()
+    }
+
+    /// Whether octets are there already.
+    ///
+    /// # Errors
+    /// None are, and the server has closed the connection.
+    pub fn waiting(&mut self) -> Result<bool, Fault> {
+        if self.buffer.len() > self.taken {
+            return Ok(true);
+        }
+        self.socket.set_nonblocking(true)?;
+        let came = self.read();
+        self.socket.set_nonblocking(false)?;
+        match came {
+            Ok(()) => Ok(self.buffer.len() > self.taken),
+            Err(Fault::Silent(_)) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The client's end.
+    ///
+    /// # Errors
+    /// The operating system does not know it.
+    pub fn local(&self) -> Result<SocketAddr, Fault> {
+        Ok(self.socket.local_addr()?)
     }
 
     /// Reads until the server closes; everything that came.
@@ -191,6 +220,10 @@ impl Stream {
             return Err(Fault::Silent(self.buffer[self.taken..].to_vec()));
         }
         self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        self.read()
+    }
+
+    fn read(&mut self) -> Result<(), Fault> {
         let mut chunk = [0u8; 65536];
         match self.socket.read(&mut chunk) {
             Ok(0) => Err(Fault::Closed(self.buffer[self.taken..].to_vec())),

@@ -1,7 +1,7 @@
 //! An IMAP client that waits for mail, with IDLE or with NOTIFY, and has some sent to itself.
 
 use super::lmtp::read_ids;
-use super::{ANSWER, Failed, Tally, begin, count_end};
+use super::{ANSWER, Failed, Record, after_goodbye, begin};
 use crate::imap::{Event, Imap, event};
 use crate::lmtp::Lmtp;
 use crate::mail;
@@ -31,9 +31,11 @@ pub struct Idler {
     tag: String,
     /// Messages that it was told of.
     exists: u32,
+    /// Messages that there were when the session began, and those that were acknowledged since.
+    least: u32,
     sent: u32,
     acknowledged: Vec<String>,
-    pub(super) tally: Tally,
+    pub(super) record: Record,
 }
 
 impl Idler {
@@ -49,9 +51,10 @@ impl Idler {
             imap: None,
             tag: String::new(),
             exists: 0,
+            least: 0,
             sent: 0,
             acknowledged: Vec::new(),
-            tally: Tally::default(),
+            record: Record::default(),
         };
         idler.begin()?;
         Ok(idler)
@@ -60,10 +63,11 @@ impl Idler {
     fn begin(&mut self) -> Result<(), String> {
         let (addresses, user, waits) = (self.addresses, self.user.clone(), self.waits);
         let (imap, tag, exists) = begin(&format!("idler {user}"), || wait(addresses, &user, waits))?;
-        if exists < self.exists {
-            return Err(format!("idler {user}: {exists} messages, {} were told before", self.exists));
+        let least = self.exists.max(self.acknowledged.len() as u32);
+        if exists < least {
+            return Err(format!("idler {user}: {exists} messages, {least} were told or acknowledged before"));
         }
-        (self.imap, self.tag, self.exists) = (Some(imap), tag, exists);
+        (self.imap, self.tag, self.exists, self.least) = (Some(imap), tag, exists, exists);
         Ok(())
     }
 
@@ -76,29 +80,29 @@ impl Idler {
             self.begin()?;
         }
         if let Err(failed) = self.look_idle() {
-            self.imap = None;
-            return count_end(&mut self.tally, failed, true)
-                .map_err(|why| format!("idler {}: {why}", self.user));
+            let end = self.imap.take().and_then(|mut imap| imap.stream().local().ok());
+            return self.record.count_end(failed, end).map_err(|why| format!("idler {}: {why}", self.user));
         }
         let done = if random.below(3) > 0 { self.receive() } else { self.pause() };
         match done {
             Ok(()) => {
-                self.tally.answered += 1;
+                self.record.tally.answered += 1;
                 Ok(())
             }
             Err(failed) => {
                 self.imap = None;
                 // The session may have been about to tell of the message.
-                count_end(&mut self.tally, failed, false).map_err(|why| format!("idler {}: {why}", self.user))
+                self.record.count_end(failed, None).map_err(|why| format!("idler {}: {why}", self.user))
             }
         }
     }
 
     /// What came while nothing was done: news alone.
     fn look_idle(&mut self) -> Result<(), Failed> {
-        while self.imap.as_mut().expect("a session").stream().ready(Duration::ZERO) {
+        let of = |fault| Failed::of(fault, GOODBYE);
+        while self.imap.as_mut().expect("a session").stream().waiting().map_err(of)? {
             let imap = self.imap.as_mut().expect("a session");
-            let line = imap.response().map_err(|fault| Failed::of(fault, GOODBYE))?;
+            let line = imap.response().map_err(of)?;
             self.take(&line)?;
         }
         Ok(())
@@ -115,9 +119,9 @@ impl Idler {
             return Ok(());
         }
         self.acknowledged.push(id);
-        // All that were acknowledged are there; others may be.
-        let least = self.acknowledged.len() as u32;
-        while self.exists < least {
+        // Others may be there, too.
+        self.least += 1;
+        while self.exists < self.least {
             let imap = self.imap.as_mut().expect("a session");
             let line = imap.response().map_err(|fault| Failed::of(fault, GOODBYE))?;
             self.take(&line)?;
@@ -127,9 +131,12 @@ impl Idler {
 
     fn take(&mut self, line: &[u8]) -> Result<(), Failed> {
         if line.starts_with(GOODBYE.as_bytes()) {
-            return Err(Failed::Ended { told: true });
+            return Err(after_goodbye(self.imap.as_mut().expect("a session").stream()));
         }
         match event(line).map_err(|fault| Failed::Wrong(fault.to_string()))? {
+            Event::Exists(count) if count > self.sent => {
+                Err(Failed::Wrong(format!("{:?}, and {} were sent", show(line), self.sent)))
+            }
             Event::Exists(count) if count < self.exists => {
                 Err(Failed::Wrong(format!("{:?} after {} messages", show(line), self.exists)))
             }

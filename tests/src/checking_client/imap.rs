@@ -1,6 +1,7 @@
 //! An IMAP client with a mailbox selected: reads, changes flags, appends, expunges, searches, idles.
 
-use super::{ANSWER, Failed, Tally, begin, count_end};
+use super::known::{Change, Known, Message};
+use super::{ANSWER, Failed, Record, after_goodbye, begin};
 use crate::imap::{Event, Imap, event};
 use crate::mail;
 use crate::random::Random;
@@ -15,34 +16,16 @@ const MESSAGES_MAX: usize = 24;
 const FLAGS: [&str; 4] = ["\\Seen", "\\Flagged", "\\Answered", "work"];
 const GOODBYE: &str = "* BYE";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Message {
-    uid: u32,
-    id: String,
-    flags: BTreeSet<String>,
-}
-
-/// A command that was not answered: its change is there or not.
-#[derive(Clone, Debug)]
-enum Pending {
-    Nothing,
-    Append(String),
-    Flags(u32, BTreeSet<String>),
-    Expunge(u32),
-}
-
 /// The client.
 pub struct ImapClient {
     addresses: Addresses,
     user: String,
     session: Option<Session>,
-    /// In the order of the mailbox.
-    messages: Vec<Message>,
-    pending: Pending,
+    known: Known,
     /// UIDs that `$` has, in this session.
     saved: Option<BTreeSet<u32>>,
     appended: u32,
-    pub(super) tally: Tally,
+    pub(super) record: Record,
 }
 
 /// A session with the mailbox selected.
@@ -62,11 +45,10 @@ impl ImapClient {
             addresses,
             user: user.to_string(),
             session: None,
-            messages: Vec::new(),
-            pending: Pending::Nothing,
+            known: Known::default(),
             saved: None,
             appended: 0,
-            tally: Tally::default(),
+            record: Record::default(),
         };
         client.begin()?;
         Ok(client)
@@ -80,22 +62,19 @@ impl ImapClient {
         if self.session.is_none() {
             self.begin()?;
         }
-        let done = match self.look_idle() {
-            Ok(()) => self.act(random),
-            Err(failed) => {
-                self.session = None;
-                return count_end(&mut self.tally, failed, true).map_err(|why| self.say(&why));
-            }
-        };
+        if let Err(failed) = self.look_idle() {
+            let end = self.session.take().and_then(|mut session| session.imap.stream().local().ok());
+            return self.record.count_end(failed, end).map_err(|why| self.say(&why));
+        }
+        let done = if self.known.is_open() { self.find_out() } else { self.act(random) };
         match done {
             Ok(()) => {
-                self.tally.answered += 1;
-                self.pending = Pending::Nothing;
+                self.record.tally.answered += 1;
                 Ok(())
             }
             Err(failed) => {
                 self.session = None;
-                count_end(&mut self.tally, failed, false).map_err(|why| self.say(&why))
+                self.record.count_end(failed, None).map_err(|why| self.say(&why))
             }
         }
     }
@@ -110,77 +89,60 @@ impl ImapClient {
     }
 
     fn say(&self, why: &str) -> String {
-        format!("IMAP client {}, {:?}: {why}", self.user, self.pending)
+        format!("IMAP client {}: {why}\n{:?}", self.user, self.known)
     }
 
     fn begin(&mut self) -> Result<(), String> {
         let (addresses, user) = (self.addresses, self.user.clone());
         let (session, found) = begin(&format!("IMAP client {user}"), || select(addresses, &user))?;
-        self.settle(found)?;
+        self.record.tally.late += self.known.take(found).map_err(|why| self.say(&why))?;
         self.session = Some(session);
         self.saved = None;
-        self.pending = Pending::Nothing;
         Ok(())
     }
 
-    /// Takes what is in the mailbox for what is known, if it is what was acknowledged, with or without what was not answered.
-    fn settle(&mut self, found: Vec<Message>) -> Result<(), String> {
-        let mut changed = self.messages.clone();
-        match &self.pending {
-            Pending::Nothing => {}
-            Pending::Append(id) => {
-                // Its UID was never told.
-                if let Some(last) = found.last().filter(|last| last.id == *id) {
-                    changed.push(last.clone());
-                }
-            }
-            Pending::Flags(uid, flags) => {
-                let message = changed.iter_mut().find(|message| message.uid == *uid);
-                message.ok_or("flags of no message")?.flags = flags.clone();
-            }
-            Pending::Expunge(uid) => changed.retain(|message| message.uid != *uid),
-        }
-        if found != self.messages && found != changed {
-            return Err(self.say(&format!("there is {found:?}\nacknowledged {:?}", self.messages)));
-        }
-        self.messages = found;
-        Ok(())
+    /// What became of changes that were never answered: appends a message, and then looks what is there.
+    fn find_out(&mut self) -> Result<(), Failed> {
+        self.send_message()?;
+        // Whatever was told with the answer or is told now.
+        self.command("NOOP")?;
+        let found = self.session.as_mut().expect("a session").read_all()?;
+        self.record.tally.late += self.known.take(found).map_err(Failed::Wrong)?;
+        self.check_exists()
     }
 
     /// Nothing may come while nothing is asked.
     fn look_idle(&mut self) -> Result<(), Failed> {
         let session = self.session.as_mut().expect("a session");
-        if !session.imap.stream().ready(Duration::ZERO) {
+        if !session.imap.stream().waiting().map_err(|fault| Failed::of(fault, GOODBYE))? {
             return Ok(());
         }
         match session.imap.response() {
-            Ok(line) if line.starts_with(GOODBYE.as_bytes()) => Err(Failed::Ended { told: true }),
+            Ok(line) if line.starts_with(GOODBYE.as_bytes()) => Err(after_goodbye(session.imap.stream())),
             Ok(line) => Err(Failed::Wrong(format!("unasked: {:?}", show(&line)))),
             Err(fault) => Err(Failed::of(fault, GOODBYE)),
         }
     }
 
     fn act(&mut self, random: &mut Random) -> Result<(), Failed> {
-        let picked = random.pick(&self.messages).cloned();
+        let picked = random.pick(self.known.messages()).cloned();
         match (random.below(10), picked) {
             (0, _) => self.command("NOOP").map(|_| ()),
-            (1 | 2, Some(message)) if self.messages.len() >= 4 => self.change_flags(message, random),
+            (1 | 2, Some(message)) if self.known.messages().len() >= 4 => self.change_flags(message, random),
             (3, _) => self.compare_flags("1:*"),
             (4, Some(message)) => self.read(&message),
             (5, _) => self.search(),
             (6, _) if self.saved.is_some() => self.compare_flags("$"),
-            (7, Some(message)) if self.messages.len() > 8 => self.expunge(message.uid),
+            (7, Some(message)) if self.known.messages().len() > 8 => self.expunge(message.uid),
             (8, _) => self.idle(),
-            _ if self.messages.len() < MESSAGES_MAX => self.append(),
+            _ if self.known.messages().len() < MESSAGES_MAX => self.append(),
             _ => self.command("CHECK").map(|_| ()),
         }
     }
 
     /// One command that must succeed; its untagged replies.
     fn command(&mut self, command: &str) -> Result<Vec<Vec<u8>>, Failed> {
-        let session = self.session.as_mut().expect("a session");
-        let tag = session.imap.begin(command).map_err(|fault| Failed::of(fault, GOODBYE))?;
-        session.answer(&tag, command)
+        self.session.as_mut().expect("a session").run(command)
     }
 
     fn change_flags(&mut self, message: Message, random: &mut Random) -> Result<(), Failed> {
@@ -190,15 +152,14 @@ impl ImapClient {
         if sign == '+' {
             flags.insert(flag.to_string());
         }
-        self.pending = Pending::Flags(message.uid, flags.clone());
+        self.known.ask(Change::Flags(message.uid, flags.clone()));
         let lines = self.command(&format!("UID STORE {} {sign}FLAGS ({flag})", message.uid))?;
         let told = fetches(&lines)?;
         let right = told.iter().any(|(uid, told)| *uid == message.uid && *told == flags);
         if !right {
             return Err(Failed::Wrong(format!("UID STORE told {told:?}, wanted {flags:?}")));
         }
-        let known = self.messages.iter_mut().find(|known| known.uid == message.uid);
-        known.expect("a message of ours").flags = flags;
+        self.known.answered();
         Ok(())
     }
 
@@ -209,7 +170,8 @@ impl ImapClient {
             _ => true,
         };
         let wanted: Vec<_> = self
-            .messages
+            .known
+            .messages()
             .iter()
             .filter(is_meant)
             .map(|message| (message.uid, message.flags.clone()))
@@ -232,38 +194,46 @@ impl ImapClient {
 
     fn search(&mut self) -> Result<(), Failed> {
         self.command("UID SEARCH RETURN (SAVE) FLAGGED")?;
-        let flagged = self.messages.iter().filter(|message| message.flags.contains("\\Flagged"));
+        let flagged = self.known.messages().iter().filter(|message| message.flags.contains("\\Flagged"));
         self.saved = Some(flagged.map(|message| message.uid).collect());
         Ok(())
     }
 
     fn append(&mut self) -> Result<(), Failed> {
+        self.send_message()?;
+        let lines = self.command("UID FETCH * (UID)")?;
+        let uid = uids(&lines)?.pop().ok_or(Failed::Wrong("no message after APPEND".into()))?;
+        self.known.placed(uid);
+        self.check_exists()
+    }
+
+    /// APPEND of the next message, answered.
+    fn send_message(&mut self) -> Result<(), Failed> {
         self.appended += 1;
         let id = format!("{}-{}", self.user, self.appended);
-        self.pending = Pending::Append(id.clone());
         let message = mail::small(&id);
         let session = self.session.as_mut().expect("a session");
         let command = format!("APPEND work {{{}}}", message.len());
         let tag = session.imap.begin(&command).map_err(|fault| Failed::of(fault, GOODBYE))?;
         session.continuation()?;
+        self.known.ask(Change::Add(id));
         let sent = [message.as_slice(), b"\r\n"].concat();
         session.imap.stream().send(&sent).map_err(|fault| Failed::of(fault, GOODBYE))?;
         session.answer(&tag, "APPEND")?;
-        let lines = self.command("UID FETCH * (UID)")?;
-        let uid = uids(&lines)?.pop().ok_or(Failed::Wrong("no message after APPEND".into()))?;
-        self.messages.push(Message { uid, id, flags: BTreeSet::new() });
-        self.check_exists()
+        self.known.answered();
+        Ok(())
     }
 
     fn expunge(&mut self, uid: u32) -> Result<(), Failed> {
-        let mut flags = self.messages.iter().find(|known| known.uid == uid).expect("ours").flags.clone();
+        let message = self.known.messages().iter().find(|known| known.uid == uid).expect("ours");
+        let mut flags = message.flags.clone();
         flags.insert("\\Deleted".into());
-        self.pending = Pending::Flags(uid, flags.clone());
+        self.known.ask(Change::Flags(uid, flags));
         self.command(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"))?;
-        self.messages.iter_mut().find(|known| known.uid == uid).expect("ours").flags = flags;
-        self.pending = Pending::Expunge(uid);
+        self.known.answered();
+        self.known.ask(Change::Remove(BTreeSet::from([uid])));
         self.command(&format!("UID EXPUNGE {uid}"))?;
-        self.messages.retain(|message| message.uid != uid);
+        self.known.answered();
         if let Some(saved) = &mut self.saved {
             saved.remove(&uid);
         }
@@ -281,18 +251,36 @@ impl ImapClient {
 
     fn check_exists(&self) -> Result<(), Failed> {
         let told = self.session.as_ref().expect("a session").exists;
-        if told == self.messages.len() {
+        if told == self.known.messages().len() {
             return Ok(());
         }
-        Err(Failed::Wrong(format!("{told} messages were told, {} are there", self.messages.len())))
+        let there = self.known.messages().len();
+        Err(Failed::Wrong(format!("{told} messages were told, {there} are there")))
     }
 }
 
 impl Session {
+    /// One command that must succeed; its untagged replies.
+    fn run(&mut self, command: &str) -> Result<Vec<Vec<u8>>, Failed> {
+        let tag = self.imap.begin(command).map_err(|fault| Failed::of(fault, GOODBYE))?;
+        self.answer(&tag, command)
+    }
+
+    /// All that is in the mailbox.
+    fn read_all(&mut self) -> Result<Vec<Message>, Failed> {
+        let mut found = Vec::new();
+        for line in self.run("UID FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (X-Id)])")? {
+            let id = mail::id(&line).ok_or(Failed::Wrong(format!("no X-Id in {:?}", show(&line))))?;
+            let (uid, flags) = fetches(std::slice::from_ref(&line))?.pop().expect("a FETCH reply");
+            found.push(Message { uid, id, flags });
+        }
+        Ok(found)
+    }
+
     fn continuation(&mut self) -> Result<(), Failed> {
         match self.imap.response() {
             Ok(line) if line.starts_with(b"+") => Ok(()),
-            Ok(line) if line.starts_with(GOODBYE.as_bytes()) => Err(Failed::Ended { told: true }),
+            Ok(line) if line.starts_with(GOODBYE.as_bytes()) => Err(after_goodbye(self.imap.stream())),
             Ok(line) => Err(Failed::Wrong(format!("no continuation but {:?}", show(&line)))),
             Err(fault) => Err(Failed::of(fault, GOODBYE)),
         }
@@ -304,7 +292,7 @@ impl Session {
         loop {
             let line = self.imap.response().map_err(|fault| Failed::of(fault, GOODBYE))?;
             if line.starts_with(GOODBYE.as_bytes()) {
-                return Err(Failed::Ended { told: true });
+                return Err(after_goodbye(self.imap.stream()));
             }
             if line.starts_with(wanted.as_bytes()) {
                 return Ok(lines);
@@ -330,30 +318,17 @@ fn select(addresses: Addresses, user: &str) -> Result<(Session, Vec<Message>), F
     }
     let mut session = Session { imap, exists: 0 };
     session.imap.set_patience(ANSWER);
-    let mut command = |command: &str| {
-        let tag = session.imap.begin(command).map_err(|fault| Failed::of(fault, GOODBYE))?;
-        session.answer(&tag, command)
-    };
-    command(&format!("LOGIN {user} {PASSWORD}"))?;
-    let lines = command("LIST \"\" work")?;
+    session.run(&format!("LOGIN {user} {PASSWORD}"))?;
+    let lines = session.run("LIST \"\" work")?;
     if !lines.iter().any(|line| line.starts_with(b"* LIST ")) {
-        command("CREATE work")?;
+        session.run("CREATE work")?;
     }
     if user.len().is_multiple_of(2) {
-        command("COMPRESS DEFLATE")?;
+        session.run("COMPRESS DEFLATE")?;
         session.imap.stream().begin_compression();
     }
-    let mut command = |command: &str| {
-        let tag = session.imap.begin(command).map_err(|fault| Failed::of(fault, GOODBYE))?;
-        session.answer(&tag, command)
-    };
-    command("SELECT work")?;
-    let mut found = Vec::new();
-    for line in command("UID FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (X-Id)])")? {
-        let id = mail::id(&line).ok_or(Failed::Wrong(format!("no X-Id in {:?}", show(&line))))?;
-        let (uid, flags) = fetches(std::slice::from_ref(&line))?.pop().expect("a FETCH reply");
-        found.push(Message { uid, id, flags });
-    }
+    session.run("SELECT work")?;
+    let found = session.read_all()?;
     Ok((session, found))
 }
 

@@ -1,7 +1,7 @@
 //! An LMTP client that delivers to one user, a command a step, over one connection as long as that lasts.
 
-use super::{ANSWER, Failed, Tally, begin, count_end};
-use crate::imap::Imap;
+use super::{ANSWER, Failed, Record, begin, end_if_idle};
+use crate::imap::{Event, Imap, event};
 use crate::lmtp::{Lmtp, dot_stuffed};
 use crate::mail;
 use crate::random::Random;
@@ -26,7 +26,7 @@ pub struct LmtpClient {
     at: At,
     /// Every message that was sent, and whether it was acknowledged.
     sent: BTreeMap<String, bool>,
-    pub(super) tally: Tally,
+    pub(super) record: Record,
 }
 
 impl LmtpClient {
@@ -42,7 +42,7 @@ impl LmtpClient {
             lmtp: None,
             at: At::Start,
             sent: BTreeMap::new(),
-            tally: Tally::default(),
+            record: Record::default(),
         };
         client.begin()?;
         Ok(client)
@@ -66,16 +66,16 @@ impl LmtpClient {
         if self.lmtp.is_none() {
             self.begin()?;
         }
-        let was_idle = self.lmtp.as_mut().is_some_and(|lmtp| lmtp.stream().ready(std::time::Duration::ZERO));
+        let end = self.lmtp.as_mut().and_then(|lmtp| end_if_idle(lmtp.stream()));
         match self.act(random) {
             Ok(()) => {
-                self.tally.answered += 1;
+                self.record.tally.answered += 1;
                 Ok(())
             }
             Err(failed) => {
                 self.lmtp = None;
                 let what = format!("LMTP client {}, {:?}", self.user, self.at);
-                count_end(&mut self.tally, failed, was_idle).map_err(|why| format!("{what}: {why}"))
+                self.record.count_end(failed, end).map_err(|why| format!("{what}: {why}"))
             }
         }
     }
@@ -141,11 +141,24 @@ fn failed(fault: crate::stream::Fault) -> Failed {
 
 /// The ids of all messages in a user's INBOX.
 pub(super) fn read_ids(addresses: Addresses, user: &str) -> Result<Vec<String>, Failed> {
+    Ok(read_inbox(addresses, user)?.into_iter().map(|(_, id)| id).collect())
+}
+
+/// UIDs and ids of all messages in a user's INBOX, in order.
+pub(super) fn read_inbox(addresses: Addresses, user: &str) -> Result<Vec<(u32, String)>, Failed> {
     let goodbye = |fault| Failed::of(fault, "* BYE");
     let mut imap = Imap::connect(addresses.imap).map_err(goodbye)?;
     imap.set_patience(ANSWER);
     imap.command(&format!("LOGIN {user} {PASSWORD}")).map_err(goodbye)?;
     imap.command("EXAMINE INBOX").map_err(goodbye)?;
-    let reply = imap.command("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (X-Id)])").map_err(goodbye)?;
-    Ok(reply.untagged.iter().filter_map(|line| mail::id(line)).collect())
+    let reply = imap.command("FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Id)])").map_err(goodbye)?;
+    let mut found = Vec::new();
+    for line in &reply.untagged {
+        if let Some(id) = mail::id(line)
+            && let Ok(Event::Fetch(fetch)) = event(line)
+        {
+            found.push((fetch.uid().ok_or_else(|| Failed::Wrong("a FETCH without UID".to_string()))?, id));
+        }
+    }
+    Ok(found)
 }

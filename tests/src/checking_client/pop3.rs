@@ -1,34 +1,33 @@
 //! A POP3 client with a maildrop of a few messages: lists, reads, marks, unmarks, and quits now and then, which deletes.
 
-use super::lmtp::read_ids;
-use super::{ANSWER, Failed, Tally, begin, count_end};
+use super::known::{Change, Known, Message};
+use super::lmtp::read_inbox;
+use super::{ANSWER, Failed, Record, begin, end_if_idle};
 use crate::lmtp::Lmtp;
 use crate::mail;
 use crate::pop3::Pop3;
 use crate::random::Random;
 use crate::server::{Addresses, PASSWORD};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 const GOODBYE: &str = "-ERR [SYS/TEMP]";
 /// Messages that a maildrop is filled up to.
 const MESSAGES: usize = 6;
 /// Messages below which it is filled again.
 const MESSAGES_LEAST: usize = 3;
+/// Deliveries that are tried before a session.
+const DELIVERIES_MOST: usize = 100;
 
 /// The client.
 pub struct Pop3Client {
     addresses: Addresses,
     user: String,
     pop3: Option<Pop3>,
-    /// What is in the maildrop, in order.
-    ids: Vec<String>,
+    known: Known,
     /// Numbers of messages that are marked in this session.
     marked: BTreeSet<usize>,
-    /// QUIT was said and not answered.
-    is_quitting: bool,
     delivered: usize,
-    pub(super) tally: Tally,
+    pub(super) record: Record,
 }
 
 impl Pop3Client {
@@ -41,46 +40,49 @@ impl Pop3Client {
             addresses,
             user: user.to_string(),
             pop3: None,
-            ids: Vec::new(),
+            known: Known::default(),
             marked: BTreeSet::new(),
-            is_quitting: false,
             delivered: 0,
-            tally: Tally::default(),
+            record: Record::default(),
         };
         client.begin()?;
         Ok(client)
     }
 
     fn begin(&mut self) -> Result<(), String> {
-        let (addresses, user) = (self.addresses, self.user.clone());
-        let what = format!("POP3 client {user}");
-        let found = begin(&what, || read_ids(addresses, &user))?;
-        let deleted = self.marked.iter().map(|number| self.ids[number - 1].clone()).collect::<BTreeSet<_>>();
-        let kept: Vec<_> = self.ids.iter().filter(|id| !deleted.contains(*id)).cloned().collect();
-        if found != self.ids && !(self.is_quitting && found == kept) {
-            return Err(format!("{what}: there is {found:?}, there was {:?}, marked {deleted:?}", self.ids));
-        }
-        self.ids = found;
-        self.is_quitting = false;
         self.marked.clear();
-        if self.ids.len() >= MESSAGES_LEAST {
-            return self.log_in(&what);
-        }
-        while self.ids.len() < MESSAGES {
-            self.delivered += 1;
-            let id = format!("{user}-{}", self.delivered);
-            let message = mail::small(&id);
-            // One that is not acknowledged is there or not.
-            let accepted =
-                Lmtp::connect(addresses.lmtp).and_then(|mut lmtp| lmtp.deliver(&[&user], &message));
-            let found = begin(&what, || read_ids(addresses, &user))?;
-            if found.last() == Some(&id) {
-                self.ids.push(id);
-            } else if matches!(accepted.as_deref(), Ok([true])) {
-                return Err(format!("{what}: {id} was acknowledged, and {found:?} is there"));
+        let what = format!("POP3 client {}", self.user);
+        self.look(&what)?;
+        let is_low = self.known.messages().len() < MESSAGES_LEAST;
+        // Also to find out what became of a QUIT that was not answered.
+        for _ in 0..DELIVERIES_MOST {
+            if !self.known.is_open() && !(is_low && self.known.messages().len() < MESSAGES) {
+                return self.log_in(&what);
             }
+            self.deliver();
+            self.look(&what)?;
         }
-        self.log_in(&what)
+        Err(format!("{what}: no message was accepted for certain"))
+    }
+
+    /// Compares what is in the maildrop with what may be.
+    fn look(&mut self, what: &str) -> Result<(), String> {
+        let found = begin(what, || read_inbox(self.addresses, &self.user))?;
+        let found = found.into_iter().map(|(uid, id)| Message { uid, id, flags: BTreeSet::new() }).collect();
+        self.record.tally.late += self.known.take(found).map_err(|why| format!("{what}: {why}"))?;
+        Ok(())
+    }
+
+    /// Sends the next message, if there is anybody to send it to; it may not be answered.
+    fn deliver(&mut self) {
+        let Ok(mut lmtp) = Lmtp::connect(self.addresses.lmtp) else { return };
+        self.delivered += 1;
+        let id = format!("{}-{}", self.user, self.delivered);
+        let message = mail::small(&id);
+        self.known.ask(Change::Add(id));
+        if matches!(lmtp.deliver(&[&self.user], &message).as_deref(), Ok([true])) {
+            self.known.answered();
+        }
     }
 
     fn log_in(&mut self, what: &str) -> Result<(), String> {
@@ -110,28 +112,28 @@ impl Pop3Client {
         if self.pop3.is_none() {
             self.begin()?;
         }
-        let was_idle = self.pop3.as_mut().is_some_and(|pop3| pop3.stream().ready(Duration::ZERO));
+        let end = self.pop3.as_mut().and_then(|pop3| end_if_idle(pop3.stream()));
         match self.act(random) {
             Ok(()) => {
-                self.tally.answered += 1;
+                self.record.tally.answered += 1;
                 Ok(())
             }
             Err(failed) => {
                 self.pop3 = None;
                 let what = format!("POP3 client {}, marked {:?}", self.user, self.marked);
-                count_end(&mut self.tally, failed, was_idle).map_err(|why| format!("{what}: {why}"))
+                self.record.count_end(failed, end).map_err(|why| format!("{what}: {why}"))
             }
         }
     }
 
     fn act(&mut self, random: &mut Random) -> Result<(), Failed> {
         let pop3 = self.pop3.as_mut().expect("a session");
-        let number = 1 + random.below(self.ids.len());
+        let number = 1 + random.below(self.known.messages().len());
         let is_marked = self.marked.contains(&number);
         match random.below(12) {
             0..=2 => {
                 let told = pop3.command("STAT").map_err(failed)?;
-                let wanted = (self.ids.len() - self.marked.len()).to_string();
+                let wanted = (self.known.messages().len() - self.marked.len()).to_string();
                 if told.split(' ').next() != Some(&wanted) {
                     return Err(Failed::Wrong(format!("STAT said {told}, wanted {wanted}")));
                 }
@@ -142,14 +144,14 @@ impl Pop3Client {
             }
             5..=7 if !is_marked => {
                 let lines = pop3.lines(&format!("RETR {number}")).map_err(failed)?;
-                let wanted = format!("X-Id: {}", self.ids[number - 1]);
+                let wanted = format!("X-Id: {}", self.known.messages()[number - 1].id);
                 if !lines.contains(&wanted.clone().into_bytes()) {
                     return Err(Failed::Wrong(format!("message {number} has no {wanted}")));
                 }
             }
             8 => {
                 let told = pop3.lines("LIST").map_err(failed)?.len();
-                if told != self.ids.len() - self.marked.len() {
+                if told != self.known.messages().len() - self.marked.len() {
                     return Err(Failed::Wrong(format!("LIST told {told} messages")));
                 }
             }
@@ -158,13 +160,11 @@ impl Pop3Client {
                 self.marked.clear();
             }
             10 if random.below(3) == 0 => {
-                self.is_quitting = true;
+                let uids = self.marked.iter().map(|number| self.known.messages()[number - 1].uid);
+                let change = Change::Remove(uids.collect());
+                self.known.ask(change);
                 pop3.command("QUIT").map_err(failed)?;
-                let marked = std::mem::take(&mut self.marked);
-                let numbered = std::mem::take(&mut self.ids).into_iter().zip(1..);
-                self.ids =
-                    numbered.filter(|(_, number)| !marked.contains(number)).map(|(id, _)| id).collect();
-                self.is_quitting = false;
+                self.known.answered();
                 self.pop3 = None;
             }
             _ => {
