@@ -72,7 +72,12 @@ fn with_few_descriptors_everybody_is_served_or_told() {
                     break;
                 }
                 // What was refused has changed nothing.
-                assert!(!reply.text.contains("[ALREADYEXISTS]"), "{command}: {}{}", reply.text, server.tail());
+                assert!(
+                    !reply.text.contains("[ALREADYEXISTS]"),
+                    "{command}: {}{}",
+                    reply.text,
+                    server.tail()
+                );
                 refused += 1;
                 assert!(Instant::now() < deadline, "{command}: {}{}", reply.text, server.tail());
                 std::thread::sleep(Duration::from_millis(20));

@@ -56,7 +56,8 @@ impl Pop3Client {
         let is_low = self.known.messages().len() < MESSAGES_LEAST;
         // Also to find out what became of a QUIT that was not answered.
         for _ in 0..DELIVERIES_MOST {
-            if !self.known.is_open() && !(is_low && self.known.messages().len() < MESSAGES) {
+            let fills = is_low && self.known.messages().len() < MESSAGES;
+            if !fills && !self.known.is_open() {
                 return self.log_in(&what);
             }
             self.deliver();
