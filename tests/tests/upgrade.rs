@@ -5,8 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests::checking_client::{CheckingClient, Tally};
+use tests::mail;
 use tests::random::{Random, seed};
-use tests::server::{Options, Server, binary};
+use tests::server::{Options, PROCESS_PATIENCE, Server, binary};
 use tests::tool;
 
 /// Threads that share the clients.
@@ -164,4 +165,43 @@ fn programs_that_cannot_go_on_are_refused() {
     assert!(server.handlers().iter().all(|pid| !handlers.contains(pid)));
     session.ok("NOOP");
     server.stop();
+}
+
+/// The upgrade is not held up for ever by who does not read: who asked for it learns which session it is.
+#[test]
+fn a_client_that_does_not_read_is_named() {
+    let server = Server::with(Options::default().handlers(2, 40));
+    if server.skip_on_peer("lode upgrade") {
+        return;
+    }
+    let mut deaf = server.imap("ann");
+    for number in 0..20 {
+        deaf.append_ok("INBOX", "", &mail::sized(&format!("m{number}"), 1 << 20));
+    }
+    let mut other = server.imap("bob");
+    deaf.ok("SELECT INBOX");
+    let tag = deaf.begin("FETCH 1:* BODY.PEEK[]").expect("sent");
+    // The first of it is there, and much more than any socket takes.
+    assert!(deaf.stream().ready(PROCESS_PATIENCE), "no reply begins{}", server.tail());
+    let old = server.handlers();
+    let said =
+        tool::run(&mut server.lode_command(&["upgrade", "--wait", "2"]), b"", Duration::from_secs(120));
+    assert!(said.success, "{}{}", said.err, server.tail());
+    assert!(said.err.contains("of \"ann\" ") && !said.err.contains("of \"bob\" "), "{}", said.err);
+    other.ok("NOOP");
+    server.imap("bob").ok("SELECT INBOX");
+    // It reads after all: it has missed nothing, and the old handler goes.
+    loop {
+        let line = deaf.response().expect("the reply goes on");
+        if line.starts_with(format!("{tag} OK ").as_bytes()) {
+            break;
+        }
+        assert!(line.starts_with(b"* "), "{:?}", String::from_utf8_lossy(&line[..line.len().min(80)]));
+    }
+    let deadline = Instant::now() + PROCESS_PATIENCE;
+    while server.handlers().iter().any(|pid| old.contains(pid)) {
+        assert!(Instant::now() < deadline, "the old handler stays{}", server.tail());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    deaf.ok("NOOP");
 }
