@@ -9,8 +9,9 @@ use shm_abi::{CrashFolder, CrashReport, MAX_WORKERS, QUARANTINE_AFTER, WorkerInf
 
 impl Server {
     /// Keeps a report of each crash that a dead handler noted and did not come to tell of, and of the thread for which it was killed. Called before its rows are cleared,
-    /// and before clients hear of it: who comes back at once finds a message that did it for the last time quarantined.
-    pub(crate) fn report_crashes(&self, handler: u32, pid: u32, hung: Option<Hung>) {
+    /// and before clients hear of it: who comes back at once finds a message that did it for the last time quarantined. True if a session brought the handler down.
+    pub(crate) fn report_crashes(&self, handler: u32, pid: u32, hung: Option<Hung>) -> bool {
+        let mut by_session = false;
         let folder = CrashFolder::new(&self.settings.runtime.dir);
         for worker in self.table.workers(handler) {
             let hung = hung.filter(|hung| is_it(hung, &worker));
@@ -21,6 +22,7 @@ impl Server {
             let session = worker.session.and_then(|(cell, generation)| {
                 self.table.cell(handler, cell, generation).and_then(|found| found.session(handler, cell))
             });
+            by_session |= worker.session.is_some();
             let program = self.program.display().to_string();
             let mut report =
                 CrashReport::of(&worker, session.as_ref(), (handler, pid), &program, time::wall_ms());
@@ -57,6 +59,7 @@ impl Server {
                 }
             }
         }
+        by_session
     }
 }
 

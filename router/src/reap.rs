@@ -41,7 +41,7 @@ impl Server {
             Some(_) => running.condemned,
             None => self.table.handler(handler).state() == HandlerState::Condemned,
         };
-        self.report_crashes(handler, running.process.pid(), running.hung);
+        let by_session = self.report_crashes(handler, running.process.pid(), running.hung);
         // Somebody else's SIGKILL says nothing about how long a serving handler can live.
         let killed = ended == Ended::Killed && !condemned;
         let on_their_way = running.in_flight.len();
@@ -67,6 +67,7 @@ impl Server {
         let lived_ms = self.now_ms.saturating_sub(running.started_ms);
         if self.phase == Phase::Serving && !expected {
             match (killed, starting) {
+                _ if by_session => self.throttle.crashed_by_session(self.now_ms),
                 (true, true) => self.throttle.killed_at_start(self.now_ms),
                 (true, false) => {}
                 (false, true) => self.throttle.died(self.now_ms, 0),

@@ -1,7 +1,7 @@
 //! Decides when the next handler may be started: a pure account of those that died at once.
 //!
 //! A handler that cannot live (a broken store, a missing library) must not make the router fork for ever; one that was
-//! killed after it had served is replaced without delay.
+//! killed after it had served is replaced without delay, and one that a session crashed almost so: hundreds of sessions wait for the next.
 
 /// A handler that lived this long did not die at once.
 const LONG_ENOUGH_MS: u64 = 1_000;
@@ -9,6 +9,9 @@ const FIRST_DELAY_MS: u64 = 200;
 const LONGEST_DELAY_MS: u64 = 10_000;
 /// Between two that were killed while they started.
 const KILLED_DELAY_MS: u64 = 20;
+
+/// Between two that sessions crashed: as often as clients may try, it is they who make the work.
+const CRASHED_DELAY_MS: u64 = 50;
 
 /// The account. Times are milliseconds of one clock that never goes back.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,11 @@ impl Throttle {
     /// Somebody killed a handler that was starting. That says nothing about whether handlers can live, but whoever does it may go on.
     pub(crate) fn killed_at_start(&mut self, now_ms: u64) {
         self.not_before_ms = self.not_before_ms.max(now_ms + KILLED_DELAY_MS);
+    }
+
+    /// A session crashed a handler. That says nothing about whether handlers can live.
+    pub(crate) fn crashed_by_session(&mut self, now_ms: u64) {
+        self.not_before_ms = self.not_before_ms.max(now_ms + CRASHED_DELAY_MS);
     }
 
     /// Whether a handler may be started now.
@@ -68,6 +76,19 @@ mod tests {
         assert!(!throttle.may_start(10_999) && throttle.may_start(11_000));
         throttle.died(2000, 60_000);
         assert!(throttle.may_start(2000));
+    }
+
+    #[test]
+    fn who_is_crashed_by_sessions_is_replaced_soon_however_often() {
+        let mut throttle = Throttle::default();
+        for now_ms in (1000..60_000).step_by(100) {
+            throttle.crashed_by_session(now_ms);
+            assert_eq!(throttle.delay_ms(now_ms), CRASHED_DELAY_MS);
+        }
+        // It does not shorten what others brought about.
+        (0..20).for_each(|_| throttle.died(60_000, 5));
+        throttle.crashed_by_session(60_000);
+        assert_eq!(throttle.delay_ms(60_000), LONGEST_DELAY_MS);
     }
 
     #[test]
