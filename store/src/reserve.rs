@@ -13,6 +13,8 @@ use crate::error::StoreError;
 /// Enough for a state, and a checkpoint of each of some dozen writers, or for the files of a new user, on any file system; or what of it there is room for.
 const RESERVED_BYTES: [u64; 4] = [256 * 1024, 128 * 1024, 64 * 1024, 16 * 1024];
 
+const LEAST_BYTES: u64 = RESERVED_BYTES[RESERVED_BYTES.len() - 1];
+
 /// What space is kept for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reserve {
@@ -53,13 +55,15 @@ impl Reserve {
     }
 
     /// Takes the space, unless it is taken; whether it is. That there is none is no error: whoever needs it will say so.
+    ///
+    /// A power cut may leave the name of one that was just made, and none of its space.
     pub(crate) fn make(self, disk: &Disk, folder: &Path) -> bool {
         let path = folder.join(self.file_name());
-        if disk.exists(&path) {
+        if disk.metadata(&path).is_ok_and(|metadata| metadata.len() >= LEAST_BYTES) {
             return true;
         }
-        // Another process may be doing the same.
-        let Ok(file) = disk.create_new(&path) else { return disk.exists(&path) };
+        // Another process may be doing the same: then both take the same space.
+        let Ok(file) = disk.create_new(&path).or_else(|_| disk.open_writable(&path)) else { return false };
         let is_made = RESERVED_BYTES.iter().any(|bytes| file.allocate(0, *bytes, false).is_ok());
         if !is_made {
             let _ = disk.remove_file(&path);
@@ -109,6 +113,10 @@ mod tests {
             assert_eq!(tries.replace(0), 1);
             assert!(reserve.make(&disk, folder.path()) && reserve.make(&disk, folder.path()));
             let path = folder.path().join(reserve.file_name());
+            assert_eq!(disk.metadata(&path).expect("there").len(), RESERVED_BYTES[0]);
+            // As after a power cut.
+            std::fs::write(&path, "").expect("emptied");
+            assert!(reserve.make(&disk, folder.path()));
             assert_eq!(disk.metadata(&path).expect("there").len(), RESERVED_BYTES[0]);
             with(&|| Err(io::ErrorKind::Other.into())).expect_err("failed");
             assert!(disk.exists(&path), "room would not have helped");
