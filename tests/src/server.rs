@@ -6,7 +6,7 @@ use crate::pop3::Pop3;
 use crate::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use shm_abi::{CellFlags, TableView};
+use shm_abi::{CellFlags, ControlRequest, TableView};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -426,9 +426,9 @@ impl Server {
         let deadline = Instant::now() + PROCESS_PATIENCE;
         loop {
             let all = [self.addresses.imap, self.addresses.pop3, self.addresses.lmtp];
-            // The ports are bound before all else; whoever asks the router something needs its socket, too.
-            let has_begun = self.folder().join("run/control").exists();
-            if has_begun && all.iter().all(|address| TcpStream::connect(address).is_ok()) {
+            // The ports are bound before all else, and a router that was killed has left its socket.
+            let asked = shm_abi::ask_router(&self.folder().join("run"), ControlRequest::UpgradeState);
+            if asked.is_ok() && all.iter().all(|address| TcpStream::connect(address).is_ok()) {
                 return Ok(());
             }
             if let Kind::Lode { child: Some(child), .. } = &mut self.kind
