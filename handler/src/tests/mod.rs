@@ -26,7 +26,7 @@ use crate::process::Handler;
 use crate::shared::Shared;
 
 /// How long a reply may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A handler in threads of this process, with a store of its own.
 pub(super) struct Rig {

@@ -38,6 +38,8 @@ pub(crate) struct Finder {
     only: Option<NumberSet>,
     /// The next sequence number to look at.
     next: u32,
+    /// The same, if a turn ended within the block.
+    left_at: Option<u32>,
     wanted: Wanted,
     /// The sequence numbers that are looked at now, where windows are.
     window: Option<(u32, u32)>,
@@ -61,6 +63,7 @@ impl Finder {
             costly,
             only,
             next: 1,
+            left_at: None,
             wanted: Wanted::All,
             window: None,
             later: NumberSet::default(),
@@ -190,7 +193,8 @@ impl Finder {
                 if has_looked && is_time_up() {
                     return false;
                 }
-                matcher.enter(block);
+                let goes_on = self.left_at.take() == Some(block.first_sequence);
+                matcher.enter(block, goes_on);
                 let mut left = matcher.narrow(&self.cheap, block.messages);
                 let sequence_of = |bit: u64| block.first_sequence + (block.messages & (bit - 1)).count_ones();
                 match &self.costly {
@@ -208,6 +212,7 @@ impl Finder {
                                     // A message may be long: each has its own look at the clock.
                                     if has_looked && is_time_up() {
                                         self.next = sequence_of(bit);
+                                        self.left_at = Some(self.next);
                                         return false;
                                     }
                                     if self.has_enough() {

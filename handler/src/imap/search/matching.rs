@@ -94,8 +94,8 @@ impl<'a> Matcher<'a> {
         sum.checked_div(count).map_or(100, |score| score as u8)
     }
 
-    /// Goes to another block.
-    pub(crate) fn enter(&mut self, block: BlockInView) {
+    /// Goes to another block. `goes_on`: it is the rest of the one in which the last turn ended.
+    pub(crate) fn enter(&mut self, block: BlockInView, goes_on: bool) {
         self.block = block;
         self.summary = None;
         self.is_read = 0;
@@ -103,7 +103,9 @@ impl<'a> Matcher<'a> {
         if let Some(scores) = &mut self.scores {
             **scores = [(0, 0); 64];
         }
-        self.store.counters().blocks_searched.add(1);
+        if !goes_on {
+            self.store.counters().blocks_searched.add(1);
+        }
     }
 
     /// How many messages could not be read.

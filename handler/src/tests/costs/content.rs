@@ -1,7 +1,7 @@
 //! What FETCH and SEARCH read: cells, records, and of messages no more than they must.
 
 use super::touched::{Touched, fill, message};
-use super::with_attachment;
+use super::{READS_OF_NEIGHBOURS_MAX, with_attachment};
 use crate::tests::Rig;
 
 #[test]
@@ -25,7 +25,10 @@ fn what_cells_and_records_know_is_not_read_from_messages() {
             assert!(touched.no_message() && touched.wrote_nothing(), "{item} {touched:?}");
             // Once more where the output was full within a message.
             assert!((count..count + 8).contains(&touched.records), "each record once: {item} {touched:?}");
-            assert!(touched.preads <= 8, "neighbours are read together: {item} {touched:?}");
+            assert!(
+                touched.preads <= READS_OF_NEIGHBOURS_MAX,
+                "neighbours are read together: {item} {touched:?}"
+            );
         }
     }
 }
@@ -114,7 +117,7 @@ fn searches_by_what_the_record_has_open_no_message() {
     ] {
         let touched = touched(&format!("SEARCH {key}"));
         assert!(touched.no_message() && touched.wrote_nothing(), "{key} {touched:?}");
-        assert!(touched.blocks <= 4 && touched.preads <= 8, "{key} {touched:?}");
+        assert!(touched.blocks <= 4 && touched.preads <= READS_OF_NEIGHBOURS_MAX, "{key} {touched:?}");
         assert_eq!((touched.cells, touched.records), (cells, records), "{key}");
     }
     let octets: usize = (0..200).map(|number| message(number).len()).sum();
