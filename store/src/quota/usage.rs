@@ -8,6 +8,8 @@
 //!   usage nobody asks for costs no more than the look at that bit.
 //! - A row's checksum covers the store's epoch: after a power cut no row counts until it was stored again from a header of the new
 //!   epoch. A row that does not count is made again by whoever needs it (`of_store`).
+//! - A store that was left clean keeps its epoch, so after a failed sync, which may have dropped a row or the mark of a mailbox that it is kept,
+//!   recovery has no row count.
 //!
 //! `Derived` has all of them; it calls [`Usages::keep`] behind each publication.
 
@@ -97,6 +99,26 @@ impl Usages {
             Some(file) if mailbox.number < ROWS_MOST => file.forget(mailbox.number),
             _ => Ok(()),
         }
+    }
+
+    /// No row of the user whose folder is `folder` counts any more, also after a power cut once the file is on the disk. For who has the
+    /// store to itself.
+    pub(crate) fn forget_all(&self, folder: &Path) -> Result<()> {
+        const STEP_BYTES: u64 = 1 << 16;
+        let path = folder.join(FILE_NAME);
+        let file = match self.disk.open_writable(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(StoreError::io(&path, "open"))?,
+        };
+        let write = || {
+            let (end, zeros) = (file.len()?, [0; STEP_BYTES as usize]);
+            for at in (HEADER_BYTES..end).step_by(STEP_BYTES as usize) {
+                file.write_all_at(&zeros[..STEP_BYTES.min(end - at) as usize], at)?;
+            }
+            Ok(())
+        };
+        // In place: it may be mapped already, and it is as long as it must be.
+        write().map_err(StoreError::io(&path, "write"))
     }
 
     fn find_of(
@@ -261,6 +283,25 @@ mod tests {
         UsageFile::open(&disk, &path, USER, 1).expect("opened").store(1, USAGE).expect("stored");
         let after = UsageFile::open(&disk, &path, USER, 2).expect("opened");
         assert_eq!(after.read(1), None);
+    }
+
+    #[test]
+    fn no_row_counts_after_all_were_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (disk, path) = made(folder.path());
+        let usages = Usages::new(&disk, 1);
+        let file = usages.find_or_make(USER, folder.path()).expect("made");
+        // The last is so far behind that it is not written over together with the others.
+        let numbers = [0, 1, 9000];
+        numbers.iter().for_each(|number| file.store(*number, USAGE).expect("stored"));
+        usages.forget_all(folder.path()).expect("forgotten");
+        let opened = UsageFile::open(&disk, &path, USER, 1).expect("it is its file");
+        for number in numbers {
+            assert_eq!((file.read(number), opened.read(number)), (None, None), "{number}");
+        }
+        file.store(9000, USAGE).expect("stored");
+        assert_eq!(opened.read(9000), Some(USAGE));
+        usages.forget_all(&folder.path().join("nobody")).expect("nothing to do");
     }
 
     #[test]

@@ -254,6 +254,21 @@ fn what_a_backup_failed_to_sync_is_not_declared_to_be_on_the_disk() {
 }
 
 #[test]
+fn usage_that_a_failed_sync_has_dropped_does_not_count_after_the_store_was_closed() {
+    holds("usage", |number| {
+        let [deliver, checkpoint] =
+            [Step::Do { writer: 0, what: delivery(&[0]) }, Step::Checkpoint { writer: 0 }];
+        let [look, close] = [Step::Look { writer: 0 }, Step::Close { writer: 0 }];
+        let mut steps = vec![user(0, 0), deliver.clone(), look.clone(), checkpoint.clone(), deliver];
+        // The sync of the whole disk fails that comes next: that of the checkpoint.
+        steps.extend([Step::FailSync { after: 40 + number / 2 * 2 }, checkpoint, close.clone()]);
+        // Who opens the store next recovers it, and leaves it clean: a power cut from then on raises no epoch.
+        steps.extend([look, close, Step::Cuts { count: 4 }]);
+        steps
+    });
+}
+
+#[test]
 fn a_sync_that_fails_while_somebody_looks_is_no_difference() {
     holds("look", |number| {
         vec![
