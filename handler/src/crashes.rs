@@ -19,6 +19,8 @@ use crate::shared::Shared;
 /// Crashes within [`WORN_WITHIN_MS`] after which the handler is replaced.
 const WORN_BY: usize = 8;
 const WORN_WITHIN_MS: u64 = 10 * 60 * 1000;
+/// Crashes after which it is, however seldom they come: each leaves up to 100 KB behind, and perhaps a log that is leased to nobody.
+const WORN_BY_IN_ALL: u32 = 24;
 /// A folder that changed this short a time ago may change again without its time becoming another.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
@@ -27,6 +29,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 struct History {
     /// When, on the handler's clock, and by which instruction.
     crashes: VecDeque<(u64, u64)>,
+    in_all: u32,
     asked: bool,
 }
 
@@ -36,7 +39,8 @@ impl History {
         self.crashes.retain(|(at_ms, _)| at_ms + WORN_WITHIN_MS > now_ms);
         let again = instruction != 0 && self.crashes.iter().any(|(_, before)| *before == instruction);
         self.crashes.push_back((now_ms, instruction));
-        again || self.crashes.len() >= WORN_BY
+        self.in_all = self.in_all.saturating_add(1);
+        again || self.crashes.len() >= WORN_BY || self.in_all >= WORN_BY_IN_ALL
     }
 }
 
@@ -184,6 +188,10 @@ mod tests {
         let mut history = History::default();
         assert!(!history.note(0, 7));
         assert!(!history.note(WORN_WITHIN_MS, 7), "long ago");
+        let mut history = History::default();
+        let seldom = |number: u32| u64::from(number) * WORN_WITHIN_MS;
+        assert!((1..WORN_BY_IN_ALL).all(|number| !history.note(seldom(number), 7)), "seldom");
+        assert!(history.note(seldom(WORN_BY_IN_ALL), 7), "and yet too many");
         // What has no instruction is not the same as anything.
         let mut history = History::default();
         assert!(!history.note(0, 0) && !history.note(1, 0));
