@@ -115,7 +115,9 @@ impl SimulatedFile {
         let mut guard = self.disk.begin(Call::Allocate)?;
         let state = &mut *guard;
         let needed = self.missing(state, offset + bytes)?;
-        if state.faults.take_room(needed) < needed {
+        let taken = state.faults.take_room(needed);
+        if taken < needed {
+            state.faults.give_room(taken);
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.allocate(offset, bytes, keep_size)?;
