@@ -33,26 +33,33 @@ impl Symbols {
 
     fn places(&self, address: u64) -> Vec<String> {
         let Some(program) = &self.program else { return Vec::new() };
-        let mut places = Vec::new();
+        let symbol = || {
+            let symbol = program.find_symbol(address)?;
+            Some(addr2line::demangle_auto(symbol.into(), None).into_owned())
+        };
+        let mut places: Vec<(Option<String>, Option<String>)> = Vec::new();
         if let Ok(mut frames) = program.find_frames(address) {
             while let Ok(Some(frame)) = frames.next() {
                 let name = frame.function.as_ref().and_then(|function| function.demangle().ok());
                 let location =
                     frame.location.as_ref().and_then(|location| Some((location.file?, location.line?)));
-                match (name, location) {
-                    (Some(name), Some((file, line))) => places.push(format!("{name} at {file}:{line}")),
-                    (Some(name), None) => places.push(name.into_owned()),
-                    (None, Some((file, line))) => places.push(format!("{file}:{line}")),
-                    (None, None) => {}
-                }
+                places.push((
+                    name.map(|name| name.into_owned()),
+                    location.map(|(file, line)| format!("{file}:{line}")),
+                ));
             }
         }
-        if places.is_empty()
-            && let Some(symbol) = program.find_symbol(address)
-        {
-            places.push(addr2line::demangle_auto(symbol.into(), None).into_owned());
+        // Tables of lines name only functions that were put into others; the one around them is known by its symbol.
+        match places.last_mut() {
+            Some((name @ None, _)) => *name = symbol(),
+            Some(_) => {}
+            None => places.push((symbol(), None)),
         }
-        places
+        let text = |(name, location)| match (name, location) {
+            (Some(name), Some(location)) => Some(format!("{name} at {location}")),
+            (name, location) => name.or(location),
+        };
+        places.into_iter().filter_map(text).collect()
     }
 }
 
