@@ -5,9 +5,10 @@
 //! the mailbox is durable, so a rebuild without them makes the same mailboxes. Names of keywords and what readers have seen are carried over; a bucket with a frame
 //! that says anything else is left as it is.
 //!
-//! Order of rewriting: the new bucket with all frames, synced, its name with it; each message's place, by one exchange; the directory
-//! synced; the old bucket unlinked. A process that dies in between leaves two buckets with the same message: the directory says which one
-//! is read, the other is dead and goes with the next pass.
+//! Order of rewriting: the new bucket with all frames, under a name that is no log's, synced; then its own name, and that synced; each message's place, by one
+//! exchange; the directory synced; the old bucket unlinked. So what a power cut has torn is never taken for a log: recovery does not go through those of ended days.
+//! A process that dies in between leaves a file that is no log, or two buckets with the same message: the directory says which one is read, the other is dead.
+//! Both go with the next pass.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -34,6 +35,8 @@ const GATE_WAIT_MOST: Duration = Duration::from_secs(5);
 /// Content is copied in steps of this.
 const COPY_STEP_BYTES: u64 = 128 * 1024;
 const BLOCK_BYTES: u64 = 512;
+/// What a bucket is called behind its name until it is whole.
+const ASIDE: &str = ".rewritten";
 
 /// Messages in use, by the bucket they are in.
 type Live = HashMap<(u16, u32), Vec<(u32, MessagePlace)>>;
@@ -72,6 +75,19 @@ pub(super) fn look(store: &Store, page: PageId, options: &GcOptions) -> Result<V
         directory.store_again()?;
     }
     Ok(wanted)
+}
+
+/// Removes what passes that did not come to their end have left in the folder of `page`. By who alone goes through the store.
+pub(super) fn remove_left(store: &Store, page: PageId) -> Result<()> {
+    let disk = &store.derived.disk;
+    let folder = store.pages.folder(page);
+    for entry in disk.read_dir(&folder).map_err(StoreError::io(&folder, "read"))? {
+        if entry.name.strip_suffix(ASIDE).is_some_and(|name| LogName::parse(page, name).is_some()) {
+            let path = folder.join(entry.name);
+            disk.remove_file(&path).map_err(StoreError::io(&path, "remove"))?;
+        }
+    }
+    Ok(())
 }
 
 fn live_messages(directory: &Directory) -> Result<Live> {
@@ -224,18 +240,24 @@ fn rewrite(
 ) -> Result<u64> {
     let number = next_number(store, directory, log.page)?;
     let name = LogName { number, writer: store.writer(), ..log };
+    let disk = &store.derived.disk;
     let path = log_path(store.pages.root(), name);
-    let new = Arc::new(LogFile::create(&store.derived.disk, &path, name, store.derived.epoch)?);
+    let aside = path.with_file_name(format!("{}{ASIDE}", name.file_name()));
+    let new = Arc::new(LogFile::create(disk, &aside, name, store.derived.epoch)?);
     let copied = copy_frames(reader, log, &new, held, carried)
-        .and_then(|moves| store.committer.sync_apart(&new).map(|()| moves));
+        .and_then(|moves| store.committer.sync_apart(&new).map(|()| moves))
+        .and_then(|moves| {
+            disk.rename(&aside, &path).map(|()| moves).map_err(StoreError::io(&path, "put in place"))
+        });
     let moves = match copied {
         Ok(moves) => moves,
         Err(error) => {
             // Nothing points into it.
-            let _ = store.derived.disk.remove_file(&path);
+            let _ = disk.remove_file(&aside);
             return Err(error);
         }
     };
+    disk.sync_folder_of(&path).map_err(StoreError::io(&path, "sync"))?;
     for (index, from, to) in &moves {
         directory.move_place(*index, from, to)?;
     }

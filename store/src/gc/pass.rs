@@ -392,6 +392,7 @@ impl Pass {
             wanted.iter().for_each(|wanted| buckets::would_collect(wanted, &mut self.report));
             return Ok(());
         }
+        buckets::remove_left(store, page)?;
         self.progress.step = GcStep::Buckets;
         self.progress.total += wanted.len();
         for wanted in wanted.into_iter().rev() {

@@ -512,3 +512,22 @@ fn space_of_which_a_power_cut_left_the_name_alone_is_not_relied_upon() {
     // What the disk makes of the power cut is the seed's: with some of these the name is there, and not the space.
     holds_with("hollow", 17..=30, |_| steps.clone());
 }
+
+#[test]
+fn a_bucket_that_was_torn_while_it_was_written_anew_is_no_damaged_log() {
+    let collect = Step::Collect { writer: 0, all: true, recount: true };
+    let long = || {
+        let what =
+            Operation::Deliver { to: vec![0], size: 3000, same: false, begun: false, flags: 0, keywords: 3 };
+        Step::Do { writer: 0, what }
+    };
+    let mut steps = vec![user(0, 0)];
+    steps.extend([long(), long(), long(), long()]);
+    steps.push(Step::Do { writer: 0, what: Operation::Expunge { mailbox: 0, messages: vec![0] } });
+    steps.extend([Step::Round { writer: 0 }, Step::Clock { seconds: 3 * 86_400 }]);
+    steps.extend([long(), Step::Round { writer: 0 }]);
+    steps.extend([Step::Checkpoint { writer: 0 }, Step::Kill { writer: 0 }, Step::Round { writer: 0 }]);
+    // Power cuts come before and behind each of its syncs; what is torn by them is the seed's.
+    steps.extend([collect.clone(), Step::Cuts { count: 4 }, collect]);
+    holds_with("torn", 24..=30, |_| steps.clone());
+}
