@@ -260,6 +260,7 @@ fn a_dead_handler_is_replaced() {
     }
     let mut sessions: Vec<Imap> = (0..3).map(|_| server.imap("ann")).collect();
     assert_eq!(server.handlers().len(), 2, "two processes for three sessions{}", server.tail());
+    server.until_parked();
     server.crash(Victim::Handler(0));
     for session in &mut sessions {
         session.ok("NOOP");

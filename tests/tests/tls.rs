@@ -168,6 +168,7 @@ fn a_session_survives_its_handler_with_tls_on() {
     assert!(client.command("SELECT INBOX").starts_with("t OK"));
     for _ in 0..2 {
         // The oldest, which has the session.
+        secure.server.until_parked();
         secure.server.crash(Victim::Handler(0));
         assert!(client.command("NOOP").starts_with("t OK"));
     }
