@@ -21,6 +21,7 @@ pub mod process;
 pub mod random;
 pub mod script;
 pub mod server;
+pub mod service_manager;
 pub mod stream;
 pub mod tool;
 pub mod value;

@@ -4,6 +4,7 @@ use crate::imap::Imap;
 use crate::lmtp::Lmtp;
 use crate::pop3::Pop3;
 use crate::process;
+use crate::service_manager::ServiceManager;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shm_abi::{CellFlags, ControlRequest, TableView};
@@ -37,6 +38,8 @@ pub struct Options {
     pub settings: Vec<(String, String, String)>,
     /// The folder of the programs, if not the one of all tests.
     pub programs: Option<PathBuf>,
+    /// Whether it is the service of a [`ServiceManager`].
+    pub service: bool,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
             address_space: None,
             settings: Vec::new(),
             programs: None,
+            service: false,
         }
     }
 }
@@ -82,6 +86,12 @@ impl Options {
     /// Runs the programs of this folder.
     pub fn programs(mut self, folder: &Path) -> Options {
         self.programs = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Has a service manager start it, which keeps its sockets. By a test that has its process for itself.
+    pub fn service(mut self) -> Options {
+        self.service = true;
         self
     }
 
@@ -136,6 +146,7 @@ pub struct Server {
     addresses: Addresses,
     kind: Kind,
     suffix: String,
+    manager: Option<ServiceManager>,
 }
 
 /// Which processes [`Server::crash`] kills.
@@ -168,7 +179,13 @@ impl Server {
         let folder = tempfile::Builder::new().prefix("lode-test-").tempdir().expect("a folder for the test");
         if let Some(peer) = Peer::named() {
             let suffix = format!("-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            return Ok(Server { folder, addresses: peer.addresses, kind: Kind::Peer(peer), suffix });
+            return Ok(Server {
+                folder,
+                addresses: peer.addresses,
+                kind: Kind::Peer(peer),
+                suffix,
+                manager: None,
+            });
         }
         let addresses = Addresses { imap: free(), pop3: free(), lmtp: free() };
         let settings = folder.path().join("lode.toml");
@@ -178,7 +195,8 @@ impl Server {
         fs::write(folder.path().join("users"), users).expect("users written");
         let (prlimit, programs) = (prlimit(&options), options.programs.clone());
         let kind = Kind::Lode { child: None, settings, prlimit, programs };
-        let mut server = Server { folder, addresses, kind, suffix: String::new() };
+        let manager = options.service.then(|| ServiceManager::new(folder.path()));
+        let mut server = Server { folder, addresses, kind, suffix: String::new(), manager };
         server.try_launch()?;
         Ok(server)
     }
@@ -347,9 +365,8 @@ impl Server {
                 return;
             }
             Victim::Router => {
-                die(self.router());
-                self.wait();
-                return self.launch();
+                self.kill_router();
+                return self.start_again();
             }
             Victim::All => {
                 die(self.router());
@@ -361,6 +378,24 @@ impl Server {
             self.until_gone(handler);
         }
         self.launch();
+    }
+
+    /// `kill -9` of the router alone.
+    #[track_caller]
+    pub fn kill_router(&mut self) {
+        let _ = kill(Pid::from_raw(self.router() as i32), Signal::SIGKILL);
+        self.wait();
+    }
+
+    /// Starts a router in place of one that is gone.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.launch();
+    }
+
+    /// Who started it, if it is a service.
+    pub fn manager(&self) -> Option<&ServiceManager> {
+        self.manager.as_ref()
     }
 
     /// Runs `lode` with this server's settings; its output. Has to succeed.
@@ -415,8 +450,14 @@ impl Server {
         let Kind::Lode { child, settings, prlimit, programs } = &mut self.kind else { return Ok(()) };
         let router = programs.as_ref().map_or_else(|| binary("router"), |folder| folder.join("router"));
         let mut command = tied_to_us(prlimit, &router);
-        command.arg("--config").arg(&*settings).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a log file")).stderr(log);
+        command.arg("--config").arg(&*settings);
+        // What is handed over is open here until the router has it.
+        let _handed_over = self.manager.as_ref().map(|manager| {
+            let (service, descriptors) = manager.service(&command);
+            command = service;
+            descriptors
+        });
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
         *child = Some(command.spawn().expect("the router starts"));
         self.until_answering()
     }
