@@ -572,10 +572,16 @@ fn prlimit(options: &Options) -> Vec<String> {
     words
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, and that no client is given for its own end: those are higher (`net.ipv4.ip_local_port_range`).
 pub fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address")
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = std::process::id().wrapping_mul(331).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + (step % 22_000) as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 fn settings_text(folder: &Path, addresses: &Addresses, options: &Options) -> String {
