@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use store::change::{SpecialUse, SystemFlags};
+use store::check::CheckOptions;
+use store::gc::GcOptions;
 use store::ids::{CellIndex, MailboxId, UserId};
 use store::lists::MailboxList;
 use store::mailbox::{Cell, MailboxStatus};
 use store::txn::FlagOperation;
-use store::{Disk, OpenOptions, PageId, Store, StoreError, WriterChoice};
+use store::{Compaction, Disk, OpenOptions, PageId, Store, StoreError, WriterChoice};
 
 /// All there is to know of a user's mail.
 #[derive(Debug, PartialEq)]
@@ -405,6 +407,32 @@ fn journals_of_old_days_go_and_all_that_is_still_so_stays() {
     remove_views(&days.place);
     let store = days.open(0);
     assert_eq!(users.map(|user| everything(&store, user)), after);
+}
+
+#[test]
+fn what_was_forgotten_before_a_snapshot_is_not_missed_by_who_checks_a_rebuilt_store() {
+    let days = Days::new();
+    let store = days.open(0);
+    let [ann, bob] = ["ann", "bob"].map(|name| store.ensure_user(name).expect("made"));
+    for count in 0..4 {
+        deliver(&store, &mail(&format!("m{count}")), vec![to(inbox(ann)), to(inbox(bob))]);
+    }
+    let some = live_indexes(&store, inbox(ann));
+    done(&store, |txn| txn.expunge(inbox(ann), &some[1..3]));
+    store.gc(GcOptions::default(), &mut |_| ()).expect("collected");
+    assert_eq!(store.compact_at_once(inbox(ann)).expect("rewritten"), Compaction::Done(2));
+    for _ in 0..4 {
+        days.next(&store);
+    }
+    // The Adds are in a bucket, which bob's messages keep; the Expunge is nowhere.
+    assert_eq!(store.prune_journals(days.today()).expect("pruned").journals, 1);
+    store.close().expect("closed");
+    drop(store);
+    remove_views(&days.place);
+    let store = days.open(0);
+    assert_eq!([ann, bob].map(|user| live(&store, inbox(user)).len()), [2, 4]);
+    let report = store.check(&CheckOptions::default(), &|_| ()).expect("checked");
+    assert_eq!(report.faults, [], "{report:?}");
 }
 
 fn octets_on_disk(paths: &[PathBuf]) -> u64 {

@@ -50,7 +50,16 @@ impl Mailbox {
         seal(&region);
     }
 
-    /// When the file was last rewritten, it had all messages that ever come under UIDs up to this, but those whose tombstones were dropped.
+    /// The file has all messages that ever come under UIDs up to this. Under the mailbox's lock, in a file that nobody knows yet.
+    pub(crate) fn raise_settled_uid(&self, uid: u32) {
+        let region = self.mapping.region();
+        let line = tail(&region);
+        let settled = line.load_u32::<{ header_tail::SETTLED_UID }>(Relaxed).max(uid);
+        line.store_u32::<{ header_tail::SETTLED_UID }>(settled, Relaxed);
+        seal(&region);
+    }
+
+    /// When the file was last rewritten, or made from the logs, it had all messages that ever come under UIDs up to this, but those whose tombstones were dropped.
     pub(crate) fn settled_uid(&self) -> Result<u32> {
         self.header().map(|header| header.settled_uid())
     }

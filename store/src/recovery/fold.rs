@@ -15,6 +15,8 @@ pub(crate) struct Fold {
     messages: BTreeMap<u32, Message>,
     keywords: BTreeMap<u8, String>,
     uid_next: u32,
+    /// The highest UID that was ever a message's, whatever became of it.
+    last_added: u32,
     highest_modseq: ModSeq,
     epoch: u32,
     /// The modseq of the newest snapshot that is complete: nothing up to it counts but what that says.
@@ -51,6 +53,7 @@ impl Fold {
         match change {
             Change::Add { added, .. } => {
                 self.mention(added.uid, added.modseq);
+                self.last_added = self.last_added.max(added.uid.get());
                 if added.modseq > self.floor {
                     self.message(added.uid).added.get_or_insert(*added);
                 }
@@ -134,6 +137,7 @@ impl Fold {
             message.added.is_some() || message.flags.is_some() || message.expunged.is_some()
         });
         for cell in parts.into_values().flatten() {
+            self.last_added = self.last_added.max(cell.added.uid.get());
             let message = self.message(cell.added.uid);
             message.added = Some(cell.added);
             if let Some(seconds) = cell.expunged_at {
@@ -160,6 +164,11 @@ impl Fold {
     /// UIDNEXT.
     pub(crate) fn uid_next(&self) -> u32 {
         self.uid_next.max(1)
+    }
+
+    /// The highest UID that a message has, or had before it was expunged and forgotten; 0 if there never was one.
+    pub(crate) fn last_added(&self) -> u32 {
+        self.last_added
     }
 
     /// HIGHESTMODSEQ.
@@ -267,6 +276,7 @@ mod tests {
                 fold.take(3, *seconds, change);
             }
             assert_eq!((fold.uid_next(), fold.highest_modseq(), fold.epoch()), (42, ModSeq(7), 3));
+            assert_eq!(fold.last_added(), 2);
             assert_eq!(fold.keywords().collect::<Vec<_>>(), [(3, "$a")]);
             let one = Added { modseq: ModSeq(5), flags: flags(9), ..added(1, 2, 0) };
             let two = Added { modseq: ModSeq(5), flags: flags(2), ..added(2, 3, 1) };
@@ -333,6 +343,7 @@ mod tests {
             ];
             assert_eq!(fold.messages().collect::<Vec<_>>(), want);
             assert_eq!((fold.uid_next(), fold.highest_modseq()), (51, ModSeq(22)));
+            assert_eq!(fold.last_added(), 50);
         }
         // Half a snapshot is none.
         let mut fold = Fold::default();

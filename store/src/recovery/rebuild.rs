@@ -259,6 +259,7 @@ pub(super) fn make_mailbox(
         for (bit, name) in fold.keywords() {
             writer.apply_keyword(bit, name)?;
         }
+        let mut settled = fold.last_added();
         for message in fold.messages() {
             match (states.of(message.added.message)?, message.expunged) {
                 // Its tombstone was released before the content was given up.
@@ -267,6 +268,7 @@ pub(super) fn make_mailbox(
                 (CellState::Lost, _) => continue,
                 (CellState::Free, None) => {
                     derived.damages.add(&path, 0, "a message of this mailbox is in no log");
+                    settled = settled.min(message.added.uid.get() - 1);
                     continue;
                 }
                 (CellState::Free, Some(_)) => continue,
@@ -286,6 +288,7 @@ pub(super) fn make_mailbox(
         writer.publish(highest_modseq, uid_next);
         // Tombstones of messages that were given up are not made again, and logs that had others may be gone.
         made.raise_expunge_floor(highest_modseq);
+        made.raise_settled_uid(settled);
         // They were recent for somebody before.
         made.claim_recent(uid_next - 1);
         Ok(())
