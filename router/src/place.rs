@@ -8,6 +8,7 @@ use crate::server::{Phase, Server};
 use crate::upgrade::Upgrade;
 use crate::{spawn, time};
 use shm_abi::{Adopt, Connection, HandlerState, Hello, SendError, SessionId, ToHandler};
+use std::fmt::Display;
 use std::os::fd::AsFd;
 
 /// A connection that this many handlers did not keep is turned away: it may be what kills them.
@@ -184,12 +185,17 @@ impl Server {
         if let Some(annex) = client.resume.as_ref().and_then(|resume| resume.annex.as_deref()) {
             self.remove_annex(annex);
         }
-        let why = match self.phase {
-            Phase::Serving if client.resume.is_some() => Refusal::Lost,
-            Phase::Serving => Refusal::Full,
-            Phase::Stopping { .. } => Refusal::Stopping,
+        let (refusal, why) = match self.phase {
+            Phase::Serving if client.resume.is_some() => (Refusal::Lost, "no-handler"),
+            Phase::Serving => (Refusal::Full, "no-handler"),
+            Phase::Stopping { .. } => (Refusal::Stopping, "stopping"),
         };
-        client.turn_away(why);
+        if let Some(resume) = &client.resume {
+            let facts: [(&str, &dyn Display); 3] =
+                [("session", &resume.session.id), ("peer", &client.peer), ("why", &why)];
+            event(Level::Info, "session-lost", &facts);
+        }
+        client.turn_away(refusal);
     }
 
     /// Starts a handler if none serves or is about to.

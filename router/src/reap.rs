@@ -47,8 +47,10 @@ impl Server {
         let on_their_way = running.in_flight.len();
         // Before what the handler's row has left is removed: what they need may be of the process that had the row before.
         for (_, on_its_way) in running.in_flight {
-            // A session that had begun was not tried if somebody killed who was to have it. One that is new may be why the system did.
-            if killed && on_its_way.client.resume.is_some() && self.phase == Phase::Serving {
+            // A session that had begun was not tried if somebody killed who was to have it, or another session crashed it. One that is new may be why the system
+            // killed it.
+            let is_blameless = (killed || by_session) && on_its_way.client.resume.is_some();
+            if is_blameless && self.phase == Phase::Serving {
                 self.queue.put_back(on_its_way.client);
             } else {
                 self.try_elsewhere(on_its_way.client);
