@@ -108,3 +108,42 @@ fn each_day_comes_back_as_it_was() {
     }
     assert!(given_up > 0 && journals > 0, "{given_up} {journals}");
 }
+
+#[test]
+fn a_journal_that_was_compressed_is_copied_as_it_is_when_the_clock_was_set_back_to_its_day() {
+    let place = Place::new();
+    let clock: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(20_000 * DAY)));
+    let open = || {
+        let mut options = place.options(WriterChoice::Handler(0));
+        options.disk = Disk::real_with_clock(clock);
+        Store::open(options).expect("opens")
+    };
+    let store = open();
+    let users = ["ann", "bob"].map(|name| store.ensure_user(name).expect("made"));
+    (0..40).for_each(|day| one_day(&store, users, day));
+    clock.fetch_add(3 * DAY, Ordering::Relaxed);
+    one_day(&store, users, 40);
+    for _ in 0..2 {
+        store.checkpoint().expect("written");
+    }
+    assert_eq!(store.close_pages().expect("closed").journals, 1);
+    store.close().expect("closed");
+    drop(store);
+    clock.fetch_sub(3 * DAY, Ordering::Relaxed);
+    let store = open();
+    one_day(&store, users, 41);
+    let target = place.folder.path().join("backup");
+    for _ in 0..2 {
+        assert_eq!(backup::run(&store, &target, &mut |_| ()).expect("backed up").faults, []);
+    }
+    let expected = seen(&store);
+    let path = place.folder.path().join("restored");
+    let placed =
+        backup::lay_out(&Disk::real(), &target, &path, PlaceHow::Copy, &mut |_| ()).expect("laid out");
+    let mut options = OpenOptions::new(path, place.folder.path().join("run"), WriterChoice::Handler(63));
+    options.background = Background::Manual;
+    let restored = Store::open(options).expect("opens");
+    assert_eq!(restored.damage(), []);
+    assert!(seen(&restored) == expected);
+    drop((restored, placed));
+}

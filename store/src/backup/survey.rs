@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 use crate::backup::manifest::{Manifest, Stamp};
 use crate::checkpoint::Checkpoint;
@@ -65,16 +64,19 @@ impl<'a> Survey<'a> {
                 entry.insert(Checkpoint::read(&store.derived.disk, partition, name.writer)?)
             }
         };
-        let Some(from) = checkpoint.replay_from(name) else {
-            let path = self.path(name);
+        let path = log_path(store.pages.root(), name);
+        let closed = || {
             let stamp = match store.derived.disk.metadata(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 metadata => stamp_of(&metadata.map_err(StoreError::io(&path, "look at"))?),
             };
             let same = known.is_some_and(|entry| entry.stamp == Some(stamp));
-            return Ok(Some(if same { Work::Nothing } else { Work::Closed(stamp) }));
+            Ok(Some(if same { Work::Nothing } else { Work::Closed(stamp) }))
         };
-        match LogReader::open(&store.derived.disk, &self.path(name), name) {
+        let Some(from) = checkpoint.replay_from(name) else { return closed() };
+        match LogReader::open(&store.derived.disk, &path, name) {
+            // A clock that was set back has the checkpoint name it once more.
+            Ok(Some(reader)) if reader.is_packed() => closed(),
             Ok(Some(reader)) => {
                 let copied = known.filter(|entry| entry.id == reader.head().id && self.is_same_epoch());
                 let from = copied.map_or(from, |entry| entry.len.max(from));
@@ -82,11 +84,7 @@ impl<'a> Survey<'a> {
             }
             Ok(None) => Ok(None),
             // Its head cannot be read: nobody appends to it.
-            Err(StoreError::Corrupt { path, .. }) => {
-                let metadata =
-                    store.derived.disk.metadata(&path).map_err(StoreError::io(&path, "look at"))?;
-                Ok(Some(Work::Closed(stamp_of(&metadata))))
-            }
+            Err(StoreError::Corrupt { .. }) => closed(),
             Err(error) => Err(error),
         }
     }
@@ -134,10 +132,6 @@ impl<'a> Survey<'a> {
             new.extend(logs.into_iter().filter(|name| !self.works.contains_key(name)));
         }
         Ok(new)
-    }
-
-    fn path(&self, name: LogName) -> PathBuf {
-        log_path(self.store.pages.root(), name)
     }
 }
 
