@@ -304,6 +304,8 @@ impl Logs {
         let path = log_path(&self.pages, name);
         if let Some(folder) = path.parent() {
             self.disk.make_folder(folder).map_err(StoreError::io(folder, "make"))?;
+            // Who made the folder may not have come to this, or have failed.
+            self.disk.sync_folder_of(folder).map_err(StoreError::io(folder, "sync the folder of"))?;
             if name.kind == LogKind::Bucket {
                 // Its name gets to the disk before that of the bucket: a page with buckets and without a directory has lost it, and all
                 // views would be made again from all logs.

@@ -193,3 +193,26 @@ fn a_log_whose_head_cannot_be_read_is_passed_over() {
     assert_eq!(logs.positions().position(name), Some(LOG_HEAD_BYTES));
     assert_eq!(logs.bucket().expect("space").name(), LogName { number: name.number + 1, ..name });
 }
+
+/// Somebody made the folder of the day, and died, or failed, before its name was durable.
+#[test]
+#[cfg(feature = "simulation")]
+fn the_folder_of_a_new_log_has_a_durable_name_whoever_made_it() {
+    use crate::disk::simulated::{SimulatedDisk, SimulatedOptions};
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulated =
+        SimulatedDisk::new(&folder.path().join("disk"), SimulatedOptions::new(1)).expect("a disk");
+    let (disk, pages) = (simulated.disk(), simulated.root().join("store/p0/pages"));
+    disk.make_folder(&pages).expect("made");
+    let logs =
+        Logs::open(&disk, &pages, 7, 1, &Checkpoint::default(), Syncs::Trusted, &|| (), |_| PageId(300))
+            .expect("readable");
+    disk.create_dir(&pages.join(page_name(PageId(300)))).expect("made");
+    let log = logs.bucket().expect("space");
+    log.append(&head(&log, b"x"), b"x", &[], |_| ()).expect("space").applied();
+    log.sync(&|| 0).expect("synced");
+    let left = folder.path().join("left");
+    simulated.durable_image(&left).expect("written");
+    let path = log_path(&left.join("store/p0/pages"), log.name());
+    assert_eq!(std::fs::read(&path).map(|bytes| bytes.len() as u64).unwrap_or(0).min(log.tail()), log.tail());
+}
