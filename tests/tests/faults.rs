@@ -306,7 +306,7 @@ fn a_fault_with_something_in_hand_ends_no_session_that_waits() {
 
 #[test]
 fn a_hang_ends_no_session_that_waits() {
-    handlers_fall(&HANG, counts().1.div_ceil(2));
+    handlers_fall(&HANG, counts().1);
 }
 
 /// Faults that take their handler with them, `times` of each kind.
