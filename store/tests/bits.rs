@@ -306,21 +306,36 @@ fn put_back(folder: &Path, whole: &BTreeMap<PathBuf, Vec<u8>>) {
 enum Chosen {
     /// So many of each file, with something in them more often than not.
     Some(u64),
-    /// All whose number among those of all files is `part` modulo `of`.
-    Part { part: u64, of: u64 },
+    /// All whose number among those of all files is `part` modulo `of`, or those of them that are near something.
+    Part { part: u64, of: u64, only_near: bool },
+}
+
+/// What is farther than this from any octet that is not zero is space that nobody has used yet, like all around it.
+const NEAR_OCTETS: usize = 64;
+
+/// Of each octet, whether something stands there or near it.
+fn near_something(octets: &[u8]) -> Vec<bool> {
+    let mut near = vec![false; octets.len()];
+    for at in (0..octets.len()).filter(|at| octets[*at] != 0) {
+        near[at.saturating_sub(NEAR_OCTETS)..octets.len().min(at + NEAR_OCTETS)].fill(true);
+    }
+    near
 }
 
 impl Chosen {
-    /// What the environment asks for: LODE_FULL=1 is all, LODE_FULL=3/100 every hundredth from the fourth on, LODE_FLIPS=100 a hundred of each file.
+    /// What the environment asks for: LODE_FULL=1 is all, LODE_FULL=3/100 every hundredth from the fourth on, either with LODE_FLIPS=near only those
+    /// where something stands or near it; LODE_FLIPS=100 alone is a hundred of each file.
     fn asked_for() -> Chosen {
         let number =
             |text: &str| -> u64 { text.parse().unwrap_or_else(|_| panic!("{text} is not a number")) };
+        let flips = std::env::var("LODE_FLIPS");
+        let only_near = flips.as_ref().is_ok_and(|flips| flips == "near");
         match std::env::var("LODE_FULL") {
             Ok(part) => match part.split_once('/') {
-                Some((part, of)) => Chosen::Part { part: number(part), of: number(of).max(1) },
-                None => Chosen::Part { part: 0, of: 1 },
+                Some((part, of)) => Chosen::Part { part: number(part), of: number(of).max(1), only_near },
+                None => Chosen::Part { part: 0, of: 1, only_near },
             },
-            Err(_) => Chosen::Some(std::env::var("LODE_FLIPS").map_or(60, |flips| number(&flips))),
+            Err(_) => Chosen::Some(flips.map_or(60, |flips| number(&flips))),
         }
     }
 
@@ -328,7 +343,13 @@ impl Chosen {
     fn of(&self, octets: &[u8], before: u64, random: &mut Random) -> Vec<u64> {
         let bits = octets.len() as u64 * 8;
         match *self {
-            Chosen::Part { part, of } => (0..bits).filter(|bit| (before + bit) % of == part).collect(),
+            Chosen::Part { part, of, only_near } => {
+                let near = near_something(octets);
+                (0..bits)
+                    .filter(|bit| (before + bit) % of == part)
+                    .filter(|bit| !only_near || near[(bit / 8) as usize])
+                    .collect()
+            }
             Chosen::Some(flips) if bits <= flips => (0..bits).collect(),
             Chosen::Some(flips) => {
                 // Where something stands, rather than in zeros.
@@ -345,7 +366,8 @@ impl Chosen {
     }
 }
 
-/// The longest one flips every bit of every file, which takes many hours and so is done in parts (`Chosen::asked_for`); the usual one a few thousand.
+/// The longest one flips every bit of every file, which takes many hours and so is done in parts, or where something stands (`Chosen::asked_for`);
+/// the usual one a few thousand.
 #[test]
 fn a_flipped_bit_is_harmless_or_reported_and_never_told() {
     let place = Place::new();
