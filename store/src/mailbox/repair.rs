@@ -20,7 +20,8 @@ pub(crate) const UIDS_SKIPPED: u32 = 1 << 20;
 pub(crate) const MODSEQS_SKIPPED: u64 = 1 << 32;
 /// So often at most, for a file that was made anew: it does not tell how many power cuts came since its last message that lasted.
 pub(crate) const SKIPS_MOST: u32 = 256;
-/// Cells changed in so many of the last modseqs may have come to the disk without the frames that changed them.
+/// Cells changed in so many of the last modseqs may have come to the disk without the frames that changed them. Those that were skipped do not count:
+/// what the logs were told after a power cut may be lost in the next.
 const MODSEQS_IN_DOUBT: u64 = 1 << 10;
 /// Damaged cells that a report names; the others are only counted.
 const DAMAGE_REPORTED: usize = 100;
@@ -112,13 +113,14 @@ impl Mailbox {
         // Raised once more for one epoch, they would be above what a power cut that takes the file skips to.
         let is_raised =
             is_last_word && tail(&region).load_u32::<{ header_tail::RAISED_EPOCH }>(Relaxed) == epoch;
-        let (known, modseq, uid_next) = if is_raised {
-            (modseq.saturating_sub(skipped), modseq, known_uid_next)
+        let (modseq, uid_next) = if is_raised {
+            (modseq, known_uid_next)
         } else {
             let known = modseq.max(known_modseq.0).max(seen.0);
-            (known, known.saturating_add(skipped), known_uid_next.saturating_add(UIDS_SKIPPED * times))
+            (known.saturating_add(skipped), known_uid_next.saturating_add(UIDS_SKIPPED * times))
         };
-        let in_doubt_from = ModSeq(known.saturating_sub(MODSEQS_IN_DOUBT));
+        let is_in_doubt =
+            |cell: &Cell| modseq.wrapping_sub(cell.modseq.0) % MODSEQS_SKIPPED < MODSEQS_IN_DOUBT;
 
         // Tombstones come last, with a modseq that nobody has seen.
         for index in (0..kept).map(CellIndex).filter(|_| is_last_word) {
@@ -127,7 +129,7 @@ impl Mailbox {
                 // Of those that were dropped when this was done before.
                 report.dropped.push((cell.uid, cell.message));
             } else if cell.expunged || keep(&cell) {
-                if cell.modseq > in_doubt_from && !cell.released {
+                if is_in_doubt(&cell) && !cell.released {
                     report.in_doubt.push(cell);
                 }
             } else {

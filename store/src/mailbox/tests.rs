@@ -487,6 +487,21 @@ fn numbers_are_raised_once_an_epoch_and_who_does_it_again_is_told_the_same() {
 }
 
 #[test]
+fn what_was_changed_last_is_in_doubt_after_each_power_cut() {
+    let fixture = fixture();
+    fill(&fixture.mailbox, 1, 1500);
+    let in_doubt = |epoch| -> Vec<Uid> {
+        let report = fixture.mailbox.after_power_cut(epoch, 0, ModSeq(0), 9, Raised::Durably, &mut |_| true);
+        report.expect("brought to this epoch").in_doubt.iter().map(|cell| cell.uid).collect()
+    };
+    let newest: Vec<Uid> = (1500 - 1023..=1500).map(uid).collect();
+    // What the logs were told may be lost with the next power cut.
+    for epoch in 2..6 {
+        assert_eq!(in_doubt(epoch), newest, "epoch {epoch}");
+    }
+}
+
+#[test]
 fn room_for_more_cells_than_can_be_is_refused() {
     let fixture = fixture();
     fill(&fixture.mailbox, 1, 10);

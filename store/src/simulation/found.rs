@@ -531,3 +531,16 @@ fn a_bucket_that_was_torn_while_it_was_written_anew_is_no_damaged_log() {
     steps.extend([collect.clone(), Step::Cuts { count: 4 }, collect]);
     holds_with("torn", 24..=30, |_| steps.clone());
 }
+
+#[test]
+fn what_two_power_cuts_left_in_the_cells_alone_is_in_the_logs_after_the_second() {
+    let copy = || Operation::Copy { from: 0, messages: vec![0], to: 0, expunge: false };
+    let mut steps = vec![user(0, 0), Step::Do { writer: 0, what: delivery(&[0]) }];
+    steps.extend([Step::Round { writer: 0 }, Step::Checkpoint { writer: 0 }]);
+    // Seen by others, and never acknowledged.
+    steps.extend([Step::Do { writer: 0, what: copy() }, Step::Look { writer: 1 }]);
+    steps.extend([Step::PowerCut, Step::Look { writer: 1 }, Step::PowerCut, Step::Look { writer: 1 }]);
+    // A restored store is made of the logs.
+    steps.push(Step::BackUp { writer: 1, meanwhile: vec![] });
+    holds_with("twice", 1..=12, |_| steps.clone());
+}
