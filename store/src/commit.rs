@@ -38,6 +38,8 @@ pub(crate) struct OtherLog {
     pub(crate) name: LogName,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<DiskFile>,
+    /// Up to here all is known to be on the disk.
+    pub(crate) proven: u64,
     /// Where the frames begin that are needed.
     pub(crate) frames: Vec<u64>,
 }
@@ -54,13 +56,15 @@ impl OtherLog {
             // What was moved elsewhere is durable there.
             return Ok(());
         };
+        let mut end = self.proven;
         for offset in &self.frames {
             let frame = reader.frame_at(*offset)?;
             let frame =
                 frame.ok_or_else(|| StoreError::corrupt(&self.path, *offset, "a frame that was there"))?;
-            write_again(disk, &self.path, *offset..frame.end())?;
+            end = end.max(frame.end());
         }
-        Ok(())
+        // With all that lies before: who reads the log finds no frame behind a hole. A log grows at its end, so nobody is writing there.
+        write_again(disk, &self.path, self.proven..end)
     }
 }
 

@@ -6,8 +6,9 @@
 use crate::derived::{Derived, Pass, Source, mailbox_of_cells};
 use crate::error::Result;
 use crate::ids::MailboxId;
-use crate::locks::{Held, Intent, LockKey, Locks, Stripe};
+use crate::locks::{Held, Intent, LockKey, Locks, Stripe, Syncs};
 use crate::log::LogReader;
+use crate::log::frame::LOG_HEAD_BYTES;
 use crate::log::logs::{log_path, write_again};
 use crate::txn::must_be_durable_first;
 
@@ -25,7 +26,7 @@ pub(crate) fn take_and_repair<'a>(
 /// Finishes what earlier owners of the locks that are `held` left half-done.
 pub(crate) fn finish(locks: &Locks, derived: &Derived, held: &Held<'_>) -> Result<()> {
     for (stripe, intent) in held.left_behind() {
-        derived.last_step.finish(|| repair(derived, stripe, &intent))?;
+        derived.last_step.finish(|| repair(locks, derived, stripe, &intent))?;
         // They may have been among what was repaired.
         locks.count_quota_change();
         held.clear_one(stripe);
@@ -36,7 +37,7 @@ pub(crate) fn finish(locks: &Locks, derived: &Derived, held: &Held<'_>) -> Resul
 
 /// The owner of `stripe` died, or failed, between writing a frame and having its changes in the views. If the frame is whole, the
 /// part of it that this stripe protects is put there; if not, nothing happened.
-fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
+fn repair(locks: &Locks, derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
     let path = log_path(derived.pages.root(), intent.log);
     let Some(reader) = LogReader::open(&derived.disk, &path, intent.log)? else {
         return Ok(());
@@ -45,7 +46,12 @@ fn repair(derived: &Derived, stripe: Stripe, intent: &Intent) -> Result<()> {
         return Ok(());
     };
     if must_be_durable_first(&frame.changes) {
-        write_again(&derived.disk, &path, frame.offset..frame.end())?;
+        // Who reads the log finds no frame behind a hole, and a failed sync may have left one before this frame.
+        let from = match locks.syncs() {
+            Syncs::Trusted => frame.offset,
+            Syncs::Doubtful => LOG_HEAD_BYTES,
+        };
+        write_again(&derived.disk, &path, from..frame.end())?;
     }
     let source = Source::new(intent.log, intent.offset, &frame.head);
     let concerns = |key: LockKey| key.stripe() == stripe;

@@ -50,25 +50,25 @@ impl CheckpointsOfOthers {
         page.0.saturating_add(1) < self.disk.today().0
     }
 
-    /// Whether the frame of a message is behind none of the checkpoints, that is, durable. What a checkpoint says once is so for ever, unless the clock is set back: then its
-    /// writer may make new logs of a page that it declared to be in the views, and says so before it does.
-    pub(crate) fn covers(&self, page: PageId, place: &MessagePlace) -> Result<bool> {
+    /// Up to where the log of a message is known to be durable, if that is before the message's frame. What a checkpoint says once is so for ever, unless the clock is set
+    /// back: then its writer may make new logs of a page that it declared to be in the views, and says so before it does.
+    pub(crate) fn proven_before(&self, page: PageId, place: &MessagePlace) -> Result<Option<u64>> {
         let log = LogName { page, kind: LogKind::Bucket, writer: place.writer, number: place.bucket };
         let now = self.disk.now_seconds();
         let set_back = self.locks.checkpoints_set_back();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let covered = |checkpoint: &Checkpoint| {
-            checkpoint.replay_from(log).is_none_or(|from| place.frame_offset < from)
+        let before = |checkpoint: &Checkpoint| {
+            checkpoint.replay_from(log).filter(|proven| *proven <= place.frame_offset)
         };
         if let Some(known) = seen.get(&place.writer)
             && known.set_back == set_back
-            && (covered(&known.checkpoint) || now.abs_diff(known.at_seconds) < BELIEVED_SECONDS)
+            && (before(&known.checkpoint).is_none() || now.abs_diff(known.at_seconds) < BELIEVED_SECONDS)
         {
-            return Ok(covered(&known.checkpoint));
+            return Ok(before(&known.checkpoint));
         }
         let checkpoint = Checkpoint::read(&self.disk, &self.partition, place.writer)?;
-        let covered = covered(&checkpoint);
+        let proven = before(&checkpoint);
         seen.insert(place.writer, Seen { at_seconds: now, set_back, checkpoint });
-        Ok(covered)
+        Ok(proven)
     }
 }

@@ -544,3 +544,25 @@ fn what_two_power_cuts_left_in_the_cells_alone_is_in_the_logs_after_the_second()
     steps.push(Step::BackUp { writer: 1, meanwhile: vec![] });
     holds_with("twice", 1..=12, |_| steps.clone());
 }
+
+#[test]
+fn a_copy_of_what_another_wrote_does_not_lie_behind_what_a_failed_sync_has_dropped() {
+    let mut steps = vec![user(1, 0), user(1, 1), Step::PowerCut];
+    let unsynced = |to: &[u64], size| Operation::Deliver {
+        to: to.to_vec(),
+        size,
+        same: false,
+        begun: false,
+        flags: 0,
+        keywords: 0,
+    };
+    // Neither is acknowledged, and the second is copied.
+    steps.extend([unsynced(&[0], 876), unsynced(&[0, 1, 1], 174)].map(|what| Step::Do { writer: 1, what }));
+    let flags = Operation::StoreFlags { mailbox: 0, messages: vec![0], how: 2, flags: 28, keywords: 0 };
+    let meanwhile =
+        vec![Step::Round { writer: 2 }, Step::FailSync { after: 2 }, Step::Do { writer: 2, what: flags }];
+    let copy = Operation::Copy { from: 1, messages: vec![0], to: 1, expunge: false };
+    // At the end writer 0 has its rounds before writer 1, and power cuts come between.
+    steps.extend([Step::BackUp { writer: 0, meanwhile }, Step::Do { writer: 0, what: copy }]);
+    holds_with("hole", 1..=4, |_| steps.clone());
+}

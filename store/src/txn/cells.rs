@@ -204,11 +204,11 @@ impl Plan<'_> {
                 let path = self.store.pages.path(file);
                 if let Some(known) = self.others.iter_mut().find(|known| known.path == path) {
                     known.frames.push(place.frame_offset);
-                } else if !self.store.checkpoints_of_others.covers(page, &place)? {
+                } else if let Some(proven) = self.store.checkpoints_of_others.proven_before(page, &place)? {
                     let MessagePlace { writer, bucket: number, frame_offset, .. } = place;
                     let name = LogName { page, kind: LogKind::Bucket, writer, number };
                     let file = self.store.pages.file(file)?;
-                    self.others.push(OtherLog { name, path, file, frames: vec![frame_offset] });
+                    self.others.push(OtherLog { name, path, file, proven, frames: vec![frame_offset] });
                 }
             }
         }
