@@ -350,9 +350,10 @@ impl States<'_> {
                 is_there
             }
         };
-        // A page that is gone was given up altogether.
+        // A page that is gone was given up altogether, and one that was lost in a power cut before anybody was told of its first message never got a
+        // directory: either way no mailbox has a message of it.
         if !is_there {
-            return Ok(CellState::Freed);
+            return Ok(CellState::Free);
         }
         let directory = self.derived.pages.directory(message.page)?;
         Ok(directory.cell_use(message.index)?.state)

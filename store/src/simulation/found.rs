@@ -566,3 +566,14 @@ fn a_copy_of_what_another_wrote_does_not_lie_behind_what_a_failed_sync_has_dropp
     steps.extend([Step::BackUp { writer: 0, meanwhile }, Step::Do { writer: 0, what: copy }]);
     holds_with("hole", 1..=4, |_| steps.clone());
 }
+
+#[test]
+fn a_restored_mailbox_has_no_message_of_a_day_of_which_a_power_cut_left_no_other() {
+    let rename = Operation::RenameMailbox { user: 0, from: 0, to: 1 };
+    let mut steps = vec![user(0, 0)];
+    // The messages are not acknowledged; that they were moved lasts.
+    steps.push(Step::Do { writer: 0, what: delivery(&[0, 0]) });
+    steps.extend([Step::Do { writer: 1, what: rename }, Step::PowerCut]);
+    steps.push(Step::BackUp { writer: 1, meanwhile: vec![Step::Round { writer: 0 }] });
+    holds_with("day", 1..=12, |_| steps.clone());
+}
