@@ -482,8 +482,9 @@ impl Server {
         }
     }
 
+    /// The router's exit status, when it has ended.
     #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PROCESS_PATIENCE;
         let Kind::Lode { child: slot, .. } = &mut self.kind else { panic!("there is no router") };
         let mut child = slot.take().expect("the router runs");
